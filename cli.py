@@ -1,0 +1,200 @@
+"""vidsift's commands: parse, one library call, print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from schemas.errors import VidsiftError
+from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, IngestOptions
+
+if TYPE_CHECKING:
+    from jobs.progress import Progress
+
+_LIBRARY = click.option(
+    "--library", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The library's folder."
+)
+
+
+class _Commands(click.Group):
+    """Prints vidsift's own errors as one line, with their exit codes."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except VidsiftError as exc:
+            click.echo(f"vidsift: {exc}", err=True)
+            context.exit(exc.exit_code)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="vidsift")
+def main() -> None:
+    """Index folders of video once, then find where things happen.
+
+    \b
+    vidsift ingest ~/Videos --library ~/videos.vidsift
+    vidsift search "people baking a cake" --library ~/videos.vidsift
+    vidsift sql "select label, count(*) from labels where rank = 1 group by 1" --library ~/videos.vidsift
+    """
+
+
+@main.command()
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=str))
+@_LIBRARY
+@click.option("--classifier", metavar="MODEL", help=f"Hub id or folder. [default: the library's, or {DEFAULT_CLASSIFIER}]")
+@click.option("--embedder", metavar="MODEL", help=f"Hub id or folder. [default: the library's, or {DEFAULT_EMBEDDER}]")
+@click.option("--window", "window_s", type=float, metavar="S", help="Seconds of a clip. [default: the library's, or 4]")
+@click.option("--stride", "stride_s", type=float, metavar="S", help="Seconds between clips' starts. [default: the window]")
+@click.option("--decoder", default="pyav", show_default=True, help="pyav, decord or torchcodec.")
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
+@click.option("--batch-size", type=int, default=8, show_default=True, help="Clips per forward pass.")
+@click.option("--decode-timeout", type=float, default=600.0, show_default=True, help="Seconds for a minute of video.")
+@click.option("--address", metavar="HOST:PORT", help="A Ray cluster to join. [default: Ray within this process]")
+@click.option("--cpus", type=int, help="CPUs for the Ray within this process. [default: all]")
+@click.option("--allow-empty", is_flag=True, help="Let a source that holds no video any more empty its part of the library.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
+    """Bring a library up to date with folders and files of video.
+
+    \b
+    vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift
+    vidsift ingest ~/Videos --library ~/videos.vidsift --classifier ./my-videomae --window 2
+    """
+    import json
+
+    from jobs.ingest import ingest as run
+
+    options = IngestOptions(
+        decoder=given["decoder"],
+        precision=given["precision"],
+        batch_size=given["batch_size"],
+        decode_timeout_s=given["decode_timeout"],
+        address=given["address"],
+        num_cpus=given["cpus"],
+    )
+    line = _ProgressLine()
+    try:
+        report = run(
+            sources,
+            folder,
+            classifier=given["classifier"],
+            embedder=given["embedder"],
+            window_s=given["window_s"],
+            stride_s=given["stride_s"],
+            options=options,
+            allow_empty=given["allow_empty"],
+            on_progress=line.show,
+        )
+    finally:
+        line.end()
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+        return
+    from jobs.report import ingest_text
+
+    click.echo(ingest_text(report))
+
+
+@main.command()
+@click.argument("text")
+@_LIBRARY
+@click.option("-k", default=10, show_default=True, help="How many hits.")
+@click.option("--embedder", metavar="MODEL", help="Where the library's embedder is now, if it has moved.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per hit.")
+def search(text: str, folder: Path, k: int, embedder: str | None, as_json: bool) -> None:
+    """Find the clips that TEXT describes best.
+
+    \b
+    vidsift search "people baking a cake" --library ~/videos.vidsift
+    vidsift search "a dog catches a ball" --library ~/videos.vidsift -k 3 --json
+    """
+    import json
+    from dataclasses import asdict
+
+    from jobs.query import search as run
+
+    hits = run(folder, text, k=k, embedder=embedder)
+    if as_json:
+        for hit in hits:
+            click.echo(json.dumps(asdict(hit)))
+        return
+    from jobs.report import hits_text
+
+    click.echo(hits_text(hits))
+
+
+@main.command()
+@click.argument("query")
+@_LIBRARY
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file to write. [default: print]")
+def sql(query: str, folder: Path, form: str, output: Path | None) -> None:
+    """Ask the tables videos, clips, labels and tags in SQL (DuckDB's), reading only.
+
+    \b
+    vidsift sql "select label, count(*) from labels where rank = 1 group by 1" --library ~/videos.vidsift
+    vidsift sql "select path, error from videos where status = 'failed'" --library ~/videos.vidsift --format csv
+    vidsift sql "from clips" --library ~/videos.vidsift --format parquet --output clips.parquet
+    """
+    from index.library import Library
+    from index.snapshot import Snapshot
+    from jobs.report import write_table
+
+    write_table(Snapshot(Library(folder)).catalog.sql(query), form, output)
+
+
+@main.command()
+@_LIBRARY
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(folder: Path, as_json: bool) -> None:
+    """Say what a library holds, which models made it, and what could not be indexed.
+
+    \b
+    vidsift status --library ~/videos.vidsift
+    """
+    import json
+    from dataclasses import asdict
+
+    from jobs.status import library_status
+
+    found = library_status(folder)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    from jobs.report import status_text
+
+    click.echo(status_text(found))
+
+
+class _ProgressLine:
+    """Shows progress on standard error: a line that renews itself on a terminal, one now and then in a log."""
+
+    _LOG_EVERY_S = 30.0
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._width = 0
+        self._logged_s = 0.0
+
+    def show(self, progress: Progress) -> None:
+        """Show where a run is."""
+        text = str(progress)
+        if self._terminal:
+            click.echo(f"\r{text:<{self._width}}", nl=False, err=True)
+            self._width = len(text)
+        elif progress.elapsed_s - self._logged_s >= self._LOG_EVERY_S:
+            click.echo(text, err=True)
+            self._logged_s = progress.elapsed_s
+
+    def end(self) -> None:
+        """Clear the line, so that what follows stands alone."""
+        if self._width:
+            click.echo(f"\r{'':<{self._width}}\r", nl=False, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The DuckDB catalog: the tables that SQL sees, built from Parquet and opened read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from schemas.errors import LibraryError, QueryError
+
+# Everything in a query's reach is the catalog's tables: no files, no network, no extensions, no settings.
+_READER = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "lock_configuration": "true",
+}
+_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
+
+_TABLES = """
+create table videos as
+  select video_id, path, size_bytes, modified_at, content_hash, container, codec, width, height, rotation_deg, fps,
+         duration_s, clip_count, status, error_stage, error, ingested_at
+  from read_parquet($videos) order by path;
+create temp table seen as
+  select c.clip_id, c.video_id, v.path, c.start_s, c.end_s, c.labels, c.classifier
+  from read_parquet($clips) c join videos v using (video_id)
+  order by v.path, c.start_s;
+create table clips as
+  select clip_id, video_id, path, start_s, end_s, labels[1].label as label, labels[1].score as label_score from seen;
+create table labels as
+  select clip_id, video_id, path, start_s, end_s, cast(position as integer) as rank, entry.label as label,
+         entry.score as score, classifier as model
+  from (select *, unnest(labels) as entry, generate_subscripts(labels, 1) as position from seen);
+create table tags (clip_id bigint, video_id varchar, path varchar, start_s double, end_s double,
+                   tag varchar, score float, prompt varchar, model varchar);
+drop table seen;
+"""
+
+
+def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str]) -> dict[str, int]:
+    """Build the catalog from the Parquet files of one version of each table, and return the rows of each of its tables.
+
+    Clips whose video has no row are left out: their video is not finished.
+    """
+    with duckdb.connect(str(path)) as connection:
+        for statement in filter(None, map(str.strip, _TABLES.split(";"))):
+            files = {name: list(files) for name, files in (("videos", videos), ("clips", clips)) if f"${name}" in statement}
+            connection.execute(statement, files)
+        counts = {}
+        for name in ("videos", "clips", "labels", "tags"):
+            row = connection.execute(f"select count(*) from {name}").fetchone()
+            counts[name] = int(row[0]) if row else 0
+        return counts
+
+
+class Catalog:
+    """A published catalog, opened for reading."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path`` so that no statement can change it, or reach anything else.
+
+        Raises:
+            LibraryError: the file is missing or no DuckDB database.
+        """
+        try:
+            self._connection = duckdb.connect(str(path), read_only=True, config=_READER)
+        except duckdb.Error as exc:
+            raise LibraryError(f"--library: {str(path)!r} cannot be read as a catalog; run the ingest again") from exc
+
+    def sql(self, query: str, parameters: dict[str, object] | None = None) -> pa.Table:
+        """The result of one reading statement.
+
+        Raises:
+            QueryError: it is malformed, more than one statement, or more than reading.
+        """
+        try:
+            statements = self._connection.extract_statements(query)
+            if len(statements) != 1:
+                raise QueryError(f"QUERY: got {len(statements)} statements, allowed is one; run them one after the other")
+            if statements[0].type not in _READING:
+                raise QueryError(
+                    f"QUERY: got a statement of type {statements[0].type.name}, allowed is reading (SELECT, WITH, DESCRIBE, "
+                    "SHOW, EXPLAIN); a library changes through vidsift ingest only"
+                )
+            return self._connection.sql(statements[0], params=parameters).to_arrow_table()
+        except duckdb.Error as exc:
+            raise QueryError(f"QUERY: {_explain(exc)}; the tables are videos, clips, labels and tags") from exc
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+def _explain(exc: duckdb.Error) -> str:
+    """DuckDB's message on one line, without the echo of the query and its caret."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("LINE ", "^"))]
+    return " ".join(kept) or type(exc).__name__

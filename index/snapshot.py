@@ -1,0 +1,95 @@
+"""Snapshots: an index and a catalog of one state of the tables, written aside and swapped in at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from index.catalog import Catalog
+from index.library import Library, replace_file
+from index.vectors import VectorIndex
+from schemas.errors import LibraryError
+
+# Kept so that readers who opened an older one can finish.
+_KEPT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """snapshot.json: which state of the library this is.
+
+    Attributes:
+        versions: Delta version of each table.
+        rows: rows of each table in the catalog, and vectors in the index.
+        classifier: stamp of the model behind the labels.
+        embedder: stamp of the model behind the vectors.
+        recall_at_10: share of the true ten best that the index finds; 1.0 by construction for an exact index.
+        published_at: ISO 8601, UTC.
+    """
+
+    versions: dict[str, int]
+    rows: dict[str, int]
+    classifier: str
+    embedder: str
+    recall_at_10: float
+    published_at: str
+
+
+def read_info(snapshot: Path) -> SnapshotInfo:
+    """What snapshot.json says.
+
+    Raises:
+        LibraryError: it is missing or damaged.
+    """
+    try:
+        return SnapshotInfo(**json.loads((snapshot / "snapshot.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as exc:
+        raise LibraryError(f"--library: snapshot {str(snapshot)!r} is damaged ({exc}); run the ingest again") from exc
+
+
+def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
+    """Let ``write`` fill a folder aside, then make it the one readers open.
+
+    A reader sees the old snapshot or the new one, whole; one that is stopped midway leaves the old one current.
+    """
+    library.snapshots.mkdir(exist_ok=True)
+    for leftover in library.snapshots.glob(".writing-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    aside = library.snapshots / f".writing-{os.getpid()}"
+    aside.mkdir()
+    info = write(aside)
+    (aside / "snapshot.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
+    numbers = sorted(int(path.name) for path in library.snapshots.iterdir() if path.name.isdigit())
+    number = numbers[-1] + 1 if numbers else 1
+    for path in aside.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    target = library.snapshots / str(number)
+    aside.rename(target)
+    replace_file(library.current_file, f"{number}\n")
+    for old in numbers[: -(_KEPT - 1)]:
+        shutil.rmtree(library.snapshots / str(old), ignore_errors=True)
+    return target
+
+
+class Snapshot:
+    """The current snapshot of a library, opened for reading."""
+
+    def __init__(self, library: Library) -> None:
+        """Open what CURRENT names.
+
+        Raises:
+            LibraryError: no library, nothing published, or a damaged snapshot.
+        """
+        self._folder = library.current_snapshot()
+        self.number = int(self._folder.name)
+        self.info = read_info(self._folder)
+        self.catalog = Catalog(self._folder / "catalog.duckdb")
+
+    def vectors(self) -> VectorIndex:
+        """The vector index, opened when a search needs it: SQL does not."""
+        return VectorIndex(self._folder / "clips.faiss")

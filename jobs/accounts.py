@@ -1,0 +1,96 @@
+"""Who is done: gathers what comes back from a run, in any order, into one row per video. The books always balance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from schemas.records import (
+    Problem,
+    SpanDone,
+    VideoFailed,
+    VideoFile,
+    VideoInfo,
+    VideoRow,
+    Written,
+    video_id_of,
+)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A video of which something has come back."""
+
+    parts: dict[int, SpanDone] = field(default_factory=dict)
+    written: set[int] = field(default_factory=set)
+
+    def row(self, lost: str | None) -> VideoRow | None:
+        """The video's row, once every part and every clip is back, or with the reason why no more will come."""
+        if not self.parts:
+            return None
+        some = next(iter(self.parts.values()))
+        promised = {clip_id for part in self.parts.values() for clip_id in part.clip_ids}
+        complete = len(self.parts) == some.num_parts and promised <= self.written
+        if not complete and lost is None:
+            return None
+        problems = [problem for _, part in sorted(self.parts.items()) for problem in part.problems]
+        if not complete:
+            problems.append(Problem("decode", f"{some.num_parts - len(self.parts)} of {some.num_parts} parts: {lost}"))
+        return _row(some.video, len(self.written), problems)
+
+
+class Accounts:
+    """Books of one run."""
+
+    def __init__(self, files: Iterable[VideoFile]) -> None:
+        """Open the books for ``files``; each ends in exactly one row."""
+        self._files = {file.path: file for file in files}
+        self.num_files = len(self._files)
+        self._pending: dict[str, _Pending] = {}
+        self._finished: list[VideoRow] = []
+
+    def add(self, outcome: Written | SpanDone | VideoFailed) -> None:
+        """Enter what came back."""
+        if isinstance(outcome, VideoFailed):
+            self._finish(VideoRow(outcome.video, "failed", 0, outcome.stage, outcome.reason))
+        elif isinstance(outcome, SpanDone):
+            self._pending.setdefault(outcome.video.video_id, _Pending()).parts[outcome.part] = outcome
+            self._settle(outcome.video.video_id)
+        else:
+            for video_id, clip_ids in outcome.clip_ids.items():
+                self._pending.setdefault(video_id, _Pending()).written.update(clip_ids)
+                self._settle(video_id)
+
+    @property
+    def num_finished(self) -> int:
+        """Videos that have their row."""
+        return self.num_files - len(self._files)
+
+    def take_finished(self) -> list[VideoRow]:
+        """Rows of videos that finished since the last call."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def close(self, lost: str) -> None:
+        """Finish every video that is not done, giving ``lost`` as the reason."""
+        for video_id in list(self._pending):
+            self._settle(video_id, lost)
+        for file in list(self._files.values()):
+            self._finish(VideoRow(VideoInfo(video_id_of(None, file.path), file), "failed", 0, "decode", lost))
+
+    def _settle(self, video_id: str, lost: str | None = None) -> None:
+        row = self._pending[video_id].row(lost)
+        if row is not None:
+            del self._pending[video_id]
+            self._finish(row)
+
+    def _finish(self, row: VideoRow) -> None:
+        if self._files.pop(row.video.file.path, None) is not None:
+            self._finished.append(row)
+
+
+def _row(video: VideoInfo, clip_count: int, problems: list[Problem]) -> VideoRow:
+    if not problems:
+        return VideoRow(video, "indexed", clip_count)
+    reasons = "; ".join(dict.fromkeys(problem.reason for problem in problems))
+    return VideoRow(video, "partial" if clip_count else "failed", clip_count, problems[0].stage, reasons)

@@ -1,0 +1,108 @@
+"""What has changed since the library last saw its folders. Content decides; names and times only save reading it."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.find import content_hash
+from schemas.errors import UsageError, VideoError
+from schemas.records import VideoFile, path_text
+
+
+@dataclass(slots=True)
+class Changes:
+    """What an ingest has to do.
+
+    Attributes:
+        to_do: files whose content the library does not know.
+        unreadable: files that cannot even be opened, with the reason.
+        replacing: some of these have rows of an older content.
+        unchanged: files that are as the library knows them.
+        moved: video_id -> (new path as text, modified_ns).
+        removed: video ids of files that are gone.
+    """
+
+    to_do: list[VideoFile] = field(default_factory=list)
+    unreadable: list[tuple[VideoFile, VideoError]] = field(default_factory=list)
+    replacing: bool = False
+    unchanged: int = 0
+    moved: dict[str, tuple[str, int]] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+
+def compare(
+    found: Sequence[VideoFile | tuple[VideoFile, VideoError]],
+    known: pa.Table,
+    sources: Sequence[str | Path],
+    *,
+    allow_empty: bool,
+) -> Changes:
+    """Compare what is there with what the library knows.
+
+    Args:
+        found: what `pipeline.find.find_videos` gave.
+        known: `jobs.tables.Tables.known_videos`, the latest last.
+        sources: what the user named; a known video below one of them that is not found counts as removed.
+        allow_empty: accept a source without any video although the library knows some below it.
+
+    Raises:
+        UsageError: such a source, unless ``allow_empty``: its disk may not be mounted.
+    """
+    by_path: dict[str, dict[str, Any]] = {row["path"]: row for row in known.to_pylist()}
+    here = {path_text(item.path if isinstance(item, VideoFile) else item[0].path) for item in found}
+    gone = {path: row for path, row in by_path.items() if path not in here and not os.path.lexists(path)}
+    changes = Changes()
+    lost_by_size = defaultdict(list)
+    for row in gone.values():
+        if row["content_hash"]:
+            lost_by_size[row["size_bytes"]].append(row)
+    for item in found:
+        file, error = (item, None) if isinstance(item, VideoFile) else item
+        row = by_path.get(path_text(file.path))
+        if row and (file.size_bytes, file.modified_ns) == (row["size_bytes"], row["modified_ns"]):
+            changes.unchanged += 1
+        elif error:
+            changes.replacing |= row is not None
+            changes.unreadable.append((file, error))
+        elif row and row["size_bytes"] == file.size_bytes and _hash(file) == row["content_hash"]:
+            changes.unchanged += 1  # touched, or copied back
+        elif row is None and (old := _same_content(file, lost_by_size[file.size_bytes])):
+            changes.moved[old["video_id"]] = (path_text(file.path), file.modified_ns)
+            lost_by_size[file.size_bytes].remove(old)
+        else:
+            changes.replacing |= row is not None
+            changes.to_do.append(file)
+    for source in map(os.path.abspath, sources):
+        below = [row for path, row in gone.items() if _is_below(path, path_text(source)) and row["video_id"] not in changes.moved]
+        if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in here):
+            raise UsageError(
+                f"SOURCE: {source!r} holds no video, and the library knows {len(below)} below it. If its disk is not mounted, "
+                "mount it; if they are really gone, add --allow-empty to take them out of the library"
+            )
+        changes.removed.extend(row["video_id"] for row in below if row["video_id"] not in changes.removed)
+    return changes
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip("/") + "/")
+
+
+def _same_content(file: VideoFile, candidates: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    if not candidates:
+        return None
+    digest = _hash(file)
+    return next((row for row in candidates if row["content_hash"] == digest), None)
+
+
+def _hash(file: VideoFile) -> str | None:
+    try:
+        return content_hash(file.path)
+    except VideoError:
+        return None  # the plan step will say so in the video's row

@@ -1,0 +1,227 @@
+"""The only module that knows Ray: runs a `Job`'s steps as Ray Data stages, on this machine or on a cluster.
+
+    files -> plan (tasks) -> decode (tasks) -> annotate (actors, one per GPU) -> write (tasks) -> outcomes, to the driver
+
+Rows are single Python objects in a column named "item". What a stage does not handle passes through to the driver.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from jobs.progress import Slots, Tally
+from jobs.stages import Job
+from schemas.errors import JobError, UsageError
+from schemas.options import IngestOptions
+from schemas.records import Clip, ClipRow, Outcome, SpanJob, VideoFile
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is said in the videos' rows
+
+import ray  # noqa: E402 - the settings above are read on import
+import ray.data  # noqa: E402
+from ray.data import ActorPoolStrategy, DataContext  # noqa: E402
+
+# Frames wait in shared memory between decoding and annotating; Ray Data holds decoders back when this fills up.
+_OBJECT_STORE_BYTES = 2 << 30
+
+# A table's file: small enough that finished videos are committed soon, large enough that there are not too many.
+_ROWS_PER_FILE = 128
+
+# CPU shares of the stages that are light beside decoding.
+_PLAN_CPUS = 0.25
+_WRITE_CPUS = 0.1
+
+_Items = dict[str, Any]
+
+
+@contextmanager
+def ray_session(options: IngestOptions) -> Iterator[None]:
+    """Ray for one run: a cluster that is joined, or one that lives within this process and ends with it.
+
+    Raises:
+        UsageError: there is no Ray cluster at the address.
+    """
+    if ray.is_initialized():  # the caller's own session, which is left as it is
+        yield
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
+    try:
+        if options.address is not None:
+            ray.init(address=options.address, **quiet)
+        else:
+            store = min(_OBJECT_STORE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+            ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as exc:
+        raise UsageError(
+            f"--address: got {options.address!r}, and no Ray cluster answers there ({str(exc).splitlines()[0]}); "
+            "start one with: ray start --head, or leave --address out"
+        ) from exc
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+class RayRun:
+    """One run over many videos. Iterate over it for outcomes; `tally` tells meanwhile how far it is."""
+
+    def __init__(self, job: Job, files: Sequence[VideoFile]) -> None:
+        """Lay out the stages for the machines that the Ray session has. Nothing runs before iteration."""
+        self._job = job
+        self._files = files
+        resources = ray.cluster_resources()
+        cpus, gpus = resources.get("CPU", 1.0), int(resources.get("GPU", 0))
+        actors = gpus or max(1, int(cpus) // 4)
+        # On CPUs alone the annotators and the decoders share the cores: the annotators' threads may use all of them,
+        # while a quarter is set aside, so that decoding keeps ahead.
+        self._actor_resources: dict[str, float] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": cpus / actors / 4}
+        self._actors = actors
+        self._threads = None if gpus else max(1, int(cpus) // actors)
+        self.slots = Slots(decode=max(1.0, cpus - actors * self._actor_resources["num_cpus"]), annotate=actors)
+        self._counter: Any = ray.remote(num_cpus=0)(_Counter).remote()
+
+    def tally(self) -> Tally:
+        """How far the run is."""
+        found: Tally = ray.get(self._counter.snapshot.remote())
+        return found
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Run, and yield what comes back in any order. Videos whose worker died twice do not come back."""
+        job, counter = self._job, self._counter
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.max_errored_blocks = -1  # a block that is lost costs its own videos, which the accounts will miss
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        # A worker that dies is retried for ever by default, and one bad file would hang the job.
+        once_more = {"max_retries": 1}
+        warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+        items = [{"item": file} for file in self._files]
+        data = (
+            ray.data.from_items(items, override_num_blocks=len(items))
+            .flat_map(_Plan(job, counter), num_cpus=_PLAN_CPUS, **once_more)
+            .repartition(target_num_rows_per_block=1)
+            .flat_map(_Decode(job, counter), num_cpus=1, **once_more)
+            .map_batches(
+                _Annotate,
+                fn_constructor_args=(job, counter, self._threads),
+                batch_size=job.options.batch_size,
+                batch_format="numpy",
+                compute=ActorPoolStrategy(size=self._actors),
+                **self._actor_resources,
+            )
+            .map_batches(_Write(job), batch_size=_ROWS_PER_FILE, batch_format="numpy", num_cpus=_WRITE_CPUS)
+        )
+        try:
+            for batch in data.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+                yield from batch["item"]
+        except ray.exceptions.RayError as exc:
+            raise JobError(f"the run ended early: {_cause(exc)}; run the same command again to go on") from exc
+
+
+class _Counter:
+    """The run's tally, in a process that all stages can reach."""
+
+    def __init__(self) -> None:
+        self._tally = Tally()
+
+    def add(self, **counts: float) -> None:
+        self._tally.add(**counts)
+
+    def snapshot(self) -> Tally:
+        return self._tally
+
+
+class _Plan:
+    """VideoFile -> its SpanJobs, or the reason why there are none."""
+
+    def __init__(self, job: Job, counter: Any) -> None:
+        self._job, self._counter = job, counter
+
+    def __call__(self, row: _Items) -> list[_Items]:
+        with _time_limit(self._job.options.decode_timeout_s):
+            planned = self._job.plan(row["item"])
+        duration_s = next((item.video.duration_s or 0.0 for item in planned), 0.0)
+        self._counter.add.remote(planned_videos=1, planned_s=duration_s)
+        return [{"item": item} for item in planned]
+
+
+class _Decode:
+    """SpanJob -> its Clips and a SpanDone."""
+
+    def __init__(self, job: Job, counter: Any) -> None:
+        self._job, self._counter = job, counter
+
+    def __call__(self, row: _Items) -> list[_Items]:
+        if not isinstance(row["item"], SpanJob):
+            return [row]
+        began = time.perf_counter()
+        with _time_limit(self._job.options.decode_timeout_s):
+            items = list(self._job.decode(row["item"]))
+        self._counter.add.remote(decode_busy_s=time.perf_counter() - began)
+        return [{"item": item} for item in items]
+
+
+class _Annotate:
+    """Clips -> ClipRows, in an actor that holds both models."""
+
+    def __init__(self, job: Job, counter: Any, num_threads: int | None) -> None:
+        self._annotate, self._counter = job.annotator(num_threads), counter
+
+    def __call__(self, batch: _Items) -> _Items:
+        clips = [item for item in batch["item"] if isinstance(item, Clip)]
+        began = time.perf_counter()
+        rows = self._annotate(clips)
+        self._counter.add.remote(
+            annotate_busy_s=time.perf_counter() - began,
+            clips=len(clips),
+            clip_s=sum(clip.span.end_s - clip.span.start_s for clip in clips),
+        )
+        return _pack([*rows, *(item for item in batch["item"] if not isinstance(item, Clip))])
+
+
+class _Write:
+    """ClipRows -> one Written."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def __call__(self, batch: _Items) -> _Items:
+        rows = [item for item in batch["item"] if isinstance(item, ClipRow)]
+        others = [item for item in batch["item"] if not isinstance(item, ClipRow)]
+        return _pack([*([self._job.write(rows)] if rows else []), *others])
+
+
+def _pack(items: Sequence[object]) -> _Items:
+    column = np.empty(len(items), dtype=object)
+    column[:] = items
+    return {"item": column}
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """End this process if the block takes longer: some decoders hang holding the interpreter's lock, where nothing else helps."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _cause(exc: BaseException) -> str:
+    """The innermost message of an error that crossed processes, on one line."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    return lines[-1] if lines else type(exc).__name__

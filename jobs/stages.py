@@ -1,0 +1,87 @@
+"""The steps of an ingest as plain callables over one kind of thing each, ready for any engine to run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.decoders import load_decoder
+from pipeline.run import decode_job, plan_video
+from pipeline.write import write_clips
+from schemas.options import IngestOptions, Sampling
+from schemas.records import (
+    Checkpoint,
+    Clip,
+    ClipRow,
+    JobFailed,
+    ModelInput,
+    SpanDone,
+    SpanJob,
+    VideoFailed,
+    VideoFile,
+    Written,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that workers need to know of an ingest; small, since every task carries it.
+
+    Attributes:
+        inputs: the distinct inputs of both models.
+        clips_folder: where workers write Parquet.
+    """
+
+    classifier: Checkpoint
+    embedder: Checkpoint
+    sampling: Sampling
+    inputs: tuple[ModelInput, ...]
+    clips_folder: Path
+    options: IngestOptions
+
+    def plan(self, file: VideoFile) -> list[SpanJob | VideoFailed]:
+        """Hash, demux, choose frames."""
+        return plan_video(file, self.sampling, self.inputs)
+
+    def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:
+        """Decode one job's clips."""
+        return decode_job(job, load_decoder(self.options.decoder))
+
+    def annotator(self, num_threads: int | None = None) -> Callable[[Sequence[Clip]], list[ClipRow | JobFailed]]:
+        """Load both models, and return what runs them over a batch.
+
+        Args:
+            num_threads: threads that PyTorch may use on a CPU; None leaves that to PyTorch.
+        """
+        import torch
+
+        from pipeline.annotate import Annotator
+        from pipeline.models import load_classifier, load_embedder
+
+        if num_threads:
+            torch.set_num_threads(num_threads)
+        annotator = Annotator(
+            load_classifier(self.classifier, self.options.precision),
+            load_embedder(self.embedder, self.options.precision),
+            inputs=self.inputs,
+            top_labels=self.options.top_labels,
+        )
+
+        def annotate(clips: Sequence[Clip]) -> list[ClipRow | JobFailed]:
+            try:
+                return list(annotator.annotate(clips))
+            except (RuntimeError, ValueError) as exc:  # what PyTorch raises: out of memory, unsupported shapes
+                return [JobFailed(f"the models could not compute a batch of {len(clips)}: {str(exc).splitlines()[0]}")]
+
+        return annotate
+
+    def write(self, rows: Sequence[ClipRow]) -> Written | JobFailed:
+        """Write one Parquet file."""
+        try:
+            return write_clips(
+                rows, self.clips_folder, classifier=self.classifier.stamp, embedder=self.embedder.stamp
+            )
+        except OSError as exc:
+            return JobFailed(f"{str(self.clips_folder)!r} cannot be written on {os.uname().nodename}: {exc.strerror or exc}")

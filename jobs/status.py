@@ -1,0 +1,79 @@
+"""What a library holds, from its current snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from index.library import Library, read_identity
+from index.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A video that could not be indexed whole."""
+
+    path: str
+    status: str
+    error_stage: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryStatus:
+    """What `vidsift status` tells.
+
+    Attributes:
+        videos: by status: indexed, partial, failed.
+        hours: hours of video that can be found.
+        clips: clips that can be found.
+        classifier: the model behind the labels, as the user named it.
+        embedder: the model behind the vectors.
+        window_s: seconds of a clip.
+        stride_s: seconds between clips' starts.
+        snapshot: number of the snapshot that this describes.
+        published_at: when it was published; ISO 8601, UTC.
+        failures: videos that are not whole, by path.
+    """
+
+    folder: str
+    videos: dict[str, int]
+    hours: float
+    clips: int
+    classifier: str
+    embedder: str
+    window_s: float
+    stride_s: float
+    snapshot: int
+    published_at: str
+    failures: list[Failure]
+
+
+def library_status(folder: Path) -> LibraryStatus:
+    """Describe the library in ``folder``.
+
+    Raises:
+        LibraryError: no library, nothing published, or a damaged snapshot.
+    """
+    library = Library(folder)
+    snapshot = Snapshot(library)
+    identity = read_identity(library)
+    assert identity is not None, "a library with a snapshot has its library.json"
+    counts = snapshot.catalog.sql("select status, count(*) as n from videos group by status").to_pylist()
+    seen = snapshot.catalog.sql("select coalesce(sum(duration_s), 0) as s from videos where clip_count > 0").to_pylist()
+    failures = snapshot.catalog.sql(
+        "select path, status, error_stage, error from videos where status <> 'indexed' order by path"
+    )
+    return LibraryStatus(
+        folder=str(folder),
+        videos={"indexed": 0, "partial": 0, "failed": 0} | {row["status"]: row["n"] for row in counts},
+        hours=seen[0]["s"] / 3600,
+        clips=snapshot.info.rows["clips"],
+        classifier=identity.classifier.name,
+        embedder=identity.embedder.name,
+        window_s=identity.sampling.window_s,
+        stride_s=identity.sampling.stride_s,
+        snapshot=snapshot.number,
+        published_at=snapshot.info.published_at,
+        failures=[Failure(**row) for row in failures.to_pylist()],
+    )

@@ -1,0 +1,122 @@
+"""The library's Delta tables: who writes Parquet, and what makes it part of the table.
+
+A row in ``videos`` is what makes that video's clips visible, so it is always committed after them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
+
+from index.library import Library
+from schemas.errors import LibraryError
+from schemas.records import VideoRow, Written
+from schemas.tables import CLIPS, VIDEOS, videos_table
+
+
+class Tables:
+    """The tables of one library, opened for writing by the one process that may."""
+
+    def __init__(self, library: Library) -> None:
+        """Open the tables, making empty ones where there are none.
+
+        Raises:
+            LibraryError: the folder cannot be written, or what is there is no Delta table.
+        """
+        try:
+            self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
+            self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
+        except (DeltaError, OSError) as exc:
+            raise LibraryError(
+                f"--library: the tables in {str(library.folder)!r} cannot be written: {str(exc).splitlines()[0]}"
+            ) from exc
+        self.clips_folder = library.clips
+
+    def known_videos(self) -> pa.Table:
+        """What the library knows of each video: enough to tell whether a file has changed."""
+        columns = ["video_id", "path", "size_bytes", "modified_ns", "content_hash", "ingested_at"]
+        return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
+
+    def commit_clips(self, files: Sequence[Written]) -> None:
+        """Make written Parquet files part of ``clips``, in one transaction."""
+        now_ms = int(time.time() * 1000)
+        actions = [
+            AddAction(
+                path=file.name,
+                size=file.size_bytes,
+                partition_values={},
+                modification_time=now_ms,
+                data_change=True,
+                stats=json.dumps({"numRecords": sum(map(len, file.clip_ids.values()))}),
+            )
+            for file in files
+        ]
+        if actions:
+            self.clips.create_write_transaction(actions, "append", self.clips.schema())
+            self.clips.update_incremental()
+
+    def commit_videos(self, rows: Sequence[VideoRow], *, replace_paths: bool) -> None:
+        """Add rows to ``videos``, in one transaction.
+
+        Args:
+            rows: the videos that are done.
+            replace_paths: some of the paths have rows already, which these replace.
+        """
+        if not rows:
+            return
+        table = videos_table(rows, ingested_at=datetime.now(UTC))
+        if replace_paths:
+            self._upsert(table, "old.path = new.path")
+        else:
+            write_deltalake(self.videos, table, mode="append")
+
+    def move_videos(self, moved: dict[str, tuple[str, int]]) -> None:
+        """Give videos new paths: video_id -> (path as text, modified_ns). Their clips stay as they are."""
+        if not moved:
+            return
+        rows = self.videos.to_pyarrow_table(filters=[("video_id", "in", list(moved))]).to_pylist()
+        for row in rows:
+            row["path"], row["modified_ns"] = moved[row["video_id"]]
+            row["modified_at"] = datetime.fromtimestamp(row["modified_ns"] / 1e9, UTC)
+        self._upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "old.video_id = new.video_id")
+
+    def remove_videos(self, video_ids: Collection[str]) -> None:
+        """Take videos out; their clips are invisible from then on."""
+        if video_ids:
+            self.videos.delete(f"video_id in ({_quoted(video_ids)})")
+
+    def drop_orphans(self) -> None:
+        """Delete clips that no video owns: left by an ingest that was stopped, or by videos that changed."""
+        owners = self.videos.to_pyarrow_table(columns=["video_id"])["video_id"]
+        present = self.clips.to_pyarrow_table(columns=["video_id"])["video_id"].unique()
+        orphans = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
+        if orphans:
+            self.clips.delete(f"video_id in ({_quoted(orphans)})")
+
+    def versions(self) -> dict[str, int]:
+        """The Delta version of each table."""
+        return {"videos": self.videos.version(), "clips": self.clips.version()}
+
+    def _upsert(self, table: pa.Table, match: str) -> None:
+        merge = self.videos.merge(table, predicate=match, source_alias="new", target_alias="old")
+        merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+def parquet_files(table: DeltaTable) -> list[str]:
+    """Local paths of the Parquet files that make up the table's current version."""
+    return [str(Path(uri.removeprefix("file://"))) for uri in table.file_uris()]
+
+
+def _quoted(ids: Collection[str]) -> str:
+    """Ids for a SQL list; they are hex digits of our own making."""
+    assert all(i.isalnum() for i in ids), "ids are hex digits"
+    return ", ".join(f"'{i}'" for i in ids)

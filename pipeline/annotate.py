@@ -1,0 +1,54 @@
+"""Run both models over clips. The frames end here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pipeline.models import Classifier, Embedder, VideoModel
+from pipeline.models.pixels import make_pixels
+from schemas.records import Clip, ClipRow, ModelInput
+
+
+class Annotator:
+    """Both models on one device; where they are shown the same, they share one pixel tensor."""
+
+    def __init__(self, classifier: Classifier, embedder: Embedder, *, inputs: Sequence[ModelInput], top_labels: int = 5) -> None:
+        """Pair two models.
+
+        Args:
+            classifier: names actions.
+            embedder: places clips among texts.
+            inputs: what `Clip.frames` holds, in order (`pipeline.sample.distinct_inputs`).
+            top_labels: labels kept per clip.
+        """
+        self._classifier = classifier
+        self._embedder = embedder
+        self._inputs = tuple(inputs)
+        self._top_labels = top_labels
+
+    def annotate(self, clips: Sequence[Clip]) -> list[ClipRow]:
+        """One row per clip, in order. Any number of clips is one batch; one clip is a batch of one."""
+        if not clips:
+            return []
+        made: dict[tuple[object, ...], torch.Tensor] = {}
+        labels = self._classifier.classify(self._pixels(clips, self._classifier, made), self._top_labels)
+        embeddings = self._embedder.embed_clips(self._pixels(clips, self._embedder, made))
+        return [
+            ClipRow(clip.clip_id, clip.video_id, clip.span, of_clip, embedding)
+            for clip, of_clip, embedding in zip(clips, labels, embeddings, strict=True)
+        ]
+
+    def _pixels(self, clips: Sequence[Clip], model: VideoModel, made: dict[tuple[object, ...], torch.Tensor]) -> torch.Tensor:
+        """[batch, num_frames, 3, height, width] for ``model``, cut from a tensor already in ``made`` where one fits."""
+        wanted = model.preprocessing
+        for source, step in ((i, wanted.input.subset_step(other)) for i, other in enumerate(self._inputs)):
+            if step:
+                key = (source, wanted.gain, wanted.shift, model.dtype)
+                if key not in made:
+                    frames = np.stack([clip.frames[source] for clip in clips])
+                    made[key] = make_pixels(frames, wanted, model.device, model.dtype)
+                return made[key][:, ::step]
+        raise AssertionError(f"clips hold no frames for {wanted.input}")

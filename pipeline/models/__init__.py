@@ -1,0 +1,99 @@
+"""Models behind two small protocols. To add a family: a file here with a class, and a line in `CLASSIFIERS` or `EMBEDDERS`.
+
+Both take pixels that `pipeline.models.pixels` prepared, so that two models of the same preprocessing share one tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.models.checkpoint import check_embedder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from pipeline.models.preprocessing import Preprocessing
+    from schemas.options import Precision
+    from schemas.records import Checkpoint, Label
+
+
+class VideoModel(Protocol):
+    """What every model tells about itself.
+
+    Attributes:
+        preprocessing: how its pixels are made, and how many frames it sees.
+        device: where it computes.
+        dtype: the arithmetic it computes in.
+    """
+
+    preprocessing: Preprocessing
+    device: torch.device
+    dtype: torch.dtype
+
+
+class Classifier(VideoModel, Protocol):
+    """Names the action in a clip."""
+
+    def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
+        """The ``top`` best labels per clip with their softmax probabilities, best first.
+
+        Args:
+            pixels: [batch, num_frames, 3, height, width], as `preprocessing` makes them.
+            top: how many labels to give; models with fewer classes give all.
+        """
+
+
+class Embedder(VideoModel, Protocol):
+    """Places clips and texts in one space, where a dot product compares them.
+
+    Attributes:
+        dim: the embeddings' dimension.
+    """
+
+    dim: int
+
+    def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
+        """float32 [batch, dim], L2-normalised; ``pixels`` as for `Classifier.classify`."""
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [len(texts), dim], L2-normalised."""
+
+
+def _hugging_face(checkpoint: Checkpoint, precision: Precision) -> Classifier:
+    from pipeline.models.video_classifier import HuggingFaceClassifier
+
+    return HuggingFaceClassifier(checkpoint, precision)
+
+
+def _xclip(checkpoint: Checkpoint, precision: Precision) -> Embedder:
+    from pipeline.models.xclip import XClipEmbedder
+
+    return XClipEmbedder(checkpoint, precision)
+
+
+# By the checkpoint's config.model_type. A classifier of a type not named here is left to transformers' own
+# AutoModelForVideoClassification, which covers videomae, timesformer, vivit, vjepa2 and what it learns later.
+CLASSIFIERS: dict[str, Callable[[Checkpoint, Precision], Classifier]] = {"videomae": _hugging_face}
+EMBEDDERS: dict[str, Callable[[Checkpoint, Precision], Embedder]] = {"xclip": _xclip}
+
+
+def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto") -> Classifier:
+    """Load a classifier onto the best device at hand.
+
+    Raises:
+        ModelError: transformers knows no video classifier of this type, or the files do not fit together.
+    """
+    return CLASSIFIERS.get(checkpoint.model_type, _hugging_face)(checkpoint, precision)
+
+
+def load_embedder(checkpoint: Checkpoint, precision: Precision = "auto") -> Embedder:
+    """Load an embedder onto the best device at hand.
+
+    Raises:
+        ModelError: no embedder of this type is known, or the files do not fit together.
+    """
+    check_embedder(checkpoint)
+    return EMBEDDERS[checkpoint.model_type](checkpoint, precision)

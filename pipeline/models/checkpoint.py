@@ -1,0 +1,134 @@
+"""Find a checkpoint on disk or on the hub, and make sure that it is safe to load before anything loads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import ModelError
+from schemas.records import Checkpoint
+
+# All that is ever fetched: no Python files, no pickles.
+_HUB_FILES = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+PREPROCESSING_FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
+
+
+def find_checkpoint(name: str, option: str) -> Checkpoint:
+    """Find the model that ``name`` means, a folder in the hub's layout or a hub id (``org/model`` or ``org/model@revision``).
+
+    Args:
+        name: what the user gave.
+        option: the option it came from, for messages.
+
+    Raises:
+        ModelError: there is no such model, the hub cannot be reached, or it is not stored as safetensors.
+    """
+    if os.path.isdir(name):
+        folder, revision = Path(name).resolve(), None
+        name = str(folder)
+    elif _HUB_ID.fullmatch(name) and not name.startswith((".", "/")):
+        folder, revision = _from_hub(name, option)
+    else:
+        raise ModelError(
+            f"{option}: no such folder, and no hub id: {name!r}; give a folder with config.json and model.safetensors, "
+            "or an id such as MCG-NJU/videomae-base-finetuned-kinetics"
+        )
+    config = read_config(folder, name, option)
+    return Checkpoint(
+        name=name,
+        folder=str(folder),
+        revision=revision,
+        model_type=str(config.get("model_type", "")),
+        sha256=_hash(folder, name, option),
+        architectures=tuple(map(str, config.get("architectures") or ())),
+        embedding_dim=config.get("projection_dim"),
+    )
+
+
+def check_classifier(checkpoint: Checkpoint) -> None:
+    """Refuse what was not trained to classify video, before anything heavy starts.
+
+    Raises:
+        ModelError: its weights were saved from another kind of model.
+    """
+    if checkpoint.architectures and not any(name.endswith("ForVideoClassification") for name in checkpoint.architectures):
+        raise ModelError(
+            f"--classifier {checkpoint.name}: got {', '.join(checkpoint.architectures)}, allowed is a model for video "
+            "classification (VideoMAEForVideoClassification and the like); take a fine-tuned checkpoint"
+        )
+
+
+def check_embedder(checkpoint: Checkpoint) -> None:
+    """Refuse what vidsift knows no embedder for, before anything heavy starts.
+
+    Raises:
+        ModelError: no embedder of this type is known, or it does not say its embeddings' dimension.
+    """
+    from pipeline.models import EMBEDDERS
+
+    if checkpoint.model_type not in EMBEDDERS or not checkpoint.embedding_dim:
+        raise ModelError(
+            f"--embedder {checkpoint.name}: got a model of type {checkpoint.model_type!r}, allowed is "
+            f"{', '.join(EMBEDDERS)} with its projection_dim in config.json; give an X-CLIP checkpoint"
+        )
+
+
+def read_config(folder: Path, name: str, option: str) -> dict[str, Any]:
+    """The checkpoint's config.json.
+
+    Raises:
+        ModelError: it is missing or no JSON object, or it asks to run code that came with the checkpoint.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ModelError(
+            f"{option} {name}: the folder holds no config.json; give a folder in the hub's layout "
+            "(config.json, model.safetensors, preprocessor_config.json)"
+        ) from exc
+    except ValueError as exc:
+        raise ModelError(f"{option} {name}: config.json is no valid JSON: {exc}") from exc
+    if not isinstance(config, dict):
+        raise ModelError(f"{option} {name}: config.json holds a {type(config).__name__}, allowed is an object")
+    if "auto_map" in config:
+        raise ModelError(f"{option} {name}: this checkpoint brings its own code to run, which vidsift never does; take another")
+    return config
+
+
+def _from_hub(name: str, option: str) -> tuple[Path, str]:
+    """Folder and commit of a hub model: from the cache where it is there, else fetched."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as exc:
+        raise ModelError(
+            f"{option} {name}: the model hub has no such model or cannot be reached, and the model is not in the hub's cache "
+            f"({type(exc).__name__}). Three ways on: give a local folder in the hub's layout ({option} DIR); fill the hub's "
+            f"cache on a machine with network (hf download {repository}) and copy ~/.cache/huggingface here; or try vidsift "
+            "with small random models (python -m demo.checkpoints DIR)"
+        ) from exc
+    return folder, folder.name
+
+
+def _hash(folder: Path, name: str, option: str) -> str:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        others = sorted(path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"})
+        raise ModelError(
+            f"{option} {name}: got {', '.join(others) or 'no weights'}, allowed is model.safetensors only, since other "
+            "formats can run code when loaded; convert it with transformers' save_pretrained, or take another revision (ID@REVISION)"
+        )
+    digest = sha256()
+    for path in [*weights, *(folder / file for file in PREPROCESSING_FILES if (folder / file).exists())]:
+        with path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

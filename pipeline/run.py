@@ -1,0 +1,96 @@
+"""The whole way of one video, and the steps it is made of. The Ray job runs the same steps as stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.decoders import Decoder
+from pipeline.find import content_hash
+from pipeline.probe import probe
+from pipeline.sample import plan_jobs
+from pipeline.scale import shown_size
+from schemas.errors import VideoError
+from schemas.options import Sampling
+from schemas.records import (
+    Clip,
+    ClipRow,
+    ModelInput,
+    Problem,
+    SpanDone,
+    SpanJob,
+    VideoFailed,
+    VideoFile,
+    VideoInfo,
+    clip_id_of,
+    video_id_of,
+)
+
+if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
+    from pipeline.annotate import Annotator
+
+
+def annotate_video(
+    file: VideoFile, sampling: Sampling, inputs: Sequence[ModelInput], decoder: Decoder, annotator: Annotator
+) -> Iterator[ClipRow | SpanDone | VideoFailed]:
+    """Everything vidsift learns of one video, in this process: a row per clip, then what became of each part.
+
+    plan (hash, demux, choose frames) -> decode (one pass for both models) -> annotate -> rows.
+    """
+    for planned in plan_video(file, sampling, inputs):
+        if isinstance(planned, VideoFailed):
+            yield planned
+            continue
+        decoded = list(decode_job(planned, decoder))
+        yield from annotator.annotate([item for item in decoded if isinstance(item, Clip)])
+        yield from (item for item in decoded if isinstance(item, SpanDone))
+
+
+def plan_video(file: VideoFile, sampling: Sampling, inputs: Sequence[ModelInput]) -> list[SpanJob | VideoFailed]:
+    """Read what the file is and decide which frames to see. A file that cannot be read is a `VideoFailed`."""
+    video = VideoInfo(video_id_of(None, file.path), file)
+    try:
+        digest = content_hash(file.path)
+        video = replace(video, video_id=video_id_of(digest, file.path), content_hash=digest)
+        meta = probe(file.path)
+        width, height = shown_size(meta.coded_width, meta.coded_height, meta.rotation_deg, meta.pixel_aspect)
+        video = replace(
+            video,
+            container=meta.container,
+            codec=meta.codec,
+            width=width,
+            height=height,
+            rotation_deg=meta.rotation_deg,
+            fps=meta.fps,
+            duration_s=meta.duration_s,
+        )
+        return list(plan_jobs(video, meta, sampling, inputs))
+    except VideoError as exc:
+        return [VideoFailed(video, exc.stage, exc.reason)]
+
+
+def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:
+    """Decode one job's clips, then say what became of it. Damage is a sentence in `SpanDone`, never an exception."""
+    try:
+        decoded = decoder.decode(job)
+    except VideoError as exc:
+        yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, Problem(exc.stage, exc.reason)))
+        return
+    clip_ids = []
+    for span, picks in zip(job.spans, job.picks, strict=True):
+        # A frame that could not be had is stood in for by the one before it, as a player would keep showing it. A clip
+        # that has none of its own frames is left out: nothing of it was seen.
+        if not np.isin(picks[0], decoded.positions).any():
+            continue
+        nearest = [(decoded.positions.searchsorted(picked, side="right") - 1).clip(0) for picked in picks]
+        frames = tuple(of_input[index] for of_input, index in zip(decoded.frames, nearest, strict=True))
+        clip_ids.append(clip_id_of(job.video.video_id, span))
+        yield Clip(clip_ids[-1], job.video.video_id, span, frames)
+    reasons = list(decoded.problems)
+    if len(clip_ids) < len(job.spans):
+        reasons.append(f"{len(job.spans) - len(clip_ids)} of {len(job.spans)} clips hold no frame that could be decoded")
+    problems = (*job.problems, *(Problem("decode", reason) for reason in reasons))
+    yield SpanDone(job.video, job.part, job.num_parts, tuple(clip_ids), problems)

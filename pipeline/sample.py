@@ -1,0 +1,111 @@
+"""Cut a video into spans and choose the frames to see of each: pure arithmetic, no file is opened."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.options import Sampling
+from schemas.records import Keyframe, ModelInput, Problem, Span, SpanJob, VideoInfo, VideoMeta
+
+# Two times closer than this are the same moment: a third of a 90 kHz tick, far below any frame's length.
+_SAME_MOMENT_S = 4e-6
+
+# Containers often place the first frame a frame or two after time 0, by the codec's delay. Up to this much the spans
+# still end at the duration; beyond it the video really begins late, and they end when its last frame does.
+_LEAD_IN_S = 0.5
+
+# Seconds of video in one decode job: long enough to make seeking cheap, short enough to spread one film over all cores.
+JOB_S = 60.0
+
+
+def spans_of(duration_s: float, sampling: Sampling) -> list[Span]:
+    """Intervals that cover [0, duration_s) without a gap, one per clip.
+
+    A rest shorter than half a window joins the span before it. With a window and stride of 4 s, 9 s give [0, 4), [4, 9)
+    and 11 s give [0, 4), [4, 8), [8, 11). A shorter video is one span.
+    """
+    window_s, stride_s = sampling.window_s, sampling.stride_s
+    whole = int((duration_s - window_s + _SAME_MOMENT_S) // stride_s) + 1 if duration_s >= window_s else 0
+    spans = [Span(i * stride_s, i * stride_s + window_s) for i in range(whole)]
+    if not spans:
+        return [Span(0.0, duration_s)]
+    rest_s = duration_s - spans[-1].end_s
+    if rest_s >= window_s / 2:
+        spans.append(Span(whole * stride_s, duration_s))
+    elif rest_s > 0:
+        spans[-1] = Span(spans[-1].start_s, duration_s)
+    return spans
+
+
+def sample_times_s(span: Span, num_frames: int) -> NDArray[np.float64]:
+    """float64 [num_frames], the middles of ``num_frames`` equal parts of the span.
+
+    Of [0, 4) in 16: 0.125, 0.375, ..., 3.875.
+    """
+    times: NDArray[np.float64] = span.start_s + (np.arange(num_frames) + 0.5) * ((span.end_s - span.start_s) / num_frames)
+    return times
+
+
+def frames_on_screen(frame_times_s: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For each time the index of the frame then on screen: the last with pts <= time, or the first where there is none."""
+    return np.maximum(np.searchsorted(frame_times_s, times_s + _SAME_MOMENT_S, side="right") - 1, 0)
+
+
+def distinct_inputs(inputs: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
+    """Drop each input that is evenly spaced frames of another, so that one set of frames serves both models."""
+    by_size = sorted(dict.fromkeys(inputs), key=lambda wanted: -wanted.num_frames)
+    kept: list[ModelInput] = []
+    for wanted in by_size:
+        if not any(wanted.subset_step(other) for other in kept):
+            kept.append(wanted)
+    return tuple(kept)
+
+
+def plan_jobs(video: VideoInfo, meta: VideoMeta, sampling: Sampling, inputs: Sequence[ModelInput]) -> list[SpanJob]:
+    """Decide everything a decoder will be asked for: the clips of the whole video, in jobs of about a minute each."""
+    frame_times_s = meta.frame_times_s
+    end_s = meta.duration_s if meta.first_s < _LEAD_IN_S else meta.end_s
+    spans = [span for span in spans_of(end_s, sampling) if span.end_s > meta.first_s]
+    groups: list[list[Span]] = []
+    for span in spans:
+        if groups and span.end_s - groups[-1][0].start_s <= JOB_S:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    wanted_inputs = distinct_inputs(inputs)
+    jobs = []
+    for part, group in enumerate(groups):
+        indices = [
+            [frames_on_screen(frame_times_s, sample_times_s(span, wanted.num_frames)) for wanted in wanted_inputs]
+            for span in group
+        ]
+        frame_index = np.unique(np.concatenate([index for of_span in indices for index in of_span]))
+        jobs.append(
+            SpanJob(
+                video=video,
+                part=part,
+                num_parts=len(groups),
+                codec=meta.codec,
+                time_base=meta.time_base,
+                rotation_deg=meta.rotation_deg,
+                pixel_aspect=meta.pixel_aspect,
+                seek=_keyframe_before(meta.keyframes, int(meta.pts[frame_index[0]])),
+                spans=tuple(group),
+                inputs=wanted_inputs,
+                frame_index=frame_index,
+                frame_pts=meta.pts[frame_index],
+                picks=tuple(tuple(np.searchsorted(frame_index, index) for index in of_span) for of_span in indices),
+                problems=tuple(Problem("probe", reason) for reason in meta.problems) if part == 0 else (),
+            )
+        )
+    return jobs
+
+
+def _keyframe_before(keyframes: Sequence[Keyframe], pts: int) -> Keyframe | None:
+    """The last keyframe shown at or before ``pts``; None where decoding starts at the beginning anyway."""
+    position = bisect_right(keyframes, pts, key=lambda keyframe: keyframe.pts) - 1
+    return keyframes[position] if position > 0 else None

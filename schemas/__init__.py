@@ -1,0 +1,1 @@
+"""What the data is: records, Arrow tables, options and errors. Imports nothing of vidsift's."""

@@ -1,0 +1,53 @@
+"""Errors a user can act on. Every message says what is wrong, what was given, what is allowed and what to do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Stage = Literal["find", "probe", "decode", "annotate"]
+
+
+class VidsiftError(Exception):
+    """Base of every error that the command line prints as one line."""
+
+    exit_code = 1
+
+
+class UsageError(VidsiftError):
+    """The call itself is wrong: an option, a path or a query that cannot work as given."""
+
+    exit_code = 2
+
+
+class QueryError(UsageError):
+    """A SQL query that is malformed, or asks for more than reading the library."""
+
+
+class LibraryError(VidsiftError):
+    """The library on disk is missing, damaged, of another format, or held by another ingest."""
+
+
+class ModelError(VidsiftError):
+    """A checkpoint that cannot be found, or that vidsift will not or cannot load."""
+
+
+class JobError(VidsiftError):
+    """A run that had to end before its videos were done, through no fault of theirs."""
+
+
+class VideoError(VidsiftError):
+    """What is wrong with one video. It becomes that video's row and never ends a job.
+
+    Attributes:
+        stage: the step that could not go on.
+        reason: the sentence stored in ``videos.error``.
+    """
+
+    def __init__(self, stage: Stage, reason: str) -> None:
+        super().__init__(f"{stage}: {reason}")
+        self.stage = stage
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[Stage, str]]:
+        """Travel between processes with both arguments (``Exception`` would keep only the message)."""
+        return VideoError, (self.stage, self.reason)

@@ -1,0 +1,78 @@
+"""Options of an ingest, grouped and checked once at the edge."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from schemas.errors import UsageError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+DEFAULT_CLASSIFIER = "MCG-NJU/videomae-base-finetuned-kinetics"
+DEFAULT_EMBEDDER = "microsoft/xclip-base-patch32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a video is cut into clips.
+
+    Attributes:
+        window_s: length of a clip in seconds.
+        stride_s: seconds from one clip's start to the next one's; at most ``window_s``, so that no second is unseen.
+    """
+
+    window_s: float = 4.0
+    stride_s: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Refuse lengths that leave seconds out or never move on."""
+        if not 0.1 <= self.window_s <= 3600:
+            raise UsageError(f"--window: got {self.window_s:g} s, allowed is 0.1 to 3600 s")
+        if not 0.1 <= self.stride_s <= self.window_s:
+            raise UsageError(
+                f"--stride: got {self.stride_s:g} s, allowed is 0.1 s to the window ({self.window_s:g} s): "
+                "a longer stride would leave seconds that no clip shows; give a shorter --stride or a longer --window"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestOptions:
+    """How an ingest runs. None of these changes what an indexed clip means; that is `Sampling` and the models.
+
+    Attributes:
+        decoder: name of a decoder backend (``pipeline.decoders.DECODERS``).
+        precision: arithmetic of both models; ``auto`` takes bf16 where the device computes in it, else fp32.
+        batch_size: clips per forward pass.
+        top_labels: action labels kept per clip, best first.
+        decode_timeout_s: seconds that one decode task (at most 60 s of video) may take before its process is ended.
+        address: Ray cluster to join; None starts Ray inside this process.
+        num_cpus: CPUs given to the embedded Ray; None takes the machine's.
+    """
+
+    decoder: str = "pyav"
+    precision: Precision = "auto"
+    batch_size: int = 8
+    top_labels: int = 5
+    decode_timeout_s: float = 600.0
+    address: str | None = None
+    num_cpus: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        if self.precision not in get_args(Precision):
+            raise UsageError(f"--precision: got {self.precision!r}, allowed is {', '.join(get_args(Precision))}")
+        for option, value, least in (
+            ("--batch-size", self.batch_size, 1),
+            ("--top-labels", self.top_labels, 1),
+            ("--decode-timeout", self.decode_timeout_s, 1),
+            ("--cpus", self.num_cpus, 1),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{option}: got {value:g}, allowed is {least} or more")
+
+    @property
+    def cpus(self) -> int:
+        """CPUs that the embedded Ray may use."""
+        return self.num_cpus or len(os.sched_getaffinity(0))

@@ -1,0 +1,392 @@
+"""The nouns: one immutable record for each step a video passes through.
+
+Times are seconds from the container's start time, as players show them. Intervals are half open, [start_s, end_s).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VideoStatus = Literal["indexed", "partial", "failed"]
+
+
+def path_text(path: str) -> str:
+    r"""Spell a path so that any text column can hold it: bytes that are no UTF-8 become ``\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFile:
+    """A file as the file system describes it, before anything is read.
+
+    Attributes:
+        path: absolute path; names that are no UTF-8 are surrogate-escaped as ``os`` functions give them.
+        size_bytes: size in bytes.
+        modified_ns: modification time in nanoseconds since the epoch.
+    """
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+
+
+class Keyframe(NamedTuple):
+    """A place where decoding can start; both in ticks of the stream's time base."""
+
+    pts: int
+    dts: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoMeta:
+    """What reading the container's packets tells, without decoding them.
+
+    Attributes:
+        container: the demuxer's short name, such as ``mp4`` or ``matroska``.
+        codec: the codec's short name, such as ``h264``.
+        coded_width: pixels across, as coded, before rotation and non-square pixels are accounted for.
+        coded_height: pixels down, as coded.
+        rotation_deg: counter-clockwise degrees that a player turns the coded picture by, from -180 to 180, as FFmpeg says.
+        pixel_aspect: width of a pixel divided by its height; 1 for square ones.
+        time_base: seconds per tick.
+        start_pts: the tick that is time 0 (the container's start time).
+        pts: int64 [num_frames], presentation times of all frames that are to be shown, ascending, in ticks.
+        last_duration: how long the last frame is shown, in ticks.
+        keyframes: where decoding can start, ascending.
+        problems: what is wrong with the container, in sentences; empty for a sound one.
+    """
+
+    container: str
+    codec: str
+    coded_width: int
+    coded_height: int
+    rotation_deg: int
+    pixel_aspect: Fraction
+    time_base: Fraction
+    start_pts: int
+    pts: NDArray[np.int64]
+    last_duration: int
+    keyframes: tuple[Keyframe, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def num_frames(self) -> int:
+        """Frames to be shown, counted from packets and not taken from the header."""
+        return len(self.pts)
+
+    @property
+    def frame_times_s(self) -> NDArray[np.float64]:
+        """float64 [num_frames], when each frame appears, in seconds."""
+        times: NDArray[np.float64] = (self.pts - self.start_pts) * float(self.time_base)
+        return times
+
+    @property
+    def first_s(self) -> float:
+        """When the first frame appears."""
+        return float((int(self.pts[0]) - self.start_pts) * self.time_base)
+
+    @property
+    def duration_s(self) -> float:
+        """Last pts - first pts + one frame, in seconds."""
+        return float((int(self.pts[-1]) - int(self.pts[0]) + self.last_duration) * self.time_base)
+
+    @property
+    def end_s(self) -> float:
+        """When the last frame disappears."""
+        return self.first_s + self.duration_s
+
+    @property
+    def fps(self) -> float:
+        """Mean frame rate in frames per second."""
+        return self.num_frames / self.duration_s if self.duration_s > 0 else 0.0
+
+
+class Problem(NamedTuple):
+    """Something wrong with a video that did not keep all of it from being indexed.
+
+    Attributes:
+        stage: where it showed: ``probe`` for the container, ``decode`` for the frames.
+        reason: a sentence for ``videos.error``.
+    """
+
+    stage: str
+    reason: str
+
+
+class Span(NamedTuple):
+    """An interval of a video, [start_s, end_s)."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a frame becomes a model's picture: resized, then cut from the centre.
+
+    Attributes:
+        resize: the shorter edge's length in pixels, or (height, width), or None for no resizing.
+        crop: (height, width) of the centre crop, or None for none.
+        interpolation: the filter; both antialias when shrinking.
+    """
+
+    resize: int | tuple[int, int] | None
+    crop: tuple[int, int] | None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) after resizing. The longer edge is cut to a whole pixel: 340 x 256 at 224 gives 297 x 224."""
+        if self.resize is None:
+            return width, height
+        if isinstance(self.resize, tuple):
+            return self.resize[1], self.resize[0]
+        if width <= height:
+            return self.resize, max(1, int(self.resize * height / width))
+        return max(1, int(self.resize * width / height)), self.resize
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What a model wants to see of a clip: how many frames, in what geometry."""
+
+    num_frames: int
+    geometry: Geometry
+
+    def subset_step(self, other: ModelInput) -> int | None:
+        """Step s such that every s-th frame of ``other`` is this input, or None where there is no such step.
+
+        X-CLIP's 8 of VideoMAE's 16 frames: step 2, samples 0, 2, ..., 14.
+        """
+        if self.geometry != other.geometry or other.num_frames % self.num_frames:
+            return None
+        return other.num_frames // self.num_frames
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """A video as its row in ``videos`` describes it, where the file could be read that far.
+
+    Attributes:
+        width: pixels across, as shown (after rotation and with square pixels).
+        height: pixels down, as shown.
+        duration_s: from its packets, never from the header alone.
+    """
+
+    video_id: str
+    file: VideoFile
+    content_hash: str | None = None
+    container: str | None = None
+    codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    rotation_deg: int | None = None
+    fps: float | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpanJob:
+    """Up to a minute of one video: all that a decoder needs, so that no other process looks at the container again.
+
+    Attributes:
+        video: the video this belongs to.
+        part: which job of the video this is, from 0.
+        num_parts: how many jobs the video has.
+        codec: the codec's short name.
+        time_base: seconds per tick.
+        rotation_deg: as in `VideoMeta`.
+        pixel_aspect: as in `VideoMeta`.
+        seek: where to start decoding; None starts at the beginning.
+        spans: the clips' intervals.
+        inputs: the distinct inputs to make for each clip.
+        frame_index: int64 [n], ascending: which of the video's frames are wanted, in presentation order from 0.
+        frame_pts: int64 [n], the same frames' presentation times in ticks.
+        picks: for each span and each input, positions in ``frame_pts``.
+        problems: what the demux pass found wrong; carried by the first part alone.
+    """
+
+    video: VideoInfo
+    part: int
+    num_parts: int
+    codec: str
+    time_base: Fraction
+    rotation_deg: int
+    pixel_aspect: Fraction
+    seek: Keyframe | None
+    spans: tuple[Span, ...]
+    inputs: tuple[ModelInput, ...]
+    frame_index: NDArray[np.int64]
+    frame_pts: NDArray[np.int64]
+    picks: tuple[tuple[NDArray[np.int64], ...], ...]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """A decoded clip: the only record that holds frames, and it does not outlive annotation.
+
+    Attributes:
+        frames: for each distinct input, uint8 [num_frames, height, width, 3], RGB.
+    """
+
+    clip_id: int
+    video_id: str
+    span: Span
+    frames: tuple[NDArray[np.uint8], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanDone:
+    """What became of one `SpanJob`.
+
+    Attributes:
+        clip_ids: the clips that were decoded.
+        problems: what was wrong; not empty where there are no clips.
+    """
+
+    video: VideoInfo
+    part: int
+    num_parts: int
+    clip_ids: tuple[int, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFailed:
+    """A video of which nothing can be indexed, with the stage that said so and its reason."""
+
+    video: VideoInfo
+    stage: str
+    reason: str
+
+
+class Label(NamedTuple):
+    """An action label and its probability."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipRow:
+    """What is kept of a clip.
+
+    Attributes:
+        labels: the best labels with their softmax probabilities, best first.
+        embedding: float32 [dim], L2-normalised, so that a dot product is a cosine.
+    """
+
+    clip_id: int
+    video_id: str
+    span: Span
+    labels: tuple[Label, ...]
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One Parquet file of clips on disk, not yet committed.
+
+    Attributes:
+        name: file name within the table's folder.
+        size_bytes: its size.
+        clip_ids: the clips in it, per video.
+    """
+
+    name: str
+    size_bytes: int
+    clip_ids: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    """A step failed for a reason that is no video's fault, such as a full disk or a model that cannot compute."""
+
+    reason: str
+
+
+# What a run over many videos reports, in any order.
+Outcome = Written | SpanDone | VideoFailed | JobFailed
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRow:
+    """One row of ``videos``: what is known of a video and what became of it."""
+
+    video: VideoInfo
+    status: VideoStatus
+    clip_count: int = 0
+    error_stage: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model on disk, and what makes it that model and no other.
+
+    Attributes:
+        name: what the user called it: a hub id or a folder.
+        folder: where its files are.
+        revision: the hub's commit; None for a local folder.
+        model_type: ``config.model_type``, such as ``videomae``.
+        sha256: hash over its weights and its preprocessing; two checkpoints with the same one see the same.
+        architectures: the classes its weights were saved from, as config.json says.
+        embedding_dim: dimension of its embeddings; None for a classifier.
+    """
+
+    name: str
+    folder: str
+    revision: str | None
+    model_type: str
+    sha256: str
+    architectures: tuple[str, ...] = ()
+    embedding_dim: int | None = None
+
+    @property
+    def stamp(self) -> str:
+        """What rows carry to say which model saw them: the folder's or repository's name and 8 digits of the hash."""
+        return f"{self.name.rstrip('/').rsplit('/', 1)[-1]}@{self.sha256[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer of a search.
+
+    Attributes:
+        rank: 1 is the best.
+        score: cosine of the text's and the clip's embeddings, in [-1, 1].
+        label: the classifier's best label for that clip; None for a clip without labels.
+        label_score: that label's probability.
+    """
+
+    rank: int
+    score: float
+    path: str
+    video_id: str
+    clip_id: int
+    start_s: float
+    end_s: float
+    label: str | None
+    label_score: float | None
+
+
+def video_id_of(content_hash: str | None, path: str) -> str:
+    """16 hex digits naming this content at this path, the same on every run."""
+    return blake2b(f"{content_hash or ''}\0{path_text(path)}".encode(), digest_size=8).hexdigest()
+
+
+def clip_id_of(video_id: str, span: Span) -> int:
+    """An int64 >= 0 naming this span of this video, the same on every run.
+
+    63 bits of a hash: among 1e8 clips any two collide with probability 5e-4.
+    """
+    digest = blake2b(f"{video_id}\0{span.start_s!r}\0{span.end_s!r}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

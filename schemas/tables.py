@@ -1,0 +1,100 @@
+"""The Arrow schemas of the library's Parquet tables, and how records become rows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from schemas.records import ClipRow, VideoRow, path_text
+
+LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
+
+# One row per clip. The embedding is a plain list, since Delta Lake has no fixed-size one.
+CLIPS = pa.schema(
+    [
+        ("clip_id", pa.int64()),
+        ("video_id", pa.string()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("labels", pa.list_(LABEL)),
+        ("embedding", pa.list_(pa.float32())),
+        ("classifier", pa.string()),
+        ("embedder", pa.string()),
+    ]
+)
+
+# One row per video, whatever became of it.
+VIDEOS = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("path", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("modified_at", pa.timestamp("us", tz="UTC")),
+        ("modified_ns", pa.int64()),  # what "unchanged" compares; modified_at is for people
+        ("content_hash", pa.string()),
+        ("container", pa.string()),
+        ("codec", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("rotation_deg", pa.int32()),
+        ("fps", pa.float64()),
+        ("duration_s", pa.float64()),
+        ("clip_count", pa.int32()),
+        ("status", pa.string()),
+        ("error_stage", pa.string()),
+        ("error", pa.string()),
+        ("ingested_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+def clips_table(rows: Sequence[ClipRow], *, classifier: str, embedder: str) -> pa.Table:
+    """Rows of ``clips``; ``classifier`` and ``embedder`` stamp which models saw them."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "clip_id": row.clip_id,
+                "video_id": row.video_id,
+                "start_s": row.span.start_s,
+                "end_s": row.span.end_s,
+                "labels": [label._asdict() for label in row.labels],
+                "embedding": row.embedding,
+                "classifier": classifier,
+                "embedder": embedder,
+            }
+            for row in rows
+        ],
+        schema=CLIPS,
+    )
+
+
+def videos_table(rows: Sequence[VideoRow], *, ingested_at: datetime) -> pa.Table:
+    """Rows of ``videos``."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "video_id": row.video.video_id,
+                "path": path_text(row.video.file.path),
+                "size_bytes": row.video.file.size_bytes,
+                "modified_at": datetime.fromtimestamp(row.video.file.modified_ns / 1e9, UTC),
+                "modified_ns": row.video.file.modified_ns,
+                "content_hash": row.video.content_hash,
+                "container": row.video.container,
+                "codec": row.video.codec,
+                "width": row.video.width,
+                "height": row.video.height,
+                "rotation_deg": row.video.rotation_deg,
+                "fps": row.video.fps,
+                "duration_s": row.video.duration_s,
+                "clip_count": row.clip_count,
+                "status": row.status,
+                "error_stage": row.error_stage,
+                "error": row.error,
+                "ingested_at": ingested_at,
+            }
+            for row in rows
+        ],
+        schema=VIDEOS,
+    )
