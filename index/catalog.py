@@ -11,11 +11,12 @@ import pyarrow as pa
 from schemas.errors import LibraryError, QueryError
 
 # Everything in a query's reach is the catalog's tables: no files, no network, no extensions, no settings.
-_READER = {
+_READER: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
+    "python_enable_replacements": "false",  # else a table name could mean a variable of this program
     "lock_configuration": "true",
 }
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}

@@ -71,7 +71,7 @@ class Library:
             ) from exc
         except ValueError as exc:
             raise LibraryError(
-                f"--library: {str(self.current_file)!r} holds no snapshot's number; run the ingest again to publish a new one"
+                f"--library: {str(self.current_file)!r} names no snapshot; run the ingest again to publish one"
             ) from exc
         return self.snapshots / str(number)
 

@@ -25,6 +25,4 @@ def nearest_clips(snapshot: Snapshot, vector: NDArray[np.float32], k: int) -> li
     found = vectors.search(vector, k)
     rows = snapshot.catalog.sql("select * from clips where list_contains($ids, clip_id)", {"ids": [i for i, _ in found]})
     by_id = {row["clip_id"]: row for row in rows.to_pylist()}
-    return [
-        Hit(rank=rank, score=score, **by_id[clip_id]) for rank, (clip_id, score) in enumerate(found, start=1)
-    ]
+    return [Hit(rank=rank, score=score, **by_id[clip_id]) for rank, (clip_id, score) in enumerate(found, start=1)]

@@ -54,6 +54,6 @@ class VectorIndex:
         return int(self._index.ntotal)
 
     def search(self, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
-        """The ``k`` best (clip_id, dot product), best first; fewer where the index holds fewer. ``vector`` is float32 [dim]."""
+        """The ``k`` best (clip_id, dot product) for ``vector`` (float32 [dim]), best first; fewer where there are fewer."""
         scores, ids = self._index.search(vector[None].astype(np.float32), min(k, len(self)) or 1)
         return [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i != -1]

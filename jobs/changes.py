@@ -60,12 +60,12 @@ def compare(
     gone = {path: row for path, row in by_path.items() if path not in here and not os.path.lexists(path)}
     changes = Changes()
     lost_by_size = defaultdict(list)
-    for row in gone.values():
-        if row["content_hash"]:
-            lost_by_size[row["size_bytes"]].append(row)
+    for lost in gone.values():
+        if lost["content_hash"]:
+            lost_by_size[lost["size_bytes"]].append(lost)
     for item in found:
         file, error = (item, None) if isinstance(item, VideoFile) else item
-        row = by_path.get(path_text(file.path))
+        row: dict[str, Any] | None = by_path.get(path_text(file.path))
         if row and (file.size_bytes, file.modified_ns) == (row["size_bytes"], row["modified_ns"]):
             changes.unchanged += 1
         elif error:
@@ -80,13 +80,13 @@ def compare(
             changes.replacing |= row is not None
             changes.to_do.append(file)
     for source in map(os.path.abspath, sources):
-        below = [row for path, row in gone.items() if _is_below(path, path_text(source)) and row["video_id"] not in changes.moved]
+        below = [path for path in gone if _is_below(path, path_text(source)) and gone[path]["video_id"] not in changes.moved]
         if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in here):
             raise UsageError(
-                f"SOURCE: {source!r} holds no video, and the library knows {len(below)} below it. If its disk is not mounted, "
-                "mount it; if they are really gone, add --allow-empty to take them out of the library"
+                f"SOURCE: {source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
+                "mounted, mount it; if they are really gone, add --allow-empty to take them out of the library"
             )
-        changes.removed.extend(row["video_id"] for row in below if row["video_id"] not in changes.removed)
+        changes.removed.extend(gone.pop(path)["video_id"] for path in below)
     return changes
 
 

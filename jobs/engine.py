@@ -26,12 +26,13 @@ from schemas.options import IngestOptions
 from schemas.records import Clip, ClipRow, Outcome, SpanJob, VideoFile
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is said in the videos' rows
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # Ray prints dead workers' obituaries to standard output
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
-import ray  # noqa: E402 - the settings above are read on import
-import ray.data  # noqa: E402
-from ray.data import ActorPoolStrategy, DataContext  # noqa: E402
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext
 
 # Frames wait in shared memory between decoding and annotating; Ray Data holds decoders back when this fills up.
 _OBJECT_STORE_BYTES = 2 << 30
@@ -40,7 +41,7 @@ _OBJECT_STORE_BYTES = 2 << 30
 _ROWS_PER_FILE = 128
 
 # CPU shares of the stages that are light beside decoding.
-_PLAN_CPUS = 0.25
+_PLAN_CPUS = 1
 _WRITE_CPUS = 0.1
 
 _Items = dict[str, Any]
@@ -58,11 +59,12 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     try:
-        if options.address is not None:
-            ray.init(address=options.address, **quiet)
-        else:
-            store = min(_OBJECT_STORE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
-            ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
+        with _silent_stderr():
+            if options.address is not None:
+                ray.init(address=options.address, **quiet)
+            else:
+                store = min(_OBJECT_STORE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+                ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as exc:
         raise UsageError(
             f"--address: got {options.address!r}, and no Ray cluster answers there ({str(exc).splitlines()[0]}); "
@@ -72,6 +74,20 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what Ray's C++ side prints at start (its log level, of all things); its errors come as exceptions."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class RayRun:
@@ -213,8 +229,8 @@ def _pack(items: Sequence[object]) -> _Items:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """End this process if the block takes longer: some decoders hang holding the interpreter's lock, where nothing else helps."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    """End this process if the block takes longer: nothing else ends a decoder that hangs with Python's lock held."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)
     try:
         yield
     finally:

@@ -278,8 +278,8 @@ def _writing(library: Library) -> Iterator[None]:
         except OSError as exc:
             stream.seek(0)
             raise LibraryError(
-                f"--library: {str(library.folder)!r} is being written by another ingest ({stream.read().strip() or 'unknown'}); "
-                "wait for it to end, or stop it"
+                f"--library: {str(library.folder)!r} is being written by another ingest "
+                f"({stream.read().strip() or 'unknown'}); wait for it to end, or stop it"
             ) from exc
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {os.uname().nodename}\n")

@@ -44,9 +44,7 @@ def publish_tables(library: Library, tables: Tables, identity: Identity) -> None
     publish(library, write)
 
 
-def _vectors(
-    catalog: Path, clips: list[str], identity: Identity
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+def _vectors(catalog: Path, clips: list[str], identity: Identity) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Ids and embeddings of the clips that the catalog shows, in batches."""
     if not clips:
         return

@@ -32,9 +32,7 @@ def ingest_text(report: IngestReport) -> str:
             f"{report.clips} clips from {clock(report.video_seconds)} of video in {clock(report.wall_seconds)} "
             f"({speed:.1f} s of video per second, bound by {report.bottleneck})"
         )
-    lines += [
-        f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MOST_FAILURES]
-    ]
+    lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MOST_FAILURES]]
     if len(report.failures) > _MOST_FAILURES:
         lines.append(f"  and {len(report.failures) - _MOST_FAILURES} more: vidsift status lists them all")
     return "\n".join(lines)

@@ -80,8 +80,6 @@ class Job:
     def write(self, rows: Sequence[ClipRow]) -> Written | JobFailed:
         """Write one Parquet file."""
         try:
-            return write_clips(
-                rows, self.clips_folder, classifier=self.classifier.stamp, embedder=self.embedder.stamp
-            )
+            return write_clips(rows, self.clips_folder, classifier=self.classifier.stamp, embedder=self.embedder.stamp)
         except OSError as exc:
             return JobFailed(f"{str(self.clips_folder)!r} cannot be written on {os.uname().nodename}: {exc.strerror or exc}")

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from index.library import Library
 from schemas.errors import LibraryError
@@ -49,7 +49,7 @@ class Tables:
     def commit_clips(self, files: Sequence[Written]) -> None:
         """Make written Parquet files part of ``clips``, in one transaction."""
         now_ms = int(time.time() * 1000)
-        actions = [
+        actions: list[AddAction | RemoveAction] = [
             AddAction(
                 path=file.name,
                 size=file.size_bytes,

@@ -15,7 +15,9 @@ from schemas.records import Clip, ClipRow, ModelInput
 class Annotator:
     """Both models on one device; where they are shown the same, they share one pixel tensor."""
 
-    def __init__(self, classifier: Classifier, embedder: Embedder, *, inputs: Sequence[ModelInput], top_labels: int = 5) -> None:
+    def __init__(
+        self, classifier: Classifier, embedder: Embedder, *, inputs: Sequence[ModelInput], top_labels: int = 5
+    ) -> None:
         """Pair two models.
 
         Args:
@@ -41,7 +43,9 @@ class Annotator:
             for clip, of_clip, embedding in zip(clips, labels, embeddings, strict=True)
         ]
 
-    def _pixels(self, clips: Sequence[Clip], model: VideoModel, made: dict[tuple[object, ...], torch.Tensor]) -> torch.Tensor:
+    def _pixels(
+        self, clips: Sequence[Clip], model: VideoModel, made: dict[tuple[object, ...], torch.Tensor]
+    ) -> torch.Tensor:
         """[batch, num_frames, 3, height, width] for ``model``, cut from a tensor already in ``made`` where one fits."""
         wanted = model.preprocessing
         for source, step in ((i, wanted.input.subset_step(other)) for i, other in enumerate(self._inputs)):

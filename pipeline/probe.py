@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 
 import av
@@ -36,7 +37,7 @@ def probe(path: str) -> VideoMeta:
             if missing := _missing(container, stream, time_base, start_pts, end_s):
                 problems.append(missing)
             return VideoMeta(
-                container=container.format.name.split(",")[0],
+                container=_container_name(container.format.name, path),
                 codec=stream.codec_context.name,
                 coded_width=stream.codec_context.width,
                 coded_height=stream.codec_context.height,
@@ -51,6 +52,12 @@ def probe(path: str) -> VideoMeta:
             )
     except av.FFmpegError as exc:
         raise VideoError("probe", f"no video container that FFmpeg can read: {describe(exc)}") from exc
+
+
+def _container_name(names: str, path: str) -> str:
+    """FFmpeg calls one demuxer ``mov,mp4,m4a,3gp,3g2,mj2``: the file's ending tells which, where it is among them."""
+    ending = os.path.splitext(path)[1].lstrip(".").lower()
+    return ending if ending in names.split(",") else names.split(",")[0]
 
 
 def describe(exc: av.FFmpegError) -> str:

@@ -30,12 +30,13 @@ def spans_of(duration_s: float, sampling: Sampling) -> list[Span]:
     """
     window_s, stride_s = sampling.window_s, sampling.stride_s
     whole = int((duration_s - window_s + _SAME_MOMENT_S) // stride_s) + 1 if duration_s >= window_s else 0
-    spans = [Span(i * stride_s, i * stride_s + window_s) for i in range(whole)]
+    # To the microsecond, so that one clip's end is the next one's start to the last bit.
+    spans = [Span(round(i * stride_s, 6), round(i * stride_s + window_s, 6)) for i in range(whole)]
     if not spans:
         return [Span(0.0, duration_s)]
     rest_s = duration_s - spans[-1].end_s
     if rest_s >= window_s / 2:
-        spans.append(Span(whole * stride_s, duration_s))
+        spans.append(Span(round(whole * stride_s, 6), duration_s))
     elif rest_s > 0:
         spans[-1] = Span(spans[-1].start_s, duration_s)
     return spans
@@ -46,8 +47,8 @@ def sample_times_s(span: Span, num_frames: int) -> NDArray[np.float64]:
 
     Of [0, 4) in 16: 0.125, 0.375, ..., 3.875.
     """
-    times: NDArray[np.float64] = span.start_s + (np.arange(num_frames) + 0.5) * ((span.end_s - span.start_s) / num_frames)
-    return times
+    step_s = (span.end_s - span.start_s) / num_frames
+    return span.start_s + (np.arange(num_frames, dtype=np.float64) + 0.5) * step_s
 
 
 def frames_on_screen(frame_times_s: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.int64]:

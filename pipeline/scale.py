@@ -43,7 +43,7 @@ class Scaler:
         rgb = self._resize.reformat(
             rgb, width=width, height=height, interpolation=_FILTERS[self._geometry.interpolation], threads=1
         )
-        pixels = np.rot90(rgb.to_ndarray(), self._turns)
+        pixels = np.rot90(rgb.to_ndarray().astype(np.uint8, copy=False), self._turns)
         return np.ascontiguousarray(_centre(pixels, self._geometry.crop))
 
 

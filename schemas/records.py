@@ -85,8 +85,7 @@ class VideoMeta:
     @property
     def frame_times_s(self) -> NDArray[np.float64]:
         """float64 [num_frames], when each frame appears, in seconds."""
-        times: NDArray[np.float64] = (self.pts - self.start_pts) * float(self.time_base)
-        return times
+        return (self.pts - self.start_pts).astype("float64") * float(self.time_base)
 
     @property
     def first_s(self) -> float:

@@ -14,7 +14,9 @@ from schemas.errors import VideoError
 from schemas.records import SpanJob
 
 
-def decode_by_number(job: SpanJob, name: str, num_frames: int, read: Callable[[NDArray[np.int64]], NDArray[np.uint8]]) -> Decoded:
+def decode_by_number(
+    job: SpanJob, name: str, num_frames: int, read: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+) -> Decoded:
     """Read the wanted frames that the decoder believes exist, and scale them.
 
     Args:

@@ -11,7 +11,10 @@ from schemas.records import SpanJob
 
 
 class DecordDecoder:
-    """Reads by frame number, which is why a job carries each wanted frame's place in presentation order."""
+    """Reads by frame number, which is why a job carries each wanted frame's place in presentation order.
+
+    Where groups of pictures are open (HEVC as x265 writes it), it gives the neighbour of a frame just before a keyframe.
+    """
 
     def decode(self, job: SpanJob) -> Decoded:
         """See `pipeline.decoders.Decoder.decode`."""

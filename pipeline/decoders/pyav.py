@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
 
 import av
 import numpy as np
@@ -22,15 +22,39 @@ _SELECTIVE_CODECS = frozenset({"h264", "hevc"})
 _LATE_FRAMES = 32
 
 
-@dataclass(slots=True)
 class _Attempt:
-    """Frames of one pass over the file, by position in the job's wanted frames."""
+    """What one pass over the file gives, by position in the job's wanted frames."""
 
-    frames: dict[int, tuple[NDArray[np.uint8], ...]] = field(default_factory=dict)
-    problems: dict[str, int] = field(default_factory=dict)
+    def __init__(self, job: SpanJob) -> None:
+        self.frames: dict[int, tuple[NDArray[np.uint8], ...]] = {}
+        self.problems: Counter[str] = Counter()
+        self.wanted = {int(pts): position for position, pts in reversed(list(enumerate(job.frame_pts)))}
+        self._last_pts = int(job.frame_pts[-1])
+        self._late = 0
+        self._shown_pts: int | None = None
+        self.goes_back = False
+        self._scalers = [
+            Scaler(wanted.geometry, rotation_deg=job.rotation_deg, pixel_aspect=job.pixel_aspect) for wanted in job.inputs
+        ]
 
-    def note(self, problem: str) -> None:
-        self.problems[problem] = self.problems.get(problem, 0) + 1
+    @property
+    def done(self) -> bool:
+        """All wanted frames are here, or will not come."""
+        return len(self.frames) == len(self.wanted) or self._late > _LATE_FRAMES
+
+    def take(self, frame: av.VideoFrame, *, by_dts: bool) -> None:
+        """Keep the frame if it is wanted."""
+        first, second = (frame.dts, frame.pts) if by_dts else (frame.pts, frame.dts)
+        pts = first if first is not None else second
+        if pts is None:
+            return
+        self.goes_back |= self._shown_pts is not None and pts < self._shown_pts
+        self._shown_pts = pts
+        self._late += pts > self._last_pts
+        if (position := self.wanted.get(pts)) is not None:
+            if frame.is_corrupt:
+                self.problems["a sampled frame is damaged"] += 1
+            self.frames[position] = tuple(scaler(frame) for scaler in self._scalers)
 
 
 class PyAVDecoder:
@@ -40,11 +64,15 @@ class PyAVDecoder:
         """See `pipeline.decoders.Decoder.decode`.
 
         The first pass seeks and skips. Where frames are missing after it, a second one decodes everything from the
-        file's beginning, as some containers cannot seek and some streams call frames disposable that are not.
+        file's beginning, as some containers cannot seek and some streams call frames disposable that are not. Where
+        frames come out with times that go back (AVI stores none, and guesses go wrong with packed B-frames), the times
+        of the packets that brought them out are used instead, as players do.
         """
         selective = job.codec in _SELECTIVE_CODECS
         attempt = self._pass(job, seek=True, selective=selective)
-        if len(attempt.frames) < len(job.frame_pts) and (selective or job.seek is not None):
+        if attempt.goes_back:
+            attempt = self._pass(job, seek=True, selective=False, by_dts=True)
+        elif len(attempt.frames) < len(job.frame_pts) and (selective or job.seek is not None):
             second = self._pass(job, seek=False, selective=False)
             second.frames = attempt.frames | second.frames
             attempt = second
@@ -61,14 +89,8 @@ class PyAVDecoder:
             problems=tuple(problems),
         )
 
-    def _pass(self, job: SpanJob, *, seek: bool, selective: bool) -> _Attempt:
-        attempt = _Attempt()
-        wanted = {int(pts): position for position, pts in reversed(list(enumerate(job.frame_pts)))}
-        scalers = [
-            Scaler(wanted.geometry, rotation_deg=job.rotation_deg, pixel_aspect=job.pixel_aspect) for wanted in job.inputs
-        ]
-        last_pts = int(job.frame_pts[-1])
-        late = 0
+    def _pass(self, job: SpanJob, *, seek: bool, selective: bool, by_dts: bool = False) -> _Attempt:
+        attempt = _Attempt(job)
         try:
             with av.open(job.video.file.path) as container:
                 stream = video_stream(container)
@@ -79,25 +101,18 @@ class PyAVDecoder:
                 for packet in container.demux(stream):
                     time = packet.pts if packet.pts is not None else packet.dts
                     if selective:
-                        context.skip_frame = "DEFAULT" if time is None or time in wanted else "NONREF"
+                        context.skip_frame = "DEFAULT" if time is None or time in attempt.wanted else "NONREF"
                     try:
                         frames = packet.decode()
                     except av.FFmpegError as exc:
-                        attempt.note(f"a packet could not be decoded: {describe(exc)}")
+                        attempt.problems[f"a packet could not be decoded: {describe(exc)}"] += 1
                         continue
                     for frame in frames:
-                        pts = frame.pts if frame.pts is not None else frame.dts
-                        if pts is None:
-                            continue
-                        if (position := wanted.get(pts)) is not None:
-                            if frame.is_corrupt:
-                                attempt.note("a sampled frame is damaged")
-                            attempt.frames[position] = tuple(scaler(frame) for scaler in scalers)
-                        late += pts > last_pts
-                    if len(attempt.frames) == len(wanted) or late > _LATE_FRAMES:
+                        attempt.take(frame, by_dts=by_dts)
+                    if attempt.done:
                         break
         except av.FFmpegError as exc:
-            attempt.note(f"the container breaks off: {describe(exc)}")
+            attempt.problems[f"the container breaks off: {describe(exc)}"] += 1
         return attempt
 
 

@@ -19,7 +19,7 @@ PREPROCESSING_FILES = ("video_preprocessor_config.json", "preprocessor_config.js
 
 
 def find_checkpoint(name: str, option: str) -> Checkpoint:
-    """Find the model that ``name`` means, a folder in the hub's layout or a hub id (``org/model`` or ``org/model@revision``).
+    """Find the model that ``name`` means: a folder in the hub's layout, or a hub id (``org/model[@revision]``).
 
     Args:
         name: what the user gave.
@@ -96,7 +96,9 @@ def read_config(folder: Path, name: str, option: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelError(f"{option} {name}: config.json holds a {type(config).__name__}, allowed is an object")
     if "auto_map" in config:
-        raise ModelError(f"{option} {name}: this checkpoint brings its own code to run, which vidsift never does; take another")
+        raise ModelError(
+            f"{option} {name}: this checkpoint brings its own code to run, which vidsift never does; take another"
+        )
     return config
 
 
@@ -110,7 +112,7 @@ def _from_hub(name: str, option: str) -> tuple[Path, str]:
         folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as exc:
         raise ModelError(
-            f"{option} {name}: the model hub has no such model or cannot be reached, and the model is not in the hub's cache "
+            f"{option} {name}: the model hub has no such model or cannot be reached, and the hub's cache does not hold it "
             f"({type(exc).__name__}). Three ways on: give a local folder in the hub's layout ({option} DIR); fill the hub's "
             f"cache on a machine with network (hf download {repository}) and copy ~/.cache/huggingface here; or try vidsift "
             "with small random models (python -m demo.checkpoints DIR)"
@@ -121,10 +123,13 @@ def _from_hub(name: str, option: str) -> tuple[Path, str]:
 def _hash(folder: Path, name: str, option: str) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        others = sorted(path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"})
+        others = sorted(
+            path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"}
+        )
         raise ModelError(
             f"{option} {name}: got {', '.join(others) or 'no weights'}, allowed is model.safetensors only, since other "
-            "formats can run code when loaded; convert it with transformers' save_pretrained, or take another revision (ID@REVISION)"
+            "formats can run code when loaded; convert it with transformers' save_pretrained, "
+            "or take another revision (ID@REVISION)"
         )
     digest = sha256()
     for path in [*weights, *(folder / file for file in PREPROCESSING_FILES if (folder / file).exists())]:

@@ -24,10 +24,16 @@ _BILINEAR, _BICUBIC = 2, 3  # PIL's numbers, which configurations use
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "VideoMAE": {"image_mean": _HALF, "image_std": _HALF},
     "CLIP": {"image_mean": _CLIP_MEAN, "image_std": _CLIP_STD, "resample": _BICUBIC},
-    "Vivit": {"image_mean": _HALF, "image_std": _HALF, "size": {"shortest_edge": 256}, "rescale_factor": 1 / 127.5, "offset": True},
+    "Vivit": {
+        "image_mean": _HALF,
+        "image_std": _HALF,
+        "size": {"shortest_edge": 256},
+        "rescale_factor": 1 / 127.5,
+        "offset": True,
+    },
     "VJEPA2": {"image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD, "crop_size": 256},
 }
-_COMMON = {
+_COMMON: dict[str, Any] = {
     "do_resize": True,
     "size": {"shortest_edge": 224},
     "resample": _BILINEAR,
@@ -84,7 +90,11 @@ def read_preprocessing(checkpoint: Checkpoint, option: str) -> Preprocessing:
         std = [float(value) for value in wanted["image_std"]] if wanted["do_normalize"] else [1.0] * 3
         gain = (scale / std[0], scale / std[1], scale / std[2])
         shift = ((base - mean[0]) / std[0], (base - mean[1]) / std[1], (base - mean[2]) / std[2])
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as exc:
+    except KeyError as exc:
+        raise ModelError(
+            f"{where}: the preprocessing configuration does not say {exc}; add it as the model was trained"
+        ) from exc
+    except (TypeError, ValueError, IndexError, ZeroDivisionError) as exc:
         raise ModelError(f"{where}: the preprocessing configuration cannot be used: {exc!r}") from exc
     _check_size(geometry, config, where)
     return Preprocessing(ModelInput(_num_frames(config, where), geometry), gain, shift)
@@ -142,9 +152,11 @@ def _check_size(geometry: Geometry, config: dict[str, Any], where: str) -> None:
     model_size = config.get("image_size", (config.get("vision_config") or {}).get("image_size", config.get("crop_size")))
     made = geometry.crop or (geometry.resize if isinstance(geometry.resize, tuple) else None)
     if made is None:
-        raise ModelError(f"{where}: its preprocessing gives pictures of differing sizes, allowed is one size (a centre crop)")
+        raise ModelError(
+            f"{where}: its preprocessing gives pictures of differing sizes, allowed is one size (a centre crop)"
+        )
     if isinstance(model_size, int) and made != (model_size, model_size):
         raise ModelError(
-            f"{where}: its preprocessing makes pictures of {made[1]} x {made[0]}, the model takes {model_size} x {model_size}; "
-            "correct crop_size in preprocessor_config.json"
+            f"{where}: its preprocessing makes pictures of {made[1]} x {made[0]}, the model takes "
+            f"{model_size} x {model_size}; correct crop_size in preprocessor_config.json"
         )

@@ -1,0 +1,63 @@
+"""Fixtures that several parts' tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.checkpoints import write_classifier, write_embedder
+from demo.films import plan_films, render
+from pipeline.models.checkpoint import find_checkpoint
+from schemas.records import Checkpoint
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "clips"
+
+
+@pytest.fixture(scope="session")
+def shared_clips() -> Path:
+    """Real clips beside the project, where they are."""
+    if not SHARED_CLIPS.is_dir():
+        pytest.skip(f"no real clips at {SHARED_CLIPS}")
+    return SHARED_CLIPS
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_classifier(tmp_path_factory.mktemp("models") / "classifier")
+
+
+@pytest.fixture(scope="session")
+def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_embedder(tmp_path_factory.mktemp("models") / "embedder")
+
+
+@pytest.fixture(scope="session")
+def classifier_checkpoint(classifier_folder: Path) -> Checkpoint:
+    return find_checkpoint(str(classifier_folder), "--classifier")
+
+
+@pytest.fixture(scope="session")
+def embedder_checkpoint(embedder_folder: Path) -> Checkpoint:
+    return find_checkpoint(str(embedder_folder), "--embedder")
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Six short films of the demo world."""
+    folder = tmp_path_factory.mktemp("films")
+    return [render(film, folder) for film in plan_films(6, seed=0)]
+
+
+@pytest.fixture(scope="session")
+def ray_session_for_tests() -> Iterator[None]:
+    """One Ray for all tests in this process, since starting it takes seconds."""
+    from jobs.engine import ray_session
+    from schemas.options import IngestOptions
+
+    with ray_session(IngestOptions(num_cpus=2)):
+        yield

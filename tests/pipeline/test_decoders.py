@@ -1,0 +1,178 @@
+"""One conformance suite over every decoder that is installed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.decoders import DECODERS, load_decoder
+from pipeline.probe import probe
+from pipeline.sample import plan_jobs
+from schemas.errors import UsageError, VideoError
+from schemas.options import Sampling
+from schemas.records import Geometry, ModelInput, SpanJob, VideoFile, VideoInfo, VideoMeta
+from tests.videos import decode_all, number_in, write_video
+
+INSTALLED = [
+    name for name, module in (("pyav", "av"), ("decord", "decord"), ("torchcodec", "torchcodec")) if find_spec(module)
+]
+WHOLE = ModelInput(16, Geometry(None, None))
+SQUARE = ModelInput(16, Geometry(64, (64, 64)))
+
+
+def jobs_of(path: Path, *inputs: ModelInput, window_s: float = 4.0) -> list[SpanJob]:
+    return plan_jobs(
+        VideoInfo("v", VideoFile(str(path), 1, 1)), probe(str(path)), Sampling(window_s=window_s, stride_s=window_s), inputs
+    )
+
+
+def all_frames(path: Path, meta: VideoMeta) -> SpanJob:
+    """A job that wants every frame, at its coded size."""
+    (job, *_) = jobs_of(path, WHOLE)
+    return replace(job, seek=None, frame_index=np.arange(meta.num_frames), frame_pts=meta.pts)
+
+
+@pytest.fixture(params=INSTALLED)
+def decoder_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.mark.parametrize(
+    ("file", "codec", "options"),
+    [
+        ("a.mp4", "libx264", {"bf": "3", "g": "30"}),
+        ("a.mp4", "libx264", {"bf": "0", "g": "250"}),
+        ("a.mkv", "libx264", {"bf": "3", "g": "30"}),
+        ("a.mp4", "libx265", {"x265-params": "bframes=4:keyint=30:open-gop=0:log-level=none"}),
+        ("a.mp4", "libx265", {"x265-params": "bframes=4:keyint=30:open-gop=1:log-level=none"}),
+        ("a.avi", "mpeg4", {"g": "12"}),
+        ("a.webm", "libvpx-vp9", {"cpu-used": "8", "deadline": "realtime"}),
+    ],
+)
+def test_sampled_frames_are_the_ones_on_screen(
+    tmp_path: Path, decoder_name: str, file: str, codec: str, options: dict[str, str]
+) -> None:
+    if decoder_name == "decord" and "open-gop=1" in options.get("x265-params", ""):
+        pytest.skip("decord gives the neighbour of a frame just before a keyframe of an open group of pictures")
+    path = write_video(tmp_path / file, 150, codec=codec, options=options)
+    (job,) = jobs_of(path, SQUARE)
+    decoded = load_decoder(decoder_name).decode(job)
+    assert decoded.problems == ()
+    assert decoded.positions.tolist() == list(range(len(job.frame_pts)))
+    assert decoded.frames[0].shape == (len(job.frame_pts), 64, 64, 3)
+    wide = ModelInput(16, Geometry((64, 128), None))
+    (whole,) = jobs_of(path, wide)
+    numbers = [number_in(frame) for frame in load_decoder(decoder_name).decode(whole).frames[0]]
+    # 25 fps, windows [0, 4) and [4, 6): sample times 0.125, 0.375, ... and 4.0625, 4.1875, ...
+    expected = [int((0.125 + 0.25 * j) * 25 + 1e-6) for j in range(16)] + [
+        int((4.0625 + 0.125 * j) * 25 + 1e-6) for j in range(16)
+    ]
+    shift = round(probe(str(path)).first_s * 25)  # AVI shows the first frame one frame after its time 0
+    assert numbers == [max(0, number - shift) for number in expected]
+
+
+def test_every_minute_of_a_long_video_is_right(tmp_path: Path, decoder_name: str) -> None:
+    """Later jobs seek: their first frames must be the right ones too, in MP4 (indexed by dts) and Matroska (by pts)."""
+    for name in ("a.mp4", "a.mkv"):
+        path = write_video(tmp_path / name, 1000, fps=5, options={"bf": "3", "g": "40"})
+        jobs = jobs_of(path, ModelInput(4, Geometry((64, 128), None)))
+        assert len(jobs) == 4
+        for job in jobs:
+            frames = load_decoder(decoder_name).decode(job).frames[0]
+            assert [number_in(frame) for frame in frames] == [int(i) % 256 for i in job.frame_index], name
+
+
+def test_a_variable_rate_is_sampled_by_time(tmp_path: Path, decoder_name: str) -> None:
+    path = write_video(tmp_path / "a.mp4", 10, pts=[0, 1, 2, 10, 11, 30, 31, 32, 33, 50])
+    (job,) = jobs_of(path, ModelInput(4, Geometry((64, 128), None)))
+    assert [number_in(frame) for frame in load_decoder(decoder_name).decode(job).frames[0]] == [2, 4, 8, 9]
+    assert job.picks[0][0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, -90])
+def test_rotation_is_applied(tmp_path: Path, decoder_name: str, degrees: int) -> None:
+    upright = decode_all(write_video(tmp_path / "upright.mp4", 5))[1]
+    (job,) = jobs_of(write_video(tmp_path / "turned.mp4", 5, rotation=degrees), WHOLE)
+    frames = load_decoder(decoder_name).decode(job).frames[0]
+    expected = np.stack([np.rot90(frame, degrees // 90) for frame in upright])
+    assert frames.shape == expected.shape
+    assert np.abs(frames.astype(int) - expected).mean() < 1.5
+
+
+def test_pixels_that_are_not_square_are_made_square(tmp_path: Path, decoder_name: str) -> None:
+    path = write_video(tmp_path / "a.mp4", 5, pixel_aspect=Fraction(4, 3))
+    (job,) = jobs_of(path, ModelInput(16, Geometry(60, None)))
+    assert load_decoder(decoder_name).decode(job).frames[0].shape == (5, 60, 106, 3)
+
+
+def test_several_inputs_come_from_one_pass(tmp_path: Path, decoder_name: str) -> None:
+    (job,) = jobs_of(write_video(tmp_path / "a.mp4", 100), SQUARE, ModelInput(6, Geometry(96, (96, 96), "bicubic")))
+    decoded = load_decoder(decoder_name).decode(job)
+    assert [frames.shape for frames in decoded.frames] == [(22, 64, 64, 3), (22, 96, 96, 3)]
+    assert [len(picked) for picked in job.picks[0]] == [16, 6]
+
+
+def test_what_is_no_video_is_a_reason(tmp_path: Path, decoder_name: str) -> None:
+    (job,) = jobs_of(write_video(tmp_path / "a.mp4", 10), SQUARE)
+    (tmp_path / "a.mp4").write_bytes(b"not a video any more")
+    with pytest.raises(VideoError) as error:
+        load_decoder(decoder_name).decode(job)
+    assert error.value.stage == "decode"
+    assert "\n" not in error.value.reason
+
+
+def test_real_clips_decode_whole(shared_clips: Path, decoder_name: str) -> None:
+    for name, clip in json.loads((shared_clips / "clips.json").read_text()).items():
+        if clip["decode_errors"]:
+            continue
+        path = shared_clips / name
+        meta = probe(str(path))
+        job = replace(all_frames(path, meta), pixel_aspect=Fraction(1))
+        decoded = load_decoder(decoder_name).decode(job)
+        turned = clip["rotation_deg"] % 180
+        size = (clip["coded_width"], clip["coded_height"]) if turned else (clip["coded_height"], clip["coded_width"])
+        assert decoded.frames[0].shape == (clip["decodable_frames"], *size, 3), name
+        assert decoded.problems == (), name
+
+
+def test_pyav_decodes_just_the_pixels_of_a_full_decode(shared_clips: Path) -> None:
+    """Skipping frames that nobody wants changes no pixel of those that are wanted."""
+    for name in ("bikes.mp4", "skeleton_demo.mp4", "h264_10bits.mp4", "mm_test.avi", "asl_book.mkv"):
+        path = shared_clips / name
+        (job,) = jobs_of(path, WHOLE)
+        frames = decode_all(path)[1]
+        decoded = load_decoder("pyav").decode(replace(job, pixel_aspect=Fraction(1)))
+        for index, pixels in zip(job.frame_index, decoded.frames[0], strict=True):
+            assert np.array_equal(pixels, frames[index]), (name, index)
+
+
+def test_pyav_keeps_the_good_part_of_a_damaged_clip(shared_clips: Path) -> None:
+    path = shared_clips / "corrupted.mp4"
+    decoded = load_decoder("pyav").decode(all_frames(path, probe(str(path))))
+    assert len(decoded.positions) == 49
+    assert decoded.problems == (
+        "a packet could not be decoded: Invalid data found when processing input",
+        "a sampled frame is damaged",
+        "1 of 50 sampled frames could not be decoded",
+    )
+
+
+def test_an_unknown_decoder_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--decoder: got 'vlc', allowed is pyav, decord, torchcodec"):
+        load_decoder("vlc")
+
+
+def test_a_decoder_that_is_not_installed_says_how_to_get_it() -> None:
+    missing = [name for name in DECODERS if name not in INSTALLED]
+    for name in missing:
+        with pytest.raises(
+            UsageError, match=rf"--decoder {name}: its package is not installed; pip install 'vidsift\[{name}\]'"
+        ):
+            load_decoder(name)
