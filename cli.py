@@ -33,7 +33,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="vidsift")
 def main() -> None:
-    r"""Index folders of video once, then find where things happen.
+    """Index folders of video once, then find where things happen.
 
     \b
     vidsift ingest ~/Videos --library ~/videos.vidsift
@@ -58,7 +58,7 @@ def main() -> None:
 @click.option("--allow-empty", is_flag=True, help="Let a source that holds no video any more empty its part of the library.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
-    r"""Bring a library up to date with folders and files of video.
+    """Bring a library up to date with folders and files of video.
 
     \b
     vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift
@@ -106,7 +106,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
 @click.option("--embedder", metavar="MODEL", help="Where the library's embedder is now, if it has moved.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per hit.")
 def search(text: str, folder: Path, k: int, embedder: str | None, as_json: bool) -> None:
-    r"""Find the clips that TEXT describes best.
+    """Find the clips that TEXT describes best.
 
     \b
     vidsift search "people baking a cake" --library ~/videos.vidsift
@@ -133,7 +133,7 @@ def search(text: str, folder: Path, k: int, embedder: str | None, as_json: bool)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file to write. [default: print]")
 def sql(query: str, folder: Path, form: str, output: Path | None) -> None:
-    r"""Ask the tables videos, clips, labels and tags in SQL (DuckDB's), reading only.
+    """Ask the tables videos, clips, labels and tags in SQL (DuckDB's), reading only.
 
     \b
     vidsift sql "select label, count(*) from labels where rank = 1 group by 1" --library ~/videos.vidsift
@@ -151,7 +151,7 @@ def sql(query: str, folder: Path, form: str, output: Path | None) -> None:
 @_LIBRARY
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(folder: Path, as_json: bool) -> None:
-    r"""Say what a library holds, which models made it, and what could not be indexed.
+    """Say what a library holds, which models made it, and what could not be indexed.
 
     \b
     vidsift status --library ~/videos.vidsift

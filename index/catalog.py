@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from schemas.errors import LibraryError, QueryError
+from schemas.tables import CLIPS, VIDEOS
 
 # Everything in a query's reach is the catalog's tables: no files, no network, no extensions, no settings.
 _READER: dict[str, str | bool | int | float | list[str]] = {
@@ -25,10 +28,10 @@ _TABLES = """
 create table videos as
   select video_id, path, size_bytes, modified_at, content_hash, container, codec, width, height, rotation_deg, fps,
          duration_s, clip_count, status, error_stage, error, ingested_at
-  from read_parquet($videos) order by path;
+  from video_rows order by path;
 create temp table seen as
   select c.clip_id, c.video_id, v.path, c.start_s, c.end_s, c.labels, c.classifier
-  from read_parquet($clips) c join videos v using (video_id)
+  from clip_rows c join videos v using (video_id)
   order by v.path, c.start_s;
 create table clips as
   select clip_id, video_id, path, start_s, end_s, labels[1].label as label, labels[1].score as label_score from seen;
@@ -48,14 +51,31 @@ def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str]) -> di
     Clips whose video has no row are left out: their video is not finished.
     """
     with duckdb.connect(str(path)) as connection:
-        for statement in filter(None, map(str.strip, _TABLES.split(";"))):
-            files = {name: list(files) for name, files in (("videos", videos), ("clips", clips)) if f"${name}" in statement}
-            connection.execute(statement, files)
+        for name, files, schema in (("video_rows", videos, VIDEOS), ("clip_rows", clips, CLIPS)):
+            rows = connection.read_parquet(list(files)) if files else connection.from_arrow(schema.empty_table())
+            connection.register(name, rows)
+        connection.execute(_TABLES)
         counts = {}
         for name in ("videos", "clips", "labels", "tags"):
             row = connection.execute(f"select count(*) from {name}").fetchone()
             counts[name] = int(row[0]) if row else 0
         return counts
+
+
+def visible_embeddings(
+    catalog: Path, clips: Sequence[str], dim: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Ids int64 [n] and embeddings float32 [n, dim] of the clips that ``catalog`` shows, read from ``clips`` in batches."""
+    if not clips:
+        return
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        found = connection.sql(
+            "select clip_id, embedding from read_parquet($files) where clip_id in (select clip_id from clips)",
+            params={"files": list(clips)},
+        )
+        for batch in found.to_arrow_reader(16_384):
+            flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
+            yield batch["clip_id"].to_numpy(), flat.reshape(-1, dim)
 
 
 class Catalog:

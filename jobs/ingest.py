@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,11 +126,7 @@ def ingest(
     load_decoder(options.decoder)
     library = Library(folder)
     identity = read_identity(library)
-    if identity is None:
-        window_s = window_s or Sampling().window_s
-    else:
-        window_s, stride_s = window_s or identity.sampling.window_s, stride_s or identity.sampling.stride_s
-    sampling = Sampling(window_s=window_s, stride_s=stride_s or window_s)
+    sampling = _sampling(identity, window_s, stride_s)
     found = list(find_videos(sources))
     if identity is None or classifier or embedder or sampling != identity.sampling:
         identity = _identify(identity, classifier, embedder, sampling)
@@ -150,6 +146,14 @@ def ingest(
             publish_tables(library, tables, identity)
     report.wall_seconds = time.monotonic() - began
     return report
+
+
+def _sampling(known: Identity | None, window_s: float | None, stride_s: float | None) -> Sampling:
+    """What was asked for; what was not is the library's own, and the stride of a window that was asked for is its length."""
+    if known is not None and window_s is None:
+        return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
+    window_s = Sampling().window_s if window_s is None else window_s
+    return Sampling(window_s=window_s, stride_s=window_s if stride_s is None else stride_s)
 
 
 def _identify(known: Identity | None, classifier: str | None, embedder: str | None, sampling: Sampling) -> Identity:

@@ -55,18 +55,15 @@ class Job:
         Args:
             num_threads: threads that PyTorch may use on a CPU; None leaves that to PyTorch.
         """
-        import torch
-
         from pipeline.annotate import Annotator
         from pipeline.models import load_classifier, load_embedder
 
-        if num_threads:
-            torch.set_num_threads(num_threads)
         annotator = Annotator(
             load_classifier(self.classifier, self.options.precision),
             load_embedder(self.embedder, self.options.precision),
             inputs=self.inputs,
             top_labels=self.options.top_labels,
+            num_threads=num_threads,
         )
 
         def annotate(clips: Sequence[Clip]) -> list[ClipRow | JobFailed]:
@@ -82,4 +79,5 @@ class Job:
         try:
             return write_clips(rows, self.clips_folder, classifier=self.classifier.stamp, embedder=self.embedder.stamp)
         except OSError as exc:
-            return JobFailed(f"{str(self.clips_folder)!r} cannot be written on {os.uname().nodename}: {exc.strerror or exc}")
+            reason = os.strerror(exc.errno) if exc.errno else exc
+            return JobFailed(f"{str(self.clips_folder)!r} cannot be written on {os.uname().nodename}: {reason}")

@@ -83,7 +83,8 @@ class Tables:
         """Give videos new paths: video_id -> (path as text, modified_ns). Their clips stay as they are."""
         if not moved:
             return
-        rows = self.videos.to_pyarrow_table(filters=[("video_id", "in", list(moved))]).to_pylist()
+        found = self.videos.scan(predicate=f"video_id in ({_quoted(moved)})")
+        rows = pa.RecordBatchReader.from_stream(found).read_all().cast(VIDEOS).to_pylist()
         for row in rows:
             row["path"], row["modified_ns"] = moved[row["video_id"]]
             row["modified_at"] = datetime.fromtimestamp(row["modified_ns"] / 1e9, UTC)

@@ -16,7 +16,13 @@ class Annotator:
     """Both models on one device; where they are shown the same, they share one pixel tensor."""
 
     def __init__(
-        self, classifier: Classifier, embedder: Embedder, *, inputs: Sequence[ModelInput], top_labels: int = 5
+        self,
+        classifier: Classifier,
+        embedder: Embedder,
+        *,
+        inputs: Sequence[ModelInput],
+        top_labels: int = 5,
+        num_threads: int | None = None,
     ) -> None:
         """Pair two models.
 
@@ -25,7 +31,10 @@ class Annotator:
             embedder: places clips among texts.
             inputs: what `Clip.frames` holds, in order (`pipeline.sample.distinct_inputs`).
             top_labels: labels kept per clip.
+            num_threads: threads that PyTorch may use on a CPU, in this whole process; None leaves that to PyTorch.
         """
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
         self._classifier = classifier
         self._embedder = embedder
         self._inputs = tuple(inputs)

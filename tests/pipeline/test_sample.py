@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_spans_cover_every_video_without_a_gap(window_s: float) -> None:
             spans = spans_of(float(duration_s), Sampling(window_s=window_s, stride_s=stride_s))
             assert spans[0].start_s == 0.0
             assert spans[-1].end_s == pytest.approx(duration_s, abs=1e-5)
-            assert all(later.start_s <= earlier.end_s for earlier, later in zip(spans, spans[1:], strict=False))
+            assert all(later.start_s <= earlier.end_s for earlier, later in pairwise(spans))
             assert all(span.end_s > span.start_s for span in spans)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
@@ -23,11 +24,12 @@ def _online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
 
 
-def spaghetti(file: str) -> np.ndarray:
+def spaghetti(file: str) -> NDArray[np.uint8]:
     from huggingface_hub import hf_hub_download
 
     path = hf_hub_download("hf-internal-testing/spaghetti-video", file, repo_type="dataset")
-    return np.load(path, allow_pickle=False)
+    frames: NDArray[np.uint8] = np.load(path, allow_pickle=False)
+    return frames
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from index.catalog import Catalog, write_catalog
+from schemas.errors import LibraryError, QueryError
+from schemas.records import ClipRow, Label, Span, VideoFile, VideoInfo, VideoRow
+from schemas.tables import clips_table, videos_table
+
+VECTOR = np.zeros(4, np.float32)
+A = VideoInfo("a" * 16, VideoFile("/v/a.mp4", 10, 1_700_000_000_000_000_000), "h", "mp4", "h264", 64, 48, 0, 25.0, 8.0)
+B = VideoInfo("b" * 16, VideoFile("/v/b.mp4", 20, 1_700_000_000_000_000_000))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """Two videos, one of which failed, and three clips, one of which has no video."""
+    videos = [VideoRow(A, "indexed", 2), VideoRow(B, "failed", 0, "probe", "no video stream")]
+    clips = [
+        ClipRow(11, A.video_id, Span(4.0, 8.0), (Label("dancing", 0.5),), VECTOR),
+        ClipRow(10, A.video_id, Span(0.0, 4.0), (Label("running", 0.75), Label("jumping", 0.125)), VECTOR),
+        ClipRow(12, "c" * 16, Span(0.0, 4.0), (Label("unseen", 1.0),), VECTOR),
+    ]
+    pq.write_table(videos_table(videos, ingested_at=datetime(2026, 1, 2, tzinfo=UTC)), tmp_path / "videos.parquet")
+    pq.write_table(clips_table(clips, classifier="m@1", embedder="e@2"), tmp_path / "clips.parquet")
+    return str(tmp_path / "videos.parquet"), str(tmp_path / "clips.parquet")
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, files: tuple[str, str]) -> Iterator[Catalog]:
+    counts = write_catalog(tmp_path / "c.duckdb", [files[0]], [files[1]])
+    assert counts == {"videos": 2, "clips": 2, "labels": 3, "tags": 0}
+    opened = Catalog(tmp_path / "c.duckdb")
+    yield opened
+    opened.close()
+
+
+def test_what_sql_sees(catalog: Catalog) -> None:
+    columns = {
+        "videos": "video_id path size_bytes modified_at content_hash container codec width height rotation_deg fps "
+        "duration_s clip_count status error_stage error ingested_at",
+        "clips": "clip_id video_id path start_s end_s label label_score",
+        "labels": "clip_id video_id path start_s end_s rank label score model",
+        "tags": "clip_id video_id path start_s end_s tag score prompt model",
+    }
+    assert catalog.sql("show tables")["name"].to_pylist() == sorted(columns)
+    for table, names in columns.items():
+        assert catalog.sql(f"select * from {table}").column_names == names.split()
+
+
+def test_rows_are_joined_by_id_and_videos_without_a_row_are_invisible(catalog: Catalog) -> None:
+    assert catalog.sql("select clip_id, path, start_s, end_s, label, label_score from clips").to_pylist() == [
+        {"clip_id": 10, "path": "/v/a.mp4", "start_s": 0.0, "end_s": 4.0, "label": "running", "label_score": 0.75},
+        {"clip_id": 11, "path": "/v/a.mp4", "start_s": 4.0, "end_s": 8.0, "label": "dancing", "label_score": 0.5},
+    ]
+    assert catalog.sql("select clip_id, rank, label, score, model from labels order by clip_id, rank").to_pylist() == [
+        {"clip_id": 10, "rank": 1, "label": "running", "score": 0.75, "model": "m@1"},
+        {"clip_id": 10, "rank": 2, "label": "jumping", "score": 0.125, "model": "m@1"},
+        {"clip_id": 11, "rank": 1, "label": "dancing", "score": 0.5, "model": "m@1"},
+    ]
+    failed = catalog.sql("select path, status, error_stage, error, duration_s from videos where status = 'failed'")
+    assert failed.to_pylist() == [
+        {"path": "/v/b.mp4", "status": "failed", "error_stage": "probe", "error": "no video stream", "duration_s": None}
+    ]
+
+
+def test_a_library_without_clips_has_its_tables(tmp_path: Path) -> None:
+    counts = write_catalog(tmp_path / "c.duckdb", [], [])
+    assert counts == {"videos": 0, "clips": 0, "labels": 0, "tags": 0}
+    assert Catalog(tmp_path / "c.duckdb").sql("select * from labels").num_rows == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "create table t as select 1",
+        "insert into clips select * from clips",
+        "delete from clips",
+        "drop table clips",
+        "update videos set path = ''",
+        "copy clips to 'out.csv'",
+        "attach 'other.duckdb'",
+        "set threads = 1",
+        "pragma database_list",
+        "install httpfs",
+        "load httpfs",
+        "call pragma_version()",
+        "export database 'out'",
+        "begin",
+        "select 1; drop table clips",
+        "",
+    ],
+)
+def test_nothing_but_reading(catalog: Catalog, query: str) -> None:
+    with pytest.raises(QueryError, match=r"^QUERY: got .* allowed is (one|reading)"):
+        catalog.sql(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from '{file}'",
+        "select * from read_parquet('{file}')",
+        "select * from read_csv('/etc/passwd')",
+        "select * from read_text('/etc/hostname')",
+        "select * from glob('/*')",
+        "select * from 'https://example.com/a.parquet'",
+        "select * from sniff_csv('/etc/passwd')",
+        "select * from python_variable",
+        "select getenv('HOME')",
+        "explain analyze select * from read_csv('/etc/passwd')",
+    ],
+)
+def test_nothing_outside_the_catalog_can_be_reached(catalog: Catalog, files: tuple[str, str], query: str) -> None:
+    python_variable = catalog.sql("select 1")  # DuckDB would find a variable of this name, were it let to
+    assert python_variable.num_rows == 1
+    with pytest.raises(QueryError, match=r"^QUERY: .*(disabled|does not exist|Error)"):
+        catalog.sql(query.format(file=files[0]))
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("selct 1", 'QUERY: Parser Error: syntax error at or near "selct"; the tables are videos, clips, labels and tags'),
+        ("select nope from clips", 'Referenced column "nope" not found'),
+        ("select * from movies", "Table with name movies does not exist"),
+        ("select 1/'x'", "Conversion Error"),
+    ],
+)
+def test_a_malformed_query_is_one_line(catalog: Catalog, query: str, message: str) -> None:
+    with pytest.raises(QueryError) as error:
+        catalog.sql(query)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "query", ["from clips", "with c as (from clips) select count(*) from c", "describe clips", "show tables"]
+)
+def test_ways_of_reading(catalog: Catalog, query: str) -> None:
+    assert catalog.sql(query).num_rows > 0
+
+
+def test_a_file_that_is_no_catalog_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "c.duckdb").write_bytes(b"no database" * 1000)
+    with pytest.raises(LibraryError, match="cannot be read as a catalog; run the ingest again"):
+        Catalog(tmp_path / "c.duckdb")

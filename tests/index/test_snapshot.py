@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.catalog import write_catalog
+from index.library import Library
+from index.snapshot import Snapshot, SnapshotInfo, publish, read_info
+from index.vectors import write_vectors
+from schemas.errors import LibraryError
+
+
+def info(version: int) -> SnapshotInfo:
+    return SnapshotInfo(
+        {"videos": version, "clips": version}, {"clips": version}, "c@1", "e@1", 1.0, "2026-01-02T00:00:00+00:00"
+    )
+
+
+def write_version(version: int, folder: Path) -> SnapshotInfo:
+    write_catalog(folder / "catalog.duckdb", [], [])
+    write_vectors(folder / "clips.faiss", 4, [(np.arange(version), np.zeros((version, 4), np.float32))])
+    return info(version)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    (tmp_path / "library.json").write_text("{}")
+    return Library(tmp_path)
+
+
+def test_readers_open_what_was_published_last(library: Library) -> None:
+    for version in (1, 2):
+        publish(library, lambda folder, version=version: write_version(version, folder))  # type: ignore[misc]
+        snapshot = Snapshot(library)
+        assert (snapshot.number, snapshot.info, len(snapshot.vectors())) == (version, info(version), version)
+
+
+def test_a_publish_that_fails_leaves_the_old_snapshot_current(library: Library) -> None:
+    publish(library, lambda folder: write_version(1, folder))
+
+    def breaks_off(folder: Path) -> SnapshotInfo:
+        write_version(2, folder)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        publish(library, breaks_off)
+    assert Snapshot(library).number == 1
+    publish(library, lambda folder: write_version(3, folder))
+    assert Snapshot(library).info == info(3)
+    assert sorted(path.name for path in library.snapshots.iterdir()) == ["1", "2"]
+
+
+def test_a_reader_keeps_its_snapshot_while_others_are_published(library: Library) -> None:
+    publish(library, lambda folder: write_version(1, folder))
+    reader = Snapshot(library)
+    for version in range(2, 6):
+        publish(library, lambda folder, version=version: write_version(version, folder))  # type: ignore[misc]
+    assert reader.catalog.sql("select count(*) as n from clips").to_pylist() == [{"n": 0}]
+    assert sorted(int(path.name) for path in library.snapshots.iterdir()) == [3, 4, 5]
+
+
+def test_no_library_and_nothing_published_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        LibraryError, match=r"is no vidsift library \(it holds no library.json\); make one with: vidsift ingest"
+    ):
+        Snapshot(Library(tmp_path))
+    (tmp_path / "library.json").write_text("{}")
+    with pytest.raises(LibraryError, match=r"nothing has been published in .* yet"):
+        Snapshot(Library(tmp_path))
+    (tmp_path / "CURRENT").write_text("../../elsewhere")
+    with pytest.raises(LibraryError, match=r"CURRENT' names no snapshot; run the ingest again"):
+        Snapshot(Library(tmp_path))
+
+
+def test_a_damaged_snapshot_is_an_error(library: Library) -> None:
+    folder = publish(library, lambda folder: write_version(1, folder))
+    (folder / "snapshot.json").write_text("{")
+    with pytest.raises(LibraryError, match="is damaged"):
+        read_info(folder)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.vectors import VectorIndex, write_vectors
+from schemas.errors import LibraryError
+
+
+def test_search_gives_the_true_nearest_with_their_own_ids(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(500, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = rng.integers(0, 2**63 - 1, 500)
+    halves = [(ids[:200], vectors[:200]), (ids[200:], vectors[200:])]
+    assert write_vectors(tmp_path / "i.faiss", 16, halves) == 500
+    index = VectorIndex(tmp_path / "i.faiss")
+    assert (len(index), index.dim) == (500, 16)
+    for query in vectors[:20]:
+        scores = vectors @ query
+        best = np.argsort(-scores)[:10]
+        found = index.search(query, 10)
+        assert [clip_id for clip_id, _ in found] == ids[best].tolist()
+        assert [score for _, score in found] == pytest.approx(scores[best].tolist(), abs=1e-6)
+
+
+def test_fewer_vectors_than_asked_for(tmp_path: Path) -> None:
+    write_vectors(tmp_path / "i.faiss", 4, [(np.array([7, 9]), np.eye(4, dtype=np.float32)[:2])])
+    assert VectorIndex(tmp_path / "i.faiss").search(np.array([0, 1, 0, 0], np.float32), 10) == [(9, 1.0), (7, 0.0)]
+
+
+def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
+    write_vectors(tmp_path / "i.faiss", 4, [])
+    assert VectorIndex(tmp_path / "i.faiss").search(np.zeros(4, np.float32), 10) == []
+
+
+def test_a_file_that_is_no_index_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "i.faiss").write_bytes(b"no index")
+    with pytest.raises(LibraryError, match="cannot be read as an index; run the ingest again"):
+        VectorIndex(tmp_path / "i.faiss")
+    with pytest.raises(LibraryError, match="cannot be read as an index"):
+        VectorIndex(tmp_path / "missing.faiss")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from jobs.changes import Changes, compare
+from pipeline.find import content_hash, find_videos
+from schemas.errors import UsageError
+from schemas.records import video_id_of
+
+
+def row_of(path: Path) -> dict[str, Any]:
+    status, digest = path.stat(), content_hash(str(path))
+    return {
+        "video_id": video_id_of(digest, str(path)),
+        "path": str(path),
+        "size_bytes": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "content_hash": digest,
+        "ingested_at": 0,
+    }
+
+
+def compare_now(folder: Path, known: list[dict[str, Any]], **options: bool) -> Changes:
+    table = pa.Table.from_pylist(known) if known else pa.table({"path": pa.array([], pa.string())})
+    return compare(list(find_videos([folder])), table, [folder], allow_empty=options.get("allow_empty", False))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.mp4").write_text(f"content of {name}")
+    return tmp_path
+
+
+def test_everything_is_new_to_an_empty_library(folder: Path) -> None:
+    changes = compare_now(folder, [])
+    assert [file.path for file in changes.to_do] == [str(folder / f"{name}.mp4") for name in "abc"]
+    assert (changes.unchanged, changes.moved, changes.removed, changes.replacing) == (0, {}, [], False)
+
+
+def test_nothing_changed(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    changes = compare_now(folder, known)
+    assert (changes.to_do, changes.unchanged, changes.moved, changes.removed) == ([], 3, {}, [])
+
+
+def test_a_touched_file_is_unchanged_and_a_changed_one_is_not(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    (folder / "a.mp4").touch()
+    (folder / "b.mp4").write_text("content of B")
+    changes = compare_now(folder, known)
+    assert ([file.path for file in changes.to_do], changes.unchanged) == ([str(folder / "b.mp4")], 2)
+    assert changes.replacing
+
+
+def test_a_moved_file_keeps_its_id(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    (folder / "sub").mkdir()
+    moved = (folder / "a.mp4").rename(folder / "sub" / "renamed.mp4")
+    changes = compare_now(folder, known)
+    assert changes.moved == {known[0]["video_id"]: (str(moved), moved.stat().st_mtime_ns)}
+    assert (changes.to_do, changes.unchanged, changes.removed) == ([], 2, [])
+
+
+def test_a_copy_is_new_and_no_move(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    (folder / "copy.mp4").write_text("content of a")
+    changes = compare_now(folder, known)
+    assert ([file.path for file in changes.to_do], changes.moved) == ([str(folder / "copy.mp4")], {})
+
+
+def test_two_copies_of_a_lost_file_are_one_move_and_one_new(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    (folder / "a.mp4").unlink()
+    for name in ("x.mp4", "y.mp4"):
+        (folder / name).write_text("content of a")
+    changes = compare_now(folder, known)
+    assert [path for path, _ in changes.moved.values()] == [str(folder / "x.mp4")]
+    assert [file.path for file in changes.to_do] == [str(folder / "y.mp4")]
+    assert changes.removed == []
+
+
+def test_a_deleted_file_is_removed_and_those_elsewhere_are_not(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    elsewhere = known[0] | {"path": "/elsewhere/z.mp4", "video_id": "f" * 16, "content_hash": "other"}
+    (folder / "a.mp4").unlink()
+    changes = compare_now(folder, [*known, elsewhere])
+    assert (changes.removed, changes.unchanged) == ([known[0]["video_id"]], 2)
+
+
+def test_an_empty_source_is_refused_unless_it_is_meant(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(UsageError, match=r"holds no video, and the library knows 3 below it.*--allow-empty"):
+        compare_now(folder, known)
+    assert len(compare_now(folder, known, allow_empty=True).removed) == 3

@@ -1,0 +1,305 @@
+"""Whole ingests on Ray, over folders that change, break and kill."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray.cloudpickle
+
+import jobs.ingest
+from index.library import Library
+from index.snapshot import Snapshot
+from jobs.ingest import IngestReport, ingest
+from jobs.progress import Progress
+from jobs.query import search
+from jobs.stages import Job
+from schemas.errors import JobError, LibraryError, ModelError, UsageError
+from schemas.options import IngestOptions
+from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
+from tests.videos import write_audio, write_video
+
+pytestmark = pytest.mark.usefixtures("ray_session_for_tests")
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests' folder
+
+
+class Ingest:
+    """Ingests of one folder into one library."""
+
+    def __init__(self, folder: Path, library: Path, classifier: Path, embedder: Path) -> None:
+        self.folder, self.library = folder, library
+        self.models: dict[str, Any] = {"classifier": str(classifier), "embedder": str(embedder)}
+
+    def __call__(self, **options: Any) -> IngestReport:
+        report = ingest([self.folder], self.library, **self.models, **options)
+        counts = report.as_json()
+        parts = ("indexed", "partial", "failed", "unchanged", "moved")
+        assert counts["found"] == sum(counts[name] for name in parts), "the accounts balance"  # type: ignore[misc]
+        return report
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = Snapshot(Library(self.library)).catalog.sql(query).to_pylist()
+        return rows
+
+
+@pytest.fixture
+def run(tmp_path: Path, classifier_folder: Path, embedder_folder: Path) -> Ingest:
+    (tmp_path / "videos").mkdir()
+    return Ingest(tmp_path / "videos", tmp_path / "library", classifier_folder, embedder_folder)
+
+
+def counts(report: IngestReport) -> dict[str, int]:
+    """The counts that are not zero."""
+    names = ("indexed", "partial", "failed", "unchanged", "moved", "removed", "clips")
+    return {name: getattr(report, name) for name in names if getattr(report, name)}
+
+
+def test_a_folder_in_all_the_ways_it_can_change(run: Ingest) -> None:
+    write_video(run.folder / "long.mp4", 250)
+    write_video(run.folder / "short.avi", 30, codec="mpeg4")
+    write_video(run.folder / "slow.mkv", 20, fps=2)
+    seen: list[Progress] = []
+    report = run(on_progress=seen.append)
+    assert counts(report) == {"indexed": 3, "clips": 3 + 1 + 3}
+    assert report.video_seconds == pytest.approx(10.0 + 1.2 + 10.0)
+    assert run.sql("select path, start_s, end_s from clips order by path, start_s") == [
+        {"path": str(run.folder / name), "start_s": start_s, "end_s": end_s}
+        for name, start_s, end_s in (
+            ("long.mp4", 0.0, 4.0),
+            ("long.mp4", 4.0, 8.0),
+            ("long.mp4", 8.0, 10.0),
+            ("short.avi", 0.0, 1.2),
+            ("slow.mkv", 0.0, 4.0),
+            ("slow.mkv", 4.0, 8.0),
+            ("slow.mkv", 8.0, 10.0),
+        )
+    ]
+    assert run.sql("select count(*) as n from labels group by clip_id") == [{"n": 5}] * 7
+    assert all(progress.total_videos == 3 for progress in seen)
+
+    assert counts(run()) == {"unchanged": 3}
+    assert Snapshot(Library(run.library)).number == 1, "nothing new, nothing published"
+
+    before = run.sql("select video_id, clip_id from clips where path like '%long.mp4' order by clip_id")
+    (run.folder / "sub").mkdir()
+    (run.folder / "long.mp4").rename(run.folder / "sub" / 'film\'s "cut".mp4')
+    write_video(run.folder / "short.avi", 60, codec="mpeg4")
+    (run.folder / "slow.mkv").unlink()
+    assert counts(run()) == {"indexed": 1, "moved": 1, "removed": 1, "clips": 1}
+    after = run.sql("select video_id, clip_id from clips where path like '%film''s \"cut\".mp4' order by clip_id")
+    assert after == before, "a moved video keeps its clips"
+    assert run.sql("select path, end_s from clips where path like '%avi'") == [
+        {"path": str(run.folder / "short.avi"), "end_s": pytest.approx(2.4)}
+    ]
+    assert run.sql("select count(*) as n from videos") == [{"n": 2}]
+    assert counts(run()) == {"unchanged": 2}
+
+
+def test_search_finds_the_nearest_clip_of_the_library(run: Ingest) -> None:
+    import numpy as np
+
+    from pipeline.models import load_embedder
+    from pipeline.models.checkpoint import find_checkpoint
+
+    write_video(run.folder / "a.mp4", 250)
+    write_video(run.folder / "b.mp4", 250, size=(240, 100))
+    run()
+    hits = search(run.library, "people baking a cake", k=4)
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
+    from deltalake import DeltaTable
+
+    table = DeltaTable(run.library / "clips").to_pyarrow_table()
+    embedder = load_embedder(find_checkpoint(run.models["embedder"], "--embedder"), "fp32")
+    scores = np.stack(table["embedding"].to_numpy()) @ embedder.embed_texts(["people baking a cake"])[0]
+    best = np.argsort(-scores)[:4]
+    assert [hit.clip_id for hit in hits] == [table["clip_id"][int(i)].as_py() for i in best]
+    assert [hit.score for hit in hits] == pytest.approx(scores[best].tolist(), abs=1e-6)
+    assert len(search(run.library, "people baking a cake", k=50)) == 6
+
+
+def test_bad_files_are_rows_and_cost_no_other_file_anything(run: Ingest) -> None:
+    write_video(run.folder / "good.mp4", 100)
+    whole = write_video(run.folder / "cut.mkv", 250, options={"g": "10"})
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    write_audio(run.folder / "audio.mp4")
+    (run.folder / "text.mp4").write_text("this is no video\n" * 50)
+    (run.folder / "empty.mp4").touch()
+    (run.folder / os.fsdecode(b"caf\xe9 \n.mp4")).write_bytes(b"not UTF-8, and no video")
+    os.mkfifo(run.folder / "pipe.mp4")
+    report = run()
+    assert counts(report) | {"clips": 0} == {"indexed": 1, "partial": 1, "failed": 5, "clips": 0}
+    rows = {row["path"].rsplit("/", 1)[1]: row for row in run.sql("select * from videos")}
+    assert {name: (row["status"], row["error_stage"]) for name, row in rows.items()} == {
+        "good.mp4": ("indexed", None),
+        "cut.mkv": ("partial", "probe"),
+        "audio.mp4": ("failed", "probe"),
+        "text.mp4": ("failed", "probe"),
+        "empty.mp4": ("failed", "find"),
+        "caf\\xe9 \n.mp4": ("failed", "probe"),
+        "pipe.mp4": ("failed", "find"),
+    }
+    assert rows["audio.mp4"]["error"] == "no video stream; the file holds audio"
+    assert rows["cut.mkv"]["clip_count"] >= 1
+    assert counts(run()) == {"unchanged": 7}
+
+
+def test_a_folder_where_nothing_can_be_indexed_is_a_library_all_the_same(run: Ingest) -> None:
+    (run.folder / "text.mp4").write_text("this is no video\n")
+    assert counts(run()) == {"failed": 1}
+    assert search(run.library, "anything") == []
+    assert run.sql("select status from videos") == [{"status": "failed"}]
+
+
+class KillerJob(Job):
+    """Dies, hangs or raises on some files, as native code does."""
+
+    def plan(self, file: VideoFile) -> list[SpanJob | VideoFailed]:
+        if "killed-in-probe" in file.path:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().plan(file)
+
+    def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:
+        import ctypes
+
+        if "segfault" in job.video.file.path and job.part == job.num_parts - 1:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if "hang" in job.video.file.path:
+            ctypes.PyDLL(None).sleep(1000)  # holds the interpreter's lock, so that no Python timeout fires
+        return super().decode(job)
+
+
+def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.ingest, "Job", KillerJob)
+    for name in ("good-1", "good-2", "killed-in-probe", "hang", "segfault"):
+        write_video(run.folder / f"{name}.mp4", 25)
+    write_video(run.folder / "segfault-late.mp4", 400, fps=5)
+    report = run(options=IngestOptions(decode_timeout_s=3.0))
+    assert counts(report) | {"clips": 0} == {"indexed": 2, "partial": 1, "failed": 3, "clips": 0}
+    rows = {row["path"].rsplit("/", 1)[1]: row for row in run.sql("select * from videos where status <> 'indexed'")}
+    assert {name: (row["status"], row["error_stage"]) for name, row in rows.items()} == {
+        "killed-in-probe.mp4": ("failed", "decode"),
+        "hang.mp4": ("failed", "decode"),
+        "segfault.mp4": ("failed", "decode"),
+        "segfault-late.mp4": ("partial", "decode"),
+    }
+    assert rows["hang.mp4"]["error"].startswith("the worker process that read it died twice")
+    assert rows["segfault-late.mp4"]["error"].startswith("1 of 2 parts: the worker process that read it died twice")
+    assert rows["segfault-late.mp4"]["clip_count"] == 15
+
+
+class FullDiskJob(Job):
+    """Cannot write, as on a full disk."""
+
+    def write(self, rows: Any) -> Written | JobFailed:
+        folder = self.clips_folder / "no such folder"
+        from dataclasses import replace
+
+        return Job.write(replace(self, clips_folder=folder), rows)
+
+
+def test_a_disk_that_cannot_be_written_ends_the_job_and_leaves_the_library_whole(
+    run: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(run.folder / "a.mp4", 25)
+    run()
+    write_video(run.folder / "b.mp4", 25)
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs.ingest, "Job", FullDiskJob)
+        with pytest.raises(JobError, match=r"cannot be written on .*: No such file or directory"):
+            run()
+    assert run.sql("select path from videos") == [{"path": str(run.folder / "a.mp4")}]
+    assert counts(run()) == {"indexed": 1, "unchanged": 1, "clips": 1}
+
+
+def test_clips_of_an_ingest_that_was_stopped_are_not_seen_and_not_kept(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips are committed before their video's row: dying between the two must leave no clip twice."""
+    from jobs.tables import Tables
+
+    write_video(run.folder / "a.mp4", 250)
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tables, "commit_videos", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert run.sql("select count(*) as n from clips") == [{"n": 0}]
+    assert counts(run()) == {"indexed": 1, "clips": 3}
+    assert run.sql("select count(*) as n, count(distinct clip_id) as ids from clips") == [{"n": 3, "ids": 3}]
+    assert len(Snapshot(Library(run.library)).vectors()) == 3
+
+
+def test_another_model_or_sampling_is_refused_with_what_differs(run: Ingest, tmp_path: Path) -> None:
+    from demo.checkpoints import write_classifier
+
+    write_video(run.folder / "a.mp4", 25)
+    run()
+    other = write_classifier(tmp_path / "other", seed=7)
+    with pytest.raises(
+        LibraryError, match=r"--classifier is other@\w{8} here and classifier@\w{8} in the library.*leave the"
+    ):
+        ingest([run.folder], run.library, classifier=str(other))
+    with pytest.raises(LibraryError, match=r"--window is 2 here and 4 in the library"):
+        ingest([run.folder], run.library, window_s=2.0)
+    assert counts(ingest([run.folder], run.library)) == {"unchanged": 1}, "the library's own models need no naming"
+
+
+def test_models_that_changed_in_place_are_refused(run: Ingest, tmp_path: Path) -> None:
+    from demo.checkpoints import write_embedder
+
+    run.models["embedder"] = str(shutil.copytree(run.models["embedder"], tmp_path / "embedder"))
+    write_video(run.folder / "a.mp4", 25)
+    run()
+    write_embedder(tmp_path / "embedder", seed=9)
+    write_video(run.folder / "b.mp4", 25)
+    with pytest.raises(LibraryError, match=r"its files have changed since the library was made"):
+        ingest([run.folder], run.library)
+    with pytest.raises(LibraryError, match=r"--embedder: got embedder@\w{8}, the library was made with embedder@\w{8}"):
+        search(run.library, "cake", embedder=str(tmp_path / "embedder"))
+
+
+def test_a_library_that_cannot_be_made_says_so_and_nothing_is_left_behind(run: Ingest, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    write_video(run.folder / "a.mp4", 25)
+    run.library = tmp_path / "file" / "library"
+    with pytest.raises(LibraryError, match=r"--library: .* (cannot be (read|written)): Not a directory"):
+        run()
+    run.library = tmp_path / "new"
+    with pytest.raises(ModelError):
+        ingest([run.folder], run.library, classifier="some-org/some-model")
+    with pytest.raises(UsageError):
+        ingest([tmp_path / "nowhere"], run.library, **run.models)
+    assert not run.library.exists()
+
+
+def test_a_second_ingest_says_who_holds_the_library(run: Ingest) -> None:
+    write_video(run.folder / "a.mp4", 25)
+    run()
+    with (run.library / "ingest.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(LibraryError, match=rf"is being written by another ingest \(process {os.getpid()} on "):
+            run()
+    assert counts(run()) == {"unchanged": 1}
+
+
+def test_models_that_cannot_compute_end_the_job_with_their_reason(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    class BrokenJob(Job):
+        def annotator(self, num_threads: int | None = None) -> Any:
+            def annotate(clips: Any) -> list[ClipRow | JobFailed]:
+                return [JobFailed("the models could not compute a batch of 1: out of memory")] if clips else []
+
+            return annotate
+
+    monkeypatch.setattr(jobs.ingest, "Job", BrokenJob)
+    write_video(run.folder / "a.mp4", 25)
+    with pytest.raises(JobError, match=r"out of memory; what was finished is kept, run the same command again"):
+        run()
+    assert run.sql("select count(*) as n from videos") == [{"n": 0}]

@@ -1,0 +1,185 @@
+"""The command line as its users run it: exit codes, what is printed where, one line per error."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.videos import write_video
+
+VIDSIFT = [sys.executable, "-m", "cli"]
+
+
+def run(*arguments: str | Path, expect: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [*VIDSIFT, *map(str, arguments)], capture_output=True, text=True, env=environment, cwd=cwd, check=False
+    )
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory, classifier_folder: Path, embedder_folder: Path) -> Path:
+    """A library of two videos and a broken one, made by the command itself."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "videos").mkdir()
+    write_video(folder / "videos" / "a.mp4", 250)
+    write_video(folder / "videos" / "b.avi", 30, codec="mpeg4")
+    (folder / "videos" / "text.mp4").write_text("this is no video\n")
+    done = run("ingest", folder / "videos", "--library", folder / "library", "--json",
+               "--classifier", classifier_folder, "--embedder", embedder_folder)  # fmt: skip
+    assert done.stderr == ""
+    (line,) = done.stdout.splitlines()
+    report = json.loads(line)
+    assert report.pop("wall_seconds") > 0
+    assert report.pop("bottleneck") in ("decode", "annotate")
+    assert report == {
+        "found": 3, "indexed": 2, "partial": 0, "failed": 1, "unchanged": 0, "moved": 0, "removed": 0, "clips": 4,
+        "video_seconds": 11.2,
+    }  # fmt: skip
+    return folder / "library"
+
+
+def test_a_second_ingest_says_in_a_moment_that_nothing_changed(library: Path) -> None:
+    report = json.loads(run("ingest", library.parent / "videos", "--library", library, "--json").stdout)
+    assert (report["found"], report["unchanged"], report["clips"]) == (3, 3, 0)
+    assert report["wall_seconds"] < 3
+    text = run("ingest", library.parent / "videos", "--library", library).stdout
+    assert text == "3 videos found: 0 indexed, 0 partial, 0 failed, 3 unchanged, 0 moved, 0 removed\n"
+
+
+def test_search_prints_hits_for_people_and_for_programs(library: Path) -> None:
+    done = run("search", "people baking a cake", "--library", library, "-k", "3", "--json")
+    hits = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [hit["rank"] for hit in hits] == [1, 2, 3]
+    assert list(hits[0]) == ["rank", "score", "path", "video_id", "clip_id", "start_s", "end_s", "label", "label_score"]
+    durations = {"a.mp4": 10.0, "b.avi": 1.2}
+    for hit in hits:
+        assert 0 <= hit["start_s"] < hit["end_s"] <= durations[Path(hit["path"]).name]
+        assert -1 <= hit["score"] <= 1
+    assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+    lines = run("search", "people baking a cake", "--library", library, "-k", "3", cwd=library.parent).stdout.splitlines()
+    assert lines[0].split() == ["rank", "score", "time", "label", "path"]
+    assert len(lines) == 5
+    first = lines[2].split()
+    assert first[:2] == ["1", f"{hits[0]['score']:.3f}"]
+    assert first[-1] == f"videos/{Path(hits[0]['path']).name}"
+
+
+QUERY = "select path, count(*) as n, min(start_s) as first_s from clips group by path order by path"
+
+
+def test_sql_in_every_format(library: Path, tmp_path: Path) -> None:
+    videos = library.parent / "videos"
+    expected: list[dict[str, Any]] = [
+        {"path": str(videos / "a.mp4"), "n": 3, "first_s": 0.0},
+        {"path": str(videos / "b.avi"), "n": 1, "first_s": 0.0},
+    ]
+    lines = run("sql", QUERY, "--library", library, "--format", "json").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == expected
+    rows = list(csv.DictReader(io.StringIO(run("sql", QUERY, "--library", library, "--format", "csv").stdout)))
+    assert rows == [{key: str(value) for key, value in row.items()} for row in expected]
+    run("sql", QUERY, "--library", library, "--format", "parquet", "--output", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").to_pylist() == expected
+    width = len(str(videos / "a.mp4"))
+    assert run("sql", QUERY, "--library", library).stdout.splitlines() == [
+        f"{'path':<{width}}  n  first_s",
+        f"{'-' * width}  -  -------",
+        f"{videos / 'a.mp4'}  3  0",
+        f"{videos / 'b.avi'}  1  0",
+        "(2 rows)",
+    ]
+
+
+def test_parquet_goes_through_a_pipe(library: Path) -> None:
+    done = subprocess.run(
+        [*VIDSIFT, "sql", QUERY, "--library", str(library), "--format", "parquet"], capture_output=True, check=True
+    )
+    assert pq.read_table(io.BytesIO(done.stdout)).num_rows == 2
+
+
+def test_sql_joins_labels_with_videos(library: Path) -> None:
+    query = (
+        "select v.codec, l.rank, count(*) as n from labels l join videos v using (video_id) "
+        "group by all order by codec, rank limit 2"
+    )
+    lines = run("sql", query, "--library", library, "--format", "json").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"codec": "h264", "rank": 1, "n": 3},
+        {"codec": "h264", "rank": 2, "n": 3},
+    ]
+
+
+def test_status_tells_what_is_there_and_what_is_not(library: Path, classifier_folder: Path) -> None:
+    status = json.loads(run("status", "--library", library, "--json").stdout)
+    assert status["videos"] == {"indexed": 2, "partial": 0, "failed": 1}
+    assert (status["clips"], status["window_s"], status["snapshot"]) == (4, 4.0, 1)
+    assert status["hours"] == pytest.approx(11.2 / 3600)
+    assert status["classifier"] == str(classifier_folder)
+    text = run("status", "--library", library).stdout
+    assert "videos      3: 2 indexed, 0 partial, 1 failed\n" in text
+    reason = "no video container that FFmpeg can read: Invalid data found when processing input"
+    assert text.endswith(f"  failed (probe): {library.parent / 'videos' / 'text.mp4'}: {reason}\n")
+
+
+def test_reading_does_not_wait_for_an_ingest_that_is_running(library: Path) -> None:
+    import fcntl
+
+    with (library / "ingest.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert run("sql", "select 1 as one", "--library", library, "--format", "csv").stdout == "one\n1\n"
+        done = run("ingest", library.parent / "videos", "--library", library, expect=1)
+    assert done.stderr.startswith(f"vidsift: --library: {str(library)!r} is being written by another ingest")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["search", "cake", "--library", "nowhere"], 1, "vidsift: --library: 'nowhere' is no vidsift library"),
+        (["sql", "select 1", "--library", "nowhere"], 1, "vidsift: --library: 'nowhere' is no vidsift library"),
+        (["status", "--library", "nowhere"], 1, "vidsift: --library: 'nowhere' is no vidsift library"),
+        (["search", "  ", "--library", "LIBRARY"], 2, "vidsift: TEXT: got nothing but blanks"),
+        (["search", "cake", "--library", "LIBRARY", "-k", "0"], 2, "vidsift: -k: got 0, allowed is 1 or more"),
+        (["sql", "selct 1", "--library", "LIBRARY"], 2, 'vidsift: QUERY: Parser Error: syntax error at or near "selct"'),
+        (["sql", "drop table clips", "--library", "LIBRARY"], 2, "vidsift: QUERY: got a statement of type DROP"),
+        (["ingest", "nowhere", "--library", "LIBRARY"], 2, "vidsift: SOURCE: no such file or folder: 'nowhere'"),
+        (
+            ["ingest", ".", "--library", "new"],
+            1,
+            "vidsift: --classifier MCG-NJU/videomae-base-finetuned-kinetics: the model hub",
+        ),
+        (["ingest", ".", "--library", "new", "--decoder", "vlc"], 2, "vidsift: --decoder: got 'vlc', allowed is"),
+        (["ingest", ".", "--library", "new", "--window", "-1"], 2, "vidsift: --window: got -1 s, allowed is 0.1 to 3600 s"),
+        (["ingest", ".", "--library", "LIBRARY", "--window", "2"], 1, "vidsift: --library: --window is 2 here and 4 in the"),
+    ],
+)
+def test_errors_are_one_line_with_their_exit_code(
+    library: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = run(*(str(library) if argument == "LIBRARY" else argument for argument in arguments), expect=code, cwd=tmp_path)
+    assert done.stdout == ""
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ingest"], ["search"], ["sql"], ["frobnicate"], ["search", "cake"], ["ingest", "--no"]]
+)
+def test_calls_that_are_off_exit_with_2(arguments: list[str]) -> None:
+    assert "Error: " in run(*arguments, expect=2).stderr
+
+
+@pytest.mark.parametrize("command", ["ingest", "search", "sql", "status"])
+def test_every_help_has_an_example(command: str) -> None:
+    assert f"  vidsift {command} " in run(command, "--help").stdout
