@@ -16,16 +16,16 @@ dev: .venv/installed-dev
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[$(FAISS)]'
+	$(BIN)/pip install -qq --editable '.[$(FAISS)]'
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/pip install --quiet --editable '.[$(FAISS),dev]'
+	$(BIN)/pip install -qq --editable '.[$(FAISS),dev]'
 	touch $@
 
 demo: setup
 	rm -rf $(OUT)
-	$(BIN)/python -m demo $(OUT)/videos
+	$(BIN)/python -m demo $(OUT)/videos --count 12 --seed 0
 	$(BIN)/python -m demo.checkpoints $(OUT)/models
 	@echo
 	@echo "These models are random: real architectures that have learnt nothing. The machinery is real, the answers are not."

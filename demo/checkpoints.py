@@ -23,6 +23,9 @@ from transformers import (
     XCLIPConfig,
     XCLIPModel,
 )
+from transformers.utils import logging
+
+logging.disable_progress_bar()
 
 Size = Literal["small", "base"]
 
