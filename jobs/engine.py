@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import socket
 import sys
 import time
 import warnings
@@ -34,6 +35,9 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
+# Longer than any network that a cluster would be run over.
+_CONNECT_S = 10.0
+
 # Frames wait in shared memory between decoding and annotating; Ray Data holds decoders back when this fills up.
 _OBJECT_STORE_BYTES = 2 << 30
 
@@ -52,7 +56,7 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
     """Ray for one run: a cluster that is joined, or one that lives within this process and ends with it.
 
     Raises:
-        UsageError: there is no Ray cluster at the address.
+        UsageError: no Ray cluster answers at the address.
     """
     if ray.is_initialized():  # the caller's own session, which is left as it is
         yield
@@ -61,19 +65,34 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
     try:
         with _silent_stderr():
             if options.address is not None:
+                _check_reachable(options.address)
                 ray.init(address=options.address, **quiet)
             else:
                 store = min(_OBJECT_STORE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
                 ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as exc:
+    except (OSError, ValueError, RuntimeError) as exc:
+        if options.address is None:
+            raise JobError(f"Ray could not be started on this machine: {str(exc).splitlines()[0]}") from exc
         raise UsageError(
-            f"--address: got {options.address!r}, and no Ray cluster answers there ({str(exc).splitlines()[0]}); "
-            "start one with: ray start --head, or leave --address out"
+            f"--address: got {options.address!r}, and no Ray cluster answers there ({str(exc).splitlines()[0]}); start one "
+            "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
         ) from exc
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Fail at once where nobody listens: Ray itself would go on trying for many minutes.
+
+    Raises:
+        OSError: nobody listens at ``address``.
+        ValueError: it is no ``HOST:PORT``.
+    """
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
 
 
 @contextmanager
