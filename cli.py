@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,15 @@ class _Commands(click.Group):
         except VidsiftError as exc:
             click.echo(f"vidsift: {exc}", err=True)
             context.exit(exc.exit_code)
+        except KeyboardInterrupt:
+            click.echo("vidsift: interrupted; what was finished is kept, run the same command again to go on", err=True)
+            context.exit(130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+            context.exit(0)
+        except OSError as exc:  # what no step expected: a disk that fills up under standard output, a folder locked midway
+            click.echo(f"vidsift: {exc.strerror or exc}{f': {exc.filename!r}' if exc.filename else ''}", err=True)
+            context.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,11 +61,15 @@ def main() -> None:
 @click.option("--stride", "stride_s", type=float, metavar="S", help="Seconds between clips' starts. [default: the window]")
 @click.option("--decoder", default="pyav", show_default=True, help="pyav, decord or torchcodec.")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
+@click.option("--top-labels", type=int, default=5, show_default=True, help="Action labels kept per clip.")
 @click.option("--batch-size", type=int, default=8, show_default=True, help="Clips per forward pass.")
-@click.option("--decode-timeout", type=float, default=600.0, show_default=True, help="Seconds for a minute of video.")
+@click.option(
+    "--decode-timeout", type=float, default=600.0, show_default=True, help="Seconds to decode a minute of video in."
+)
 @click.option("--address", metavar="HOST:PORT", help="A Ray cluster to join. [default: Ray within this process]")
 @click.option("--cpus", type=int, help="CPUs for the Ray within this process. [default: all]")
 @click.option("--allow-empty", is_flag=True, help="Let a source that holds no video any more empty its part of the library.")
+@click.option("--retry-failed", is_flag=True, help="Read again what could not be indexed before, or not whole.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
     """Bring a library up to date with folders and files of video.
@@ -72,6 +86,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         decoder=given["decoder"],
         precision=given["precision"],
         batch_size=given["batch_size"],
+        top_labels=given["top_labels"],
         decode_timeout_s=given["decode_timeout"],
         address=given["address"],
         num_cpus=given["cpus"],
@@ -87,6 +102,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
             stride_s=given["stride_s"],
             options=options,
             allow_empty=given["allow_empty"],
+            retry_failed=given["retry_failed"],
             on_progress=line.show,
         )
     finally:

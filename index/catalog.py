@@ -8,9 +8,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as dataset
 from numpy.typing import NDArray
 
-from schemas.errors import LibraryError, QueryError
+from schemas.errors import LibraryError, QueryError, check_utf8
 from schemas.tables import CLIPS, VIDEOS
 
 # Everything in a query's reach is the catalog's tables: no files, no network, no extensions, no settings.
@@ -49,33 +50,48 @@ def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str]) -> di
     """Build the catalog from the Parquet files of one version of each table, and return the rows of each of its tables.
 
     Clips whose video has no row are left out: their video is not finished.
+
+    Raises:
+        LibraryError: a file cannot be read, or the catalog cannot be written.
     """
-    with duckdb.connect(str(path)) as connection:
-        for name, files, schema in (("video_rows", videos, VIDEOS), ("clip_rows", clips, CLIPS)):
-            rows = connection.read_parquet(list(files)) if files else connection.from_arrow(schema.empty_table())
-            connection.register(name, rows)
-        connection.execute(_TABLES)
-        counts = {}
-        for name in ("videos", "clips", "labels", "tags"):
-            row = connection.execute(f"select count(*) from {name}").fetchone()
-            counts[name] = int(row[0]) if row else 0
-        return counts
+    try:
+        with duckdb.connect(str(path)) as connection:
+            for name, files, schema in (("video_rows", videos, VIDEOS), ("clip_rows", clips, CLIPS)):
+                connection.register(name, _dataset(files, schema))
+            connection.execute(_TABLES)
+            counts = {}
+            for name in ("videos", "clips", "labels", "tags"):
+                row = connection.execute(f"select count(*) from {name}").fetchone()
+                counts[name] = int(row[0]) if row else 0
+            return counts
+    except duckdb.Error as exc:
+        raise LibraryError(f"--library: the catalog {str(path)!r} cannot be written: {_explain(exc)}") from exc
 
 
 def visible_embeddings(
     catalog: Path, clips: Sequence[str], dim: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Ids int64 [n] and embeddings float32 [n, dim] of the clips that ``catalog`` shows, read from ``clips`` in batches."""
-    if not clips:
-        return
     with duckdb.connect(str(catalog), read_only=True) as connection:
-        found = connection.sql(
-            "select clip_id, embedding from read_parquet($files) where clip_id in (select clip_id from clips)",
-            params={"files": list(clips)},
-        )
+        connection.register("clip_rows", _dataset(clips, CLIPS))
+        found = connection.sql("select clip_id, embedding from clip_rows where clip_id in (select clip_id from clips)")
         for batch in found.to_arrow_reader(16_384):
             flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
             yield batch["clip_id"].to_numpy(), flat.reshape(-1, dim)
+
+
+def _dataset(files: Sequence[str], schema: pa.Schema) -> object:
+    """Parquet files as one table. Through Arrow, since DuckDB would take a * or a [ in their path for a pattern.
+
+    Raises:
+        LibraryError: one of them is missing or damaged.
+    """
+    if not files:
+        return schema.empty_table()
+    try:
+        return dataset.dataset(list(files), schema=schema, format="parquet")
+    except (OSError, pa.ArrowException) as exc:
+        raise LibraryError(f"--library: a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc
 
 
 class Catalog:
@@ -98,8 +114,13 @@ class Catalog:
         Raises:
             QueryError: it is malformed, more than one statement, or more than reading.
         """
+        check_utf8("QUERY", query)
         try:
             statements = self._connection.extract_statements(query)
+            if not statements:
+                raise QueryError(
+                    "QUERY: got no statement; give one, such as: select label, count(*) from clips group by label"
+                )
             if len(statements) != 1:
                 raise QueryError(f"QUERY: got {len(statements)} statements, allowed is one; run them one after the other")
             if statements[0].type not in _READING:

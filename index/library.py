@@ -57,7 +57,7 @@ class Library:
         Raises:
             LibraryError: there is no library here, or nothing has been published in it yet.
         """
-        if not self.identity_file.exists():
+        if read_identity(self) is None:
             raise LibraryError(
                 f"--library: {str(self.folder)!r} is no vidsift library (it holds no library.json); "
                 "make one with: vidsift ingest FOLDER --library DIR"
@@ -69,7 +69,7 @@ class Library:
                 f"--library: nothing has been published in {str(self.folder)!r} yet; "
                 "wait for its first ingest to end, or run it again"
             ) from exc
-        except ValueError as exc:
+        except (OSError, ValueError) as exc:
             raise LibraryError(
                 f"--library: {str(self.current_file)!r} names no snapshot; run the ingest again to publish one"
             ) from exc
@@ -111,31 +111,38 @@ def read_identity(library: Library) -> Identity | None:
         LibraryError: it was written by another version, or is damaged.
     """
     try:
-        text = library.identity_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise LibraryError(f"--library: {str(library.folder)!r} cannot be read: {exc.strerror}") from exc
-    try:
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = json.loads(library.identity_file.read_text(encoding="utf-8"))
         if found["format_version"] != FORMAT_VERSION:
             raise LibraryError(
                 f"--library: {str(library.folder)!r} has format {found['format_version']}, this vidsift reads "
                 f"{FORMAT_VERSION}; use the vidsift that made it, or ingest into a new folder"
             )
-        classifier, embedder = (
-            Checkpoint(**{**found[role], "architectures": tuple(found[role]["architectures"])})
-            for role in ("classifier", "embedder")
-        )
-        return Identity(
-            classifier,
-            embedder,
-            Sampling(**found["sampling"]),
-        )
+        return Identity(_checkpoint(found["classifier"]), _checkpoint(found["embedder"]), Sampling(**found["sampling"]))
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise LibraryError(f"--library: {str(library.folder)!r} cannot be read: {exc.strerror}") from exc
     except (ValueError, KeyError, TypeError) as exc:
         raise LibraryError(
             f"--library: {str(library.identity_file)!r} is damaged ({exc!r}); restore it, or ingest into a new folder"
         ) from exc
+
+
+def _checkpoint(found: dict[str, Any]) -> Checkpoint:
+    """A checkpoint as library.json has it; TypeError for one that somebody else wrote there."""
+    wanted: dict[str, type | tuple[type, ...]] = {
+        "name": str,
+        "folder": str,
+        "revision": (str, type(None)),
+        "model_type": str,
+        "sha256": str,
+        "architectures": list,
+        "embedding_dim": (int, type(None)),
+    }
+    for key, kind in wanted.items():
+        if not isinstance(found[key], kind):
+            raise TypeError(f"{key} is {found[key]!r}")
+    return Checkpoint(**{**found, "architectures": tuple(found["architectures"])})
 
 
 def write_identity(library: Library, identity: Identity) -> None:

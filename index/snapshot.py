@@ -46,8 +46,11 @@ def read_info(snapshot: Path) -> SnapshotInfo:
         LibraryError: it is missing or damaged.
     """
     try:
-        return SnapshotInfo(**json.loads((snapshot / "snapshot.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as exc:
+        info = SnapshotInfo(**json.loads((snapshot / "snapshot.json").read_text(encoding="utf-8")))
+        if not {"clips", "vectors"} <= info.rows.keys():
+            raise ValueError("it does not say how many rows there are")
+        return info
+    except (OSError, ValueError, TypeError, AttributeError) as exc:
         raise LibraryError(f"--library: snapshot {str(snapshot)!r} is damaged ({exc}); run the ingest again") from exc
 
 

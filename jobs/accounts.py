@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from schemas.records import (
@@ -35,15 +35,19 @@ class _Pending:
             return None
         problems = [problem for _, part in sorted(self.parts.items()) for problem in part.problems]
         if not complete:
-            problems.append(Problem("decode", f"{some.num_parts - len(self.parts)} of {some.num_parts} parts: {lost}"))
+            lacking, of, what = some.num_parts - len(self.parts), some.num_parts, "parts"
+            if not lacking:
+                lacking, of, what = len(promised - self.written), len(promised), "clips"
+            problems.append(Problem("decode", f"{lacking} of {of} {what}: {lost}"))
         return _row(some.video, len(self.written), problems)
 
 
 class Accounts:
     """Books of one run."""
 
-    def __init__(self, files: Iterable[VideoFile]) -> None:
-        """Open the books for ``files``; each ends in exactly one row."""
+    def __init__(self, files: Iterable[VideoFile], taken: Collection[str] = ()) -> None:
+        """Open the books for ``files``; each ends in exactly one row. ``taken`` are video ids that others have."""
+        self._taken = taken
         self._files = {file.path: file for file in files}
         self.num_files = len(self._files)
         self._pending: dict[str, _Pending] = {}
@@ -76,7 +80,7 @@ class Accounts:
         for video_id in list(self._pending):
             self._settle(video_id, lost)
         for file in list(self._files.values()):
-            self._finish(VideoRow(VideoInfo(video_id_of(None, file.path), file), "failed", 0, "decode", lost))
+            self._finish(VideoRow(VideoInfo(video_id_of(None, file.path, self._taken), file), "failed", 0, "decode", lost))
 
     def _settle(self, video_id: str, lost: str | None = None) -> None:
         row = self._pending[video_id].row(lost)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.find import content_hash
 from schemas.errors import UsageError, VideoError
-from schemas.records import VideoFile, path_text
+from schemas.records import VideoFile, path_text, video_id_of
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class Changes:
         unchanged: files that are as the library knows them.
         moved: video_id -> (new path as text, modified_ns).
         removed: video ids of files that are gone.
+        retried: video ids of those to do that were indexed in part or not at all; their rows make way.
+        taken: video ids that new files must not get, since their path's former content has taken it elsewhere.
     """
 
     to_do: list[VideoFile] = field(default_factory=list)
@@ -35,6 +39,8 @@ class Changes:
     unchanged: int = 0
     moved: dict[str, tuple[str, int]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    retried: list[str] = field(default_factory=list)
+    taken: frozenset[str] = frozenset()
 
 
 def compare(
@@ -42,7 +48,8 @@ def compare(
     known: pa.Table,
     sources: Sequence[str | Path],
     *,
-    allow_empty: bool,
+    allow_empty: bool = False,
+    retry_failed: bool = False,
 ) -> Changes:
     """Compare what is there with what the library knows.
 
@@ -51,13 +58,19 @@ def compare(
         known: `jobs.tables.Tables.known_videos`, the latest last.
         sources: what the user named; a known video below one of them that is not found counts as removed.
         allow_empty: accept a source without any video although the library knows some below it.
+        retry_failed: read again what could not be indexed, or not whole.
 
     Raises:
         UsageError: such a source, unless ``allow_empty``: its disk may not be mounted.
     """
     by_path: dict[str, dict[str, Any]] = {row["path"]: row for row in known.to_pylist()}
     here = {path_text(item.path if isinstance(item, VideoFile) else item[0].path) for item in found}
-    gone = {path: row for path, row in by_path.items() if path not in here and not os.path.lexists(path)}
+    unreadable = [path_text(item[0].path) for item in found if isinstance(item, tuple) and os.path.isdir(item[0].path)]
+    gone = {
+        path: row
+        for path, row in by_path.items()
+        if path not in here and _is_gone(path) and not any(_is_below(path, folder) for folder in unreadable)
+    }
     changes = Changes()
     lost_by_size = defaultdict(list)
     for lost in gone.values():
@@ -66,12 +79,17 @@ def compare(
     for item in found:
         file, error = (item, None) if isinstance(item, VideoFile) else item
         row: dict[str, Any] | None = by_path.get(path_text(file.path))
-        if row and (file.size_bytes, file.modified_ns) == (row["size_bytes"], row["modified_ns"]):
+        if row and _is_settled(row, file, error, retry_failed=retry_failed):
             changes.unchanged += 1
         elif error:
             changes.replacing |= row is not None
             changes.unreadable.append((file, error))
-        elif row and row["size_bytes"] == file.size_bytes and _hash(file) == row["content_hash"]:
+        elif (
+            row
+            and row["status"] == "indexed"
+            and row["size_bytes"] == file.size_bytes
+            and _hash(file) == row["content_hash"]
+        ):
             changes.unchanged += 1  # touched, or copied back
         elif row is None and (old := _same_content(file, lost_by_size[file.size_bytes])):
             changes.moved[old["video_id"]] = (path_text(file.path), file.modified_ns)
@@ -79,15 +97,63 @@ def compare(
         else:
             changes.replacing |= row is not None
             changes.to_do.append(file)
+            if row and row["status"] != "indexed":
+                changes.retried.append(row["video_id"])
+    changes.removed = _removed(gone, here, sources, changes.moved, allow_empty=allow_empty)
+    moved_before = (
+        row["video_id"] for row in by_path.values() if row["video_id"] != video_id_of(row["content_hash"], row["path"])
+    )
+    changes.taken = frozenset(moved_before) | changes.moved.keys()
+    return changes
+
+
+def _removed(
+    gone: dict[str, dict[str, Any]],
+    here: set[str],
+    sources: Sequence[str | Path],
+    moved: Collection[str],
+    *,
+    allow_empty: bool,
+) -> list[str]:
+    """Video ids of what is gone from below ``sources`` and has not moved.
+
+    Raises:
+        UsageError: all of a source is gone, unless ``allow_empty``.
+    """
+    removed: dict[str, str] = {}
     for source in map(os.path.abspath, sources):
-        below = [path for path in gone if _is_below(path, path_text(source)) and gone[path]["video_id"] not in changes.moved]
+        below = [path for path in gone if _is_below(path, path_text(source)) and gone[path]["video_id"] not in moved]
         if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in here):
             raise UsageError(
                 f"SOURCE: {source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
                 "mounted, mount it; if they are really gone, add --allow-empty to take them out of the library"
             )
-        changes.removed.extend(gone.pop(path)["video_id"] for path in below)
-    return changes
+        removed |= {path: gone[path]["video_id"] for path in below}
+    return list(removed.values())
+
+
+def _is_settled(row: dict[str, Any], file: VideoFile, error: VideoError | None, *, retry_failed: bool) -> bool:
+    """Whether there is nothing to learn from reading the file again."""
+    if (file.size_bytes, file.modified_ns) != (row["size_bytes"], row["modified_ns"]):
+        return False
+    if row["error_stage"] == "find" and error is None:
+        return False  # it could not be opened then, and can be now
+    return row["status"] == "indexed" or not retry_failed
+
+
+def _is_gone(text: str) -> bool:
+    """Whether nothing has this path any more. What cannot be looked at, such as below a locked folder, is not gone."""
+    # A path that is no UTF-8 is stored with its odd bytes spelt out; ask for both spellings.
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode())
+    for path in (text.encode(), raw):
+        try:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                return False
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return False
+    return True
 
 
 def _is_below(path: str, folder: str) -> bool:

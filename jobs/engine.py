@@ -44,6 +44,9 @@ _OBJECT_STORE_BYTES = 2 << 30
 # A table's file: small enough that finished videos are committed soon, large enough that there are not too many.
 _ROWS_PER_FILE = 128
 
+# Bytes per second: planning reads whole files, twice, and a large one on a slow network drive must not look like a hang.
+_SLOWEST_DISK = 5e6
+
 # CPU shares of the stages that are light beside decoding.
 _PLAN_CPUS = 1
 _WRITE_CPUS = 0.1
@@ -121,7 +124,8 @@ class RayRun:
         actors = gpus or max(1, int(cpus) // 4)
         # On CPUs alone the annotators and the decoders share the cores: the annotators' threads may use all of them,
         # while a quarter is set aside, so that decoding keeps ahead.
-        self._actor_resources: dict[str, float] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": cpus / actors / 4}
+        share = 0.0 if cpus < 2 else 1.0 if gpus else cpus / actors / 4  # a single CPU is left to the tasks, which need it
+        self._actor_resources: dict[str, float] = {"num_cpus": share} | ({"num_gpus": 1.0} if gpus else {})
         self._actors = actors
         self._threads = None if gpus else max(1, int(cpus) // actors)
         self.slots = Slots(decode=max(1.0, cpus - actors * self._actor_resources["num_cpus"]), annotate=actors)
@@ -187,7 +191,7 @@ class _Plan:
         self._job, self._counter = job, counter
 
     def __call__(self, row: _Items) -> list[_Items]:
-        with _time_limit(self._job.options.decode_timeout_s):
+        with _time_limit(self._job.options.decode_timeout_s + row["item"].size_bytes / _SLOWEST_DISK):
             planned = self._job.plan(row["item"])
         duration_s = next((item.video.duration_s or 0.0 for item in planned), 0.0)
         self._counter.add.remote(planned_videos=1, planned_s=duration_s)

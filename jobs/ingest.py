@@ -19,12 +19,12 @@ from jobs.progress import Progress, bottleneck
 from jobs.stages import Job
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
-from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
+from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint, locate
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.sample import distinct_inputs
-from schemas.errors import JobError, LibraryError
+from schemas.errors import JobError, LibraryError, UsageError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, IngestOptions, Sampling
-from schemas.records import JobFailed, VideoFailed, VideoInfo, VideoRow, Written, video_id_of
+from schemas.records import JobFailed, VideoFailed, VideoInfo, VideoRow, Written, path_text, video_id_of
 
 if TYPE_CHECKING:
     from jobs.engine import RayRun
@@ -36,7 +36,7 @@ _SHOW_EVERY_S = 1.0
 
 _LOST = (
     "the worker process that read it died twice: a crash in native code, out of memory, or longer than "
-    "--decode-timeout; try another --decoder, or re-encode the file"
+    "--decode-timeout; try again with --retry-failed, a longer --decode-timeout or another --decoder, or re-encode the file"
 )
 
 
@@ -97,6 +97,7 @@ def ingest(
     stride_s: float | None = None,
     options: IngestOptions | None = None,
     allow_empty: bool = False,
+    retry_failed: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
@@ -110,6 +111,7 @@ def ingest(
         stride_s: from one clip's start to the next one's; None takes the library's own, or the window.
         options: how to run.
         allow_empty: let a source that holds no video any more empty its part of the library.
+        retry_failed: read again what could not be indexed before, or not whole.
         on_progress: called about once a second.
 
     Raises:
@@ -128,20 +130,22 @@ def ingest(
     identity = read_identity(library)
     sampling = _sampling(identity, window_s, stride_s)
     found = list(find_videos(sources))
-    if identity is None or classifier or embedder or sampling != identity.sampling:
-        identity = _identify(identity, classifier, embedder, sampling)
+    given = identity
+    if given is None or classifier or embedder or sampling != given.sampling:
+        given = _identify(identity, classifier, embedder, sampling)
+    _check_spelling(folder)
     with _writing(library):
         tables = Tables(library)
-        if not library.identity_file.exists():
-            write_identity(library, identity)
-        changes = compare(found, tables.known_videos(), sources, allow_empty=allow_empty)
+        identity = _settle_identity(library, given)
+        known_videos = tables.known_videos()
+        changes = compare(found, known_videos, sources, allow_empty=allow_empty, retry_failed=retry_failed)
         report = IngestReport(
             found=len(found), unchanged=changes.unchanged, moved=len(changes.moved), removed=len(changes.removed)
         )
         try:
             _apply(changes, tables)
             if changes.to_do or changes.unreadable:
-                _run(_job(library, identity, options), changes, tables, report, on_progress)
+                _run(_job(library, identity, given, changes, options), changes, tables, report, on_progress)
         finally:
             publish_tables(library, tables, identity)
     report.wall_seconds = time.monotonic() - began
@@ -165,37 +169,53 @@ def _identify(known: Identity | None, classifier: str | None, embedder: str | No
     )
     check_classifier(wanted.classifier)
     check_embedder(wanted.embedder)
-    if known is None:
-        return wanted
+    if known is not None:
+        _check_same(known, wanted)
+    return wanted
+
+
+def _check_same(known: Identity, wanted: Identity) -> None:
     if differences := known.differences(wanted):
         raise LibraryError(
             f"--library: {'; '.join(differences)}. Two models' vectors cannot be compared, so a library holds one's only: "
             "leave the option out to use the library's own, or ingest into a new folder"
         )
+
+
+def _settle_identity(library: Library, wanted: Identity) -> Identity:
+    """Make the library ``wanted``'s, or see that it is. Under the lock: another ingest may have made it meanwhile."""
+    known = read_identity(library)
+    if known is None:
+        write_identity(library, wanted)
+        return wanted
+    _check_same(known, wanted)
     return known
 
 
-def _job(library: Library, identity: Identity, options: IngestOptions) -> Job:
+def _job(library: Library, known: Identity, given: Identity, changes: Changes, options: IngestOptions) -> Job:
     """What workers need to know, after making sure that the models are still those the library was made with."""
-    for option, checkpoint in (("--classifier", identity.classifier), ("--embedder", identity.embedder)):
-        now = find_checkpoint(checkpoint.folder if os.path.isdir(checkpoint.folder) else checkpoint.name, option)
-        if now.sha256 != checkpoint.sha256:
-            raise LibraryError(
-                f"{option} {checkpoint.name}: its files have changed since the library was made (now {now.sha256[:8]}, "
-                f"then {checkpoint.sha256[:8]}); put the old ones back, or ingest into a new folder"
-            )
+    where = given.classifier.folder if given.classifier != known.classifier else None
+    classifier = locate(known.classifier, "--classifier", where)
+    where = given.embedder.folder if given.embedder != known.embedder else None
+    embedder = locate(known.embedder, "--embedder", where)
     inputs = [
-        read_preprocessing(identity.classifier, "--classifier").input,
-        read_preprocessing(identity.embedder, "--embedder").input,
+        read_preprocessing(classifier, "--classifier").input,
+        read_preprocessing(embedder, "--embedder").input,
     ]
     return Job(
-        identity.classifier, identity.embedder, identity.sampling, distinct_inputs(inputs), library.clips.absolute(), options
+        classifier,
+        embedder,
+        known.sampling,
+        distinct_inputs(inputs),
+        library.clips.absolute(),
+        options,
+        changes.taken,
     )
 
 
 def _apply(changes: Changes, tables: Tables) -> None:
     """Enter what needs no decoding."""
-    tables.remove_videos(changes.removed)
+    tables.remove_videos([*changes.removed, *changes.retried])
     tables.move_videos(changes.moved)
     tables.drop_orphans()
 
@@ -204,9 +224,9 @@ def _run(
     job: Job, changes: Changes, tables: Tables, report: IngestReport, on_progress: Callable[[Progress], None] | None
 ) -> None:
     """Decode and annotate what is new, committing videos as they finish."""
-    accounts = Accounts([*changes.to_do, *(file for file, _ in changes.unreadable)])
+    accounts = Accounts([*changes.to_do, *(file for file, _ in changes.unreadable)], job.taken)
     for file, error in changes.unreadable:
-        accounts.add(VideoFailed(VideoInfo(video_id_of(None, file.path), file), error.stage, error.reason))
+        accounts.add(VideoFailed(VideoInfo(video_id_of(None, file.path, job.taken), file), error.stage, error.reason))
     files: list[Written] = []
 
     def commit() -> None:
@@ -260,6 +280,21 @@ def _shown(run: RayRun, accounts: Accounts, on_progress: Callable[[Progress], No
     finally:
         ended.set()
         thread.join()
+
+
+def _check_spelling(folder: Path) -> None:
+    """Refuse folders that Delta Lake or DuckDB cannot spell: both take paths for URLs, and reject or mix up some characters.
+
+    Raises:
+        UsageError: the path holds one of them.
+    """
+    path = str(folder.absolute())
+    odd = sorted({character for character in path if character in "%?[]\\\n" or "\udc80" <= character <= "\udcff"})
+    if odd:
+        raise UsageError(
+            f"--library: got {path_text(path)!r}, allowed is a path of valid UTF-8 without % ? [ ] \\ and line breaks, "
+            "since Delta Lake or DuckDB cannot spell it; give another folder"
+        )
 
 
 @contextmanager

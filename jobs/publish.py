@@ -7,23 +7,20 @@ from pathlib import Path
 
 from index.catalog import visible_embeddings, write_catalog
 from index.library import Identity, Library
-from index.snapshot import SnapshotInfo, publish, read_info
+from index.snapshot import Snapshot, SnapshotInfo, publish
 from index.vectors import write_vectors
-from jobs.tables import Tables, parquet_files
+from jobs.tables import Tables
 from schemas.errors import LibraryError
 
 
 def publish_tables(library: Library, tables: Tables, identity: Identity) -> None:
     """Publish what is committed, unless the current snapshot shows just that already."""
     versions = tables.versions()
-    try:
-        if read_info(library.current_snapshot()).versions == versions:
-            return
-    except LibraryError:
-        pass  # nothing published yet, or not readable: publish
+    if _shows(library, versions):
+        return
 
     def write(folder: Path) -> SnapshotInfo:
-        videos, clips = parquet_files(tables.videos), parquet_files(tables.clips)
+        videos, clips = tables.parquet_files()
         catalog = folder / "catalog.duckdb"
         rows = write_catalog(catalog, videos, clips)
         vectors = visible_embeddings(catalog, clips, identity.embedding_dim)
@@ -38,3 +35,13 @@ def publish_tables(library: Library, tables: Tables, identity: Identity) -> None
         )
 
     publish(library, write)
+
+
+def _shows(library: Library, versions: dict[str, int]) -> bool:
+    """Whether readers can open a snapshot of just these versions."""
+    try:
+        snapshot = Snapshot(library)
+        snapshot.vectors()
+    except LibraryError:
+        return False
+    return snapshot.info.versions == versions

@@ -8,8 +8,8 @@ from index.library import Library, read_identity
 from index.search import nearest_clips
 from index.snapshot import Snapshot
 from pipeline.models import load_embedder
-from pipeline.models.checkpoint import find_checkpoint
-from schemas.errors import LibraryError, UsageError
+from pipeline.models.checkpoint import locate
+from schemas.errors import UsageError, check_utf8
 from schemas.records import Hit
 
 
@@ -24,9 +24,10 @@ def search(folder: Path, text: str, *, k: int = 10, embedder: str | None = None)
 
     Raises:
         UsageError: the text is blank, or ``k`` is not positive.
-        LibraryError: no library, nothing published, or another embedder than the library's.
-        ModelError: the embedder is not where it was.
+        LibraryError: no library, or nothing published in it.
+        ModelError: the embedder is not where it was, or is not what it was.
     """
+    check_utf8("TEXT", text)
     if not text.strip():
         raise UsageError("TEXT: got nothing but blanks; say what to look for, such as 'people baking a cake'")
     if k < 1:
@@ -35,14 +36,6 @@ def search(folder: Path, text: str, *, k: int = 10, embedder: str | None = None)
     snapshot = Snapshot(library)
     identity = read_identity(library)
     assert identity is not None, "a library with a snapshot has its library.json"
-    known = identity.embedder
-    checkpoint = known
-    if embedder or not Path(known.folder).is_dir():
-        checkpoint = find_checkpoint(embedder or known.name, "--embedder")
-        if checkpoint.sha256 != known.sha256:
-            raise LibraryError(
-                f"--embedder: got {checkpoint.stamp}, the library was made with {known.stamp}; "
-                "only the same weights find anything in it"
-            )
+    checkpoint = locate(identity.embedder, "--embedder", embedder)
     vector = load_embedder(checkpoint, "fp32").embed_texts([text])[0]
     return nearest_clips(snapshot, vector, k)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jobs.progress import clock
 from schemas.errors import UsageError
@@ -72,62 +77,104 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
     """Print a query's result, or write it to a file.
 
     Args:
-        table: the result.
+        table: the result; columns of the same name get a number behind it.
         form: ``table``, ``csv``, ``json`` (an object per line) or ``parquet``.
         output: the file; None prints.
 
     Raises:
-        UsageError: Parquet would go to a terminal, or the file cannot be written.
+        UsageError: Parquet would go to a terminal, or has no place for a column's type, or the file cannot be written.
     """
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("--format parquet: got a terminal, allowed is a file; add --output FILE or redirect the output")
+    data = _FORMATS[form](table.rename_columns(_unique(table.column_names)))
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
     try:
-        data = _FORMATS[form](table)
-        if output is not None:
-            output.write_bytes(data)
-        else:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        output.write_bytes(data)
     except OSError as exc:
         raise UsageError(f"--output: {str(output)!r} cannot be written: {exc.strerror}") from exc
 
 
+def _unique(names: Sequence[str]) -> list[str]:
+    """a, a, b becomes a, a_1, b."""
+    unique: list[str] = []
+    for name in names:
+        number = sum(1 for other in unique if other == name or other.rpartition("_")[0] == name)
+        unique.append(f"{name}_{number}" if name in unique else name)
+    return unique
+
+
+def _values(column: pa.ChunkedArray) -> list[object]:
+    """A column as Python values; as text where Python has no such value, like dates after the year 9999."""
+    if pa.types.is_interval(column.type):
+        return [None if value is None else _interval(value) for value in column.to_pylist()]
+    try:
+        values: list[object] = column.to_pylist()
+    except (OverflowError, ValueError):
+        values = column.cast(pa.string()).to_pylist()
+    return values
+
+
+def _interval(value: tuple[int, int, int]) -> str:
+    months, days, nanoseconds = value
+    return f"{months} months {days} days {nanoseconds / 1e9:g} s"
+
+
+def _rows(table: pa.Table) -> list[tuple[object, ...]]:
+    return list(zip(*map(_values, table.columns), strict=True))
+
+
 def _table(table: pa.Table) -> bytes:
-    rows = [tuple(_cell(value) for value in row.values()) for row in table.to_pylist()]
+    rows = [tuple(map(_cell, row)) for row in _rows(table)]
     return f"{_columns(table.column_names, rows)}\n({table.num_rows} row{'s' * (table.num_rows != 1)})\n".encode()
 
 
 def _csv(table: pa.Table) -> bytes:
-    import csv
-    import io
-
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.column_names)
-    writer.writerows(column for column in zip(*(column.to_pylist() for column in table.columns), strict=True))
+    writer.writerows([_plain(value) for value in row] for row in _rows(table))
     return text.getvalue().encode()
 
 
 def _json(table: pa.Table) -> bytes:
-    import json
-
-    return "".join(f"{json.dumps(row, default=str, ensure_ascii=False)}\n" for row in table.to_pylist()).encode()
+    objects = (dict(zip(table.column_names, map(_jsonable, row), strict=True)) for row in _rows(table))
+    return "".join(f"{json.dumps(found, ensure_ascii=False)}\n" for found in objects).encode()
 
 
 def _parquet(table: pa.Table) -> bytes:
-    import pyarrow.parquet as pq
-
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
+    try:
+        pq.write_table(table, sink)
+    except pa.ArrowNotImplementedError as exc:
+        raise UsageError(f"--format parquet: {exc}; cast that column to varchar, or take another format") from exc
     return bytes(sink.getvalue())
 
 
 _FORMATS = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}
 
 
+def _plain(value: object) -> object:
+    """Bytes as hexadecimal; everything else as it is."""
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _jsonable(value: object) -> object:
+    """What JSON can hold: no number for infinity and the like, text for times and other types."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    value = _plain(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
 def _cell(value: object) -> str:
+    value = _plain(value)
     if value is None:
         return ""
     text = f"{value:.6g}" if isinstance(value, float) else str(value).replace("\n", "\\n")

@@ -32,6 +32,7 @@ class Job:
     Attributes:
         inputs: the distinct inputs of both models.
         clips_folder: where workers write Parquet.
+        taken: video ids that new videos must not get.
     """
 
     classifier: Checkpoint
@@ -40,10 +41,11 @@ class Job:
     inputs: tuple[ModelInput, ...]
     clips_folder: Path
     options: IngestOptions
+    taken: frozenset[str] = frozenset()
 
     def plan(self, file: VideoFile) -> list[SpanJob | VideoFailed]:
         """Hash, demux, choose frames."""
-        return plan_video(file, self.sampling, self.inputs)
+        return plan_video(file, self.sampling, self.inputs, self.taken)
 
     def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:
         """Decode one job's clips."""
@@ -69,8 +71,9 @@ class Job:
         def annotate(clips: Sequence[Clip]) -> list[ClipRow | JobFailed]:
             try:
                 return list(annotator.annotate(clips))
-            except (RuntimeError, ValueError) as exc:  # what PyTorch raises: out of memory, unsupported shapes
-                return [JobFailed(f"the models could not compute a batch of {len(clips)}: {str(exc).splitlines()[0]}")]
+            except Exception as exc:  # noqa: BLE001 - a model is the user's own; whatever it raises is no video's fault
+                reason = (str(exc) or type(exc).__name__).splitlines()[0]
+                return [JobFailed(f"the models could not compute a batch of {len(clips)}: {reason}")]
 
         return annotate
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from index.library import Library
 from schemas.errors import LibraryError
 from schemas.records import VideoRow, Written
-from schemas.tables import CLIPS, VIDEOS, videos_table
+from schemas.tables import CLIPS, VIDEOS, modified_at, videos_table
 
 
 class Tables:
@@ -32,19 +33,16 @@ class Tables:
         Raises:
             LibraryError: the folder cannot be written, or what is there is no Delta table.
         """
-        try:
+        self._library = library
+        with self._explained():
             self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
             self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
-        except (DeltaError, OSError) as exc:
-            raise LibraryError(
-                f"--library: the tables in {str(library.folder)!r} cannot be written: {str(exc).splitlines()[0]}"
-            ) from exc
-        self.clips_folder = library.clips
 
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
-        columns = ["video_id", "path", "size_bytes", "modified_ns", "content_hash", "ingested_at"]
-        return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
+        columns = ["video_id", "path", "size_bytes", "modified_ns", "content_hash", "status", "error_stage", "ingested_at"]
+        with self._explained():
+            return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
 
     def commit_clips(self, files: Sequence[Written]) -> None:
         """Make written Parquet files part of ``clips``, in one transaction."""
@@ -61,8 +59,9 @@ class Tables:
             for file in files
         ]
         if actions:
-            self.clips.create_write_transaction(actions, "append", self.clips.schema())
-            self.clips.update_incremental()
+            with self._explained():
+                self.clips.create_write_transaction(actions, "append", self.clips.schema())
+                self.clips.update_incremental()
 
     def commit_videos(self, rows: Sequence[VideoRow], *, replace_paths: bool) -> None:
         """Add rows to ``videos``, in one transaction.
@@ -77,26 +76,33 @@ class Tables:
         if replace_paths:
             self._upsert(table, "old.path = new.path")
         else:
-            write_deltalake(self.videos, table, mode="append")
+            with self._explained():
+                write_deltalake(self.videos, table, mode="append")
 
     def move_videos(self, moved: dict[str, tuple[str, int]]) -> None:
         """Give videos new paths: video_id -> (path as text, modified_ns). Their clips stay as they are."""
         if not moved:
             return
-        found = self.videos.scan(predicate=f"video_id in ({_quoted(moved)})")
-        rows = pa.RecordBatchReader.from_stream(found).read_all().cast(VIDEOS).to_pylist()
+        with self._explained():
+            found = self.videos.scan(predicate=f"video_id in ({_quoted(moved)})")
+            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(VIDEOS).to_pylist()
         for row in rows:
             row["path"], row["modified_ns"] = moved[row["video_id"]]
-            row["modified_at"] = datetime.fromtimestamp(row["modified_ns"] / 1e9, UTC)
+            row["modified_at"] = modified_at(row["modified_ns"])
         self._upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "old.video_id = new.video_id")
 
     def remove_videos(self, video_ids: Collection[str]) -> None:
         """Take videos out; their clips are invisible from then on."""
         if video_ids:
-            self.videos.delete(f"video_id in ({_quoted(video_ids)})")
+            with self._explained():
+                self.videos.delete(f"video_id in ({_quoted(video_ids)})")
 
     def drop_orphans(self) -> None:
         """Delete clips that no video owns: left by an ingest that was stopped, or by videos that changed."""
+        with self._explained():
+            self._drop_orphans()
+
+    def _drop_orphans(self) -> None:
         owners = self.videos.to_pyarrow_table(columns=["video_id"])["video_id"]
         present = self.clips.to_pyarrow_table(columns=["video_id"])["video_id"].unique()
         orphans = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
@@ -108,13 +114,29 @@ class Tables:
         return {"videos": self.videos.version(), "clips": self.clips.version()}
 
     def _upsert(self, table: pa.Table, match: str) -> None:
-        merge = self.videos.merge(table, predicate=match, source_alias="new", target_alias="old")
-        merge.when_matched_update_all().when_not_matched_insert_all().execute()
+        with self._explained():
+            merge = self.videos.merge(table, predicate=match, source_alias="new", target_alias="old")
+            merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+    def parquet_files(self) -> tuple[list[str], list[str]]:
+        """Paths of the Parquet files that make up the current versions of ``videos`` and ``clips``."""
+        return _files(self.videos, self._library.videos), _files(self.clips, self._library.clips)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what Delta Lake raises (a full disk, a lost file, a damaged log) into a line that says where."""
+        try:
+            yield
+        except (DeltaError, OSError, pa.ArrowException) as exc:
+            raise LibraryError(
+                f"--library: the tables in {str(self._library.folder)!r} cannot be read or written: "
+                f"{(str(exc) or type(exc).__name__).splitlines()[0]}"
+            ) from exc
 
 
-def parquet_files(table: DeltaTable) -> list[str]:
-    """Local paths of the Parquet files that make up the table's current version."""
-    return [str(Path(uri.removeprefix("file://"))) for uri in table.file_uris()]
+def _files(table: DeltaTable, folder: Path) -> list[str]:
+    # Relative names and not URIs, which spell blanks and umlauts in other ways than the file system does.
+    return [str(folder / name) for name in pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()]
 
 
 def _quoted(ids: Collection[str]) -> str:

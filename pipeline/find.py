@@ -61,7 +61,8 @@ def find_videos(sources: Sequence[str | Path]) -> Iterator[VideoFile | tuple[Vid
     """Yield every video below ``sources`` once, in the order of names within a folder.
 
     Hidden files and folders are passed over, and links to folders are not followed. Something with a video's name that is
-    no regular readable file comes with the error that says so, since opening it could hang.
+    no regular readable file comes with the error that says so, since opening it could hang; so does a folder that cannot be
+    read, since nothing is known of the videos in it.
 
     Raises:
         UsageError: a source does not exist.
@@ -74,17 +75,22 @@ def find_videos(sources: Sequence[str | Path]) -> Iterator[VideoFile | tuple[Vid
             )
     seen: set[str] = set()
     for source in sources:
-        for path in _walk(os.path.abspath(source)):
+        unreadable: list[OSError] = []
+        for path in _walk(os.path.abspath(source), unreadable):
             if path not in seen:
                 seen.add(path)
                 yield _describe(path)
+        for exc in unreadable:
+            if exc.filename not in seen:
+                seen.add(exc.filename)
+                yield VideoFile(exc.filename, 0, 0), VideoError("find", f"the folder cannot be read: {exc.strerror}")
 
 
-def _walk(source: str) -> Iterator[str]:
+def _walk(source: str, unreadable: list[OSError]) -> Iterator[str]:
     if not os.path.isdir(source):
         yield source
         return
-    for folder, subfolders, names in os.walk(source):
+    for folder, subfolders, names in os.walk(source, onerror=unreadable.append):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
@@ -96,12 +102,15 @@ def _describe(path: str) -> VideoFile | tuple[VideoFile, VideoError]:
         status = os.stat(path)
     except OSError as exc:
         return VideoFile(path, 0, 0), VideoError("find", f"cannot be looked at: {exc.strerror}")
-    file = VideoFile(path, status.st_size, status.st_mtime_ns)
+    # File systems hold times that no 64-bit count of nanoseconds can (after 2262).
+    file = VideoFile(path, status.st_size, max(-(2**63), min(status.st_mtime_ns, 2**63 - 1)))
     kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
         return file, VideoError("find", f"not a regular file but {_KINDS.get(kind, 'something else')}")
     if status.st_size == 0:
         return file, VideoError("find", "the file is empty (0 bytes)")
+    if not os.access(path, os.R_OK):
+        return file, VideoError("find", "cannot be read: Permission denied")
     return file
 
 

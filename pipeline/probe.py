@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.errors import VideoError
 from schemas.records import Keyframe, VideoMeta
+
+# Local files only: a playlist under a video's name must not make FFmpeg open a connection.
+_OPTIONS = {"protocol_whitelist": "file"}
+
+# What FFmpeg opens that is no video file but a list of others.
+_PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
+
+# Times that go back by more than this are no reordering of frames but a second recording behind the first.
+_BACK_S = 1.0
+
+_NO_TIMES = (
+    "its frames carry no times, as in a raw stream; give them a container, for instance with ffmpeg -i FILE -c copy FILE.mkv"
+)
 
 # Shorter than its header says by more than this counts as cut off: real headers round, and differ by a frame or two.
 _MISSING_LEAST_S = 0.5
@@ -25,20 +40,21 @@ def probe(path: str) -> VideoMeta:
         VideoError: no video container, no video stream, or no frame with a time.
     """
     try:
-        with av.open(path) as container:
+        with open_video(path) as container:
             stream = video_stream(container)
             packets = _demux(container, stream)
             if len(packets.pts) == 0:
-                raise VideoError("probe", packets.broken or "the video stream holds no frame with a time")
+                raise VideoError("probe", packets.broken or _NO_TIMES if packets.count else "the video stream is empty")
             time_base = stream.time_base or Fraction(1, av.time_base)
             start_pts = round(Fraction(container.start_time or 0, av.time_base) / time_base)
             problems = [packets.broken] if packets.broken else []
-            end_s = float((int(packets.pts[-1]) + packets.last_duration - start_pts) * time_base)
-            if missing := _missing(container, stream, time_base, start_pts, end_s):
+            if missing := _missing(container, stream, packets, time_base, start_pts):
                 problems.append(missing)
+            if (back_s := float(packets.back * time_base)) > _BACK_S:
+                problems.append(f"its times go back by {back_s:.1f} s: parts that claim the same time cannot be told apart")
             return VideoMeta(
                 container=_container_name(container.format.name, path),
-                codec=stream.codec_context.name,
+                codec=stream.codec_context.codec.canonical_name,
                 coded_width=stream.codec_context.width,
                 coded_height=stream.codec_context.height,
                 rotation_deg=_rotation_deg(path),
@@ -52,6 +68,21 @@ def probe(path: str) -> VideoMeta:
             )
     except av.FFmpegError as exc:
         raise VideoError("probe", f"no video container that FFmpeg can read: {describe(exc)}") from exc
+
+
+def open_video(path: str) -> av.container.InputContainer:
+    """Open a local video file, and nothing else.
+
+    Raises:
+        VideoError: it is a playlist, which would have other files read in its place.
+        av.FFmpegError: it is no video container.
+    """
+    container = av.open(path, options=_OPTIONS)
+    if container.format.name in _PLAYLISTS:
+        name = container.format.name
+        container.close()
+        raise VideoError("probe", f"no video but a playlist ({name}) of other files; ingest those")
+    return container
 
 
 def _container_name(names: str, path: str) -> str:
@@ -83,60 +114,80 @@ def video_stream(container: av.container.InputContainer) -> av.video.stream.Vide
     return stream
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Packets:
-    """What the demux pass collected; all times in ticks."""
+    """What the demux pass collected; times in ticks.
 
-    def __init__(self, pts: list[int], durations: list[int], keyframes: list[Keyframe], broken: str | None) -> None:
-        order = np.argsort(np.asarray(pts, np.int64), kind="stable")
-        self.pts = np.asarray(pts, np.int64)[order]
-        self.keyframes = tuple(sorted(keyframes))
-        self.broken = broken
-        self.last_duration = 0
-        if len(pts):
-            steps = np.diff(self.pts)
-            self.last_duration = durations[int(order[-1])] or (int(np.median(steps)) if len(steps) else 0)
+    Attributes:
+        pts: int64, presentation times of the frames to be shown, ascending.
+        last_duration: of the last of them.
+        keyframes: where decoding can start.
+        count: packets in the stream, whether shown or not.
+        back: the furthest that decoding times go back.
+        broken: why reading ended before the end, where it did.
+    """
+
+    pts: NDArray[np.int64]
+    last_duration: int
+    keyframes: tuple[Keyframe, ...]
+    count: int
+    back: int
+    broken: str | None
 
 
 def _demux(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> _Packets:
-    pts: list[int] = []
+    times: list[int] = []
     durations: list[int] = []
     keyframes: list[Keyframe] = []
     broken = None
+    count = back = 0
+    latest_dts: int | None = None
     try:
         for packet in container.demux(stream):
             time = packet.pts if packet.pts is not None else packet.dts
+            count += packet.size > 0 or time is not None
+            if packet.dts is not None:
+                back = max(back, (latest_dts if latest_dts is not None else packet.dts) - packet.dts)
+                latest_dts = max(latest_dts if latest_dts is not None else packet.dts, packet.dts)
             if time is None or packet.size == 0:
                 continue  # the flush packet at the end, and packets no frame can be placed by
             if packet.is_keyframe:
                 keyframes.append(Keyframe(time, packet.dts if packet.dts is not None else time))
             if not packet.is_discard:  # an edit list hides these from viewers
-                pts.append(time)
+                times.append(time)
                 durations.append(packet.duration or 0)
     except av.FFmpegError as exc:
         broken = f"the container breaks off: {describe(exc)}"
-    return _Packets(pts, durations, keyframes, broken)
+    order = np.argsort(np.asarray(times, np.int64), kind="stable")
+    pts = np.asarray(times, np.int64)[order]
+    last_duration = 0
+    if times:
+        last_duration = durations[int(order[-1])] or (int(np.median(np.diff(pts))) if len(pts) > 1 else 0)
+    return _Packets(pts, last_duration, tuple(sorted(keyframes)), count, back, broken)
 
 
 def _missing(
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
+    packets: _Packets,
     time_base: Fraction,
     start_pts: int,
-    end_s: float,
 ) -> str | None:
-    """Say what the header promises beyond the last frame, or None where it keeps its word."""
-    if stream.duration is not None:
+    """Say what the header promises beyond what is there, or None where it keeps its word."""
+    if stream.frames and packets.count < stream.frames * (1 - _MISSING_SHARE) - 1:
+        return f"cut off: the header promises {stream.frames} frames, the file holds {packets.count}"
+    found_s = float((int(packets.pts[-1]) + packets.last_duration - start_pts) * time_base)
+    longest_gap_s = float(int(np.diff(packets.pts).max(initial=0)) * time_base)
+    if stream.duration is not None and container.format.name.startswith("mov"):
         promised_s = float(((stream.start_time or 0) + stream.duration - start_pts) * time_base)
-        found_s = end_s
     elif container.duration is not None:
-        # The container's duration may be its audio's: only where no stream gets there is something missing.
+        # Elsewhere durations may be the sound's: only where no stream gets there is something missing.
         promised_s = container.duration / av.time_base
-        found_s = end_s
         if promised_s - found_s > _MISSING_LEAST_S:
             found_s = max(found_s, _end_of_any_stream_s(container))
     else:
         return None
-    if promised_s - found_s > max(_MISSING_LEAST_S, _MISSING_SHARE * promised_s):
+    if promised_s - found_s > max(_MISSING_LEAST_S, _MISSING_SHARE * promised_s, 1.5 * longest_gap_s):
         return f"cut off: the header promises {promised_s:.1f} s, frames end at {found_s:.1f} s"
     return None
 
@@ -157,7 +208,7 @@ def _end_of_any_stream_s(container: av.container.InputContainer) -> float:
 def _rotation_deg(path: str) -> int:
     """FFmpeg puts the display matrix on frames, so one has to be decoded; 0 where none can be."""
     try:
-        with av.open(path) as container:
+        with open_video(path) as container:
             stream = video_stream(container)
             stream.thread_count = 1
             for frame in container.decode(stream):

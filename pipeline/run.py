@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,12 +49,17 @@ def annotate_video(
         yield from (item for item in decoded if isinstance(item, SpanDone))
 
 
-def plan_video(file: VideoFile, sampling: Sampling, inputs: Sequence[ModelInput]) -> list[SpanJob | VideoFailed]:
-    """Read what the file is and decide which frames to see. A file that cannot be read is a `VideoFailed`."""
-    video = VideoInfo(video_id_of(None, file.path), file)
+def plan_video(
+    file: VideoFile, sampling: Sampling, inputs: Sequence[ModelInput], taken: Collection[str] = ()
+) -> list[SpanJob | VideoFailed]:
+    """Read what the file is and decide which frames to see. A file that cannot be read is a `VideoFailed`.
+
+    ``taken`` are video ids that other videos have.
+    """
+    video = VideoInfo(video_id_of(None, file.path, taken), file)
     try:
         digest = content_hash(file.path)
-        video = replace(video, video_id=video_id_of(digest, file.path), content_hash=digest)
+        video = replace(video, video_id=video_id_of(digest, file.path, taken), content_hash=digest)
         meta = probe(file.path)
         width, height = shown_size(meta.coded_width, meta.coded_height, meta.rotation_deg, meta.pixel_aspect)
         video = replace(
@@ -81,8 +86,8 @@ def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:
         return
     clip_ids = []
     for span, picks in zip(job.spans, job.picks, strict=True):
-        # A frame that could not be had is stood in for by the one before it, as a player would keep showing it. A clip
-        # that has none of its own frames is left out: nothing of it was seen.
+        # A frame that could not be had is stood in for by the one before it, as a player would keep showing it, or by the
+        # first there is. A clip that has none of its own frames is left out: nothing of it was seen.
         if not np.isin(picks[0], decoded.positions).any():
             continue
         nearest = [(decoded.positions.searchsorted(picked, side="right") - 1).clip(0) for picked in picks]

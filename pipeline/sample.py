@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import VideoError
 from schemas.options import Sampling
 from schemas.records import Keyframe, ModelInput, Problem, Span, SpanJob, VideoInfo, VideoMeta
 
@@ -17,6 +18,13 @@ _SAME_MOMENT_S = 4e-6
 # Containers often place the first frame a frame or two after time 0, by the codec's delay. Up to this much the spans
 # still end at the duration; beyond it the video really begins late, and they end when its last frame does.
 _LEAD_IN_S = 0.5
+
+# A picture that stands still for longer than this is not shown to the models again and again: a clip is made every time
+# something new is on screen, and for this long after it.
+_STILL_S = 60.0
+
+# Times of broken files reach far beyond any recording.
+_LONGEST_S = 100 * 86_400.0
 
 # Seconds of video in one decode job: long enough to make seeking cheap, short enough to spread one film over all cores.
 JOB_S = 60.0
@@ -67,10 +75,21 @@ def distinct_inputs(inputs: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
 
 
 def plan_jobs(video: VideoInfo, meta: VideoMeta, sampling: Sampling, inputs: Sequence[ModelInput]) -> list[SpanJob]:
-    """Decide everything a decoder will be asked for: the clips of the whole video, in jobs of about a minute each."""
+    """Decide everything a decoder will be asked for: the clips of the whole video, in jobs of about a minute each.
+
+    Raises:
+        VideoError: its times make it longer than any recording.
+    """
     frame_times_s = meta.frame_times_s
     end_s = meta.duration_s if meta.first_s < _LEAD_IN_S else meta.end_s
-    spans = [span for span in spans_of(end_s, sampling) if span.end_s > meta.first_s]
+    if end_s > _LONGEST_S:
+        raise VideoError(
+            "probe", f"its times span {end_s / 86_400:.0f} days, allowed is {_LONGEST_S / 86_400:.0f}: they are broken"
+        )
+    spans, still_s = _moving(spans_of(end_s, sampling), frame_times_s)
+    problems = [Problem("probe", reason) for reason in meta.problems]
+    if still_s:
+        problems.append(Problem("probe", f"{still_s:.0f} s of it hold no new frame and were passed over"))
     groups: list[list[Span]] = []
     for span in spans:
         if groups and span.end_s - groups[-1][0].start_s <= JOB_S:
@@ -85,6 +104,7 @@ def plan_jobs(video: VideoInfo, meta: VideoMeta, sampling: Sampling, inputs: Seq
             for span in group
         ]
         frame_index = np.unique(np.concatenate([index for of_span in indices for index in of_span]))
+        seek = _keyframe_before(meta.keyframes, int(meta.pts[frame_index[0]]))
         jobs.append(
             SpanJob(
                 video=video,
@@ -94,16 +114,34 @@ def plan_jobs(video: VideoInfo, meta: VideoMeta, sampling: Sampling, inputs: Seq
                 time_base=meta.time_base,
                 rotation_deg=meta.rotation_deg,
                 pixel_aspect=meta.pixel_aspect,
-                seek=_keyframe_before(meta.keyframes, int(meta.pts[frame_index[0]])),
+                seek=seek,
+                seek_index=int(meta.pts.searchsorted(seek.pts)) if seek else 0,
                 spans=tuple(group),
                 inputs=wanted_inputs,
                 frame_index=frame_index,
                 frame_pts=meta.pts[frame_index],
                 picks=tuple(tuple(np.searchsorted(frame_index, index) for index in of_span) for of_span in indices),
-                problems=tuple(Problem("probe", reason) for reason in meta.problems) if part == 0 else (),
+                problems=tuple(problems) if part == 0 else (),
             )
         )
     return jobs
+
+
+def _moving(spans: list[Span], frame_times_s: NDArray[np.float64]) -> tuple[list[Span], float]:
+    """The spans that show something new or did so lately, and how many seconds of a standing picture the others are.
+
+    Spans before the first frame are left out as well, and counted as nothing: there is no picture yet.
+    """
+    kept, still_s = [], 0.0
+    for span in spans:
+        if span.end_s <= frame_times_s[0]:
+            continue
+        shown = int(np.searchsorted(frame_times_s, span.end_s)) - 1  # the last frame that begins before the end
+        if span.start_s - float(frame_times_s[shown]) > _STILL_S:
+            still_s += span.end_s - span.start_s
+        else:
+            kept.append(span)
+    return kept, still_s
 
 
 def _keyframe_before(keyframes: Sequence[Keyframe], pts: int) -> Keyframe | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
@@ -26,7 +27,10 @@ def write_clips(rows: Sequence[ClipRow], folder: Path, *, classifier: str, embed
     """
     name = f"part-{uuid.uuid4().hex}.parquet"
     path = folder / name
-    pq.write_table(clips_table(rows, classifier=classifier, embedder=embedder), path, compression="zstd")
+    with path.open("wb") as stream:
+        pq.write_table(clips_table(rows, classifier=classifier, embedder=embedder), stream, compression="zstd")
+        stream.flush()
+        os.fsync(stream.fileno())
     clip_ids: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         clip_ids[row.video_id].append(row.clip_id)

@@ -35,6 +35,20 @@ class JobError(VidsiftError):
     """A run that had to end before its videos were done, through no fault of theirs."""
 
 
+def check_utf8(argument: str, text: str) -> None:
+    """Refuse what came from the command line as bytes of another encoding.
+
+    Raises:
+        UsageError: ``text`` holds surrogates, which stand for such bytes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise UsageError(
+            f"{argument}: got bytes that are no UTF-8, allowed is UTF-8; set the terminal's encoding to it"
+        ) from exc
+
+
 class VideoError(VidsiftError):
     """What is wrong with one video. It becomes that video's row and never ends a job.
 

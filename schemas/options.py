@@ -69,7 +69,7 @@ class IngestOptions:
             ("--decode-timeout", self.decode_timeout_s, 1),
             ("--cpus", self.num_cpus, 1),
         ):
-            if value is not None and value < least:
+            if value is not None and not least <= value < float("inf"):
                 raise UsageError(f"{option}: got {value:g}, allowed is {least} or more")
 
     @property

@@ -6,6 +6,7 @@ Times are seconds from the container's start time, as players show them. Interva
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import blake2b
@@ -204,6 +205,7 @@ class SpanJob:
         rotation_deg: as in `VideoMeta`.
         pixel_aspect: as in `VideoMeta`.
         seek: where to start decoding; None starts at the beginning.
+        seek_index: which frame that is, in presentation order from 0.
         spans: the clips' intervals.
         inputs: the distinct inputs to make for each clip.
         frame_index: int64 [n], ascending: which of the video's frames are wanted, in presentation order from 0.
@@ -220,6 +222,7 @@ class SpanJob:
     rotation_deg: int
     pixel_aspect: Fraction
     seek: Keyframe | None
+    seek_index: int
     spans: tuple[Span, ...]
     inputs: tuple[ModelInput, ...]
     frame_index: NDArray[np.int64]
@@ -336,7 +339,7 @@ class Checkpoint:
         folder: where its files are.
         revision: the hub's commit; None for a local folder.
         model_type: ``config.model_type``, such as ``videomae``.
-        sha256: hash over its weights and its preprocessing; two checkpoints with the same one see the same.
+        sha256: hash over weights, configuration, preprocessing and tokenizer: the same hash, the same answers.
         architectures: the classes its weights were saved from, as config.json says.
         embedding_dim: dimension of its embeddings; None for a classifier.
     """
@@ -377,9 +380,15 @@ class Hit:
     label_score: float | None
 
 
-def video_id_of(content_hash: str | None, path: str) -> str:
-    """16 hex digits naming this content at this path, the same on every run."""
-    return blake2b(f"{content_hash or ''}\0{path_text(path)}".encode(), digest_size=8).hexdigest()
+def video_id_of(content_hash: str | None, path: str, taken: Collection[str] = ()) -> str:
+    """16 hex digits naming this content at this path, the same on every run.
+
+    A moved video keeps its id. Where the same content comes back to the old path, the id is ``taken``, and another is made.
+    """
+    name = f"{content_hash or ''}\0{path_text(path)}"
+    while (video_id := blake2b(name.encode(), digest_size=8).hexdigest()) in taken:
+        name += "\0again"
+    return video_id
 
 
 def clip_id_of(video_id: str, span: Span) -> int:

@@ -50,6 +50,11 @@ VIDEOS = pa.schema(
 )
 
 
+def modified_at(modified_ns: int) -> datetime:
+    """A modification time as people read it."""
+    return datetime.fromtimestamp(modified_ns / 1e9, UTC)
+
+
 def clips_table(rows: Sequence[ClipRow], *, classifier: str, embedder: str) -> pa.Table:
     """Rows of ``clips``; ``classifier`` and ``embedder`` stamp which models saw them."""
     return pa.Table.from_pylist(
@@ -78,7 +83,7 @@ def videos_table(rows: Sequence[VideoRow], *, ingested_at: datetime) -> pa.Table
                 "video_id": row.video.video_id,
                 "path": path_text(row.video.file.path),
                 "size_bytes": row.video.file.size_bytes,
-                "modified_at": datetime.fromtimestamp(row.video.file.modified_ns / 1e9, UTC),
+                "modified_at": modified_at(row.video.file.modified_ns),
                 "modified_ns": row.video.file.modified_ns,
                 "content_hash": row.video.content_hash,
                 "container": row.video.container,

@@ -108,6 +108,30 @@ def test_parquet_goes_through_a_pipe(library: Path) -> None:
     assert pq.read_table(io.BytesIO(done.stdout)).num_rows == 2
 
 
+@pytest.mark.parametrize(
+    ("query", "form", "printed"),
+    [
+        ("select 1 as a, 2 as a", "json", '{"a": 1, "a_1": 2}\n'),
+        ("select 1 as a, 2 as a", "csv", "a,a_1\n1,2\n"),
+        ("select date '20000-01-01' as d", "csv", "d\n20000-01-01\n"),
+        ("select 'nan'::double as a, 'infinity'::float as b, null as c", "json", '{"a": null, "b": null, "c": null}\n'),
+        ("select '\\xAA\\x01'::blob as b", "json", '{"b": "aa01"}\n'),
+        ("select interval 90 second as i", "json", '{"i": "0 months 0 days 90 s"}\n'),
+        ("select {'a': [1, 2], 'b': date '2026-01-02'} as s", "json", '{"s": {"a": [1, 2], "b": "2026-01-02"}}\n'),
+        ("select 'ü\n🎂' as t", "table", "t\n----\nü\\n🎂\n(1 row)\n"),
+        ("select 1 as a where false", "table", "a\n-\n(0 rows)\n"),
+    ],
+)
+def test_any_type_prints(library: Path, query: str, form: str, printed: str) -> None:
+    assert run("sql", query, "--library", library, "--format", form).stdout == printed
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(library: Path) -> None:
+    command = f"{sys.executable} -m cli sql 'from range(200000)' --library {library} --format csv | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("range\n", "")
+
+
 def test_sql_joins_labels_with_videos(library: Path) -> None:
     query = (
         "select v.codec, l.rank, count(*) as n from labels l join videos v using (video_id) "
@@ -151,6 +175,21 @@ def test_reading_does_not_wait_for_an_ingest_that_is_running(library: Path) -> N
         (["search", "  ", "--library", "LIBRARY"], 2, "vidsift: TEXT: got nothing but blanks"),
         (["search", "cake", "--library", "LIBRARY", "-k", "0"], 2, "vidsift: -k: got 0, allowed is 1 or more"),
         (["sql", "selct 1", "--library", "LIBRARY"], 2, 'vidsift: QUERY: Parser Error: syntax error at or near "selct"'),
+        (["sql", "select \udce9", "--library", "LIBRARY"], 2, "vidsift: QUERY: got bytes that are no UTF-8"),
+        (["search", "caf\udce9", "--library", "LIBRARY"], 2, "vidsift: TEXT: got bytes that are no UTF-8"),
+        (["status", "--library", "x" * 300], 1, "vidsift: --library: "),
+        (["sql", "select interval 1 day", "--library", "LIBRARY", "--format", "parquet"], 2, "vidsift: --format parquet: "),
+        (
+            ["sql", "select 1", "--library", "LIBRARY", "--output", "no/such/folder"],
+            2,
+            "vidsift: --output: 'no/such/folder' cannot",
+        ),
+        (["ingest", ".", "--library", "new", "--classifier", "a--b/c..d"], 1, "vidsift: --classifier a--b/c..d: "),
+        (
+            ["ingest", ".", "--library", "new", "--decode-timeout", "nan"],
+            2,
+            "vidsift: --decode-timeout: got nan, allowed is 1",
+        ),
         (["sql", "drop table clips", "--library", "LIBRARY"], 2, "vidsift: QUERY: got a statement of type DROP"),
         (["ingest", "nowhere", "--library", "LIBRARY"], 2, "vidsift: SOURCE: no such file or folder: 'nowhere'"),
         (

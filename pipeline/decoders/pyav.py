@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decoders import Decoded
-from pipeline.probe import describe, video_stream
+from pipeline.probe import describe, open_video, video_stream
 from pipeline.scale import Scaler
 from schemas.errors import VideoError
 from schemas.records import SpanJob
@@ -25,13 +25,16 @@ _LATE_FRAMES = 32
 class _Attempt:
     """What one pass over the file gives, by position in the job's wanted frames."""
 
-    def __init__(self, job: SpanJob) -> None:
+    def __init__(self, job: SpanJob, first_index: int | None) -> None:
+        """Prepare for a pass. ``first_index`` counts frames from there instead of going by their times."""
         self.frames: dict[int, tuple[NDArray[np.uint8], ...]] = {}
         self.problems: Counter[str] = Counter()
         self.wanted = {int(pts): position for position, pts in reversed(list(enumerate(job.frame_pts)))}
         self._last_pts = int(job.frame_pts[-1])
         self._late = 0
         self._shown_pts: int | None = None
+        self._by_order = None if first_index is None else {int(index): p for p, index in enumerate(job.frame_index)}
+        self._index = first_index or 0
         self.goes_back = False
         self._scalers = [
             Scaler(wanted.geometry, rotation_deg=job.rotation_deg, pixel_aspect=job.pixel_aspect) for wanted in job.inputs
@@ -42,16 +45,21 @@ class _Attempt:
         """All wanted frames are here, or will not come."""
         return len(self.frames) == len(self.wanted) or self._late > _LATE_FRAMES
 
-    def take(self, frame: av.VideoFrame, *, by_dts: bool) -> None:
+    def take(self, frame: av.VideoFrame) -> None:
         """Keep the frame if it is wanted."""
-        first, second = (frame.dts, frame.pts) if by_dts else (frame.pts, frame.dts)
-        pts = first if first is not None else second
-        if pts is None:
+        pts = frame.pts if frame.pts is not None else frame.dts
+        if self._by_order is not None:
+            position = self._by_order.get(self._index)
+            self._late += self._index > max(self._by_order)
+            self._index += 1
+        elif pts is None:
             return
-        self.goes_back |= self._shown_pts is not None and pts < self._shown_pts
-        self._shown_pts = pts
-        self._late += pts > self._last_pts
-        if (position := self.wanted.get(pts)) is not None:
+        else:
+            position = self.wanted.get(pts)
+            self.goes_back |= self._shown_pts is not None and pts < self._shown_pts
+            self._shown_pts = pts
+            self._late += pts > self._last_pts
+        if position is not None:
             if frame.is_corrupt:
                 self.problems["a sampled frame is damaged"] += 1
             self.frames[position] = tuple(scaler(frame) for scaler in self._scalers)
@@ -65,13 +73,13 @@ class PyAVDecoder:
 
         The first pass seeks and skips. Where frames are missing after it, a second one decodes everything from the
         file's beginning, as some containers cannot seek and some streams call frames disposable that are not. Where
-        frames come out with times that go back (AVI stores none, and guesses go wrong with packed B-frames), the times
-        of the packets that brought them out are used instead, as players do.
+        frames come out with times that go back (AVI stores none, and guesses go wrong with B-frames), they are counted
+        from the keyframe instead: frames always come out in the order they are shown in.
         """
         selective = job.codec in _SELECTIVE_CODECS
         attempt = self._pass(job, seek=True, selective=selective)
         if attempt.goes_back:
-            attempt = self._pass(job, seek=True, selective=False, by_dts=True)
+            attempt = self._pass(job, seek=True, selective=False, first_index=job.seek_index)
         elif len(attempt.frames) < len(job.frame_pts) and (selective or job.seek is not None):
             second = self._pass(job, seek=False, selective=False)
             second.frames = attempt.frames | second.frames
@@ -89,10 +97,10 @@ class PyAVDecoder:
             problems=tuple(problems),
         )
 
-    def _pass(self, job: SpanJob, *, seek: bool, selective: bool, by_dts: bool = False) -> _Attempt:
-        attempt = _Attempt(job)
+    def _pass(self, job: SpanJob, *, seek: bool, selective: bool, first_index: int | None = None) -> _Attempt:
+        attempt = _Attempt(job, first_index)
         try:
-            with av.open(job.video.file.path) as container:
+            with open_video(job.video.file.path) as container:
                 stream = video_stream(container)
                 context = stream.codec_context
                 context.thread_count = 1
@@ -108,7 +116,7 @@ class PyAVDecoder:
                         attempt.problems[f"a packet could not be decoded: {describe(exc)}"] += 1
                         continue
                     for frame in frames:
-                        attempt.take(frame, by_dts=by_dts)
+                        attempt.take(frame)
                     if attempt.done:
                         break
         except av.FFmpegError as exc:

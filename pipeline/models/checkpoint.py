@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from schemas.records import Checkpoint
 # All that is ever fetched: no Python files, no pickles.
 _HUB_FILES = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+
+# Of config.json, what changes without the model changing.
+_PASSING_KEYS = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype"})
 PREPROCESSING_FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
 
 
@@ -39,15 +44,37 @@ def find_checkpoint(name: str, option: str) -> Checkpoint:
             "or an id such as MCG-NJU/videomae-base-finetuned-kinetics"
         )
     config = read_config(folder, name, option)
+    dim = config.get("projection_dim")
     return Checkpoint(
         name=name,
         folder=str(folder),
         revision=revision,
         model_type=str(config.get("model_type", "")),
-        sha256=_hash(folder, name, option),
+        sha256=_hash(folder, config, name, option),
         architectures=tuple(map(str, config.get("architectures") or ())),
-        embedding_dim=config.get("projection_dim"),
+        embedding_dim=dim if isinstance(dim, int) else None,
     )
+
+
+def locate(known: Checkpoint, option: str, given: str | None = None) -> Checkpoint:
+    """Where a checkpoint that a library was made with is now; under the name that the library knows it by.
+
+    Args:
+        known: as the library has it.
+        option: the option that names another place, for messages.
+        given: what the user gave for it; None looks where it was.
+
+    Raises:
+        ModelError: it is not there any more, or something else is.
+    """
+    hub_id = f"{known.name}@{known.revision}" if known.revision else known.name
+    found = find_checkpoint(given or (known.folder if os.path.isdir(known.folder) else hub_id), option)
+    if found.sha256 != known.sha256:
+        raise ModelError(
+            f"{option} {found.name}: got {found.sha256[:8]}, the library was made with {known.stamp}, and only the "
+            f"same files give vectors that can be compared; say where they are now ({option}), or ingest into a new folder"
+        )
+    return replace(known, folder=found.folder)
 
 
 def check_classifier(checkpoint: Checkpoint) -> None:
@@ -110,7 +137,7 @@ def _from_hub(name: str, option: str) -> tuple[Path, str]:
     repository, _, revision = name.partition("@")
     try:
         folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as exc:
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as exc:
         raise ModelError(
             f"{option} {name}: the model hub has no such model or cannot be reached, and the hub's cache does not hold it "
             f"({type(exc).__name__}). Three ways on: give a local folder in the hub's layout ({option} DIR); fill the hub's "
@@ -120,19 +147,22 @@ def _from_hub(name: str, option: str) -> tuple[Path, str]:
     return folder, folder.name
 
 
-def _hash(folder: Path, name: str, option: str) -> str:
+def _hash(folder: Path, config: dict[str, Any], name: str, option: str) -> str:
+    """SHA-256 over all that decides what the model makes of a video or a text."""
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        others = sorted(
-            path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"}
-        )
+        suffixes = {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"}
+        others = sorted(path.name for path in folder.iterdir() if path.suffix in suffixes)
         raise ModelError(
             f"{option} {name}: got {', '.join(others) or 'no weights'}, allowed is model.safetensors only, since other "
             "formats can run code when loaded; convert it with transformers' save_pretrained, "
             "or take another revision (ID@REVISION)"
         )
-    digest = sha256()
-    for path in [*weights, *(folder / file for file in PREPROCESSING_FILES if (folder / file).exists())]:
+    lasting = {key: value for key, value in config.items() if key not in _PASSING_KEYS}
+    digest = sha256(json.dumps(lasting, sort_keys=True).encode())
+    small = [folder / file for file in (*PREPROCESSING_FILES, *_TOKENIZER_FILES)]
+    for path in [*weights, *(path for path in small if path.exists())]:
+        digest.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)

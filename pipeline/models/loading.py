@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
 from pipeline.models.pixels import best_device, choose_dtype
 from schemas.errors import ModelError
@@ -15,6 +14,11 @@ from schemas.records import Checkpoint
 
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
+
+
+def first_line(exc: Exception) -> str:
+    """An error's message, cut to one line; its kind where it has none."""
+    return (str(exc).strip() or type(exc).__name__).splitlines()[0]
 
 
 def load_pretrained(
@@ -40,10 +44,10 @@ def load_pretrained(
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as exc:
+    except Exception as exc:
         raise ModelError(
             f"{option} {checkpoint.name}: transformers cannot load it as a model of type {checkpoint.model_type!r}: "
-            f"{str(exc).splitlines()[0]}"
+            f"{first_line(exc)}"
         ) from exc
     if report["missing_keys"]:
         raise ModelError(

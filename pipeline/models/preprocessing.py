@@ -112,8 +112,10 @@ def _read_json(folder: Path, where: str) -> dict[str, Any]:
         except ValueError as exc:
             raise ModelError(f"{where}: {file} is no valid JSON: {exc}") from exc
         for part in ("video_processor", "image_processor"):  # processor_config.json nests it
-            found = found.get(part, found)
-        return dict(found)
+            found = found.get(part, found) if isinstance(found, dict) else found
+        if not isinstance(found, dict):
+            raise ModelError(f"{where}: {file} holds a {type(found).__name__}, allowed is an object")
+        return found
     raise ModelError(
         f"{where}: the folder holds no {' or '.join(PREPROCESSING_FILES[1:])}; copy it from the model it was trained from, "
         "since guessing how its pixels were made would give wrong labels without a sign of it"

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, XCLIPModel
 
-from pipeline.models.loading import load_pretrained
+from pipeline.models.loading import first_line, load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
 from schemas.errors import ModelError
 from schemas.options import Precision
@@ -33,9 +33,9 @@ class XClipEmbedder:
             self._tokenizer = AutoTokenizer.from_pretrained(
                 checkpoint.folder, local_files_only=True, trust_remote_code=False
             )
-        except (OSError, ValueError) as exc:
+        except Exception as exc:
             raise ModelError(
-                f"--embedder {checkpoint.name}: its tokenizer cannot be read ({str(exc).splitlines()[0]}); "
+                f"--embedder {checkpoint.name}: its tokenizer cannot be read ({first_line(exc)}); "
                 "the folder needs tokenizer.json"
             ) from exc
 

@@ -94,7 +94,6 @@ def test_a_library_without_clips_has_its_tables(tmp_path: Path) -> None:
         "export database 'out'",
         "begin",
         "select 1; drop table clips",
-        "",
     ],
 )
 def test_nothing_but_reading(catalog: Catalog, query: str) -> None:
@@ -145,6 +144,11 @@ def test_a_malformed_query_is_one_line(catalog: Catalog, query: str, message: st
 )
 def test_ways_of_reading(catalog: Catalog, query: str) -> None:
     assert catalog.sql(query).num_rows > 0
+
+
+def test_no_query_says_what_one_looks_like(catalog: Catalog) -> None:
+    with pytest.raises(QueryError, match=r"^QUERY: got no statement; give one, such as: select"):
+        catalog.sql("  -- nothing")
 
 
 def test_a_file_that_is_no_catalog_is_an_error(tmp_path: Path) -> None:

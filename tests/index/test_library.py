@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,10 +46,12 @@ def test_the_same_weights_in_another_folder_are_the_same_model() -> None:
         ("{}", "is damaged"),
         ('{"format_version": 99}', "has format 99, this vidsift reads 1; use the vidsift that made it"),
         ('{"format_version": 1, "classifier": 3}', "is damaged"),
+        ("\udcff", "is damaged"),
+        ('{"format_version": 1, "classifier": {"name": 5}, "embedder": {}, "sampling": {}}', "is damaged"),
     ],
 )
 def test_a_damaged_or_foreign_library_is_an_error(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "library.json").write_text(content)
+    (tmp_path / "library.json").write_bytes(os.fsencode(content))
     with pytest.raises(LibraryError, match=message):
         read_identity(Library(tmp_path))
 

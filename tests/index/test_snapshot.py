@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 
 from index.catalog import write_catalog
-from index.library import Library
+from index.library import Library, write_identity
 from index.snapshot import Snapshot, SnapshotInfo, publish, read_info
 from index.vectors import write_vectors
 from schemas.errors import LibraryError
+from tests.index.test_library import IDENTITY
 
 
 def info(version: int) -> SnapshotInfo:
     return SnapshotInfo(
-        {"videos": version, "clips": version}, {"clips": version}, "c@1", "e@1", 1.0, "2026-01-02T00:00:00+00:00"
+        {"videos": version, "clips": version},
+        {"clips": version, "vectors": version},
+        "c@1",
+        "e@1",
+        1.0,
+        "2026-01-02T00:00:00+00:00",
     )
 
 
@@ -26,7 +32,7 @@ def write_version(version: int, folder: Path) -> SnapshotInfo:
 
 @pytest.fixture
 def library(tmp_path: Path) -> Library:
-    (tmp_path / "library.json").write_text("{}")
+    write_identity(Library(tmp_path), IDENTITY)
     return Library(tmp_path)
 
 
@@ -66,9 +72,13 @@ def test_no_library_and_nothing_published_say_what_to_do(tmp_path: Path) -> None
         LibraryError, match=r"is no vidsift library \(it holds no library.json\); make one with: vidsift ingest"
     ):
         Snapshot(Library(tmp_path))
-    (tmp_path / "library.json").write_text("{}")
+    write_identity(Library(tmp_path), IDENTITY)
     with pytest.raises(LibraryError, match=r"nothing has been published in .* yet"):
         Snapshot(Library(tmp_path))
+    (tmp_path / "CURRENT").mkdir()
+    with pytest.raises(LibraryError, match=r"CURRENT' names no snapshot"):
+        Snapshot(Library(tmp_path))
+    (tmp_path / "CURRENT").rmdir()
     (tmp_path / "CURRENT").write_text("../../elsewhere")
     with pytest.raises(LibraryError, match=r"CURRENT' names no snapshot; run the ingest again"):
         Snapshot(Library(tmp_path))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from jobs.changes import Changes, compare
 from pipeline.find import content_hash, find_videos
-from schemas.errors import UsageError
-from schemas.records import video_id_of
+from schemas.errors import UsageError, VideoError
+from schemas.records import VideoFile, path_text, video_id_of
 
 
 def row_of(path: Path) -> dict[str, Any]:
@@ -20,13 +21,15 @@ def row_of(path: Path) -> dict[str, Any]:
         "size_bytes": status.st_size,
         "modified_ns": status.st_mtime_ns,
         "content_hash": digest,
+        "status": "indexed",
+        "error_stage": None,
         "ingested_at": 0,
     }
 
 
 def compare_now(folder: Path, known: list[dict[str, Any]], **options: bool) -> Changes:
     table = pa.Table.from_pylist(known) if known else pa.table({"path": pa.array([], pa.string())})
-    return compare(list(find_videos([folder])), table, [folder], allow_empty=options.get("allow_empty", False))
+    return compare(list(find_videos([folder])), table, [folder], **options)
 
 
 @pytest.fixture
@@ -99,3 +102,51 @@ def test_an_empty_source_is_refused_unless_it_is_meant(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no video, and the library knows 3 below it.*--allow-empty"):
         compare_now(folder, known)
     assert len(compare_now(folder, known, allow_empty=True).removed) == 3
+
+
+def test_a_copy_that_comes_back_to_a_moved_videos_path_gets_an_id_of_its_own(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    (folder / "a.mp4").rename(folder / "d.mp4")
+    moved = known[0] | {"path": str(folder / "d.mp4")}
+    (folder / "a.mp4").write_text("content of a")
+    changes = compare_now(folder, [moved, *known[1:]])
+    assert ([file.path for file in changes.to_do], changes.unchanged) == ([str(folder / "a.mp4")], 3)
+    assert changes.taken == {known[0]["video_id"]}
+    again = video_id_of(known[0]["content_hash"], str(folder / "a.mp4"), changes.taken)
+    assert again not in {row["video_id"] for row in known}
+
+
+def test_what_failed_is_read_again_on_request_and_what_was_locked_when_it_is_not(folder: Path) -> None:
+    failed, locked, good = (row_of(path) for path in sorted(folder.iterdir()))
+    failed |= {"status": "failed", "error_stage": "decode"}
+    locked |= {"status": "failed", "error_stage": "find"}
+    assert [file.path for file in compare_now(folder, [failed, locked, good]).to_do] == [locked["path"]]
+    again = compare_now(folder, [failed, locked, good], retry_failed=True)
+    assert ([file.path for file in again.to_do], again.unchanged) == ([failed["path"], locked["path"]], 1)
+    assert again.retried == [failed["video_id"], locked["video_id"]]
+
+
+def test_videos_in_a_folder_that_cannot_be_read_are_not_gone(tmp_path: Path) -> None:
+    """Found as somebody who may not look into ``locked``: its videos stay, and the folder itself is a reason."""
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    (locked / "a.mp4").write_text("content of a")
+    (tmp_path / "b.mp4").write_text("content of b")
+    known = [row_of(locked / "a.mp4"), row_of(tmp_path / "b.mp4")]
+    (locked / "a.mp4").unlink()  # as if unseen; root may look into any folder
+    folder_error = (VideoFile(str(locked), 0, 0), VideoError("find", "the folder cannot be read: Permission denied"))
+    table = pa.Table.from_pylist(known)
+    changes = compare([*find_videos([tmp_path]), folder_error], table, [tmp_path])
+    assert (changes.removed, changes.unchanged, changes.unreadable) == ([], 1, [folder_error])
+    assert compare(list(find_videos([tmp_path])), table, [tmp_path]).removed == [known[0]["video_id"]]
+
+
+def test_a_name_that_is_no_utf8_is_not_gone_while_it_is_there(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    odd = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    odd.write_text("content")
+    row = row_of(odd) | {"path": path_text(str(odd))}
+    (elsewhere / "copy.mp4").write_text("content")
+    changes = compare_now(elsewhere, [row])
+    assert (changes.moved, len(changes.to_do)) == ({}, 1)

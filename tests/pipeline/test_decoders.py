@@ -89,6 +89,29 @@ def test_every_minute_of_a_long_video_is_right(tmp_path: Path, decoder_name: str
             assert [number_in(frame) for frame in frames] == [int(i) % 256 for i in job.frame_index], name
 
 
+@pytest.mark.parametrize(
+    ("file", "codec", "options"),
+    [
+        ("a.avi", "libx264", {"bf": "2", "g": "25"}),
+        ("a.avi", "mpeg4", {"bf": "2", "g": "25"}),
+        ("a.mpg", "mpeg2video", {"bf": "2", "g": "25"}),
+        ("a.ts", "libx264", {"bf": "2", "g": "25"}),
+        ("a.flv", "libx264", {"bf": "2", "g": "25"}),
+    ],
+)
+def test_pyav_keeps_order_where_containers_store_no_times(
+    tmp_path: Path, file: str, codec: str, options: dict[str, str]
+) -> None:
+    """The picture of frame n is the n-th, in every minute of the file, also where times had to be guessed."""
+    path = write_video(tmp_path / file, 3500, codec=codec, size=(96, 64), options=options)
+    jobs = jobs_of(path, ModelInput(4, Geometry((64, 128), None)))
+    assert len(jobs) == 3
+    for job in jobs:
+        decoded = load_decoder("pyav").decode(job)
+        assert decoded.problems == ()
+        assert [number_in(frame) for frame in decoded.frames[0]] == [int(index) % 256 for index in job.frame_index]
+
+
 def test_a_variable_rate_is_sampled_by_time(tmp_path: Path, decoder_name: str) -> None:
     path = write_video(tmp_path / "a.mp4", 10, pts=[0, 1, 2, 10, 11, 30, 31, 32, 33, 50])
     (job,) = jobs_of(path, ModelInput(4, Geometry((64, 128), None)))

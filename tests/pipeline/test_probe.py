@@ -93,3 +93,31 @@ def test_real_clips_are_what_a_full_decode_finds(shared_clips: Path) -> None:
         assert float(meta.start_pts * meta.time_base) == pytest.approx(clip["start_s"], abs=1e-3), name
         if not clip["decode_errors"]:
             assert meta.frame_times_s.tolist() == pytest.approx(decode_all(shared_clips / name)[0], abs=1e-6), name
+
+
+def test_an_avi_cut_off_has_too_few_frames(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "a.avi", 250, codec="mpeg4", options={"g": "10"})
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (problem,) = probe(str(cut)).problems
+    assert problem.startswith("cut off: the header promises 250 frames, the file holds 1")
+
+
+def test_two_recordings_in_one_file_are_told(tmp_path: Path) -> None:
+    first, second = (write_video(tmp_path / f"{n}.ts", 50 * n, codec="mpeg2video") for n in (2, 1))
+    (tmp_path / "both.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    (problem,) = probe(str(tmp_path / "both.ts")).problems
+    assert problem.startswith("its times go back by ")
+
+
+def test_a_playlist_under_a_videos_name_is_refused(tmp_path: Path) -> None:
+    write_video(tmp_path / "other.mp4", 5)
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(VideoError, match=r"probe: no video but a playlist \(concat\) of other files; ingest those"):
+        probe(str(tmp_path / "list.mp4"))
+
+
+def test_a_raw_stream_says_what_it_lacks(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.h264", 50)
+    with pytest.raises(VideoError, match=r"probe: its frames carry no times, as in a raw stream; give them a container"):
+        probe(str(tmp_path / "a.h264"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.sample import distinct_inputs, frames_on_screen, plan_jobs, sample_times_s, spans_of
+from schemas.errors import VideoError
 from schemas.options import Sampling
 from schemas.records import Geometry, Keyframe, ModelInput, Span, VideoFile, VideoInfo, VideoMeta
 
@@ -111,3 +112,24 @@ def test_fewer_frames_than_samples_are_shown_again() -> None:
     (job,) = plan_jobs(VIDEO, meta_of(0.12), Sampling(), [ModelInput(16, SQUARE)])
     assert job.frame_index.tolist() == [0, 1, 2]
     assert job.picks[0][0].tolist() == [0] * 5 + [1] * 6 + [2] * 5
+
+
+def test_a_standing_picture_is_not_clipped_for_ever() -> None:
+    """Six frames, the last of them 20 days later by its time stamp: a minute of the picture, then the last frame."""
+    meta = meta_of(0.24)
+    meta.pts[-1] = 20 * 86_400 * 25
+    jobs = plan_jobs(VIDEO, meta, Sampling(), [ModelInput(16, SQUARE)])
+    spans = [span for job in jobs for span in job.spans]
+    assert len(spans) == 17
+    assert spans[:2] == [Span(0.0, 4.0), Span(4.0, 8.0)]
+    assert spans[-1].end_s == pytest.approx(20 * 86_400 + 0.04)
+    assert [problem.reason for job in jobs for problem in job.problems] == [
+        "1727932 s of it hold no new frame and were passed over"
+    ]
+
+
+def test_times_longer_than_any_recording_are_refused() -> None:
+    meta = meta_of(0.24)
+    meta.pts[-1] = 2**50
+    with pytest.raises(VideoError, match=r"probe: its times span \d+ days, allowed is 100: they are broken"):
+        plan_jobs(VIDEO, meta, Sampling(), [ModelInput(16, SQUARE)])

@@ -18,13 +18,24 @@ def test_a_folder_is_a_checkpoint(classifier_folder: Path, classifier_checkpoint
     assert classifier_checkpoint.stamp == f"classifier@{classifier_checkpoint.sha256[:8]}"
 
 
-def test_the_hash_tells_weights_and_preprocessing_apart(classifier_folder: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(classifier_folder, tmp_path / "copy")
-    before = find_checkpoint(str(copy), "--classifier").sha256
-    assert before == find_checkpoint(str(classifier_folder), "--classifier").sha256
-    wanted = json.loads((copy / "preprocessor_config.json").read_text())
-    (copy / "preprocessor_config.json").write_text(json.dumps(wanted | {"image_mean": [0.5, 0.5, 0.5]}))
-    assert find_checkpoint(str(copy), "--classifier").sha256 != before
+@pytest.mark.parametrize(
+    ("file", "change", "same"),
+    [
+        ("preprocessor_config.json", {"image_mean": [0.5, 0.5, 0.5]}, False),
+        ("config.json", {"num_attention_heads": 2}, False),
+        ("tokenizer_config.json", {"pad_token": "<eos>"}, False),
+        ("config.json", {"transformers_version": "9.9"}, True),
+    ],
+)
+def test_the_hash_is_of_all_that_decides_what_a_model_sees(
+    embedder_folder: Path, tmp_path: Path, file: str, change: dict[str, object], same: bool
+) -> None:
+    copy = shutil.copytree(embedder_folder, tmp_path / "copy")
+    before = find_checkpoint(str(copy), "--embedder").sha256
+    assert before == find_checkpoint(str(embedder_folder), "--embedder").sha256
+    wanted = json.loads((copy / file).read_text())
+    (copy / file).write_text(json.dumps(wanted | change))
+    assert (find_checkpoint(str(copy), "--embedder").sha256 == before) == same
 
 
 def test_a_hub_model_that_cannot_be_had_names_the_ways_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
