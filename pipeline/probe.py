@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -22,10 +24,6 @@ _PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
 # Times that go back by more than this are no reordering of frames but a second recording behind the first.
 _BACK_S = 1.0
 
-_NO_TIMES = (
-    "its frames carry no times, as in a raw stream; give them a container, for instance with ffmpeg -i FILE -c copy FILE.mkv"
-)
-
 # Shorter than its header says by more than this counts as cut off: real headers round, and differ by a frame or two.
 _MISSING_LEAST_S = 0.5
 _MISSING_SHARE = 0.02
@@ -43,27 +41,36 @@ def probe(path: str) -> VideoMeta:
         with open_video(path) as container:
             stream = video_stream(container)
             packets = _demux(container, stream)
-            if len(packets.pts) == 0:
-                raise VideoError("probe", packets.broken or _NO_TIMES if packets.count else "the video stream is empty")
+            if packets.count == 0:
+                raise VideoError("probe", packets.broken or "the video stream holds no frame")
             time_base = stream.time_base or Fraction(1, av.time_base)
             start_pts = round(Fraction(container.start_time or 0, av.time_base) / time_base)
             problems = [packets.broken] if packets.broken else []
-            if missing := _missing(container, stream, packets, time_base, start_pts):
+            timed = len(packets.pts) > 0
+            if not timed:  # a raw stream: count frames, at the rate that its header or FFmpeg supposes
+                rate = stream.guessed_rate or stream.average_rate or Fraction(25)
+                time_base, start_pts = 1 / rate, 0
+                packets = replace(packets, pts=np.arange(packets.count), last_duration=1, keyframes=())
+                problems.append(f"its frames carry no times: {float(rate):g} a second are assumed")
+            elif missing := _missing(container, stream, packets, time_base, start_pts):
                 problems.append(missing)
             if (back_s := float(packets.back * time_base)) > _BACK_S:
                 problems.append(f"its times go back by {back_s:.1f} s: parts that claim the same time cannot be told apart")
+            rotation_deg, mirrored = _orientation(path)
             return VideoMeta(
                 container=_container_name(container.format.name, path),
                 codec=stream.codec_context.codec.canonical_name,
                 coded_width=stream.codec_context.width,
                 coded_height=stream.codec_context.height,
-                rotation_deg=_rotation_deg(path),
+                rotation_deg=rotation_deg,
+                mirrored=mirrored,
                 pixel_aspect=Fraction(stream.sample_aspect_ratio or 1),
                 time_base=time_base,
                 start_pts=min(start_pts, int(packets.pts[0])),
                 pts=packets.pts,
                 last_duration=packets.last_duration,
                 keyframes=packets.keyframes,
+                timed=timed,
                 problems=tuple(problems),
             )
     except av.FFmpegError as exc:
@@ -110,7 +117,7 @@ def video_stream(container: av.container.InputContainer) -> av.video.stream.Vide
     if stream.disposition & av.stream.Disposition.attached_pic:
         raise VideoError("probe", "no video stream but a still cover picture")
     if stream.codec_context is None:
-        raise VideoError("probe", "this FFmpeg has no decoder for the video stream's codec")
+        raise VideoError("probe", "this FFmpeg has no decoder for its codec; re-encode it with the program that made it")
     return stream
 
 
@@ -205,14 +212,25 @@ def _end_of_any_stream_s(container: av.container.InputContainer) -> float:
     return end_s
 
 
-def _rotation_deg(path: str) -> int:
-    """FFmpeg puts the display matrix on frames, so one has to be decoded; 0 where none can be."""
+def _orientation(path: str) -> tuple[int, bool]:
+    """How a player turns and mirrors the picture: counter-clockwise degrees, and whether left and right are swapped first.
+
+    FFmpeg puts the display matrix on frames, so one has to be decoded; (0, False) where none can be: the decode step will
+    say what is wrong.
+    """
     try:
         with open_video(path) as container:
             stream = video_stream(container)
             stream.thread_count = 1
             for frame in container.decode(stream):
-                return round(frame.rotation / 90) * 90
+                matrix = frame.side_data.get("DISPLAYMATRIX")
+                if matrix is None:
+                    return 0, False
+                # Row vectors times [[a, b], [c, d]], in 16.16 fixed point; a negative determinant mirrors.
+                a, b, _, c, d = struct.unpack("<5i", memoryview(matrix)[:20])
+                if a * d - b * c >= 0:
+                    return round(frame.rotation / 90) * 90, False
+                return round(math.degrees(math.atan2(c, -a)) / 90) * 90, True
     except av.FFmpegError:
-        return 0  # the decode step will say what is wrong with the frames
-    return 0
+        return 0, False
+    return 0, False

@@ -113,6 +113,8 @@ def plan_jobs(video: VideoInfo, meta: VideoMeta, sampling: Sampling, inputs: Seq
                 codec=meta.codec,
                 time_base=meta.time_base,
                 rotation_deg=meta.rotation_deg,
+                mirrored=meta.mirrored,
+                timed=meta.timed,
                 pixel_aspect=meta.pixel_aspect,
                 seek=seek,
                 seek_index=int(meta.pts.searchsorted(seek.pts)) if seek else 0,

@@ -23,8 +23,11 @@ def shown_size(width: int, height: int, rotation_deg: int, pixel_aspect: Fractio
 class Scaler:
     """Scales the frames of one video; keeps FFmpeg's scaling context between them."""
 
-    def __init__(self, geometry: Geometry, *, rotation_deg: int = 0, pixel_aspect: Fraction = Fraction(1)) -> None:
+    def __init__(
+        self, geometry: Geometry, *, rotation_deg: int = 0, mirrored: bool = False, pixel_aspect: Fraction = Fraction(1)
+    ) -> None:
         self._geometry = geometry
+        self._mirrored = mirrored
         self._turns = rotation_deg // 90 % 4
         self._pixel_aspect = pixel_aspect
         self._to_rgb = VideoReformatter()
@@ -43,7 +46,8 @@ class Scaler:
         rgb = self._resize.reformat(
             rgb, width=width, height=height, interpolation=_FILTERS[self._geometry.interpolation], threads=1
         )
-        pixels = np.rot90(rgb.to_ndarray().astype(np.uint8, copy=False), self._turns)
+        pixels = rgb.to_ndarray().astype(np.uint8, copy=False)
+        pixels = np.rot90(pixels[:, ::-1] if self._mirrored else pixels, self._turns)
         return np.ascontiguousarray(_centre(pixels, self._geometry.crop))
 
 

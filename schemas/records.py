@@ -56,12 +56,14 @@ class VideoMeta:
         coded_width: pixels across, as coded, before rotation and non-square pixels are accounted for.
         coded_height: pixels down, as coded.
         rotation_deg: counter-clockwise degrees that a player turns the coded picture by, from -180 to 180, as FFmpeg says.
+        mirrored: whether a player swaps left and right before it turns the picture.
         pixel_aspect: width of a pixel divided by its height; 1 for square ones.
         time_base: seconds per tick.
         start_pts: the tick that is time 0 (the container's start time).
         pts: int64 [num_frames], presentation times of all frames that are to be shown, ascending, in ticks.
         last_duration: how long the last frame is shown, in ticks.
         keyframes: where decoding can start, ascending.
+        timed: whether the file itself says when its frames are shown; where not, ``pts`` just counts them.
         problems: what is wrong with the container, in sentences; empty for a sound one.
     """
 
@@ -70,12 +72,14 @@ class VideoMeta:
     coded_width: int
     coded_height: int
     rotation_deg: int
+    mirrored: bool
     pixel_aspect: Fraction
     time_base: Fraction
     start_pts: int
     pts: NDArray[np.int64]
     last_duration: int
     keyframes: tuple[Keyframe, ...]
+    timed: bool = True
     problems: tuple[str, ...] = ()
 
     @property
@@ -203,7 +207,9 @@ class SpanJob:
         codec: the codec's short name.
         time_base: seconds per tick.
         rotation_deg: as in `VideoMeta`.
+        mirrored: as in `VideoMeta`.
         pixel_aspect: as in `VideoMeta`.
+        timed: as in `VideoMeta`.
         seek: where to start decoding; None starts at the beginning.
         seek_index: which frame that is, in presentation order from 0.
         spans: the clips' intervals.
@@ -220,7 +226,9 @@ class SpanJob:
     codec: str
     time_base: Fraction
     rotation_deg: int
+    mirrored: bool
     pixel_aspect: Fraction
+    timed: bool
     seek: Keyframe | None
     seek_index: int
     spans: tuple[Span, ...]

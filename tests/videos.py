@@ -39,6 +39,7 @@ def write_video(
     codec: str = "libx264",
     pts: Sequence[int] | None = None,
     rotation: int = 0,
+    mirrored: bool = False,
     pixel_aspect: Fraction | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -52,6 +53,7 @@ def write_video(
         codec: the encoder.
         pts: presentation time of each frame in 1/fps; None gives a constant rate.
         rotation: display rotation in degrees, counter-clockwise.
+        mirrored: whether players are to swap left and right.
         pixel_aspect: shape of a pixel.
         options: the encoder's.
     """
@@ -62,8 +64,8 @@ def write_video(
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if pixel_aspect is not None:
             stream.codec_context.sample_aspect_ratio = pixel_aspect
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or mirrored:
+            stream.set_display_rotation(rotation, hflip=mirrored)
         for index in range(num_frames):
             frame = av.VideoFrame.from_ndarray(numbered_frame(index % 256, *size), format="rgb24")
             frame.pts = index if pts is None else pts[index]

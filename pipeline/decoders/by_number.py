@@ -25,6 +25,8 @@ def decode_by_number(
         num_frames: how many frames the decoder counts.
         read: frame numbers int64 [m] -> uint8 [m, height, width, 3], turned as shown.
     """
+    if job.mirrored:
+        raise VideoError("decode", f"the picture is to be mirrored, which {name} does not do; try --decoder pyav")
     positions = np.flatnonzero(job.frame_index < num_frames)
     if not len(positions):
         raise VideoError("decode", f"{name} counts {num_frames} frames and none of the sampled ones; try --decoder pyav")

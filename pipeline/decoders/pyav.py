@@ -37,7 +37,8 @@ class _Attempt:
         self._index = first_index or 0
         self.goes_back = False
         self._scalers = [
-            Scaler(wanted.geometry, rotation_deg=job.rotation_deg, pixel_aspect=job.pixel_aspect) for wanted in job.inputs
+            Scaler(wanted.geometry, rotation_deg=job.rotation_deg, mirrored=job.mirrored, pixel_aspect=job.pixel_aspect)
+            for wanted in job.inputs
         ]
 
     @property
@@ -76,8 +77,8 @@ class PyAVDecoder:
         frames come out with times that go back (AVI stores none, and guesses go wrong with B-frames), they are counted
         from the keyframe instead: frames always come out in the order they are shown in.
         """
-        selective = job.codec in _SELECTIVE_CODECS
-        attempt = self._pass(job, seek=True, selective=selective)
+        selective = job.codec in _SELECTIVE_CODECS and job.timed
+        attempt = self._pass(job, seek=True, selective=selective, first_index=None if job.timed else 0)
         if attempt.goes_back:
             attempt = self._pass(job, seek=True, selective=False, first_index=job.seek_index)
         elif len(attempt.frames) < len(job.frame_pts) and (selective or job.seek is not None):

@@ -129,6 +129,32 @@ def test_rotation_is_applied(tmp_path: Path, decoder_name: str, degrees: int) ->
     assert np.abs(frames.astype(int) - expected).mean() < 1.5
 
 
+@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (90, 3), (180, 2), (-90, 1)])
+def test_a_mirrored_picture_is_shown_as_players_show_it(tmp_path: Path, degrees: int, turns: int) -> None:
+    """The expected turns are what ffmpeg 5.1 does with these files when it applies the display matrix itself."""
+    upright = decode_all(write_video(tmp_path / "upright.mp4", 5))[1]
+    path = write_video(tmp_path / "mirrored.mp4", 5, rotation=degrees, mirrored=True)
+    (job,) = jobs_of(path, WHOLE)
+    frames = load_decoder("pyav").decode(job).frames[0]
+    expected = np.stack([np.rot90(frame[:, ::-1], turns) for frame in upright])
+    assert np.abs(frames.astype(int) - expected).mean() < 1.5
+
+
+def test_frames_without_times_are_counted(tmp_path: Path) -> None:
+    (job,) = jobs_of(write_video(tmp_path / "a.h264", 100, options={"bf": "3"}), ModelInput(4, Geometry((64, 128), None)))
+    decoded = load_decoder("pyav").decode(job)
+    assert [number_in(frame) for frame in decoded.frames[0]] == [12, 37, 62, 87]
+
+
+def test_a_resolution_that_changes_midway(tmp_path: Path) -> None:
+    small, large = (write_video(tmp_path / f"{n}.ts", 50, codec="mpeg2video", size=size, pts=range(50 * n, 50 * n + 50))
+                    for n, size in ((0, (96, 64)), (1, (192, 144))))  # fmt: skip
+    (tmp_path / "both.ts").write_bytes(small.read_bytes() + large.read_bytes())
+    (job,) = jobs_of(tmp_path / "both.ts", ModelInput(8, Geometry((64, 128), None)))
+    decoded = load_decoder("pyav").decode(job)
+    assert [number_in(frame) for frame in decoded.frames[0]] == [int(i) % 50 for i in job.frame_index]
+
+
 def test_pixels_that_are_not_square_are_made_square(tmp_path: Path, decoder_name: str) -> None:
     path = write_video(tmp_path / "a.mp4", 5, pixel_aspect=Fraction(4, 3))
     (job,) = jobs_of(path, ModelInput(16, Geometry(60, None)))

@@ -18,7 +18,7 @@ VIDEO = VideoInfo("v", VideoFile("/v.mp4", 1, 1))
 def meta_of(duration_s: float, *, fps: int = 25, first_s: float = 0.0, keyframe_every: int = 25) -> VideoMeta:
     pts = np.arange(round(duration_s * fps), dtype=np.int64) + round(first_s * fps)
     keyframes = tuple(Keyframe(int(p), int(p) - 2) for p in pts[::keyframe_every])
-    return VideoMeta("mp4", "h264", 64, 64, 0, Fraction(1), Fraction(1, fps), 0, pts, 1, keyframes)
+    return VideoMeta("mp4", "h264", 64, 64, 0, False, Fraction(1), Fraction(1, fps), 0, pts, 1, keyframes)
 
 
 @pytest.mark.parametrize(
