@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.errors import VidsiftError
-from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, IngestOptions
+from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 
 if TYPE_CHECKING:
     from jobs.progress import Progress
@@ -63,11 +63,13 @@ def main() -> None:
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @click.option("--top-labels", type=int, default=5, show_default=True, help="Action labels kept per clip.")
 @click.option("--batch-size", type=int, default=8, show_default=True, help="Clips per forward pass.")
-@click.option(
-    "--decode-timeout", type=float, default=600.0, show_default=True, help="Seconds to decode a minute of video in."
-)
+@click.option("--video-timeout", type=float, default=600.0, show_default=True, help="Seconds to read any minute of a video.")
+@click.option("--max-pixels", type=int, default=MAX_PIXELS, show_default=True, help="Pixels of a frame.")
+@click.option("--max-memory", type=int, default=4096, show_default=True, help="Megabytes to read a video in.")
+@click.option("--max-frames", type=int, default=MAX_FRAMES, show_default=True, help="Frames of a video.")
 @click.option("--address", metavar="HOST:PORT", help="A Ray cluster to join. [default: Ray within this process]")
 @click.option("--cpus", type=int, help="CPUs for the Ray within this process. [default: all]")
+@click.option("--keep-missing", is_flag=True, help="Keep videos whose files are gone.")
 @click.option("--allow-empty", is_flag=True, help="Let a source that holds no video any more empty its part of the library.")
 @click.option("--retry-failed", is_flag=True, help="Read again what could not be indexed before, or not whole.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
@@ -87,7 +89,10 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         precision=given["precision"],
         batch_size=given["batch_size"],
         top_labels=given["top_labels"],
-        decode_timeout_s=given["decode_timeout"],
+        video_timeout_s=given["video_timeout"],
+        max_pixels=given["max_pixels"],
+        max_memory_mb=given["max_memory"],
+        max_frames=given["max_frames"],
         address=given["address"],
         num_cpus=given["cpus"],
     )
@@ -101,6 +106,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
             window_s=given["window_s"],
             stride_s=given["stride_s"],
             options=options,
+            keep_missing=given["keep_missing"],
             allow_empty=given["allow_empty"],
             retry_failed=given["retry_failed"],
             on_progress=line.show,

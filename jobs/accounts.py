@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from schemas.records import (
@@ -24,7 +24,7 @@ class _Pending:
     parts: dict[int, SpanDone] = field(default_factory=dict)
     written: set[int] = field(default_factory=set)
 
-    def row(self, lost: str | None) -> VideoRow | None:
+    def row(self, lost: Problem | None) -> VideoRow | None:
         """The video's row, once every part and every clip is back, or with the reason why no more will come."""
         if not self.parts:
             return None
@@ -38,7 +38,8 @@ class _Pending:
             lacking, of, what = some.num_parts - len(self.parts), some.num_parts, "parts"
             if not lacking:
                 lacking, of, what = len(promised - self.written), len(promised), "clips"
-            problems.append(Problem("decode", f"{lacking} of {of} {what}: {lost}"))
+            assert lost is not None
+            problems.append(Problem(lost.stage, f"{lacking} of {of} {what}: {lost.reason}"))
         return _row(some.video, len(self.written), problems)
 
 
@@ -75,14 +76,17 @@ class Accounts:
         finished, self._finished = self._finished, []
         return finished
 
-    def close(self, lost: str) -> None:
-        """Finish every video that is not done, giving ``lost`` as the reason."""
-        for video_id in list(self._pending):
-            self._settle(video_id, lost)
+    def close(self, lost: Callable[[VideoFile], Problem]) -> None:
+        """Finish every video that is not done; ``lost`` tells the reason for each."""
+        for video_id, pending in list(self._pending.items()):
+            for part in list(pending.parts.values())[:1]:
+                self._settle(video_id, lost(part.video.file))
         for file in list(self._files.values()):
-            self._finish(VideoRow(VideoInfo(video_id_of(None, file.path, self._taken), file), "failed", 0, "decode", lost))
+            video = VideoInfo(video_id_of(None, file.path, self._taken), file)
+            problem = lost(file)
+            self._finish(VideoRow(video, "failed", 0, problem.stage, problem.reason))
 
-    def _settle(self, video_id: str, lost: str | None = None) -> None:
+    def _settle(self, video_id: str, lost: Problem | None = None) -> None:
         row = self._pending[video_id].row(lost)
         if row is not None:
             del self._pending[video_id]

@@ -10,13 +10,14 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import resource
 import socket
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from jobs.progress import Slots, Tally
 from jobs.stages import Job
 from schemas.errors import JobError, UsageError
 from schemas.options import IngestOptions
-from schemas.records import Clip, ClipRow, Outcome, SpanJob, VideoFile
+from schemas.records import Clip, ClipRow, Outcome, Problem, SpanJob, VideoFile
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is said in the videos' rows
@@ -50,6 +51,15 @@ _SLOWEST_DISK = 5e6
 # CPU shares of the stages that are light beside decoding.
 _PLAN_CPUS = 1
 _WRITE_CPUS = 0.1
+
+_CRASHED = (
+    "crashed: the process that read it died twice, in native code or for want of memory; "
+    "try another --decoder, or re-encode it"
+)
+_TIMED_OUT = (
+    "timed out: reading a part of it took longer than {:g} s, twice; try a longer --video-timeout with --retry-failed, "
+    "or another --decoder"
+)
 
 _Items = dict[str, Any]
 
@@ -136,6 +146,11 @@ class RayRun:
         found: Tally = ray.get(self._counter.snapshot.remote())
         return found
 
+    def lost(self) -> Callable[[VideoFile], Problem]:
+        """Why a video did not come back, for those that did not."""
+        found: dict[bytes, Problem] = ray.get(self._counter.lost.remote())
+        return lambda file: found.get(os.fsencode(file.path), Problem("decode", _CRASHED))
+
     def __iter__(self) -> Iterator[Outcome]:
         """Run, and yield what comes back in any order. Videos whose worker died twice do not come back."""
         job, counter = self._job, self._counter
@@ -171,17 +186,41 @@ class RayRun:
             raise JobError(f"the run ended early: {_cause(exc)}; run the same command again to go on") from exc
 
 
+class Attempt(NamedTuple):
+    """A worker's attempt at one place of one video; ``limit_s`` are the seconds it has."""
+
+    path: bytes
+    stage: str
+    part: int
+    limit_s: float
+
+
 class _Counter:
     """The run's tally, in a process that all stages can reach."""
 
     def __init__(self) -> None:
         self._tally = Tally()
+        self._begun: dict[Attempt, list[float]] = {}
 
     def add(self, **counts: float) -> None:
         self._tally.add(**counts)
 
+    def begin(self, attempt: Attempt) -> None:
+        """A worker is about to read something. Told first, so that it is known what a worker that died was at."""
+        self._begun.setdefault(attempt, []).append(time.monotonic())
+
     def snapshot(self) -> Tally:
         return self._tally
+
+    def lost(self) -> dict[bytes, Problem]:
+        """For every path that was begun twice at the same place, why: those are the ones whose worker died."""
+        found = {}
+        for attempt, times in self._begun.items():
+            if len(times) > 1:
+                late = times[1] - times[0] >= attempt.limit_s
+                reason = _TIMED_OUT.format(attempt.limit_s) if late else _CRASHED
+                found[attempt.path] = Problem(attempt.stage, reason)
+        return found
 
 
 class _Plan:
@@ -191,8 +230,11 @@ class _Plan:
         self._job, self._counter = job, counter
 
     def __call__(self, row: _Items) -> list[_Items]:
-        with _time_limit(self._job.options.decode_timeout_s + row["item"].size_bytes / _SLOWEST_DISK):
-            planned = self._job.plan(row["item"])
+        file, options = row["item"], self._job.options
+        seconds = options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
+        ray.get(self._counter.begin.remote(Attempt(os.fsencode(file.path), "probe", 0, seconds)))
+        with _limits(seconds, options.max_memory_mb):
+            planned = self._job.plan(file)
         duration_s = next((item.video.duration_s or 0.0 for item in planned), 0.0)
         self._counter.add.remote(planned_videos=1, planned_s=duration_s)
         return [{"item": item} for item in planned]
@@ -207,9 +249,15 @@ class _Decode:
     def __call__(self, row: _Items) -> list[_Items]:
         if not isinstance(row["item"], SpanJob):
             return [row]
+        job, options = row["item"], self._job.options
+        ray.get(
+            self._counter.begin.remote(
+                Attempt(os.fsencode(job.video.file.path), "decode", job.part, options.video_timeout_s)
+            )
+        )
         began = time.perf_counter()
-        with _time_limit(self._job.options.decode_timeout_s):
-            items = list(self._job.decode(row["item"]))
+        with _limits(options.video_timeout_s, options.max_memory_mb):
+            items = list(self._job.decode(job))
         self._counter.add.remote(decode_busy_s=time.perf_counter() - began)
         return [{"item": item} for item in items]
 
@@ -248,6 +296,20 @@ def _pack(items: Sequence[object]) -> _Items:
     column = np.empty(len(items), dtype=object)
     column[:] = items
     return {"item": column}
+
+
+@contextmanager
+def _limits(seconds: float, megabytes: int) -> Iterator[None]:
+    """Both limits on reading a video: seconds, and megabytes beyond what the process has now."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        now = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + (megabytes << 20), before[1]))
+    try:
+        with _time_limit(seconds):
+            yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager

@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 _COMMIT_EVERY_S = 10.0
 _SHOW_EVERY_S = 1.0
 
-_LOST = (
-    "the worker process that read it died twice: a crash in native code, out of memory, or longer than "
-    "--decode-timeout; try again with --retry-failed, a longer --decode-timeout or another --decoder, or re-encode the file"
-)
-
 
 @dataclass(slots=True)
 class IngestReport:
@@ -96,6 +91,7 @@ def ingest(
     window_s: float | None = None,
     stride_s: float | None = None,
     options: IngestOptions | None = None,
+    keep_missing: bool = False,
     allow_empty: bool = False,
     retry_failed: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -110,6 +106,7 @@ def ingest(
         window_s: length of a clip; None takes the library's own, or 4 s.
         stride_s: from one clip's start to the next one's; None takes the library's own, or the window.
         options: how to run.
+        keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
         retry_failed: read again what could not be indexed before, or not whole.
         on_progress: called about once a second.
@@ -138,7 +135,9 @@ def ingest(
         tables = Tables(library)
         identity = _settle_identity(library, given)
         known_videos = tables.known_videos()
-        changes = compare(found, known_videos, sources, allow_empty=allow_empty, retry_failed=retry_failed)
+        changes = compare(found, known_videos, sources, allow_empty=allow_empty or keep_missing, retry_failed=retry_failed)
+        if keep_missing:
+            changes.removed.clear()
         report = IngestReport(
             found=len(found), unchanged=changes.unchanged, moved=len(changes.moved), removed=len(changes.removed)
         )
@@ -255,7 +254,7 @@ def _run(
                     if time.monotonic() - committed > _COMMIT_EVERY_S:
                         commit()
                         committed = time.monotonic()
-                accounts.close(_LOST)
+                accounts.close(run.lost())
         finally:
             commit()
         report.bottleneck = bottleneck(run.tally(), run.slots)

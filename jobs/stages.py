@@ -45,7 +45,14 @@ class Job:
 
     def plan(self, file: VideoFile) -> list[SpanJob | VideoFailed]:
         """Hash, demux, choose frames."""
-        return plan_video(file, self.sampling, self.inputs, self.taken)
+        return plan_video(
+            file,
+            self.sampling,
+            self.inputs,
+            taken=self.taken,
+            max_pixels=self.options.max_pixels,
+            max_frames=self.options.max_frames,
+        )
 
     def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:
         """Decode one job's clips."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import VideoError
+from schemas.options import MAX_FRAMES, MAX_PIXELS
 from schemas.records import Keyframe, VideoMeta
 
 # Local files only: a playlist under a video's name must not make FFmpeg open a connection.
@@ -29,18 +30,25 @@ _MISSING_LEAST_S = 0.5
 _MISSING_SHARE = 0.02
 
 
-def probe(path: str) -> VideoMeta:
+def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES) -> VideoMeta:
     """Demux the best video stream of ``path``, and decode its first frame for the rotation a player would apply.
 
     Costs 1-2 % of decoding the whole file.
 
+    Args:
+        path: the file.
+        max_pixels: larger frames are refused before one is decoded.
+        max_frames: longer videos are refused.
+
     Raises:
-        VideoError: no video container, no video stream, or no frame with a time.
+        VideoError: no video container, no video stream, no frame, or more than the limits allow.
     """
     try:
         with open_video(path) as container:
             stream = video_stream(container)
-            packets = _demux(container, stream)
+            width, height = stream.codec_context.width, stream.codec_context.height
+            check_pixels(width, height, max_pixels)
+            packets = _demux(container, stream, max_frames)
             if packets.count == 0:
                 raise VideoError("probe", packets.broken or "the video stream holds no frame")
             time_base = stream.time_base or Fraction(1, av.time_base)
@@ -60,8 +68,8 @@ def probe(path: str) -> VideoMeta:
             return VideoMeta(
                 container=_container_name(container.format.name, path),
                 codec=stream.codec_context.codec.canonical_name,
-                coded_width=stream.codec_context.width,
-                coded_height=stream.codec_context.height,
+                coded_width=width,
+                coded_height=height,
                 rotation_deg=rotation_deg,
                 mirrored=mirrored,
                 pixel_aspect=Fraction(stream.sample_aspect_ratio or 1),
@@ -142,7 +150,20 @@ class _Packets:
     broken: str | None
 
 
-def _demux(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> _Packets:
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Refuse frames that would fill the memory.
+
+    Raises:
+        VideoError: a frame of this size holds more pixels than allowed.
+    """
+    if width * height > max_pixels:
+        raise VideoError(
+            "probe",
+            f"its frames are {width} x {height}, allowed are {max_pixels / 1e6:g} million pixels; raise --max-pixels",
+        )
+
+
+def _demux(container: av.container.InputContainer, stream: av.video.stream.VideoStream, max_frames: int) -> _Packets:
     times: list[int] = []
     durations: list[int] = []
     keyframes: list[Keyframe] = []
@@ -153,6 +174,8 @@ def _demux(container: av.container.InputContainer, stream: av.video.stream.Video
         for packet in container.demux(stream):
             time = packet.pts if packet.pts is not None else packet.dts
             count += packet.size > 0 or time is not None
+            if count > max_frames:
+                raise VideoError("probe", f"it holds more than {max_frames} frames; raise --max-frames")
             if packet.dts is not None:
                 back = max(back, (latest_dts if latest_dts is not None else packet.dts) - packet.dts)
                 latest_dts = max(latest_dts if latest_dts is not None else packet.dts, packet.dts)
@@ -227,7 +250,7 @@ def _orientation(path: str) -> tuple[int, bool]:
                 if matrix is None:
                     return 0, False
                 # Row vectors times [[a, b], [c, d]], in 16.16 fixed point; a negative determinant mirrors.
-                a, b, _, c, d = struct.unpack("<5i", memoryview(matrix)[:20])
+                a, b, _, c, d = struct.unpack("<5i", memoryview(matrix)[:20])  # type: ignore[arg-type]
                 if a * d - b * c >= 0:
                     return round(frame.rotation / 90) * 90, False
                 return round(math.degrees(math.atan2(c, -a)) / 90) * 90, True

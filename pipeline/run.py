@@ -14,7 +14,7 @@ from pipeline.probe import probe
 from pipeline.sample import plan_jobs
 from pipeline.scale import shown_size
 from schemas.errors import VideoError
-from schemas.options import Sampling
+from schemas.options import MAX_FRAMES, MAX_PIXELS, Sampling
 from schemas.records import (
     Clip,
     ClipRow,
@@ -28,6 +28,8 @@ from schemas.records import (
     clip_id_of,
     video_id_of,
 )
+
+_TOO_LARGE = "reading it takes more memory than --max-memory allows"
 
 if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
     from pipeline.annotate import Annotator
@@ -50,17 +52,23 @@ def annotate_video(
 
 
 def plan_video(
-    file: VideoFile, sampling: Sampling, inputs: Sequence[ModelInput], taken: Collection[str] = ()
+    file: VideoFile,
+    sampling: Sampling,
+    inputs: Sequence[ModelInput],
+    *,
+    taken: Collection[str] = (),
+    max_pixels: int = MAX_PIXELS,
+    max_frames: int = MAX_FRAMES,
 ) -> list[SpanJob | VideoFailed]:
     """Read what the file is and decide which frames to see. A file that cannot be read is a `VideoFailed`.
 
-    ``taken`` are video ids that other videos have.
+    ``taken`` are video ids that other videos have; the limits are those of `IngestOptions`.
     """
     video = VideoInfo(video_id_of(None, file.path, taken), file)
     try:
         digest = content_hash(file.path)
         video = replace(video, video_id=video_id_of(digest, file.path, taken), content_hash=digest)
-        meta = probe(file.path)
+        meta = probe(file.path, max_pixels=max_pixels, max_frames=max_frames)
         width, height = shown_size(meta.coded_width, meta.coded_height, meta.rotation_deg, meta.pixel_aspect)
         video = replace(
             video,
@@ -72,17 +80,20 @@ def plan_video(
             fps=meta.fps,
             duration_s=meta.duration_s,
         )
-        return list(plan_jobs(video, meta, sampling, inputs))
+        return list(plan_jobs(video, meta, sampling, inputs, max_pixels=max_pixels))
     except VideoError as exc:
         return [VideoFailed(video, exc.stage, exc.reason)]
+    except MemoryError:
+        return [VideoFailed(video, "probe", _TOO_LARGE)]
 
 
 def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:
     """Decode one job's clips, then say what became of it. Damage is a sentence in `SpanDone`, never an exception."""
     try:
         decoded = decoder.decode(job)
-    except VideoError as exc:
-        yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, Problem(exc.stage, exc.reason)))
+    except (VideoError, MemoryError) as exc:
+        problem = Problem(exc.stage, exc.reason) if isinstance(exc, VideoError) else Problem("decode", _TOO_LARGE)
+        yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
         return
     clip_ids = []
     for span, picks in zip(job.spans, job.picks, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import VideoError
-from schemas.options import Sampling
+from schemas.options import MAX_PIXELS, Sampling
 from schemas.records import Keyframe, ModelInput, Problem, Span, SpanJob, VideoInfo, VideoMeta
 
 # Two times closer than this are the same moment: a third of a 90 kHz tick, far below any frame's length.
@@ -74,7 +74,14 @@ def distinct_inputs(inputs: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
     return tuple(kept)
 
 
-def plan_jobs(video: VideoInfo, meta: VideoMeta, sampling: Sampling, inputs: Sequence[ModelInput]) -> list[SpanJob]:
+def plan_jobs(
+    video: VideoInfo,
+    meta: VideoMeta,
+    sampling: Sampling,
+    inputs: Sequence[ModelInput],
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> list[SpanJob]:
     """Decide everything a decoder will be asked for: the clips of the whole video, in jobs of about a minute each.
 
     Raises:
@@ -123,6 +130,7 @@ def plan_jobs(video: VideoInfo, meta: VideoMeta, sampling: Sampling, inputs: Seq
                 frame_index=frame_index,
                 frame_pts=meta.pts[frame_index],
                 picks=tuple(tuple(np.searchsorted(frame_index, index) for index in of_span) for of_span in indices),
+                max_pixels=max_pixels,
                 problems=tuple(problems) if part == 0 else (),
             )
         )

@@ -11,6 +11,8 @@ from schemas.errors import UsageError
 Precision = Literal["auto", "fp32", "bf16"]
 
 DEFAULT_CLASSIFIER = "MCG-NJU/videomae-base-finetuned-kinetics"
+MAX_PIXELS = 100_000_000
+MAX_FRAMES = 16_000_000
 DEFAULT_EMBEDDER = "microsoft/xclip-base-patch32"
 
 
@@ -46,7 +48,11 @@ class IngestOptions:
         precision: arithmetic of both models; ``auto`` takes bf16 where the device computes in it, else fp32.
         batch_size: clips per forward pass.
         top_labels: action labels kept per clip, best first.
-        decode_timeout_s: seconds that one decode task (at most 60 s of video) may take before its process is ended.
+        video_timeout_s: seconds that reading any minute of a video may take before the process that does is ended.
+        max_pixels: pixels of a frame, above which a video is refused. The default passes 8K and more, and no picture of
+            65,535 x 65,535 that a few bytes can claim to hold.
+        max_memory_mb: megabytes that reading a video may take in one process; an 8K film takes 1,600.
+        max_frames: frames of a video, above which it is refused; the default is 10 h at 60 a second eight times over.
         address: Ray cluster to join; None starts Ray inside this process.
         num_cpus: CPUs given to the embedded Ray; None takes the machine's.
     """
@@ -55,7 +61,10 @@ class IngestOptions:
     precision: Precision = "auto"
     batch_size: int = 8
     top_labels: int = 5
-    decode_timeout_s: float = 600.0
+    video_timeout_s: float = 600.0
+    max_pixels: int = MAX_PIXELS
+    max_memory_mb: int = 4096
+    max_frames: int = MAX_FRAMES
     address: str | None = None
     num_cpus: int | None = None
 
@@ -66,7 +75,10 @@ class IngestOptions:
         for option, value, least in (
             ("--batch-size", self.batch_size, 1),
             ("--top-labels", self.top_labels, 1),
-            ("--decode-timeout", self.decode_timeout_s, 1),
+            ("--video-timeout", self.video_timeout_s, 1),
+            ("--max-pixels", self.max_pixels, 1),
+            ("--max-memory", self.max_memory_mb, 64),
+            ("--max-frames", self.max_frames, 1),
             ("--cpus", self.num_cpus, 1),
         ):
             if value is not None and not least <= value < float("inf"):

@@ -217,6 +217,7 @@ class SpanJob:
         frame_index: int64 [n], ascending: which of the video's frames are wanted, in presentation order from 0.
         frame_pts: int64 [n], the same frames' presentation times in ticks.
         picks: for each span and each input, positions in ``frame_pts``.
+        max_pixels: frames that turn out larger are refused.
         problems: what the demux pass found wrong; carried by the first part alone.
     """
 
@@ -236,6 +237,7 @@ class SpanJob:
     frame_index: NDArray[np.int64]
     frame_pts: NDArray[np.int64]
     picks: tuple[tuple[NDArray[np.int64], ...], ...]
+    max_pixels: int
     problems: tuple[Problem, ...] = ()
 
 

@@ -186,9 +186,9 @@ def test_reading_does_not_wait_for_an_ingest_that_is_running(library: Path) -> N
         ),
         (["ingest", ".", "--library", "new", "--classifier", "a--b/c..d"], 1, "vidsift: --classifier a--b/c..d: "),
         (
-            ["ingest", ".", "--library", "new", "--decode-timeout", "nan"],
+            ["ingest", ".", "--library", "new", "--video-timeout", "nan"],
             2,
-            "vidsift: --decode-timeout: got nan, allowed is 1",
+            "vidsift: --video-timeout: got nan, allowed is 1",
         ),
         (["sql", "drop table clips", "--library", "LIBRARY"], 2, "vidsift: QUERY: got a statement of type DROP"),
         (["ingest", "nowhere", "--library", "LIBRARY"], 2, "vidsift: SOURCE: no such file or folder: 'nowhere'"),

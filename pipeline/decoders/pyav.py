@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decoders import Decoded
-from pipeline.probe import describe, open_video, video_stream
+from pipeline.probe import check_pixels, describe, open_video, video_stream
 from pipeline.scale import Scaler
 from schemas.errors import VideoError
 from schemas.records import SpanJob
@@ -31,6 +31,7 @@ class _Attempt:
         self.problems: Counter[str] = Counter()
         self.wanted = {int(pts): position for position, pts in reversed(list(enumerate(job.frame_pts)))}
         self._last_pts = int(job.frame_pts[-1])
+        self._max_pixels = job.max_pixels
         self._late = 0
         self._shown_pts: int | None = None
         self._by_order = None if first_index is None else {int(index): p for p, index in enumerate(job.frame_index)}
@@ -61,6 +62,7 @@ class _Attempt:
             self._shown_pts = pts
             self._late += pts > self._last_pts
         if position is not None:
+            check_pixels(frame.width, frame.height, self._max_pixels)
             if frame.is_corrupt:
                 self.problems["a sampled frame is damaged"] += 1
             self.frames[position] = tuple(scaler(frame) for scaler in self._scalers)

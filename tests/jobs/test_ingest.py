@@ -172,25 +172,31 @@ class KillerJob(Job):
             os.kill(os.getpid(), signal.SIGSEGV)
         if "hang" in job.video.file.path:
             ctypes.PyDLL(None).sleep(1000)  # holds the interpreter's lock, so that no Python timeout fires
+        if "memory-hog" in job.video.file.path:
+            held = [bytearray(64 << 20) for _ in range(10_000)]
+            return iter(held)  # type: ignore[arg-type]
         return super().decode(job)
 
 
 def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.ingest, "Job", KillerJob)
-    for name in ("good-1", "good-2", "killed-in-probe", "hang", "segfault"):
+    for name in ("good-1", "good-2", "killed-in-probe", "hang", "segfault", "memory-hog"):
         write_video(run.folder / f"{name}.mp4", 25)
     write_video(run.folder / "segfault-late.mp4", 400, fps=5)
-    report = run(options=IngestOptions(decode_timeout_s=3.0))
-    assert counts(report) | {"clips": 0} == {"indexed": 2, "partial": 1, "failed": 3, "clips": 0}
+    report = run(options=IngestOptions(video_timeout_s=3.0))
+    assert counts(report) | {"clips": 0} == {"indexed": 2, "partial": 1, "failed": 4, "clips": 0}
     rows = {row["path"].rsplit("/", 1)[1]: row for row in run.sql("select * from videos where status <> 'indexed'")}
     assert {name: (row["status"], row["error_stage"]) for name, row in rows.items()} == {
-        "killed-in-probe.mp4": ("failed", "decode"),
+        "killed-in-probe.mp4": ("failed", "probe"),
         "hang.mp4": ("failed", "decode"),
         "segfault.mp4": ("failed", "decode"),
+        "memory-hog.mp4": ("failed", "decode"),
         "segfault-late.mp4": ("partial", "decode"),
     }
-    assert rows["hang.mp4"]["error"].startswith("the worker process that read it died twice")
-    assert rows["segfault-late.mp4"]["error"].startswith("1 of 2 parts: the worker process that read it died twice")
+    assert rows["hang.mp4"]["error"].startswith("timed out: reading a part of it took longer than 3 s, twice")
+    assert rows["segfault.mp4"]["error"].startswith("crashed: the process that read it died twice")
+    assert rows["killed-in-probe.mp4"]["error"].startswith("crashed: ")
+    assert rows["segfault-late.mp4"]["error"].startswith("1 of 2 parts: crashed: the process that read it died twice")
     assert rows["segfault-late.mp4"]["clip_count"] == 15
 
 

@@ -30,7 +30,7 @@ def test_sampling_refuses_what_would_leave_seconds_unseen(sampling: dict[str, fl
         ({"precision": "int8"}, "--precision: got 'int8', allowed is auto, fp32, bf16"),
         ({"batch_size": 0}, "--batch-size: got 0, allowed is 1 or more"),
         ({"num_cpus": 0}, "--cpus: got 0, allowed is 1 or more"),
-        ({"decode_timeout_s": 0.5}, "--decode-timeout: got 0.5, allowed is 1 or more"),
+        ({"video_timeout_s": 0.5}, "--video-timeout: got 0.5, allowed is 1 or more"),
     ],
 )
 def test_ingest_options_refuse_what_no_run_could_use(options: dict[str, Any], message: str) -> None:
