@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ class _Commands(click.Group):
             click.echo(f"vidsift: {exc}", err=True)
             context.exit(exc.exit_code)
         except KeyboardInterrupt:
-            click.echo("vidsift: interrupted; what was finished is kept, run the same command again to go on", err=True)
+            click.echo("vidsift: interrupted", err=True)
             context.exit(130)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
@@ -82,6 +83,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     """
     import json
 
+    from jobs.ingest import Interrupted
     from jobs.ingest import ingest as run
 
     options = IngestOptions(
@@ -96,7 +98,8 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         address=given["address"],
         num_cpus=given["cpus"],
     )
-    line = _ProgressLine()
+    line, code = _ProgressLine(), 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
     try:
         report = run(
             sources,
@@ -111,14 +114,16 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
             retry_failed=given["retry_failed"],
             on_progress=line.show,
         )
+    except Interrupted as exc:
+        report, code = exc.report, 130
     finally:
         line.end()
-    if as_json:
-        click.echo(json.dumps(report.as_json()))
-        return
     from jobs.report import ingest_text
 
-    click.echo(ingest_text(report))
+    click.echo(json.dumps(report.as_json()) if as_json else ingest_text(report))
+    if code:
+        click.echo("vidsift: interrupted; what was finished is kept, run the same command again to go on", err=True)
+        raise SystemExit(code)
 
 
 @main.command()
@@ -154,7 +159,9 @@ def search(text: str, folder: Path, k: int, embedder: str | None, as_json: bool)
 @_LIBRARY
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file to write. [default: print]")
-def sql(query: str, folder: Path, form: str, output: Path | None) -> None:
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=300.0, show_default=True, help="Seconds.")
+@click.option("--memory", "memory_mb", type=click.IntRange(min=16), default=4096, show_default=True, help="Megabytes.")
+def sql(query: str, folder: Path, form: str, output: Path | None, timeout_s: float, memory_mb: int) -> None:
     """Ask the tables videos, clips, labels and tags in SQL (DuckDB's), reading only.
 
     \b
@@ -166,7 +173,8 @@ def sql(query: str, folder: Path, form: str, output: Path | None) -> None:
     from index.snapshot import Snapshot
     from jobs.report import write_table
 
-    write_table(Snapshot(Library(folder)).catalog.sql(query), form, output)
+    snapshot = Snapshot(Library(folder), memory_mb=memory_mb)
+    write_table(snapshot.catalog.sql(query, timeout_s=timeout_s), form, output)
 
 
 @main.command()
@@ -190,6 +198,74 @@ def status(folder: Path, as_json: bool) -> None:
     from jobs.report import status_text
 
     click.echo(status_text(found))
+
+
+@main.command()
+@_LIBRARY
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per snapshot.")
+def history(folder: Path, as_json: bool) -> None:
+    """List the snapshots that were published, and what each changed.
+
+    \b
+    vidsift history --library ~/videos.vidsift
+    """
+    import json
+    from dataclasses import asdict
+
+    from jobs.report import history_text
+    from jobs.upkeep import history as run
+
+    entries = run(folder)
+    if not as_json:
+        click.echo(history_text(entries))
+        return
+    for entry in entries:
+        click.echo(json.dumps({"snapshot": entry.number, "current": entry.current, **asdict(entry.info)}))
+
+
+@main.command()
+@click.argument("number", metavar="N", type=int)
+@_LIBRARY
+def rollback(number: int, folder: Path) -> None:
+    """Bring a library back to what it was at snapshot N.
+
+    \b
+    vidsift rollback 3 --library ~/videos.vidsift
+    """
+    from jobs.upkeep import rollback as run
+
+    click.echo(f"back to snapshot {number}, published as snapshot {run(folder, number)}")
+
+
+@main.command()
+@_LIBRARY
+def compact(folder: Path) -> None:
+    """Merge a library's small files, and drop what nothing refers to any more.
+
+    \b
+    vidsift compact --library ~/videos.vidsift
+    """
+    from jobs.upkeep import compact as run
+
+    counts = run(folder)
+    click.echo(f"{counts['files_before']} Parquet files before, {counts['files_after']} now")
+
+
+@main.command()
+@_LIBRARY
+def verify(folder: Path) -> None:
+    """Check that everything in a library agrees; exit code 1 where something does not.
+
+    \b
+    vidsift verify --library ~/videos.vidsift
+    """
+    from jobs.upkeep import verify as run
+
+    checks = run(folder)
+    for check in checks:
+        click.echo(f"{'ok' if check.breach is None else 'BREACH':<6}  {check}")
+    if any(check.breach is not None for check in checks):
+        raise SystemExit(1)
 
 
 class _ProgressLine:

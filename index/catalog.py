@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -21,6 +23,7 @@ _READER: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",  # else a table name could mean a variable of this program
+    "temp_directory": "",  # nothing is spilled beside the library
     "lock_configuration": "true",
 }
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
@@ -97,22 +100,28 @@ def _dataset(files: Sequence[str], schema: pa.Schema) -> object:
 class Catalog:
     """A published catalog, opened for reading."""
 
-    def __init__(self, path: Path) -> None:
-        """Open ``path`` so that no statement can change it, or reach anything else.
+    def __init__(self, path: Path, *, memory_mb: int = 4096) -> None:
+        """Open ``path`` so that no statement can change it, reach anything else, or take more than ``memory_mb``.
 
         Raises:
             LibraryError: the file is missing or no DuckDB database.
         """
         try:
-            self._connection = duckdb.connect(str(path), read_only=True, config=_READER)
+            limit: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{memory_mb}MB"}
+            self._connection = duckdb.connect(str(path), read_only=True, config=_READER | limit)
         except duckdb.Error as exc:
             raise LibraryError(f"--library: {str(path)!r} cannot be read as a catalog; run the ingest again") from exc
 
-    def sql(self, query: str, parameters: dict[str, object] | None = None) -> pa.Table:
+    def sql(self, query: str, parameters: dict[str, object] | None = None, *, timeout_s: float | None = None) -> pa.Table:
         """The result of one reading statement.
 
+        Args:
+            query: the statement.
+            parameters: values for its named parameters.
+            timeout_s: seconds after which it is ended; None lets it run.
+
         Raises:
-            QueryError: it is malformed, more than one statement, or more than reading.
+            QueryError: it is malformed, more than one statement, more than reading, or too much for the limits.
         """
         check_utf8("QUERY", query)
         try:
@@ -128,13 +137,34 @@ class Catalog:
                     f"QUERY: got a statement of type {statements[0].type.name}, allowed is reading (SELECT, WITH, DESCRIBE, "
                     "SHOW, EXPLAIN); a library changes through vidsift ingest only"
                 )
-            return self._connection.sql(statements[0], params=parameters).to_arrow_table()
+            with _interrupted_after(self._connection, timeout_s):
+                return self._connection.sql(statements[0], params=parameters).to_arrow_table()
+        except duckdb.InterruptException as exc:
+            raise QueryError(f"QUERY: ran longer than {timeout_s:g} s and was ended; narrow it, or raise --timeout") from exc
+        except duckdb.OutOfMemoryException as exc:
+            raise QueryError(
+                f"QUERY: takes more memory than allowed; narrow it, or raise --memory ({_explain(exc)})"
+            ) from exc
         except duckdb.Error as exc:
             raise QueryError(f"QUERY: {_explain(exc)}; the tables are videos, clips, labels and tags") from exc
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+@contextmanager
+def _interrupted_after(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> Iterator[None]:
+    """Interrupt what runs on the connection if the block takes longer."""
+    timer = threading.Timer(seconds, connection.interrupt) if seconds is not None else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        if timer:
+            timer.cancel()
 
 
 def _explain(exc: duckdb.Error) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from index.catalog import Catalog
@@ -29,6 +30,8 @@ class SnapshotInfo:
         embedder: stamp of the model behind the vectors.
         recall_at_10: share of the true ten best that the index finds; 1.0 by construction for an exact index.
         published_at: ISO 8601, UTC.
+        changes: what the job that published it did, by the names that an ingest reports.
+        sha256: of each file beside snapshot.json.
     """
 
     versions: dict[str, int]
@@ -37,6 +40,8 @@ class SnapshotInfo:
     embedder: str
     recall_at_10: float
     published_at: str
+    changes: dict[str, int] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
 
 
 def read_info(snapshot: Path) -> SnapshotInfo:
@@ -65,8 +70,9 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     aside = library.snapshots / f".writing-{os.getpid()}"
     aside.mkdir()
     info = write(aside)
+    info = replace(info, sha256={path.name: file_hash(path) for path in sorted(aside.iterdir())})
     (aside / "snapshot.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
-    numbers = sorted(int(path.name) for path in library.snapshots.iterdir() if path.name.isdigit())
+    numbers = snapshot_numbers(library)
     number = numbers[-1] + 1 if numbers else 1
     for path in aside.iterdir():
         with path.open("rb") as stream:
@@ -75,15 +81,30 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     aside.rename(target)
     replace_file(library.current_file, f"{number}\n")
     for old in numbers[: -(_KEPT - 1)]:
-        shutil.rmtree(library.snapshots / str(old), ignore_errors=True)
+        for path in (library.snapshots / str(old)).iterdir():
+            if path.name != "snapshot.json":  # history and rollback go by it
+                path.unlink(missing_ok=True)
     return target
+
+
+def snapshot_numbers(library: Library) -> list[int]:
+    """All snapshots there ever were, ascending; of older ones only snapshot.json is left."""
+    if not library.snapshots.is_dir():
+        return []
+    return sorted(int(path.name) for path in library.snapshots.iterdir() if path.name.isdigit())
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class Snapshot:
     """The current snapshot of a library, opened for reading."""
 
-    def __init__(self, library: Library) -> None:
-        """Open what CURRENT names.
+    def __init__(self, library: Library, *, memory_mb: int = 4096) -> None:
+        """Open what CURRENT names; queries may take ``memory_mb``.
 
         Raises:
             LibraryError: no library, nothing published, or a damaged snapshot.
@@ -91,7 +112,12 @@ class Snapshot:
         self._folder = library.current_snapshot()
         self.number = int(self._folder.name)
         self.info = read_info(self._folder)
-        self.catalog = Catalog(self._folder / "catalog.duckdb")
+        self.catalog = Catalog(self._folder / "catalog.duckdb", memory_mb=memory_mb)
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self._folder
 
     def vectors(self) -> VectorIndex:
         """The vector index, opened when a search needs it: SQL does not."""

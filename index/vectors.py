@@ -65,6 +65,10 @@ class VectorIndex:
         """Vectors in the index."""
         return int(self._index.ntotal)
 
+    def ids(self) -> NDArray[np.int64]:
+        """int64 [len], the clip ids in it, in no order."""
+        return np.asarray(faiss.vector_to_array(self._index.id_map), np.int64)  # type: ignore[attr-defined]
+
     def search(self, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
         """The ``k`` best (clip_id, dot product) for ``vector`` (float32 [dim]), best first; fewer where there are fewer."""
         scores, ids = self._index.search(vector[None].astype(np.float32), min(k, len(self)) or 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +13,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.find import content_hash
+from pipeline.find import content_hash, ends_hash
 from schemas.errors import UsageError, VideoError
 from schemas.records import VideoFile, path_text, video_id_of
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A file with the same content as another one.
+
+    Attributes:
+        content_hash: of both.
+        original: the other one: its video id where the library knows it, else the file that is about to be read.
+    """
+
+    file: VideoFile
+    content_hash: str
+    original: str | VideoFile
 
 
 @dataclass(slots=True)
@@ -29,6 +43,7 @@ class Changes:
         unchanged: files that are as the library knows them.
         moved: video_id -> (new path as text, modified_ns).
         removed: video ids of files that are gone.
+        copies: files whose content another file has, known or to do: they are not read a second time.
         retried: video ids of those to do that were indexed in part or not at all; their rows make way.
         taken: video ids that new files must not get, since their path's former content has taken it elsewhere.
     """
@@ -39,6 +54,7 @@ class Changes:
     unchanged: int = 0
     moved: dict[str, tuple[str, int]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
     retried: list[str] = field(default_factory=list)
     taken: frozenset[str] = frozenset()
 
@@ -100,11 +116,47 @@ def compare(
             if row and row["status"] != "indexed":
                 changes.retried.append(row["video_id"])
     changes.removed = _removed(gone, here, sources, changes.moved, allow_empty=allow_empty)
+    known_here = [row for path, row in by_path.items() if path in here and row["video_id"] not in changes.retried]
+    changes.to_do, changes.copies = _copies(changes.to_do, known_here)
     moved_before = (
         row["video_id"] for row in by_path.values() if row["video_id"] != video_id_of(row["content_hash"], row["path"])
     )
     changes.taken = frozenset(moved_before) | changes.moved.keys()
     return changes
+
+
+def _copies(files: list[VideoFile], known: Sequence[dict[str, Any]]) -> tuple[list[VideoFile], list[Copy]]:
+    """Tell the files to read from those whose content is known, or is read under another name already.
+
+    Only files of one size with another are looked into: both ends first, then all of it.
+    """
+    originals: dict[int, dict[str, str | VideoFile]] = defaultdict(dict)
+    for row in known:
+        if row["status"] == "indexed":
+            originals[row["size_bytes"]][row["content_hash"]] = row["video_id"]
+    alike: dict[tuple[int, bytes], list[VideoFile]] = defaultdict(list)
+    sizes = Counter(file.size_bytes for file in files)
+    to_do, copies = [], []
+    for file in files:
+        ends = b""
+        if sizes[file.size_bytes] > 1 or file.size_bytes in originals:
+            ends = ends_hash(file.path)
+            alike[file.size_bytes, ends].append(file)
+        if not ends or (len(alike[file.size_bytes, ends]) == 1 and file.size_bytes not in originals):
+            to_do.append(file)
+            continue
+        of_size = originals[file.size_bytes]
+        for earlier in alike[file.size_bytes, ends][:1]:  # the first of its kind is only looked into when a second comes
+            if earlier is not file and (digest := _hash(earlier)):
+                of_size.setdefault(digest, earlier)
+        digest = _hash(file)
+        if digest is None or digest not in of_size:
+            to_do.append(file)
+            if digest is not None:
+                of_size[digest] = file
+        else:
+            copies.append(Copy(file, digest, of_size[digest]))
+    return to_do, copies
 
 
 def _removed(

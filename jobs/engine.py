@@ -11,8 +11,10 @@ import faulthandler
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +76,7 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
     if ray.is_initialized():  # the caller's own session, which is left as it is
         yield
         return
+    stop = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     try:
         with _silent_stderr():
@@ -90,6 +93,8 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
             f"--address: got {options.address!r}, and no Ray cluster answers there ({str(exc).splitlines()[0]}); start one "
             "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
         ) from exc
+    if threading.current_thread() is threading.main_thread() and stop is not None:
+        signal.signal(signal.SIGTERM, stop)  # Ray's own handler ends the process without a word to those above
     try:
         yield
     finally:

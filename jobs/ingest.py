@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,9 +20,9 @@ from pipeline.find import find_videos
 from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint, locate
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.sample import distinct_inputs
-from schemas.errors import JobError, LibraryError, UsageError
+from schemas.errors import JobError, LibraryError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, IngestOptions, Sampling
-from schemas.records import JobFailed, VideoFailed, VideoInfo, VideoRow, Written, path_text, video_id_of
+from schemas.records import JobFailed, VideoFailed, VideoInfo, VideoRow, Written, video_id_of
 
 if TYPE_CHECKING:
     from jobs.engine import RayRun
@@ -66,6 +64,11 @@ class IngestReport:
     bottleneck: str | None = None
     failures: list[VideoRow] = field(default_factory=list)
 
+    @property
+    def not_done(self) -> int:
+        """Files that an interrupted ingest has not come to; 0 after one that ended by itself."""
+        return self.found - self.indexed - self.partial - self.failed - self.unchanged - self.moved
+
     def count(self, rows: Sequence[VideoRow]) -> None:
         """Enter finished videos."""
         for row in rows:
@@ -75,11 +78,30 @@ class IngestReport:
             if row.status != "indexed":
                 self.failures.append(row)
 
+    def changes(self) -> dict[str, int]:
+        """What the history says of this ingest."""
+        names = ("indexed", "partial", "failed", "moved", "removed", "clips")
+        return {name: getattr(self, name) for name in names}
+
     def as_json(self) -> dict[str, object]:
         """The object that ``--json`` prints."""
         found = asdict(self)
         del found["failures"]
+        if self.not_done:
+            found["not_done"] = self.not_done
         return found | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody stopped the ingest. What was finished is committed and published.
+
+    Attributes:
+        report: what was done until then.
+    """
+
+    def __init__(self, report: IngestReport) -> None:
+        super().__init__()
+        self.report = report
 
 
 def ingest(
@@ -116,9 +138,11 @@ def ingest(
         ModelError: a model cannot be found or loaded.
         LibraryError: the library holds other models' vectors, is being written by another ingest, or cannot be written.
         JobError: the run broke off; what was finished is committed and published.
+        Interrupted: likewise, since somebody wanted it to.
     """
     from jobs.publish import publish_tables
     from jobs.tables import Tables
+    from jobs.writing import writing
 
     began = time.monotonic()
     options = options or IngestOptions()
@@ -130,8 +154,7 @@ def ingest(
     given = identity
     if given is None or classifier or embedder or sampling != given.sampling:
         given = _identify(identity, classifier, embedder, sampling)
-    _check_spelling(folder)
-    with _writing(library):
+    with writing(library):
         tables = Tables(library)
         identity = _settle_identity(library, given)
         known_videos = tables.known_videos()
@@ -143,11 +166,13 @@ def ingest(
         )
         try:
             _apply(changes, tables)
-            if changes.to_do or changes.unreadable:
+            if changes.to_do or changes.unreadable or changes.copies:
                 _run(_job(library, identity, given, changes, options), changes, tables, report, on_progress)
+        except KeyboardInterrupt as exc:
+            raise Interrupted(report) from exc
         finally:
-            publish_tables(library, tables, identity)
-    report.wall_seconds = time.monotonic() - began
+            report.wall_seconds = time.monotonic() - began
+            publish_tables(library, tables, identity, report.changes())
     return report
 
 
@@ -228,8 +253,11 @@ def _run(
         accounts.add(VideoFailed(VideoInfo(video_id_of(None, file.path, job.taken), file), error.stage, error.reason))
     files: list[Written] = []
 
+    done: dict[str, VideoRow] = {}
+
     def commit() -> None:
         rows = accounts.take_finished()
+        done.update((row.video.file.path, row) for row in rows)
         tables.commit_clips(files)
         files.clear()
         tables.commit_videos(rows, replace_paths=changes.replacing)
@@ -237,6 +265,7 @@ def _run(
 
     if not changes.to_do:
         commit()
+        _commit_copies(changes, tables, report, done, job.taken)
         return
     from jobs.engine import RayRun, ray_session
 
@@ -258,6 +287,26 @@ def _run(
         finally:
             commit()
         report.bottleneck = bottleneck(run.tally(), run.slots)
+    _commit_copies(changes, tables, report, done, job.taken)
+
+
+def _commit_copies(
+    changes: Changes, tables: Tables, report: IngestReport, done: dict[str, VideoRow], taken: Collection[str]
+) -> None:
+    """Enter the files whose content another file has: the same clips under ids of their own, and nothing decoded."""
+    if not changes.copies:
+        return
+    known = tables.video_rows([copy.original for copy in changes.copies if isinstance(copy.original, str)])
+    rows = []
+    for copy in changes.copies:
+        original = known[copy.original] if isinstance(copy.original, str) else done[copy.original.path]
+        video_id = video_id_of(copy.content_hash, copy.file.path, taken)
+        clip_count = tables.copy_clips(original.video.video_id, video_id)
+        rows.append(
+            replace(original, video=replace(original.video, video_id=video_id, file=copy.file), clip_count=clip_count)
+        )
+    tables.commit_videos(rows, replace_paths=changes.replacing)
+    report.count(rows)
 
 
 @contextmanager
@@ -279,47 +328,3 @@ def _shown(run: RayRun, accounts: Accounts, on_progress: Callable[[Progress], No
     finally:
         ended.set()
         thread.join()
-
-
-def _check_spelling(folder: Path) -> None:
-    """Refuse folders that Delta Lake or DuckDB cannot spell: both take paths for URLs, and reject or mix up some characters.
-
-    Raises:
-        UsageError: the path holds one of them.
-    """
-    path = str(folder.absolute())
-    odd = sorted({character for character in path if character in "%?[]\\\n" or "\udc80" <= character <= "\udcff"})
-    if odd:
-        raise UsageError(
-            f"--library: got {path_text(path)!r}, allowed is a path of valid UTF-8 without % ? [ ] \\ and line breaks, "
-            "since Delta Lake or DuckDB cannot spell it; give another folder"
-        )
-
-
-@contextmanager
-def _writing(library: Library) -> Iterator[None]:
-    """Hold the library for writing.
-
-    Raises:
-        LibraryError: the folder cannot be written, or another ingest holds it.
-    """
-    try:
-        library.folder.mkdir(parents=True, exist_ok=True)
-        stream = library.lock_file.open("a+", encoding="utf-8")
-    except OSError as exc:
-        raise LibraryError(
-            f"--library: {str(library.folder)!r} cannot be written: {exc.strerror}; give a folder that you may write to"
-        ) from exc
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            stream.seek(0)
-            raise LibraryError(
-                f"--library: {str(library.folder)!r} is being written by another ingest "
-                f"({stream.read().strip() or 'unknown'}); wait for it to end, or stop it"
-            ) from exc
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {os.uname().nodename}\n")
-        stream.flush()
-        yield

@@ -13,8 +13,8 @@ from jobs.tables import Tables
 from schemas.errors import LibraryError
 
 
-def publish_tables(library: Library, tables: Tables, identity: Identity) -> None:
-    """Publish what is committed, unless the current snapshot shows just that already."""
+def publish_tables(library: Library, tables: Tables, identity: Identity, changes: dict[str, int] | None = None) -> None:
+    """Publish what is committed, unless the current snapshot shows just that already. ``changes`` are for the history."""
     versions = tables.versions()
     if _shows(library, versions):
         return
@@ -32,6 +32,7 @@ def publish_tables(library: Library, tables: Tables, identity: Identity) -> None
             embedder=identity.embedder.stamp,
             recall_at_10=1.0,
             published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            changes={name: count for name, count in (changes or {}).items() if count},
         )
 
     publish(library, write)

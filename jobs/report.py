@@ -22,6 +22,7 @@ from schemas.records import Hit, path_text
 if TYPE_CHECKING:
     from jobs.ingest import IngestReport
     from jobs.status import LibraryStatus
+    from jobs.upkeep import Entry
 
 _MOST_FAILURES = 20
 _WIDEST_COLUMN = 80
@@ -71,6 +72,21 @@ def status_text(status: LibraryStatus) -> str:
     ]
     lines += [f"  {f.status} ({f.error_stage}): {f.path}: {f.error}" for f in status.failures]
     return "\n".join(lines)
+
+
+def history_text(entries: Sequence[Entry]) -> str:
+    """The history, a snapshot a line, the latest first."""
+    rows = [
+        (
+            f"{entry.number}{' *' if entry.current else ''}",
+            entry.info.published_at,
+            str(entry.info.rows.get("videos", "")),
+            str(entry.info.rows.get("clips", "")),
+            ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in entry.info.changes.items()),
+        )
+        for entry in entries
+    ]
+    return _columns(("snapshot", "published", "videos", "clips", "what changed"), rows)
 
 
 def write_table(table: pa.Table, form: str, output: Path | None) -> None:

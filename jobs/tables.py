@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as dataset
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from index.library import Library
 from schemas.errors import LibraryError
-from schemas.records import VideoRow, Written
-from schemas.tables import CLIPS, VIDEOS, modified_at, videos_table
+from schemas.records import Span, VideoRow, Written, clip_id_of
+from schemas.tables import CLIPS, VIDEOS, modified_at, video_rows_of, videos_table
 
 
 class Tables:
@@ -37,6 +38,7 @@ class Tables:
         with self._explained():
             self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
             self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
+        self.parquet_files()  # before anything follows their names
 
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
@@ -79,6 +81,15 @@ class Tables:
             with self._explained():
                 write_deltalake(self.videos, table, mode="append")
 
+    def video_rows(self, video_ids: Collection[str]) -> dict[str, VideoRow]:
+        """Rows of ``videos`` as records, by video id."""
+        if not video_ids:
+            return {}
+        with self._explained():
+            found = self.videos.scan(predicate=f"video_id in ({_quoted(video_ids)})")
+            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(VIDEOS)
+        return {row.video.video_id: row for row in video_rows_of(rows)}
+
     def move_videos(self, moved: dict[str, tuple[str, int]]) -> None:
         """Give videos new paths: video_id -> (path as text, modified_ns). Their clips stay as they are."""
         if not moved:
@@ -109,6 +120,52 @@ class Tables:
         if orphans:
             self.clips.delete(f"video_id in ({_quoted(orphans)})")
 
+    def restore(self, versions: dict[str, int]) -> None:
+        """Bring both tables back to what they were at ``versions``.
+
+        Raises:
+            LibraryError: files of that time have been dropped since, by a compaction.
+        """
+        with self._explained():
+            for name, table in (("clips", self.clips), ("videos", self.videos)):
+                table.restore(versions[name])
+
+    def compact(self) -> dict[str, int]:
+        """Merge small files, and drop those that the current version does not need; gives their number before and after."""
+        with self._explained():
+            self._drop_orphans()
+            before = self._count_files()
+            for table in (self.videos, self.clips):
+                table.optimize.compact()
+                table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+                table.create_checkpoint()
+            return {"files_before": before, "files_after": self._count_files()}
+
+    def _count_files(self) -> int:
+        return sum(1 for folder in (self._library.videos, self._library.clips) for _ in folder.glob("*.parquet"))
+
+    def copy_clips(self, video_id: str, copy_id: str) -> int:
+        """Give a video the clips of another one of the same content, and return how many. Its row makes them visible."""
+        with self._explained():
+            found = self.clips.scan(predicate=f"video_id = '{video_id}'")
+            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(CLIPS)
+            spans = zip(rows["start_s"].to_pylist(), rows["end_s"].to_pylist(), strict=True)
+            ids = pa.array([clip_id_of(copy_id, Span(start_s, end_s)) for start_s, end_s in spans], pa.int64())
+            rows = rows.set_column(0, "clip_id", ids).set_column(1, "video_id", pa.array([copy_id] * len(ids), pa.string()))
+            if len(ids):
+                write_deltalake(self.clips, rows, mode="append")
+            return len(ids)
+
+    def read(self) -> tuple[pa.Table, pa.Table]:
+        """All of ``videos`` and all of ``clips``, each file as it is on disk.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        with self._explained():
+            videos, clips = self.parquet_files()
+            return _read(videos, VIDEOS), _read(clips, CLIPS)
+
     def versions(self) -> dict[str, int]:
         """The Delta version of each table."""
         return {"videos": self.videos.version(), "clips": self.clips.version()}
@@ -136,7 +193,17 @@ class Tables:
 
 def _files(table: DeltaTable, folder: Path) -> list[str]:
     # Relative names and not URIs, which spell blanks and umlauts in other ways than the file system does.
-    return [str(folder / name) for name in pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()]
+    names = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    if odd := [name for name in names if "/" in name or "\\" in name or "%" in name or not name.endswith(".parquet")]:
+        raise LibraryError(
+            f"--library: the table {str(folder)!r} names the file {odd[0]!r}, allowed are Parquet files of its own folder; "
+            "somebody else has written to it: restore it from a backup, or ingest into a new folder"
+        )
+    return [str(folder / name) for name in names]
+
+
+def _read(files: list[str], schema: pa.Schema) -> pa.Table:
+    return dataset.dataset(files, schema=schema, format="parquet").to_table() if files else schema.empty_table()
 
 
 def _quoted(ids: Collection[str]) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from schemas.records import ClipRow, VideoRow, path_text
+from schemas.records import ClipRow, VideoFile, VideoInfo, VideoRow, path_text
 
 LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
 
@@ -73,6 +73,26 @@ def clips_table(rows: Sequence[ClipRow], *, classifier: str, embedder: str) -> p
         ],
         schema=CLIPS,
     )
+
+
+def video_rows_of(table: pa.Table) -> list[VideoRow]:
+    """The records behind rows of ``videos``: the reverse of `videos_table`."""
+    info = ("container", "codec", "width", "height", "rotation_deg", "fps", "duration_s")
+    return [
+        VideoRow(
+            VideoInfo(
+                row["video_id"],
+                VideoFile(row["path"], row["size_bytes"], row["modified_ns"]),
+                row["content_hash"],
+                **{name: row[name] for name in info},
+            ),
+            row["status"],
+            row["clip_count"],
+            row["error_stage"],
+            row["error"],
+        )
+        for row in table.to_pylist()
+    ]
 
 
 def videos_table(rows: Sequence[VideoRow], *, ingested_at: datetime) -> pa.Table:

@@ -42,6 +42,7 @@ def write_video(
     mirrored: bool = False,
     pixel_aspect: Fraction | None = None,
     options: dict[str, str] | None = None,
+    muxing: dict[str, str] | None = None,
 ) -> Path:
     """Write ``num_frames`` numbered frames.
 
@@ -56,8 +57,9 @@ def write_video(
         mirrored: whether players are to swap left and right.
         pixel_aspect: shape of a pixel.
         options: the encoder's.
+        muxing: the container's.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=muxing or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size

@@ -1,0 +1,142 @@
+"""Whether anything is lost by kills: an ingest of 40 videos, killed again and again at random moments, then completed.
+
+    python -m benchmarks.crashes --kills 50
+
+Each round starts `vidsift ingest`, kills its driver, one of its workers or its raylet with SIGKILL after a random time, and
+searches the library meanwhile. At the end the library's content is compared with that of an uninterrupted ingest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from demo.checkpoints import write_classifier, write_embedder
+from demo.films import plan_films, render
+from index.library import Library
+from index.snapshot import Snapshot
+from jobs.upkeep import verify
+from schemas.errors import LibraryError
+
+VIDSIFT = [sys.executable, "-m", "cli"]
+_QUERIES = (
+    "select video_id, path, content_hash, duration_s, clip_count, status, error from videos order by path",
+    "select clip_id, video_id, path, start_s, end_s, label, label_score from clips order by clip_id",
+    "select clip_id, rank, label, score, model from labels order by clip_id, rank",
+)
+
+
+def content(library: Path) -> list[list[dict[str, object]]]:
+    """All that a library says, but for when it was told."""
+    catalog = Snapshot(Library(library)).catalog
+    return [catalog.sql(query).to_pylist() for query in _QUERIES]
+
+
+def children(pid: int) -> list[tuple[int, str]]:
+    """All processes below ``pid``, with their command lines."""
+    found, waiting = [], [pid]
+    while waiting:
+        try:
+            below = Path(f"/proc/{waiting.pop()}/task").glob("*/children")
+            pids = [int(word) for path in below for word in path.read_text().split()]
+        except OSError:
+            continue
+        waiting += pids
+        for child in pids:
+            try:
+                found.append((child, Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()))
+            except OSError:
+                continue
+    return found
+
+
+def kill_something(driver: subprocess.Popen[bytes], rng: random.Random) -> str:
+    """Kill the driver, a worker or the raylet; returns which."""
+    below = children(driver.pid)
+    what = rng.choice(("driver", "worker", "worker", "raylet"))
+    workers = [pid for pid, command in below if "ray::" in command]
+    raylets = [pid for pid, command in below if "raylet/raylet" in command]
+    target = driver.pid
+    if what == "worker" and workers:
+        target = rng.choice(workers)
+    elif what == "raylet" and raylets:
+        target = raylets[0]
+    else:
+        what = "driver"
+    os.kill(target, signal.SIGKILL)
+    return what
+
+
+def reads_whole(library: Path) -> bool:
+    """Whether a reader sees videos with all their clips; True also where nothing has been published yet."""
+    try:
+        catalog = Snapshot(Library(library)).catalog
+    except LibraryError as exc:
+        return "nothing has been published" in str(exc) or "no vidsift library" in str(exc)
+    query = "select 1 from videos v where clip_count <> (select count(*) from clips c where c.video_id = v.video_id)"
+    return bool(catalog.sql(query).num_rows == 0)
+
+
+def main() -> None:
+    """Run, and print what happened."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--videos", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        (root / "videos").mkdir()
+        for film in plan_films(arguments.videos, seed=5):
+            render(film, root / "videos")
+        models = ["--classifier", str(write_classifier(root / "c")), "--embedder", str(write_embedder(root / "e"))]
+
+        def command(library: str) -> list[str]:
+            return [*VIDSIFT, "ingest", str(root / "videos"), "--library", str(root / library), "--json", *models]
+
+        began = time.monotonic()
+        subprocess.run(command("whole"), check=True, stdout=subprocess.DEVNULL)
+        length_s = time.monotonic() - began
+        print(f"uninterrupted: {length_s:.1f} s")
+        killed: Counter[str] = Counter()
+        ends: Counter[str] = Counter()
+        reads = broken_reads = finished = 0
+        while sum(killed.values()) < arguments.kills:
+            if finished:  # start over, so that every kill meets work to do
+                subprocess.run(["rm", "-rf", str(root / "killed")], check=True)
+                finished = 0
+            driver = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            until = time.monotonic() + rng.uniform(0.5, length_s)
+            while time.monotonic() < until and driver.poll() is None:
+                broken_reads += not reads_whole(root / "killed")
+                reads += 1
+                time.sleep(0.2)
+            if driver.poll() is None:
+                what = kill_something(driver, rng)
+                killed[what] += 1
+                try:
+                    driver.wait(120)
+                except subprocess.TimeoutExpired:
+                    ends[f"{what}: hung"] += 1
+                    driver.kill()
+                    driver.wait()
+                ends[f"{what}: exit {driver.returncode}"] += 1
+            finished = driver.returncode == 0
+        subprocess.run(command("killed"), check=True, stdout=subprocess.DEVNULL)
+        print("killed", dict(killed), "ended", dict(sorted(ends.items())))
+        print(f"reads meanwhile {reads}, of them broken {broken_reads}")
+        print("same content as uninterrupted:", content(root / "killed") == content(root / "whole"))
+        print("breaches", [str(check) for check in verify(root / "killed") if check.breach])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Looking after a library: its history, going back, compacting, and checking that everything in it agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from index.library import Library, read_identity
+from index.snapshot import Snapshot, SnapshotInfo, file_hash, read_info, snapshot_numbers
+from jobs.publish import publish_tables
+from jobs.tables import Tables
+from jobs.writing import existing_tables
+from schemas.errors import LibraryError, UsageError
+
+_INGEST_AGAIN = "run the ingest of its folders again"
+_PUBLISH_AGAIN = "delete CURRENT and the folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the history.
+
+    Attributes:
+        number: the snapshot's.
+        current: whether readers open this one.
+        info: what it says of itself.
+    """
+
+    number: int
+    current: bool
+    info: SnapshotInfo
+
+
+def history(folder: Path) -> list[Entry]:
+    """Every snapshot that was ever published, the latest first.
+
+    Raises:
+        LibraryError: no library, or nothing published.
+    """
+    library = Library(folder)
+    current = int(library.current_snapshot().name)
+    return [
+        Entry(number, number == current, read_info(library.snapshots / str(number)))
+        for number in reversed(snapshot_numbers(library))
+    ]
+
+
+def rollback(folder: Path, number: int) -> int:
+    """Bring the library back to what it was at snapshot ``number``, as a new snapshot whose number is returned.
+
+    Nothing is lost: the snapshot it was at before is in the history too, and can be gone back to in turn.
+
+    Raises:
+        UsageError: there is no such snapshot.
+        LibraryError: the files of that time have been dropped by a compaction.
+    """
+    with existing_tables(folder) as (library, identity, tables):
+        numbers = snapshot_numbers(library)
+        if number not in numbers:
+            listed = ", ".join(map(str, numbers)) or "none"
+            raise UsageError(f"N: got {number}, allowed is one of the snapshots that vidsift history lists ({listed})")
+        tables.restore(read_info(library.snapshots / str(number)).versions)
+        publish_tables(library, tables, identity, {"rolled_back_to": number})
+        return int(library.current_snapshot().name)
+
+
+def compact(folder: Path) -> dict[str, int]:
+    """Merge small files, and drop all that nothing refers to any more. Snapshots before this one can't be gone back to.
+
+    Returns:
+        ``files_before`` and ``files_after``, Parquet files in the tables' folders.
+    """
+    with existing_tables(folder) as (library, identity, tables):
+        counts = tables.compact()
+        publish_tables(library, tables, identity, {"compacted": 1})
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold.
+
+    Attributes:
+        what: what is checked.
+        breach: what is wrong, or None where it holds.
+        remedy: what to do about it.
+    """
+
+    what: str
+    breach: str | None = None
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """What holds; or what should, what is the case instead, and what to do."""
+        return self.what if self.breach is None else f"{self.what}: {self.breach}; {self.remedy}"
+
+
+def verify(folder: Path) -> list[Check]:
+    """Check every invariant of a library: rows, vectors and catalog agree, and every hash holds.
+
+    Raises:
+        LibraryError: there is no library to check.
+    """
+    if read_identity(Library(folder)) is None:
+        Library(folder).current_snapshot()  # says that there is none, and what to do
+    with existing_tables(folder) as (library, _, tables):
+        return [*_check_tables(tables), *_check_snapshot(library, tables)]
+
+
+def _check_tables(tables: Tables) -> Iterator[Check]:
+    try:
+        videos, clips = tables.read()
+    except LibraryError as exc:
+        yield Check("the tables' files are there and can be read", str(exc), "restore them from a backup, or ingest anew")
+        return
+    yield Check("the tables' files are there and can be read")
+    yield _none("every video has one row", _repeated(videos["video_id"]), _INGEST_AGAIN)
+    yield _none("every path has one row", _repeated(videos["path"]), _INGEST_AGAIN)
+    yield _none("every clip has one row", _repeated(clips["clip_id"]), _INGEST_AGAIN)
+    counted = dict(zip(*_counts(clips["video_id"]), strict=True))
+    wrong = [
+        f"{row['path']} says {row['clip_count']} clips and has {counted.get(row['video_id'], 0)}"
+        for row in videos.select(["video_id", "path", "clip_count"]).to_pylist()
+        if row["clip_count"] != counted.get(row["video_id"], 0)
+    ]
+    yield _none(
+        "every video has the clips that it says", wrong, "delete the video's file from its folder, ingest, and put it back"
+    )
+    whole = pc.and_(pc.greater_equal(clips["start_s"], 0.0), pc.greater(clips["end_s"], clips["start_s"]))
+    yield _none("every clip's times are an interval", clips["clip_id"].filter(pc.invert(whole)).to_pylist(), _INGEST_AGAIN)
+    failed = pc.and_(pc.not_equal(videos["status"], "indexed"), pc.is_null(videos["error"]))
+    yield _none("every video that is not whole has its reason", videos["path"].filter(failed).to_pylist(), _INGEST_AGAIN)
+    lengths = {length for length in pc.unique(pc.list_value_length(clips["embedding"])).to_pylist()}
+    yield _none("all embeddings have one dimension", sorted(lengths) if len(lengths) > 1 else [], "ingest into a new folder")
+
+
+def _check_snapshot(library: Library, tables: Tables) -> Iterator[Check]:
+    try:
+        snapshot = Snapshot(library)
+        vectors = snapshot.vectors()
+    except LibraryError as exc:
+        yield Check("the current snapshot can be opened", str(exc), _PUBLISH_AGAIN)
+        return
+    yield Check("the current snapshot can be opened")
+    changed = [name for name, digest in snapshot.info.sha256.items() if file_hash(snapshot.folder / name) != digest]
+    yield _none("its files are as they were written", changed, _PUBLISH_AGAIN)
+    shown = snapshot.catalog.sql("select clip_id from clips")["clip_id"].to_numpy()
+    alike = np.array_equal(np.sort(shown), np.sort(vectors.ids()))
+    yield Check("its catalog and its index hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
+    if snapshot.info.versions != tables.versions():
+        yield Check("it shows what the tables hold", "something was committed and not published", _INGEST_AGAIN)
+        return
+    videos, clips = tables.read()
+    visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
+    alike = np.array_equal(np.sort(shown), np.sort(visible.to_numpy()))
+    yield Check("it shows what the tables hold", None if alike else "they differ", _PUBLISH_AGAIN)
+
+
+def _none(what: str, found: list[object] | list[str] | list[int], remedy: str) -> Check:
+    if not found:
+        return Check(what)
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return Check(what, f"{', '.join(map(str, found[:3]))}{more}", remedy)
+
+
+def _counts(column: pa.ChunkedArray) -> tuple[list[object], list[int]]:
+    counted = pc.value_counts(column)
+    return counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+
+
+def _repeated(column: pa.ChunkedArray) -> list[object]:
+    return [value for value, count in zip(*_counts(column), strict=True) if count > 1]

@@ -1,0 +1,76 @@
+"""The one writer a library may have at a time, and what it opens."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from index.library import Identity, Library, read_identity
+from jobs.tables import Tables
+from schemas.errors import LibraryError, UsageError
+from schemas.records import path_text
+
+
+@contextmanager
+def writing(library: Library) -> Iterator[None]:
+    """Hold the library for writing, making its folder where there is none.
+
+    Raises:
+        UsageError: its path cannot be spelled.
+        LibraryError: the folder cannot be written, or another job holds it.
+    """
+    _check_spelling(library.folder)
+    try:
+        library.folder.mkdir(parents=True, exist_ok=True)
+        stream = library.lock_file.open("a+", encoding="utf-8")
+    except OSError as exc:
+        raise LibraryError(
+            f"--library: {str(library.folder)!r} cannot be written: {exc.strerror}; give a folder that you may write to"
+        ) from exc
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            stream.seek(0)
+            raise LibraryError(
+                f"--library: {str(library.folder)!r} is being written by another ingest "
+                f"({stream.read().strip() or 'unknown'}); wait for it to end, or stop it"
+            ) from exc
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        stream.flush()
+        yield
+
+
+@contextmanager
+def existing_tables(folder: Path) -> Iterator[tuple[Library, Identity, Tables]]:
+    """Hold an existing library for writing.
+
+    Raises:
+        LibraryError: there is no library, or as for `writing`.
+    """
+    library = Library(folder)
+    identity = read_identity(library)
+    if identity is None:
+        library.current_snapshot()  # says that there is none, and what to do
+        raise AssertionError("unreachable")
+    with writing(library):
+        yield library, identity, Tables(library)
+
+
+def _check_spelling(folder: Path) -> None:
+    """Refuse folders that Delta Lake or DuckDB cannot spell: both take paths for URLs, and reject or mix up some characters.
+
+    Raises:
+        UsageError: the path holds one of them.
+    """
+    path = str(folder.absolute())
+    odd = {character for character in path if character in "%?[]\\\n" or "\udc80" <= character <= "\udcff"}
+    if odd:
+        raise UsageError(
+            f"--library: got {path_text(path)!r}, allowed is a path of valid UTF-8 without % ? [ ] \\ and line breaks, "
+            "since Delta Lake or DuckDB cannot spell it; give another folder"
+        )
