@@ -76,12 +76,12 @@ class Accounts:
         finished, self._finished = self._finished, []
         return finished
 
-    def close(self, lost: Callable[[VideoFile], Problem]) -> None:
-        """Finish every video that is not done; ``lost`` tells the reason for each."""
+    def close(self, files: Iterable[VideoFile], lost: Callable[[VideoFile], Problem]) -> None:
+        """Finish those of ``files`` that are not done; ``lost`` tells the reason for each."""
         for video_id, pending in list(self._pending.items()):
             for part in list(pending.parts.values())[:1]:
                 self._settle(video_id, lost(part.video.file))
-        for file in list(self._files.values()):
+        for file in [file for file in files if file.path in self._files]:
             video = VideoInfo(video_id_of(None, file.path, self._taken), file)
             problem = lost(file)
             self._finish(VideoRow(video, "failed", 0, problem.stage, problem.reason))

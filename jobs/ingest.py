@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from index.library import Identity, Library, read_identity, write_identity
 from jobs.accounts import Accounts
 from jobs.changes import Changes, compare
-from jobs.progress import Progress, bottleneck
+from jobs.progress import Progress, Tally, bottleneck
 from jobs.stages import Job
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
@@ -27,6 +27,9 @@ from schemas.records import JobFailed, VideoFailed, VideoInfo, VideoRow, Written
 if TYPE_CHECKING:
     from jobs.engine import RayRun
     from jobs.tables import Tables
+
+# Files given to Ray at a time: it keeps a block for each, and 100,000 of them at once would be a burden.
+_WAVE = 5_000
 
 # How often finished videos are committed, and progress is shown.
 _COMMIT_EVERY_S = 10.0
@@ -269,24 +272,35 @@ def _run(
         return
     from jobs.engine import RayRun, ray_session
 
+    before = Tally()  # of the waves that are over
     with ray_session(job.options):
-        run = RayRun(job, changes.to_do)
-        committed = time.monotonic()
-        try:
-            with _shown(run, accounts, on_progress):
-                for outcome in run:
-                    if isinstance(outcome, JobFailed):
-                        raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
-                    if isinstance(outcome, Written):
-                        files.append(outcome)
-                    accounts.add(outcome)
-                    if time.monotonic() - committed > _COMMIT_EVERY_S:
-                        commit()
-                        committed = time.monotonic()
-                accounts.close(run.lost())
-        finally:
-            commit()
-        report.bottleneck = bottleneck(run.tally(), run.slots)
+        began = committed = time.monotonic()
+        for start in range(0, len(changes.to_do), _WAVE):
+            wave = changes.to_do[start : start + _WAVE]
+            run = RayRun(job, wave)
+
+            def progress(run: RayRun = run, before: Tally = before) -> Progress:
+                tally = before + run.tally()
+                return Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, tally)
+
+            try:
+                with _shown(progress, on_progress):
+                    for outcome in run:
+                        if isinstance(outcome, JobFailed):
+                            raise JobError(
+                                f"{outcome.reason}; what was finished is kept, run the same command again to go on"
+                            )
+                        if isinstance(outcome, Written):
+                            files.append(outcome)
+                        accounts.add(outcome)
+                        if time.monotonic() - committed > _COMMIT_EVERY_S:
+                            commit()
+                            committed = time.monotonic()
+                    accounts.close(wave, run.lost())
+            finally:
+                commit()
+            before += run.tally()
+            report.bottleneck = bottleneck(before, run.slots)
     _commit_copies(changes, tables, report, done, job.taken)
 
 
@@ -310,16 +324,15 @@ def _commit_copies(
 
 
 @contextmanager
-def _shown(run: RayRun, accounts: Accounts, on_progress: Callable[[Progress], None] | None) -> Iterator[None]:
+def _shown(progress: Callable[[], Progress], on_progress: Callable[[Progress], None] | None) -> Iterator[None]:
     """Call ``on_progress`` about once a second while the block runs."""
     ended = threading.Event()
-    began = time.monotonic()
 
     def show() -> None:
         while not ended.wait(_SHOW_EVERY_S):
-            progress = Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, run.tally())
+            now = progress()
             if on_progress and not ended.is_set():
-                on_progress(progress)
+                on_progress(now)
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(slots=True)
@@ -24,6 +24,10 @@ class Tally:
     clip_s: float = 0.0
     decode_busy_s: float = 0.0
     annotate_busy_s: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        """The counts of both."""
+        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def add(self, **counts: float) -> None:
         """Add to counts by name."""

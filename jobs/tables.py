@@ -137,7 +137,7 @@ class Tables:
             before = self._count_files()
             for table in (self.videos, self.clips):
                 table.optimize.compact()
-                table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+                table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
                 table.create_checkpoint()
             return {"files_before": before, "files_after": self._count_files()}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from index.library import Library, read_identity
 from index.snapshot import Snapshot, SnapshotInfo, file_hash, read_info, snapshot_numbers
 from jobs.publish import publish_tables
-from jobs.tables import Tables
 from jobs.writing import existing_tables
 from schemas.errors import LibraryError, UsageError
 
@@ -109,16 +109,21 @@ def verify(folder: Path) -> list[Check]:
     if read_identity(Library(folder)) is None:
         Library(folder).current_snapshot()  # says that there is none, and what to do
     with existing_tables(folder) as (library, _, tables):
-        return [*_check_tables(tables), *_check_snapshot(library, tables)]
+        readable = "the tables' files are there and can be read"
+        try:
+            videos, clips = tables.read()
+        except LibraryError as exc:
+            unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
+            return [unreadable, *_check_snapshot(library, tables.versions(), None)]
+        visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
+        return [
+            Check(readable),
+            *_check_tables(videos, clips),
+            *_check_snapshot(library, tables.versions(), visible.to_numpy()),
+        ]
 
 
-def _check_tables(tables: Tables) -> Iterator[Check]:
-    try:
-        videos, clips = tables.read()
-    except LibraryError as exc:
-        yield Check("the tables' files are there and can be read", str(exc), "restore them from a backup, or ingest anew")
-        return
-    yield Check("the tables' files are there and can be read")
+def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
     yield _none("every video has one row", _repeated(videos["video_id"]), _INGEST_AGAIN)
     yield _none("every path has one row", _repeated(videos["path"]), _INGEST_AGAIN)
     yield _none("every clip has one row", _repeated(clips["clip_id"]), _INGEST_AGAIN)
@@ -139,7 +144,8 @@ def _check_tables(tables: Tables) -> Iterator[Check]:
     yield _none("all embeddings have one dimension", sorted(lengths) if len(lengths) > 1 else [], "ingest into a new folder")
 
 
-def _check_snapshot(library: Library, tables: Tables) -> Iterator[Check]:
+def _check_snapshot(library: Library, versions: dict[str, int], visible: NDArray[np.int64] | None) -> Iterator[Check]:
+    """Check what readers see against the tables: their ``versions``, and the ids of their ``visible`` clips where known."""
     try:
         snapshot = Snapshot(library)
         vectors = snapshot.vectors()
@@ -152,13 +158,12 @@ def _check_snapshot(library: Library, tables: Tables) -> Iterator[Check]:
     shown = snapshot.catalog.sql("select clip_id from clips")["clip_id"].to_numpy()
     alike = np.array_equal(np.sort(shown), np.sort(vectors.ids()))
     yield Check("its catalog and its index hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
-    if snapshot.info.versions != tables.versions():
+    if snapshot.info.versions != versions:
         yield Check("it shows what the tables hold", "something was committed and not published", _INGEST_AGAIN)
         return
-    videos, clips = tables.read()
-    visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
-    alike = np.array_equal(np.sort(shown), np.sort(visible.to_numpy()))
-    yield Check("it shows what the tables hold", None if alike else "they differ", _PUBLISH_AGAIN)
+    if visible is not None:
+        alike = np.array_equal(np.sort(shown), np.sort(visible))
+        yield Check("it shows what the tables hold", None if alike else "they differ", _PUBLISH_AGAIN)
 
 
 def _none(what: str, found: list[object] | list[str] | list[int], remedy: str) -> Check:

@@ -155,3 +155,13 @@ def test_a_file_that_is_no_catalog_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "c.duckdb").write_bytes(b"no database" * 1000)
     with pytest.raises(LibraryError, match="cannot be read as a catalog; run the ingest again"):
         Catalog(tmp_path / "c.duckdb")
+
+
+def test_a_query_that_takes_too_long_or_too_much_is_ended(tmp_path: Path) -> None:
+    write_catalog(tmp_path / "c.duckdb", [], [])
+    catalog = Catalog(tmp_path / "c.duckdb", memory_mb=64)
+    with pytest.raises(QueryError, match=r"^QUERY: ran longer than 0.2 s and was ended; narrow it, or raise --timeout$"):
+        catalog.sql("select sum(a.range * b.range) from range(1000000) a, range(1000000) b", timeout_s=0.2)
+    with pytest.raises(QueryError, match=r"^QUERY: takes more memory than allowed; narrow it, or raise --memory"):
+        catalog.sql("select list(range) from range(100000000)", timeout_s=60.0)
+    assert catalog.sql("select 1 as one").to_pylist() == [{"one": 1}]

@@ -64,7 +64,7 @@ def test_what_never_comes_back_is_said_and_what_did_is_kept() -> None:
     accounts.add(done(0, 0, (1, 2)))  # its second part is lost
     accounts.add(written(v0=(1, 2)))
     accounts.add(done(1, 0, (3,), num_parts=1))  # its clip is lost
-    accounts.close(lambda file: Problem("decode", "the worker died"))
+    accounts.close(FILES, lambda file: Problem("decode", "the worker died"))
     rows = {row.video.file.path: row for row in accounts.take_finished()}
     assert {path: (row.status, row.clip_count) for path, row in rows.items()} == {
         "/v/0.mp4": ("partial", 2),

@@ -180,8 +180,8 @@ class KillerJob(Job):
 
 def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.ingest, "Job", KillerJob)
-    for name in ("good-1", "good-2", "killed-in-probe", "hang", "segfault", "memory-hog"):
-        write_video(run.folder / f"{name}.mp4", 25)
+    for number, name in enumerate(("good-1", "good-2", "killed-in-probe", "hang", "segfault", "memory-hog")):
+        write_video(run.folder / f"{name}.mp4", 25 + number)
     write_video(run.folder / "segfault-late.mp4", 400, fps=5)
     report = run(options=IngestOptions(video_timeout_s=3.0))
     assert counts(report) | {"clips": 0} == {"indexed": 2, "partial": 1, "failed": 4, "clips": 0}
@@ -215,7 +215,7 @@ def test_a_disk_that_cannot_be_written_ends_the_job_and_leaves_the_library_whole
 ) -> None:
     write_video(run.folder / "a.mp4", 25)
     run()
-    write_video(run.folder / "b.mp4", 25)
+    write_video(run.folder / "b.mp4", 30)
     with monkeypatch.context() as patched:
         patched.setattr(jobs.ingest, "Job", FullDiskJob)
         with pytest.raises(JobError, match=r"cannot be written on .*: No such file or directory"):
@@ -265,7 +265,7 @@ def test_models_that_changed_in_place_are_refused(run: Ingest, tmp_path: Path) -
     write_video(run.folder / "a.mp4", 25)
     run()
     write_embedder(tmp_path / "embedder", seed=9)
-    write_video(run.folder / "b.mp4", 25)
+    write_video(run.folder / "b.mp4", 30)
     for ask in (lambda: ingest([run.folder], run.library), lambda: search(run.library, "cake")):
         with pytest.raises(ModelError, match=r"--embedder .*: got \w{8}, the library was made with embedder@\w{8}"):
             ask()
@@ -356,7 +356,7 @@ def test_models_that_moved_are_found_where_they_are_now(run: Ingest, tmp_path: P
     write_video(run.folder / "a.mp4", 25)
     run()
     (tmp_path / "old").rename(tmp_path / "new")
-    write_video(run.folder / "b.mp4", 25)
+    write_video(run.folder / "b.mp4", 30)
     with pytest.raises(ModelError, match=r"--classifier: no such folder, and no hub id"):
         ingest([run.folder], run.library)
     run.models = {role: str(tmp_path / "new" / role) for role in old}
@@ -379,3 +379,45 @@ def test_a_snapshot_that_is_damaged_is_published_again(run: Ingest) -> None:
         run.sql("select 1")
     assert counts(run()) == {"unchanged": 1}
     assert run.sql("select count(*) as n from clips") == [{"n": 1}]
+
+
+def test_many_files_go_in_waves(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.ingest, "_WAVE", 2)
+    monkeypatch.setattr(jobs.ingest, "Job", KillerJob)
+    for number, name in enumerate(("a", "b", "c", "segfault", "e")):
+        write_video(run.folder / f"{name}.mp4", 25 + number)
+    assert counts(run()) == {"indexed": 4, "failed": 1, "clips": 4}
+    assert [row["error"][:8] for row in run.sql("select error from videos where status = 'failed'")] == ["crashed:"]
+
+
+def test_the_same_file_under_ten_names_is_decoded_once(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[VideoFile] = []
+
+    import jobs.engine
+
+    class CountingRun(jobs.engine.RayRun):
+        def __init__(self, job: Job, files: list[VideoFile]) -> None:
+            decoded.extend(files)
+            super().__init__(job, files)
+
+    monkeypatch.setattr(jobs.engine, "RayRun", CountingRun)
+    first = write_video(run.folder / "0.mp4", 250)
+    for number in range(1, 9):
+        shutil.copy(first, run.folder / f"{number}.mp4")
+    (run.folder / "9.mp4").symlink_to(first)
+    assert counts(run()) == {"indexed": 10, "clips": 30}
+    assert [Path(file.path).name for file in decoded] == ["0.mp4"]
+    assert run.sql("select count(distinct clip_id) as c, count(distinct video_id) as v from clips") == [{"c": 30, "v": 10}]
+    shutil.copy(first, run.folder / "late.mp4")
+    assert counts(run()) == {"indexed": 1, "unchanged": 10, "clips": 3}
+    assert len(decoded) == 1
+
+
+def test_what_is_missing_is_kept_on_request(run: Ingest) -> None:
+    write_video(run.folder / "a.mp4", 25)
+    write_video(run.folder / "b.mp4", 30)
+    run()
+    (run.folder / "a.mp4").unlink()
+    assert counts(run(keep_missing=True)) == {"unchanged": 1}
+    assert run.sql("select count(*) as n from videos") == [{"n": 2}]
+    assert counts(run()) == {"unchanged": 1, "removed": 1}

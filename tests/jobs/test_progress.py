@@ -31,3 +31,4 @@ def test_counts_add_up() -> None:
     tally.add(clips=2, clip_s=8.0)
     tally.add(clips=1, planned_videos=1)
     assert tally == Tally(planned_videos=1, clips=3, clip_s=8.0)
+    assert tally + Tally(clips=4, decode_busy_s=1.5) == Tally(planned_videos=1, clips=7, clip_s=8.0, decode_busy_s=1.5)
