@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import LibraryError
+from schemas.models import Checkpoint
 from schemas.options import Sampling
-from schemas.records import Checkpoint
 
 FORMAT_VERSION = 1
 

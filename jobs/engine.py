@@ -144,7 +144,7 @@ class RayRun:
         self._actors = actors
         self._threads = None if gpus else max(1, int(cpus) // actors)
         self.slots = Slots(decode=max(1.0, cpus - actors * self._actor_resources["num_cpus"]), annotate=actors)
-        self._counter: Any = ray.remote(num_cpus=0)(_Counter).remote()
+        self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Counter).remote()
 
     def tally(self) -> Tally:
         """How far the run is."""

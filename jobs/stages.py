@@ -10,19 +10,9 @@ from pathlib import Path
 from pipeline.decoders import load_decoder
 from pipeline.run import decode_job, plan_video
 from pipeline.write import write_clips
+from schemas.models import Checkpoint, ModelInput
 from schemas.options import IngestOptions, Sampling
-from schemas.records import (
-    Checkpoint,
-    Clip,
-    ClipRow,
-    JobFailed,
-    ModelInput,
-    SpanDone,
-    SpanJob,
-    VideoFailed,
-    VideoFile,
-    Written,
-)
+from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import torch
 
 from pipeline.models import Classifier, Embedder, VideoModel
 from pipeline.models.pixels import make_pixels
-from schemas.records import Clip, ClipRow, ModelInput
+from schemas.models import ModelInput
+from schemas.records import Clip, ClipRow
 
 
 class Annotator:

@@ -14,11 +14,11 @@ from pipeline.probe import probe
 from pipeline.sample import plan_jobs
 from pipeline.scale import shown_size
 from schemas.errors import VideoError
+from schemas.models import ModelInput
 from schemas.options import MAX_FRAMES, MAX_PIXELS, Sampling
 from schemas.records import (
     Clip,
     ClipRow,
-    ModelInput,
     Problem,
     SpanDone,
     SpanJob,

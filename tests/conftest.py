@@ -11,7 +11,7 @@ import pytest
 from demo.checkpoints import write_classifier, write_embedder
 from demo.films import plan_films, render
 from pipeline.models.checkpoint import find_checkpoint
-from schemas.records import Checkpoint
+from schemas.models import Checkpoint
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 

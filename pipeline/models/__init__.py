@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.models.preprocessing import Preprocessing
+    from schemas.models import Checkpoint, Label
     from schemas.options import Precision
-    from schemas.records import Checkpoint, Label
 
 
 class VideoModel(Protocol):

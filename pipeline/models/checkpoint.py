@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import ModelError
-from schemas.records import Checkpoint
+from schemas.models import Checkpoint
 
 # All that is ever fetched: no Python files, no pickles.
 _HUB_FILES = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]

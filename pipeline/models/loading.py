@@ -9,8 +9,8 @@ import transformers
 
 from pipeline.models.pixels import best_device, choose_dtype
 from schemas.errors import ModelError
+from schemas.models import Checkpoint
 from schemas.options import Precision
-from schemas.records import Checkpoint
 
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pipeline.models.checkpoint import PREPROCESSING_FILES, read_config
 from schemas.errors import ModelError
-from schemas.records import Checkpoint, Geometry, ModelInput
+from schemas.models import Checkpoint, Geometry, ModelInput
 
 _HALF = [0.5, 0.5, 0.5]
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

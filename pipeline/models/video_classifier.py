@@ -7,8 +7,8 @@ from transformers import AutoModelForVideoClassification
 
 from pipeline.models.loading import load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
+from schemas.models import Checkpoint, Label
 from schemas.options import Precision
-from schemas.records import Checkpoint, Label
 
 
 class HuggingFaceClassifier:

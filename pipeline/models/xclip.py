@@ -17,8 +17,8 @@ from transformers import AutoTokenizer, XCLIPModel
 from pipeline.models.loading import first_line, load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
 from schemas.errors import ModelError
+from schemas.models import Checkpoint
 from schemas.options import Precision
-from schemas.records import Checkpoint
 
 
 class XClipEmbedder:

@@ -10,7 +10,8 @@ import pytest
 
 from index.catalog import Catalog, write_catalog
 from schemas.errors import LibraryError, QueryError
-from schemas.records import ClipRow, Label, Span, VideoFile, VideoInfo, VideoRow
+from schemas.models import Label
+from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
 from schemas.tables import clips_table, videos_table
 
 VECTOR = np.zeros(4, np.float32)

@@ -9,8 +9,8 @@ import pytest
 
 from index.library import Identity, Library, read_identity, replace_file, write_identity
 from schemas.errors import LibraryError
+from schemas.models import Checkpoint
 from schemas.options import Sampling
-from schemas.records import Checkpoint
 
 CLASSIFIER = Checkpoint("org/videomae", "/m/c", "abc", "videomae", "1" * 64, ("VideoMAEForVideoClassification",))
 EMBEDDER = Checkpoint("/m/e", "/m/e", None, "xclip", "2" * 64, ("XCLIPModel",), 512)

@@ -15,8 +15,9 @@ from pipeline.decoders import DECODERS, load_decoder
 from pipeline.probe import probe
 from pipeline.sample import plan_jobs
 from schemas.errors import UsageError, VideoError
+from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import Geometry, ModelInput, SpanJob, VideoFile, VideoInfo, VideoMeta
+from schemas.records import SpanJob, VideoFile, VideoInfo, VideoMeta
 from tests.videos import decode_all, number_in, write_video
 
 INSTALLED = [

@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.sample import distinct_inputs, frames_on_screen, plan_jobs, sample_times_s, spans_of
 from schemas.errors import VideoError
+from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import Geometry, Keyframe, ModelInput, Span, VideoFile, VideoInfo, VideoMeta
+from schemas.records import Keyframe, Span, VideoFile, VideoInfo, VideoMeta
 
 SQUARE = Geometry(64, (64, 64))
 VIDEO = VideoInfo("v", VideoFile("/v.mp4", 1, 1))

@@ -5,7 +5,8 @@ import pickle
 import pytest
 
 from schemas.errors import VideoError
-from schemas.records import Geometry, ModelInput, Span, clip_id_of, path_text, video_id_of
+from schemas.models import Geometry, ModelInput
+from schemas.records import Span, clip_id_of, path_text, video_id_of
 
 
 def test_ids_are_the_same_on_every_run_and_machine() -> None:

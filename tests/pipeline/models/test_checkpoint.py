@@ -9,7 +9,7 @@ import pytest
 from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
 from schemas.errors import ModelError
-from schemas.records import Checkpoint
+from schemas.models import Checkpoint
 
 
 def test_a_folder_is_a_checkpoint(classifier_folder: Path, classifier_checkpoint: Checkpoint) -> None:

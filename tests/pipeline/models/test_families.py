@@ -23,7 +23,7 @@ from transformers import (
 from pipeline.models import load_classifier
 from pipeline.models.checkpoint import check_classifier, find_checkpoint
 from pipeline.models.pixels import make_pixels
-from schemas.records import Label
+from schemas.models import Label
 
 _SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}
 _LABELS: dict[str, Any] = {"id2label": {i: f"action {i}" for i in range(7)}}

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.models.preprocessing import Preprocessing, read_preprocessing
 from schemas.errors import ModelError
-from schemas.records import Checkpoint, Geometry, ModelInput
+from schemas.models import Checkpoint, Geometry, ModelInput
 
 
 def read(

@@ -1,0 +1,83 @@
+"""What is known of a model before it is loaded: where it is, what it wants to see, what it answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a frame becomes a model's picture: resized, then cut from the centre.
+
+    Attributes:
+        resize: the shorter edge's length in pixels, or (height, width), or None for no resizing.
+        crop: (height, width) of the centre crop, or None for none.
+        interpolation: the filter; both antialias when shrinking.
+    """
+
+    resize: int | tuple[int, int] | None
+    crop: tuple[int, int] | None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) after resizing. The longer edge is cut to a whole pixel: 340 x 256 at 224 gives 297 x 224."""
+        if self.resize is None:
+            return width, height
+        if isinstance(self.resize, tuple):
+            return self.resize[1], self.resize[0]
+        if width <= height:
+            return self.resize, max(1, int(self.resize * height / width))
+        return max(1, int(self.resize * width / height)), self.resize
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What a model wants to see of a clip: how many frames, in what geometry."""
+
+    num_frames: int
+    geometry: Geometry
+
+    def subset_step(self, other: ModelInput) -> int | None:
+        """Step s such that every s-th frame of ``other`` is this input, or None where there is no such step.
+
+        X-CLIP's 8 of VideoMAE's 16 frames: step 2, samples 0, 2, ..., 14.
+        """
+        if self.geometry != other.geometry or other.num_frames % self.num_frames:
+            return None
+        return other.num_frames // self.num_frames
+
+
+class Label(NamedTuple):
+    """An action label and its probability."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model on disk, and what makes it that model and no other.
+
+    Attributes:
+        name: what the user called it: a hub id or a folder.
+        folder: where its files are.
+        revision: the hub's commit; None for a local folder.
+        model_type: ``config.model_type``, such as ``videomae``.
+        sha256: hash over weights, configuration, preprocessing and tokenizer: the same hash, the same answers.
+        architectures: the classes its weights were saved from, as config.json says.
+        embedding_dim: dimension of its embeddings; None for a classifier.
+    """
+
+    name: str
+    folder: str
+    revision: str | None
+    model_type: str
+    sha256: str
+    architectures: tuple[str, ...] = ()
+    embedding_dim: int | None = None
+
+    @property
+    def stamp(self) -> str:
+        """What rows carry to say which model saw them: the folder's or repository's name and 8 digits of the hash."""
+        return f"{self.name.rstrip('/').rsplit('/', 1)[-1]}@{self.sha256[:8]}"
