@@ -83,7 +83,7 @@ def _original(scratch: Path, ending: str, codec: str) -> tuple[str, bytes]:
         for number, frame in enumerate(reader.decode(video=0)):
             if number == 50:
                 break
-            resized = frame.reformat(width=160, height=120, format=stream.pix_fmt)
+            resized = frame.reformat(width=160, height=120, format="rgb24")
             resized.pts = None
             container.mux(stream.encode(resized))
         container.mux(stream.encode(None))
