@@ -12,6 +12,7 @@ import random
 import tempfile
 import time
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -84,7 +85,7 @@ def _original(scratch: Path, ending: str, codec: str) -> tuple[str, bytes]:
             if number == 50:
                 break
             resized = frame.reformat(width=160, height=120, format="rgb24")
-            resized.pts = None
+            resized.pts, resized.time_base = number, Fraction(1, 25)
             container.mux(stream.encode(resized))
         container.mux(stream.encode(None))
     return ending, path.read_bytes()
