@@ -22,6 +22,9 @@ _OPTIONS = {"protocol_whitelist": "file"}
 # What FFmpeg opens that is no video file but a list of others.
 _PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
 
+# What reading a damaged container raises: FFmpeg's errors, and PyAV's own when a new stream turns up midway.
+READING_ERRORS = (av.FFmpegError, IndexError)
+
 # Times that go back by more than this are no reordering of frames but a second recording behind the first.
 _BACK_S = 1.0
 
@@ -81,7 +84,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 timed=timed,
                 problems=tuple(problems),
             )
-    except av.FFmpegError as exc:
+    except READING_ERRORS as exc:
         raise VideoError("probe", f"no video container that FFmpeg can read: {describe(exc)}") from exc
 
 
@@ -92,7 +95,8 @@ def open_video(path: str) -> av.container.InputContainer:
         VideoError: it is a playlist, which would have other files read in its place.
         av.FFmpegError: it is no video container.
     """
-    container = av.open(path, options=_OPTIONS)
+    # Titles and the like are in any encoding that a camera or a program of their time used.
+    container = av.open(path, options=_OPTIONS, metadata_errors="replace")
     if container.format.name in _PLAYLISTS:
         name = container.format.name
         container.close()
@@ -106,9 +110,9 @@ def _container_name(names: str, path: str) -> str:
     return ending if ending in names.split(",") else names.split(",")[0]
 
 
-def describe(exc: av.FFmpegError) -> str:
+def describe(exc: Exception) -> str:
     """FFmpeg's own words for an error, without the path."""
-    return str(exc.strerror or exc)
+    return str(getattr(exc, "strerror", None) or exc)
 
 
 def video_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
@@ -186,7 +190,7 @@ def _demux(container: av.container.InputContainer, stream: av.video.stream.Video
             if not packet.is_discard:  # an edit list hides these from viewers
                 times.append(time)
                 durations.append(packet.duration or 0)
-    except av.FFmpegError as exc:
+    except READING_ERRORS as exc:
         broken = f"the container breaks off: {describe(exc)}"
     order = np.argsort(np.asarray(times, np.int64), kind="stable")
     pts = np.asarray(times, np.int64)[order]
@@ -230,7 +234,7 @@ def _end_of_any_stream_s(container: av.container.InputContainer) -> float:
         for packet in container.demux():
             if packet.dts is not None and packet.time_base:
                 end_s = max(end_s, float((packet.dts + (packet.duration or 0)) * packet.time_base) - start_s)
-    except av.FFmpegError:
+    except READING_ERRORS:
         return end_s  # where it breaks off is where it ends
     return end_s
 
@@ -254,6 +258,6 @@ def _orientation(path: str) -> tuple[int, bool]:
                 if a * d - b * c >= 0:
                     return round(frame.rotation / 90) * 90, False
                 return round(math.degrees(math.atan2(c, -a)) / 90) * 90, True
-    except av.FFmpegError:
+    except READING_ERRORS:
         return 0, False
     return 0, False

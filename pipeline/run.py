@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.decoders import Decoder
+from pipeline.decoders import Decoded, Decoder
 from pipeline.find import content_hash
 from pipeline.probe import probe
 from pipeline.sample import plan_jobs
@@ -85,16 +85,27 @@ def plan_video(
         return [VideoFailed(video, exc.stage, exc.reason)]
     except MemoryError:
         return [VideoFailed(video, "probe", _TOO_LARGE)]
+    except Exception as exc:  # noqa: BLE001 - whatever a file makes a library raise is that file's reason, and no other's
+        return [VideoFailed(video, "probe", f"cannot be read: {type(exc).__name__}: {exc}")]
 
 
 def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:
     """Decode one job's clips, then say what became of it. Damage is a sentence in `SpanDone`, never an exception."""
     try:
         decoded = decoder.decode(job)
-    except (VideoError, MemoryError) as exc:
-        problem = Problem(exc.stage, exc.reason) if isinstance(exc, VideoError) else Problem("decode", _TOO_LARGE)
-        yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
+    except VideoError as exc:
+        problem = Problem(exc.stage, exc.reason)
+    except MemoryError:
+        problem = Problem("decode", _TOO_LARGE)
+    except Exception as exc:  # noqa: BLE001 - as in plan_video
+        problem = Problem("decode", f"cannot be decoded: {type(exc).__name__}: {exc}")
+    else:
+        yield from _clips(job, decoded)
         return
+    yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
+
+
+def _clips(job: SpanJob, decoded: Decoded) -> Iterator[Clip | SpanDone]:
     clip_ids = []
     for span, picks in zip(job.spans, job.picks, strict=True):
         # A frame that could not be had is stood in for by the one before it, as a player would keep showing it, or by the

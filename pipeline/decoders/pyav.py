@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decoders import Decoded
-from pipeline.probe import check_pixels, describe, open_video, video_stream
+from pipeline.probe import READING_ERRORS, check_pixels, describe, open_video, video_stream
 from pipeline.scale import Scaler
 from schemas.errors import VideoError
 from schemas.records import SpanJob
@@ -122,7 +122,7 @@ class PyAVDecoder:
                         attempt.take(frame)
                     if attempt.done:
                         break
-        except av.FFmpegError as exc:
+        except READING_ERRORS as exc:
             attempt.problems[f"the container breaks off: {describe(exc)}"] += 1
         return attempt
 
