@@ -196,7 +196,7 @@ def _demux(container: av.container.InputContainer, stream: av.video.stream.Video
     pts = np.asarray(times, np.int64)[order]
     last_duration = 0
     if times:
-        last_duration = durations[int(order[-1])] or (int(np.median(np.diff(pts))) if len(pts) > 1 else 0)
+        last_duration = durations[int(order[-1])] or (int(np.median(np.diff(pts))) if len(pts) > 1 else 0) or 1
     return _Packets(pts, last_duration, tuple(sorted(keyframes)), count, back, broken)
 
 

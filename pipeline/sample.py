@@ -89,12 +89,14 @@ def plan_jobs(
         VideoError: its times make it longer than any recording.
     """
     frame_times_s = meta.frame_times_s
-    end_s = meta.duration_s if meta.first_s < _LEAD_IN_S else meta.end_s
+    end_s = meta.duration_s if meta.first_s < min(_LEAD_IN_S, meta.duration_s / 2) else meta.end_s
     if end_s > _LONGEST_S:
         raise VideoError(
             "probe", f"its times span {end_s / 86_400:.0f} days, allowed is {_LONGEST_S / 86_400:.0f}: they are broken"
         )
     spans, still_s = _moving(spans_of(end_s, sampling), frame_times_s)
+    if not spans:
+        raise VideoError("probe", "its times are broken: they leave no moment at which a frame is shown")
     problems = [Problem("probe", reason) for reason in meta.problems]
     if still_s:
         problems.append(Problem("probe", f"{still_s:.0f} s of it hold no new frame and were passed over"))

@@ -22,4 +22,6 @@ class DecordDecoder:
             reader = decord.VideoReader(job.video.file.path, num_threads=1)
             return decode_by_number(job, "decord", len(reader), lambda index: reader.get_batch(index).asnumpy())
         except (decord.DECORDError, RuntimeError) as exc:
-            raise VideoError("decode", f"decord: {str(exc).splitlines()[-1]}; try --decoder pyav") from exc
+            raise VideoError(
+                "decode", f"decord cannot decode this {job.codec}: {str(exc).splitlines()[-1]}; try --decoder pyav"
+            ) from exc

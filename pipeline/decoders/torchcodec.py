@@ -21,4 +21,6 @@ class TorchCodecDecoder:
                 job, "torchcodec", len(decoder), lambda index: decoder.get_frames_at(index.tolist()).data.numpy()
             )
         except (RuntimeError, ValueError) as exc:
-            raise VideoError("decode", f"torchcodec: {str(exc).splitlines()[0]}; try --decoder pyav") from exc
+            raise VideoError(
+                "decode", f"torchcodec cannot decode this {job.codec}: {str(exc).splitlines()[0]}; try --decoder pyav"
+            ) from exc

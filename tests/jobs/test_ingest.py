@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,13 +202,22 @@ def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, 
 
 
 class FullDiskJob(Job):
-    """Cannot write, as on a full disk."""
+    """Writes until the disk is full: the kernel's own ENOSPC, in the middle of a file."""
 
     def write(self, rows: Any) -> Written | JobFailed:
-        folder = self.clips_folder / "no such folder"
-        from dataclasses import replace
+        import pipeline.write
 
-        return Job.write(replace(self, clips_folder=folder), rows)
+        def fills_up(_: object, stream: Any, **__: object) -> None:
+            stream.write(b"PAR1")
+            with open("/dev/full", "wb", buffering=0) as full:
+                full.write(b"the rest")
+
+        before = pipeline.write.pq
+        pipeline.write.pq = types.SimpleNamespace(write_table=fills_up)
+        try:
+            return super().write(rows)
+        finally:
+            pipeline.write.pq = before  # this worker serves other tests too
 
 
 def test_a_disk_that_cannot_be_written_ends_the_job_and_leaves_the_library_whole(
@@ -218,7 +228,7 @@ def test_a_disk_that_cannot_be_written_ends_the_job_and_leaves_the_library_whole
     write_video(run.folder / "b.mp4", 30)
     with monkeypatch.context() as patched:
         patched.setattr(jobs.ingest, "Job", FullDiskJob)
-        with pytest.raises(JobError, match=r"cannot be written on .*: No such file or directory"):
+        with pytest.raises(JobError, match=r"cannot be written on .*: No space left on device; what was finished is kept"):
             run()
     assert run.sql("select path from videos") == [{"path": str(run.folder / "a.mp4")}]
     assert counts(run()) == {"indexed": 1, "unchanged": 1, "clips": 1}

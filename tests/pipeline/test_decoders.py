@@ -214,6 +214,15 @@ def test_pyav_keeps_the_good_part_of_a_damaged_clip(shared_clips: Path) -> None:
     )
 
 
+@pytest.mark.skipif("decord" not in INSTALLED, reason="decord is not installed")
+def test_a_format_that_a_decoder_does_not_know_is_named_with_what_to_try(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 10, codec="libsvtav1", options={"preset": "12"})
+    (job,) = jobs_of(path, SQUARE)
+    with pytest.raises(VideoError, match=r"^decode: decord cannot decode this av1: .*; try --decoder pyav$"):
+        load_decoder("decord").decode(job)
+    assert len(load_decoder("pyav").decode(job).positions) == 10
+
+
 def test_an_unknown_decoder_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--decoder: got 'vlc', allowed is pyav, decord, torchcodec"):
         load_decoder("vlc")

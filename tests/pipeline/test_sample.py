@@ -134,3 +134,10 @@ def test_times_longer_than_any_recording_are_refused() -> None:
     meta.pts[-1] = 2**50
     with pytest.raises(VideoError, match=r"probe: its times span \d+ days, allowed is 100: they are broken"):
         plan_jobs(VIDEO, meta, Sampling(), [ModelInput(16, SQUARE)])
+
+
+@pytest.mark.parametrize(("first_s", "span"), [(0.4, Span(0.0, 0.44)), (0.0, Span(0.0, 0.04)), (20.0, Span(16.0, 20.04))])
+def test_a_single_frame_is_a_clip_wherever_it_is(first_s: float, span: Span) -> None:
+    (job,) = plan_jobs(VIDEO, meta_of(0.04, first_s=first_s), Sampling(), [ModelInput(16, SQUARE)])
+    assert [(round(found.start_s, 6), round(found.end_s, 6)) for found in job.spans] == [span]
+    assert job.frame_index.tolist() == [0]
