@@ -212,12 +212,13 @@ class FullDiskJob(Job):
             with open("/dev/full", "wb", buffering=0) as full:
                 full.write(b"the rest")
 
-        before = pipeline.write.pq
-        pipeline.write.pq = types.SimpleNamespace(write_table=fills_up)
+        module = vars(pipeline.write)
+        before = module["pq"]
+        module["pq"] = types.SimpleNamespace(write_table=fills_up)
         try:
-            return super().write(rows)
+            return Job.write(self, rows)
         finally:
-            pipeline.write.pq = before  # this worker serves other tests too
+            module["pq"] = before  # this worker serves other tests too
 
 
 def test_a_disk_that_cannot_be_written_ends_the_job_and_leaves_the_library_whole(
