@@ -123,7 +123,8 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     click.echo(json.dumps(report.as_json()) if as_json else ingest_text(report))
     if code:
         click.echo("vidsift: interrupted; what was finished is kept, run the same command again to go on", err=True)
-        raise SystemExit(code)
+        sys.stdout.flush()
+        os._exit(code)  # an interpreter that was stopped while Ray's threads start can crash on its way out
 
 
 @main.command()

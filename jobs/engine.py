@@ -86,6 +86,9 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
             else:
                 store = min(_OBJECT_STORE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
                 ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
+    except (KeyboardInterrupt, SystemExit):
+        ray.shutdown()  # what has started of it
+        raise
     except (OSError, ValueError, RuntimeError) as exc:
         if options.address is None:
             raise JobError(f"Ray could not be started on this machine: {str(exc).splitlines()[0]}") from exc

@@ -171,7 +171,7 @@ def ingest(
             _apply(changes, tables)
             if changes.to_do or changes.unreadable or changes.copies:
                 _run(_job(library, identity, given, changes, options), changes, tables, report, on_progress)
-        except KeyboardInterrupt as exc:
+        except (KeyboardInterrupt, SystemExit) as exc:  # the latter is what Ray makes of SIGTERM while it starts
             raise Interrupted(report) from exc
         finally:
             report.wall_seconds = time.monotonic() - began

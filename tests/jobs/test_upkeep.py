@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from benchmarks.crashes import children
 from index.library import Library
 from index.snapshot import Snapshot
 from jobs.ingest import ingest
@@ -184,7 +185,10 @@ def test_an_interrupted_ingest_keeps_what_is_finished(
     command = [sys.executable, "-m", "cli", "ingest", str(tmp_path / "videos"), "--library", str(tmp_path / "library"),
                "--json", "--classifier", str(classifier_folder), "--embedder", str(embedder_folder)]  # fmt: skip
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(9)
+    while not any("ray::" in command for _, command in children(driver.pid)):  # until Ray is up and has work
+        assert driver.poll() is None
+        time.sleep(0.1)
+    time.sleep(1.0)
     driver.send_signal(stop)
     output, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130, errors
