@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -28,17 +29,18 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except VidsiftError as exc:
-            click.echo(f"vidsift: {exc}", err=True)
-            context.exit(exc.exit_code)
+            message, code = str(exc), exc.exit_code
         except KeyboardInterrupt:
-            click.echo("vidsift: interrupted", err=True)
-            context.exit(130)
+            message, code = "interrupted", 130
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
-            context.exit(0)
+            message, code = "", 0
         except OSError as exc:  # what no step expected: a disk that fills up under standard output, a folder locked midway
-            click.echo(f"vidsift: {exc.strerror or exc}{f': {exc.filename!r}' if exc.filename else ''}", err=True)
-            context.exit(1)
+            message, code = f"{exc.strerror or exc}{f': {exc.filename!r}' if exc.filename else ''}", 1
+        if message:
+            click.echo(f"vidsift: {message}", err=True)
+        gc.collect()  # or DuckDB complains of objects that the error's frames hold in a circle
+        context.exit(code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -73,7 +73,9 @@ def test_a_copy_is_new_and_no_move(folder: Path) -> None:
     known = [row_of(path) for path in sorted(folder.iterdir())]
     (folder / "copy.mp4").write_text("content of a")
     changes = compare_now(folder, known)
-    assert ([file.path for file in changes.to_do], changes.moved) == ([str(folder / "copy.mp4")], {})
+    (copy,) = changes.copies
+    assert (copy.file.path, copy.original) == (str(folder / "copy.mp4"), known[0]["video_id"])
+    assert (changes.to_do, changes.moved, changes.unchanged) == ([], {}, 3)
 
 
 def test_two_copies_of_a_lost_file_are_one_move_and_one_new(folder: Path) -> None:
@@ -110,7 +112,7 @@ def test_a_copy_that_comes_back_to_a_moved_videos_path_gets_an_id_of_its_own(fol
     moved = known[0] | {"path": str(folder / "d.mp4")}
     (folder / "a.mp4").write_text("content of a")
     changes = compare_now(folder, [moved, *known[1:]])
-    assert ([file.path for file in changes.to_do], changes.unchanged) == ([str(folder / "a.mp4")], 3)
+    assert ([copy.file.path for copy in changes.copies], changes.unchanged) == ([str(folder / "a.mp4")], 3)
     assert changes.taken == {known[0]["video_id"]}
     again = video_id_of(known[0]["content_hash"], str(folder / "a.mp4"), changes.taken)
     assert again not in {row["video_id"] for row in known}
@@ -150,3 +152,20 @@ def test_a_name_that_is_no_utf8_is_not_gone_while_it_is_there(tmp_path: Path) ->
     (elsewhere / "copy.mp4").write_text("content")
     changes = compare_now(elsewhere, [row])
     assert (changes.moved, len(changes.to_do)) == ({}, 1)
+
+
+def test_copies_are_told_by_content_and_not_by_size(tmp_path: Path) -> None:
+    """Five files of one size: three alike, two not; and one that differs from its neighbour only in the middle."""
+    for name, content in (("a", b"1"), ("b", b"2"), ("c", b"1"), ("d", b"3"), ("e", b"1")):
+        (tmp_path / f"{name}.mp4").write_bytes(content * 1000)
+    middle = bytearray(300_000)
+    (tmp_path / "x.mp4").write_bytes(middle)
+    middle[150_000] = 1
+    (tmp_path / "y.mp4").write_bytes(middle)
+    changes = compare_now(tmp_path, [])
+    assert [Path(file.path).stem for file in changes.to_do] == ["a", "b", "d", "x", "y"]
+    originals = [(Path(copy.file.path).stem, copy.original) for copy in changes.copies]
+    assert [(name, Path(original.path).stem) for name, original in originals if isinstance(original, VideoFile)] == [
+        ("c", "a"),
+        ("e", "a"),
+    ]
