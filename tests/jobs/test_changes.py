@@ -169,3 +169,10 @@ def test_copies_are_told_by_content_and_not_by_size(tmp_path: Path) -> None:
         ("c", "a"),
         ("e", "a"),
     ]
+
+
+def test_a_copy_of_what_was_not_indexed_whole_is_read_itself(folder: Path) -> None:
+    partial, *others = (row_of(path) for path in sorted(folder.iterdir()))
+    (folder / "copy.mp4").write_text("content of a")
+    changes = compare_now(folder, [partial | {"status": "partial", "error_stage": "decode"}, *others])
+    assert ([file.path for file in changes.to_do], changes.copies) == ([str(folder / "copy.mp4")], [])
