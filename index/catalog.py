@@ -165,6 +165,7 @@ def _interrupted_after(connection: duckdb.DuckDBPyConnection, seconds: float | N
     finally:
         if timer:
             timer.cancel()
+            timer.join()  # its thread holds the connection, which must be let go of before the interpreter ends
 
 
 def _explain(exc: duckdb.Error) -> str:
