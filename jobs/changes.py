@@ -116,8 +116,10 @@ def compare(
             if row and row["status"] != "indexed":
                 changes.retried.append(row["video_id"])
     changes.removed = _removed(gone, here, sources, changes.moved, allow_empty=allow_empty)
-    known_here = [row for path, row in by_path.items() if path in here and row["video_id"] not in changes.retried]
-    changes.to_do, changes.copies = _copies(changes.to_do, known_here)
+    replaced = {path_text(file.path) for file in (*changes.to_do, *(file for file, _ in changes.unreadable))}
+    lasting_paths = here - replaced
+    lasting = [row for path, row in by_path.items() if path in lasting_paths]  # the others' rows make way in this run
+    changes.to_do, changes.copies = _copies(changes.to_do, lasting)
     moved_before = (
         row["video_id"] for row in by_path.values() if row["video_id"] != video_id_of(row["content_hash"], row["path"])
     )

@@ -51,7 +51,7 @@ class IngestOptions:
         video_timeout_s: seconds that reading any minute of a video may take before the process that does is ended.
         max_pixels: pixels of a frame, above which a video is refused. The default passes 8K and more, and no picture of
             65,535 x 65,535 that a few bytes can claim to hold.
-        max_memory_mb: megabytes that reading a video may take in one process; an 8K film takes 1,600.
+        max_memory_mb: megabytes that reading a video may take in one process.
         max_frames: frames of a video, above which it is refused; the default is 10 h at 60 a second eight times over.
         address: Ray cluster to join; None starts Ray inside this process.
         num_cpus: CPUs given to the embedded Ray; None takes the machine's.

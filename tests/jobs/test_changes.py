@@ -176,3 +176,13 @@ def test_a_copy_of_what_was_not_indexed_whole_is_read_itself(folder: Path) -> No
     (folder / "copy.mp4").write_text("content of a")
     changes = compare_now(folder, [partial | {"status": "partial", "error_stage": "decode"}, *others])
     assert ([file.path for file in changes.to_do], changes.copies) == ([str(folder / "copy.mp4")], [])
+
+
+def test_content_that_changes_places_is_no_copy_of_what_makes_way(folder: Path) -> None:
+    """Rotated recordings: b is what a was, and a is new. The row of a's old content is replaced, so b is read itself."""
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    (folder / "a.mp4").rename(folder / "older.mp4")
+    (folder / "a.mp4").write_text("another content")
+    changes = compare_now(folder, known)
+    assert ([Path(file.path).stem for file in changes.to_do], changes.copies) == (["a", "older"], [])
+    assert changes.replacing
