@@ -13,6 +13,7 @@ import click
 
 from schemas.errors import VidsiftError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
+from schemas.training import Augmentation, TrainOptions
 
 if TYPE_CHECKING:
     from jobs.progress import Progress
@@ -269,6 +270,130 @@ def verify(folder: Path) -> None:
         click.echo(f"{'ok' if check.breach is None else 'BREACH':<6}  {check}")
     if any(check.breach is not None for check in checks):
         raise SystemExit(1)
+
+
+_TRAINING = (
+    click.option("--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The checkpoint to make."),
+    click.option("--epochs", type=int, default=10, show_default=True, help="Times that every clip is shown."),
+    click.option("--batch-size", type=int, default=8, show_default=True, help="Clips per forward pass and worker."),
+    click.option("--accumulate", type=int, default=1, show_default=True, help="Forward passes per step."),
+    click.option("--learning-rate", type=float, default=1e-4, show_default=True, help="The highest, after warm-up."),
+    click.option("--warmup", type=float, default=0.1, show_default=True, help="Share of the steps in which it rises."),
+    click.option("--weight-decay", type=float, default=0.05, show_default=True, help="AdamW's."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of splits, new weights, order and chance."),
+    click.option("--window", "window_s", type=float, default=4.0, show_default=True, help="Seconds of a clip."),
+    click.option("--max-clips", type=int, default=4, show_default=True, help="Clips of one example at most."),
+    click.option("--crop", type=float, default=1.0, show_default=True, help="Smallest share of the picture shown."),
+    click.option("--light", type=float, default=0.0, show_default=True, help="Brightness and contrast change by this share."),
+    click.option("--random-window", type=float, default=1.0, show_default=True, help="Shortest share of a clip's time shown."),
+    click.option("--mirror", is_flag=True, help="Swap left and right at random; for classes that know no side."),
+    click.option("--workers", type=int, default=0, show_default=True, help="Processes that train together under Ray Train."),
+    click.option("--threads", type=int, help="Threads of each process on a CPU. [default: all]"),
+    click.option("--half", is_flag=True, help="Store the weights as fp16, at half the size."),
+    click.option("--cache", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep decoded clips here."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
+)
+
+
+def _training(command: Any) -> Any:
+    """Give a command the options that all trainings have."""
+    for option in reversed(_TRAINING):
+        command = option(command)
+    return command
+
+
+def _train_options(given: dict[str, Any]) -> TrainOptions:
+    names = ("epochs", "batch_size", "accumulate", "learning_rate", "warmup", "weight_decay", "seed", "window_s", "max_clips")
+    change = Augmentation(
+        crop=given["crop"], light=given["light"], window=given["random_window"], mirror=given["mirror"]
+    )
+    return TrainOptions(
+        **{name: given[name] for name in (*names, "workers", "threads", "half")}, augmentation=change
+    )
+
+
+def _train(run: Any, as_json: bool, **arguments: Any) -> None:
+    """Run a training with its progress on standard error, and print what came of it."""
+    import json
+
+    from jobs.report import training_json, training_text
+
+    line = _ProgressLine()
+
+    def say(sentence: str) -> None:
+        line.end()
+        click.echo(sentence, err=True)
+
+    try:
+        report = run(**arguments, say=say, on_progress=line.show)
+    finally:
+        line.end()
+    click.echo(json.dumps(training_json(report)) if as_json else training_text(report))
+
+
+@main.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--base", required=True, metavar="MODEL", help="Hub id, folder, config.json or pocket.")
+@_training
+def finetune(data: Path, base: str, output: Path, cache: Path | None, as_json: bool, **given: Any) -> None:
+    """Teach a video classifier the classes of DATA: a folder per class, or a CSV with path and label.
+
+    \b
+    vidsift finetune ~/UCF101 --base MCG-NJU/videomae-base --output ./my-videomae
+    vidsift finetune moments.csv --base pocket --output ./my-videomae --epochs 20 --learning-rate 5e-4
+    """
+    options = _train_options(given)
+    from jobs.learn.finetune import finetune as run
+
+    _train(run, as_json, data=data, output=output, base=base, options=options, cache=cache)
+
+
+@main.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--base", required=True, metavar="MODEL", help="A VideoMAE, or a config.json to start from random weights.")
+@click.option("--mask-ratio", type=float, default=0.9, show_default=True, help="Share of the picture hidden in all frames.")
+@_training
+def pretrain(
+    data: Path, base: str, mask_ratio: float, output: Path, cache: Path | None, as_json: bool, **given: Any
+) -> None:
+    """Let a VideoMAE learn from the videos of DATA without labels, by predicting what is hidden from it.
+
+    \b
+    vidsift pretrain ~/Videos --base MCG-NJU/videomae-base --output ./my-encoder
+    vidsift pretrain ~/Videos --base ./videomae/config.json --output ./my-encoder --epochs 100
+    """
+    options = _train_options(given)
+    from jobs.learn.pretrain import pretrain as run
+
+    _train(run, as_json, data=data, output=output, base=base, options=options, mask_ratio=mask_ratio, cache=cache)
+
+
+@main.command()
+@click.argument("captions", metavar="CAPTIONS.csv", type=click.Path(path_type=Path))
+@click.option("--base", required=True, metavar="MODEL", help="An X-CLIP: hub id, folder, config.json or pocket.")
+@click.option("--plain-weight", type=float, default=0.5, show_default=True, help="Share of the loss on the dot product.")
+@click.option("--facts-weight", type=float, default=0.0, show_default=True, help="Weight of naming the column facts.")
+@_training
+def align(
+    captions: Path,
+    base: str,
+    plain_weight: float,
+    facts_weight: float,
+    output: Path,
+    cache: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Teach X-CLIP which sentences describe which moments: a CSV with path and caption, optionally start_s, end_s, facts.
+
+    \b
+    vidsift align captions.csv --base microsoft/xclip-base-patch32 --output ./my-xclip
+    """
+    options = _train_options(given)
+    from jobs.learn.align import align as run
+
+    weights = {"plain_weight": plain_weight, "facts_weight": facts_weight}
+    _train(run, as_json, captions=captions, output=output, base=base, options=options, cache=cache, **weights)
 
 
 class _ProgressLine:

@@ -20,6 +20,7 @@ from schemas.errors import UsageError
 from schemas.records import Hit, path_text
 
 if TYPE_CHECKING:
+    from jobs.learn.session import TrainReport
     from jobs.ingest import IngestReport
     from jobs.status import LibraryStatus
     from jobs.upkeep import Entry
@@ -210,3 +211,31 @@ def _short(path: str) -> str:
     except ValueError:
         return path
     return min(path, relative, key=len)
+
+
+def training_json(report: TrainReport) -> dict[str, Any]:
+    """A training's outcome for programs."""
+    return {
+        "command": report.command,
+        "output": str(report.output),
+        "clips": dict(report.clips),
+        "left_out": [{"path": one.path, "reason": one.reason} for one in report.left_out],
+        "best": report.trained.best,
+        "test": report.trained.test,
+        "curve": list(report.trained.curve),
+        "seconds": round(report.trained.seconds, 1),
+    }
+
+
+def training_text(report: TrainReport) -> str:
+    """A training's outcome for people."""
+    trained = report.trained
+    lines = [f"{split:<6} {count:>7} clips" for split, count in report.clips.items()]
+    for name, measures in (("validation", trained.best), ("test", trained.test)):
+        if measures:
+            told = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in measures.items() if key != "epoch")
+            lines.append(f"{name}: {told}" + (f" (epoch {measures['epoch']:g}, the best)" if "epoch" in measures else ""))
+    if report.left_out:
+        lines.append(f"left out or damaged: {len(report.left_out)}, named above and in the model card's count")
+    lines.append(f"{report.output}: trained in {trained.seconds / 60:.1f} minutes, {trained.dtype}")
+    return "\n".join(lines)

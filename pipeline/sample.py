@@ -100,6 +100,23 @@ def plan_jobs(
     problems = [Problem("probe", reason) for reason in meta.problems]
     if still_s:
         problems.append(Problem("probe", f"{still_s:.0f} s of it hold no new frame and were passed over"))
+    return plan_spans(video, meta, spans, inputs, max_pixels=max_pixels, problems=problems)
+
+
+def plan_spans(
+    video: VideoInfo,
+    meta: VideoMeta,
+    spans: Sequence[Span],
+    inputs: Sequence[ModelInput],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    problems: Sequence[Problem] = (),
+) -> list[SpanJob]:
+    """Decide what a decoder will be asked for: these spans, by their starts, in jobs of about a minute each.
+
+    ``problems`` are carried by the first job.
+    """
+    frame_times_s = meta.frame_times_s
     groups: list[list[Span]] = []
     for span in spans:
         if groups and span.end_s - groups[-1][0].start_s <= JOB_S:

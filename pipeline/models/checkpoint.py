@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import replace
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from schemas.models import Checkpoint
 
 # All that is ever fetched: no Python files, no pickles.
 _HUB_FILES = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
+# The name of the checkpoints that vidsift brings along; a folder of that name is ./pocket.
+POCKET = "pocket"
+_POCKET_KINDS = {"--classifier": "classifier", "--embedder": "embedder"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 
@@ -33,7 +37,9 @@ def find_checkpoint(name: str, option: str) -> Checkpoint:
     Raises:
         ModelError: there is no such model, the hub cannot be reached, or it is not stored as safetensors.
     """
-    if os.path.isdir(name):
+    if name == POCKET:
+        folder, revision = pocket_folder(_POCKET_KINDS[option]), None
+    elif os.path.isdir(name):
         folder, revision = Path(name).resolve(), None
         name = str(folder)
     elif _HUB_ID.fullmatch(name) and not name.startswith((".", "/")):
@@ -54,6 +60,19 @@ def find_checkpoint(name: str, option: str) -> Checkpoint:
         architectures=tuple(map(str, config.get("architectures") or ())),
         embedding_dim=dim if isinstance(dim, int) else None,
     )
+
+
+def pocket_folder(kind: str) -> Path:
+    """Where the pocket checkpoint of this kind, ``classifier`` or ``embedder``, is installed.
+
+    Raises:
+        ModelError: this installation came without it.
+    """
+    spec = find_spec("demo")
+    folder = Path((spec.submodule_search_locations or ["."])[0]) / "pocket" / kind if spec else None
+    if folder is None or not (folder / "config.json").exists():
+        raise ModelError(f"{POCKET}: this installation lacks the {kind} of that name; install vidsift again, or: make pocket")
+    return folder
 
 
 def locate(known: Checkpoint, option: str, given: str | None = None) -> Checkpoint:
@@ -142,7 +161,8 @@ def _from_hub(name: str, option: str) -> tuple[Path, str]:
             f"{option} {name}: the model hub has no such model or cannot be reached, and the hub's cache does not hold it "
             f"({type(exc).__name__}). Three ways on: give a local folder in the hub's layout ({option} DIR); fill the hub's "
             f"cache on a machine with network (hf download {repository}) and copy ~/.cache/huggingface here; or try vidsift "
-            "with small random models (python -m demo.checkpoints DIR)"
+            "with the small models that it brings along (--classifier pocket --embedder pocket), which know the films of "
+            "vidsift demo and nothing else"
         ) from exc
     return folder, folder.name
 

@@ -1,0 +1,378 @@
+"""Read what a model is to be taught with: a folder of class folders, or a CSV file with a line a moment."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+from pipeline.find import VIDEO_SUFFIXES, find_videos
+from schemas.datasets import SPLITS, Dataset, Example, Split
+from schemas.errors import UsageError
+from schemas.records import path_text
+
+_SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+_COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split", "group", "facts")
+_ALIASES = {"action": "label"}
+_LIKE = 0.8  # names that share this much are taken for a slip of the pen
+
+# UCF101's names: the groups are shootings, numbered from g01 in every class.
+_UCF101 = re.compile(r"v_\w+_(g\d\d)_c\d\d\.\w+")
+
+
+@dataclass(slots=True)
+class _Moment:
+    """An example in the making; ``key`` is its path as it is on any machine, ``line`` where it was first spoken of."""
+
+    path: str
+    key: str
+    line: int = 0
+    label: str | None = None
+    split: Split | None = None
+    group: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    captions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    facts: tuple[str, ...] = ()
+
+    @property
+    def shooting(self) -> str | None:
+        """Its group, or else the one that the file's name tells."""
+        found = _UCF101.fullmatch(os.path.basename(self.path))
+        return self.group or (found[1] if found else None)
+
+    def example(self) -> Example:
+        return Example(
+            path=self.path,
+            label=self.label,
+            captions=tuple(caption for caption, _ in self.captions),
+            facts=self.facts,
+            caption_facts=tuple(facts for _, facts in self.captions),
+            start_s=self.start_s,
+            end_s=self.end_s,
+            split=self.split or "train",
+            group=self.shooting,
+        )
+
+
+def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "captions", "nothing"]) -> Dataset:
+    """Read the examples of ``source``, and settle which are to learn from and which to check with.
+
+    Args:
+        source: a folder ``DATA/<class>/**/*.mp4``, with or without ``train``, ``val`` and ``test`` folders above the
+            classes; or a CSV file in UTF-8 with a header. Its columns are ``path`` (from the CSV's folder, or absolute),
+            ``label`` (or ``action``), ``caption``, ``start_s``, ``end_s``, ``split``, ``group`` and ``facts`` (separated by
+            semicolons); all but ``path`` may be left out. Rows of one moment are one example with several captions. Other
+            columns are passed over, unless they look like one of these misspelt.
+        seed: what the split is drawn from where the data states none. The same data and seed give the same split on any
+            machine: 80 % train, 10 % val, 10 % test, as evenly over the classes as whole groups allow. What has no group
+            is grouped by video. Data with a train split and no val split has a tenth of train drawn for it.
+        want: what every example must have. ``nothing`` takes a folder of any shape.
+
+    Raises:
+        UsageError: there is no such data, something in it cannot be meant so, or what is wanted is not in it.
+    """
+    if not os.path.exists(source):
+        raise UsageError(f"DATA: no such file or folder: {str(source)!r}; give a folder of class folders, or a CSV file")
+    if os.path.isdir(source):
+        moments, stated_by = list(_folder(os.path.abspath(source), str(source), want)), "the folders"
+    else:
+        moments, stated_by = _csv(Path(source)), "the CSV's split column"
+    _check_wanted(moments, str(source), want)
+    how = _settle_splits(moments, str(source), stated_by, seed)
+    return Dataset(source=str(source), examples=tuple(moment.example() for moment in moments), how_split=how)
+
+
+def _folder(folder: str, source: str, want: str) -> Iterator[_Moment]:
+    paths = []
+    for found in find_videos([folder]):
+        file, error = found if isinstance(found, tuple) else (found, None)
+        if error and (os.path.isdir(file.path) or (os.path.exists(file.path) and not os.path.isfile(file.path))):
+            raise UsageError(f"DATA {source}: {file.path!r}: {error.reason}; make it readable, or move it elsewhere")
+        paths.append(file.path)
+    if not paths:
+        raise UsageError(f"DATA {source}: the folder holds no video; give a folder of class folders, or a CSV file")
+    if want == "captions":
+        raise UsageError(
+            f"DATA {source}: got a folder, which has no captions; give a CSV file with columns path and caption"
+        )
+    tops = {os.path.relpath(path, folder).split(os.sep)[0] for path in paths}
+    splits = sorted(top for top in tops if top.lower() in _SPLIT_NAMES)
+    others = sorted(tops - set(splits))
+    if splits and others and want == "labels":
+        raise UsageError(
+            f"DATA {source}: got {others[0]!r} beside {splits[0]!r}, allowed are folders of splits (train, val, test) or "
+            f"folders of classes; move one of them away, or, where {splits[0]!r} is a class, give a CSV file"
+        )
+    for path in paths:
+        key = os.path.relpath(path, folder)
+        parts = key.split(os.sep)[:-1]
+        split = _SPLIT_NAMES[parts.pop(0).lower()] if splits and not others else None
+        if not parts and want == "labels":
+            raise UsageError(
+                f"DATA {source}: {key!r} lies in no class folder, allowed is {'SPLIT/' if split else ''}CLASS/video.mp4; "
+                "put each video into a folder with its class's name, or give a CSV file with columns path and label"
+            )
+        yield _Moment(path, key, label=path_text(parts[0]) if parts else None, split=split)
+
+
+def _csv(source: Path) -> list[_Moment]:
+    folder = os.path.dirname(os.path.abspath(source))
+    moments: dict[tuple[str, float, float | None], _Moment] = {}
+    missing: dict[str, int] = {}
+    for line, cells in _rows(source):
+        where = f"DATA {source}: line {line}"
+        new = _moment(cells, folder, line, where)
+        if not os.path.isfile(new.path):
+            missing.setdefault(new.path, line)
+            continue
+        known = moments.setdefault((new.path, new.start_s or 0.0, new.end_s), new)
+        if known is not new:
+            _merge(known, new, where)
+    if missing:
+        path, line = next(iter(missing.items()))
+        raise UsageError(
+            f"DATA {source}: line {line}: no such file: {path!r} (missing files in all: {len(missing)}); paths are taken "
+            f"from the CSV's own folder, {folder!r}"
+        )
+    if not moments:
+        raise UsageError(f"DATA {source}: got a header and no rows; give a row for every example")
+    return list(moments.values())
+
+
+def _rows(source: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with the line it begins on."""
+    reader = csv.reader(io.StringIO(_text(source), newline=""), strict=True)
+    columns: list[str] = []
+    line = 1
+    try:
+        for cells in reader:
+            where = f"DATA {source}: line {line}"
+            if not columns:
+                columns = _columns(cells, where)
+            elif cells and len(cells) != len(columns):
+                raise UsageError(f"{where}: got {len(cells)} cells, the header has {len(columns)}; quote cells with commas")
+            elif cells:
+                yield line, dict(zip(columns, map(str.strip, cells), strict=True))
+            line = reader.line_num + 1
+    except csv.Error as exc:
+        raise UsageError(
+            f"DATA {source}: line {line}: no valid CSV: {exc}; write it anew with a program for tables"
+        ) from exc
+
+
+def _text(source: Path) -> str:
+    if source.suffix.lower() in VIDEO_SUFFIXES:
+        raise UsageError(f"DATA {source}: got a video, allowed is a folder of class folders or a CSV file")
+    try:
+        data = source.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as exc:
+        raise UsageError(f"DATA {source}: cannot be read: {exc.strerror}; give a folder or a CSV file") from exc
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise UsageError(f"DATA {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8") from exc
+    if not text.strip():
+        raise UsageError(f"DATA {source}: the file is empty; give a CSV file with a header and a row for every example")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UsageError(f"DATA {source}: line {line}: got a NUL byte; give a CSV file in UTF-8")
+    return text
+
+
+def _columns(header: Sequence[str], where: str) -> list[str]:
+    given = [name.strip().lower() for name in header]
+    names = [_ALIASES.get(name, name) for name in given]
+    for name, count in Counter(names).items():
+        if count > 1:
+            twice = ", ".join(repr(other) for other in given if _ALIASES.get(other, other) == name)
+            raise UsageError(
+                f"{where}: got the column {name!r} {count} times ({twice}), allowed is once; take the others out"
+            )
+    known = [*_COLUMNS, *_ALIASES]
+    for name in names:
+        like = difflib.get_close_matches(name, [*known, "start", "end"], 1, _LIKE)
+        if name not in known and like and not name.endswith("_id"):
+            meant = {"start": "start_s", "end": "end_s"}.get(like[0], like[0])
+            raise UsageError(
+                f"{where}: got the column {name!r}, which looks like {meant!r}; name it so, or unlike any of ours"
+            )
+    if "path" not in names:
+        raise UsageError(
+            f"{where}: got the columns {', '.join(map(repr, given))}, allowed are {', '.join(known)}, "
+            "separated by commas; name the column of the videos 'path'"
+        )
+    return names
+
+
+def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> _Moment:
+    given = cells["path"]
+    if not given:
+        raise UsageError(f"{where}: the path is empty; name a video, or take the line out")
+    split = cells.get("split", "")
+    if split and split.lower() not in _SPLIT_NAMES:
+        raise UsageError(f"{where}: split is {split!r}, allowed is {', '.join(SPLITS)}; correct it")
+    start_s, end_s = (_seconds(cells.get(name, ""), name, where) for name in ("start_s", "end_s"))
+    if end_s is not None and end_s <= (start_s or 0.0):
+        raise UsageError(
+            f"{where}: end_s is {end_s:g}, allowed is more than start_s ({start_s or 0:g}); correct one of them"
+        )
+    path = os.path.abspath(os.path.join(folder, given))
+    key = os.path.relpath(path, folder)
+    facts = tuple(dict.fromkeys(fact.strip() for fact in cells.get("facts", "").split(";") if fact.strip()))
+    return _Moment(
+        path,
+        path if os.path.isabs(given) and key.startswith(os.pardir) else key,
+        line,
+        label=cells.get("label") or None,
+        split=_SPLIT_NAMES[split.lower()] if split else None,
+        group=cells.get("group") or None,
+        start_s=start_s,
+        end_s=end_s,
+        captions=((cells["caption"], facts),) if cells.get("caption") else (),
+        facts=facts,
+    )
+
+
+def _seconds(text: str, name: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise UsageError(f"{where}: {name} is {text!r}, allowed is a number of seconds from 0, such as 2.5; correct it")
+    return value
+
+
+def _merge(known: _Moment, new: _Moment, where: str) -> None:
+    """Another row of a moment: what it adds, where it does not contradict."""
+    for name in ("label", "split", "group"):
+        one, other = getattr(known, name), getattr(new, name)
+        if one is not None and other is not None and one != other:
+            raise UsageError(
+                f"{where}: {name} is {other!r}, and {one!r} in line {known.line} for the same moment of {new.key!r}; "
+                "a moment has one: correct one of them"
+            )
+        setattr(known, name, other if one is None else one)
+    known.captions = tuple(dict.fromkeys((*known.captions, *new.captions)))
+    known.facts = tuple(dict.fromkeys((*known.facts, *new.facts)))
+
+
+def _check_wanted(moments: Sequence[_Moment], source: str, want: str) -> None:
+    if want == "nothing":
+        return
+    column = want.removesuffix("s")
+    without = [moment for moment in moments if not (moment.label if want == "labels" else moment.captions)]
+    if without:
+        raise UsageError(
+            f"DATA {source}: line {without[0].line}: no {column} (examples without one in all: {len(without)}), "
+            f"allowed is one for every example; fill the column {column!r}"
+        )
+    labels = sorted({str(moment.label) for moment in moments})
+    if want == "labels" and len(labels) < 2:
+        raise UsageError(
+            f"DATA {source}: got one class, {labels[0]!r}, allowed are two or more; give the folder that holds the classes' "
+            "folders, or a CSV file with their labels"
+        )
+
+
+def _settle_splits(moments: Sequence[_Moment], source: str, stated_by: str, seed: int) -> str:
+    """Give every moment its split; the sentence that says how."""
+    by = "group" if any(moment.shooting for moment in moments) else "video"
+    unstated = [moment for moment in moments if moment.split is None]
+    if len(unstated) == len(moments):
+        return f"drawn from seed {seed}, by {by}: {_draw(moments, {'train': 8, 'val': 1, 'test': 1}, seed, by)}"
+    if unstated:
+        raise UsageError(
+            f"DATA {source}: line {unstated[0].line}: split is empty, and stated in other lines (empty in all: "
+            f"{len(unstated)}); state it for every example, or for none to have it drawn"
+        )
+    first: dict[tuple[str | None, str], _Moment] = {}
+    for moment in moments:
+        if moment.shooting is None:
+            continue
+        # Groups that names tell are numbered anew in every class.
+        one = first.setdefault((None if moment.group else moment.label, moment.shooting), moment)
+        if one.split != moment.split:
+            raise UsageError(
+                f"DATA {source}: group {moment.shooting!r} is in {one.split} ({one.key!r}) and in {moment.split} "
+                f"({moment.key!r}), allowed is one split, or {moment.split} would be no test of anything new; put all of it "
+                "into one, or state no splits to have them drawn"
+            )
+    train = [moment for moment in moments if moment.split == "train"]
+    if not train or any(moment.split == "val" for moment in moments):
+        return f"stated by {stated_by}"
+    return f"stated by {stated_by}, and val drawn out of train from seed {seed}, by {by}: " + _draw(
+        train, {"train": 9, "val": 1}, seed, by
+    )
+
+
+def _draw(moments: Sequence[_Moment], tenths: dict[Split, int], seed: int, by: str) -> str:
+    """Deal whole groups to splits; what came out, in words."""
+    of_video = dict(sorted((moment.key, moment.shooting) for moment in moments if moment.shooting))
+    groups: dict[str, list[_Moment]] = defaultdict(list)
+    for moment in moments:
+        groups[moment.shooting or of_video.get(moment.key, moment.key)].append(moment)
+    order = sorted(groups, key=lambda name: blake2b(f"{seed}\0{name}".encode(errors="surrogateescape")).digest())
+    labels_of = {name: Counter(moment.label or "" for moment in groups[name]) for name in order}
+    for name, split in _deal(labels_of, tenths).items():
+        for moment in groups[name]:
+            moment.split = split
+    return _outcome(moments, tenths, f"{len(groups)} {by}s")
+
+
+def _deal(labels_of: dict[str, Counter[str]], tenths: dict[Split, int]) -> dict[str, Split]:
+    """A split for each group, from how many examples of each class it has.
+
+    Every class has its first group in train. Each further one goes where most of the class is still missing; what whole
+    groups could not even out is owed to the class after it, so that many small classes together come out right.
+    """
+    dealt: dict[str, Split] = {}
+    of_label: dict[str, list[str]] = defaultdict(list)
+    for name, labels in labels_of.items():
+        for label in labels:
+            of_label[label].append(name)
+    owed = dict.fromkeys(tenths, 0)
+    got: Counter[tuple[str, Split]] = Counter()
+    for label in sorted(of_label, key=lambda label: (len(of_label[label]), label)):
+        total = sum(labels_of[name][label] for name in of_label[label])
+        missing = {split: owed[split] + share * total - 10 * got[label, split] for split, share in tenths.items()}
+        for name in of_label[label]:
+            if name not in dealt:
+                dealt[name] = max(missing, key=lambda split: missing[split]) if got[label, "train"] else "train"
+                missing[dealt[name]] -= 10 * labels_of[name][label]
+                got.update({(other, dealt[name]): count for other, count in labels_of[name].items()})
+        owed = missing
+    for split in tenths:  # no split stays empty where train can spare a group
+        spare = [name for name in labels_of if dealt[name] == "train" and _can_spare(got, labels_of[name])]
+        if spare and split not in dealt.values():
+            moved = min(spare, key=lambda name: labels_of[name].total())
+            got.subtract({(label, "train"): count for label, count in labels_of[moved].items()})
+            dealt[moved] = split
+    return dealt
+
+
+def _can_spare(got: Counter[tuple[str, Split]], labels: Counter[str]) -> bool:
+    return all(got[label, "train"] > count for label, count in labels.items())
+
+
+def _outcome(moments: Sequence[_Moment], tenths: dict[Split, int], groups: str) -> str:
+    labels = {split: {moment.label for moment in moments if moment.split == split} for split in tenths}
+    counts = Counter(moment.split for moment in moments)
+    total = len({moment.label for moment in moments})
+    text = ", ".join(f"{100 * counts[split] / len(moments):.0f} % {split}" for split in tenths)
+    if any(abs(counts[split] / len(moments) - share / 10) > 0.05 for split, share in tenths.items()):
+        text += f" ({groups} do not divide more evenly)"
+    lacking = [f"{split} has {len(labels[split])} of {total} classes" for split in tenths if len(labels[split]) < total > 1]
+    return "; ".join([text, *lacking])

@@ -1,0 +1,239 @@
+"""What the three trainings differ in: the module that gives a loss, and how a batch is made. Everything else is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, log_softmax, normalize
+
+from jobs.learn.clips import Stored
+from jobs.learn.views import Rng, shown, tube_mask
+from pipeline.models.preprocessing import Preprocessing
+from schemas.datasets import Example
+from schemas.training import Augmentation
+
+Batch = dict[str, torch.Tensor]
+
+
+class ClipDataset(torch.utils.data.Dataset[dict[str, Any]]):
+    """Stored clips as views, one item a clip.
+
+    Attributes:
+        epoch: which time the clips are shown; the views change with it.
+    """
+
+    def __init__(
+        self, stored: Sequence[Stored], preprocessing: Preprocessing, augmentation: Augmentation | None, seed: int
+    ) -> None:
+        """``augmentation`` None shows every clip whole."""
+        self._clips = [(of_example, number) for of_example in stored for number in range(of_example.num_clips)]
+        self._input = preprocessing.input
+        self._augmentation = augmentation
+        self._seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        stored, number = self._clips[index]
+        rng = np.random.default_rng((self._seed, self.epoch, index))
+        frames = shown(stored.clip(number), self._input, self._augmentation, rng)
+        return {"frames": frames, "example": stored.example, "rng": rng}
+
+
+class Task(Protocol):
+    """One kind of training.
+
+    Attributes:
+        module: gives ``{"loss": ..., ...}`` for a batch; what it learns is in ``module.model``.
+        metric: what the best epoch has most of (or least, where ``lower_is_better``).
+    """
+
+    module: nn.Module
+    metric: str
+    lower_is_better: bool
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
+        """Make a batch of dataset items."""
+
+
+class Pixels(nn.Module):
+    """uint8 frames [batch, num_frames, height, width, 3] to a model's pixels, on the model's device."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.register_buffer("gain", torch.tensor(preprocessing.gain).view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.tensor(preprocessing.shift).view(3, 1, 1), persistent=False)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """[batch, num_frames, 3, height, width]."""
+        return frames.permute(0, 1, 4, 2, 3).float() * self.gain + self.shift
+
+
+@dataclass
+class Classification:
+    """Cross-entropy over the data's classes."""
+
+    module: nn.Module
+    labels: tuple[str, ...]
+    metric = "accuracy"
+    lower_is_better = False
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
+        """See `Task.collate`."""
+        labels = [self.labels.index(item["example"].label) for item in items]
+        return {"frames": torch.stack([item["frames"] for item in items]), "labels": torch.tensor(labels)}
+
+
+class ClassificationModule(nn.Module):
+    """A video classifier and its loss."""
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model = model
+        self.pixels = Pixels(preprocessing)
+
+    def forward(self, frames: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The loss, and whether the best class is the right one."""
+        logits = self.model(self.pixels(frames)).logits.float()
+        return {"loss": cross_entropy(logits, labels), "right": (logits.argmax(-1) == labels).float()}
+
+
+@dataclass
+class MaskedVideo:
+    """VideoMAE's masked autoencoding: hidden tubes are predicted, in pixels normalised per patch."""
+
+    module: nn.Module
+    tubes: int
+    patches: int
+    ratio: float
+    metric = "loss"
+    lower_is_better = True
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
+        """See `Task.collate`."""
+        masks = [tube_mask(self.tubes, self.patches, self.ratio, item["rng"]) for item in items]
+        return {"frames": torch.stack([item["frames"] for item in items]), "mask": torch.stack(masks)}
+
+
+class MaskedVideoModule(nn.Module):
+    """A VideoMAE with its decoder."""
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model = model
+        self.pixels = Pixels(preprocessing)
+
+    def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The mean squared error over the hidden patches."""
+        return {"loss": self.model(self.pixels(frames), bool_masked_pos=mask).loss}
+
+
+@dataclass
+class Alignment:
+    """Contrastive learning of clips and captions."""
+
+    module: nn.Module
+    tokenize: Callable[[Sequence[str]], Batch]
+    fact_values: dict[str, tuple[str, ...]]
+    metric = "accuracy"
+    lower_is_better = False
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
+        """One caption per clip, drawn at random; and which captions of the batch are true of which clips."""
+        examples: list[Example] = [item["example"] for item in items]
+        chosen = [int(item["rng"].integers(len(item["example"].captions))) for item in items]
+        captions = [example.captions[i] for example, i in zip(examples, chosen, strict=True)]
+        said = [frozenset(e.caption_facts[i]) if e.caption_facts else frozenset() for e, i in zip(examples, chosen, strict=True)]
+        known = [frozenset(example.facts) for example in examples]
+        true = [
+            [of_clip is of_caption or caption in of_clip.captions or bool(facts and facts <= of_known)
+             for of_caption, caption, facts in zip(examples, captions, said, strict=True)]
+            for of_clip, of_known in zip(examples, known, strict=True)
+        ]  # fmt: skip
+        facts = [[_value_index(of_known, key, values) for key, values in self.fact_values.items()] for of_known in known]
+        return {
+            "frames": torch.stack([item["frames"] for item in items]),
+            **self.tokenize(captions),
+            "true": torch.tensor(true),
+            "facts": torch.tensor(facts, dtype=torch.long).view(len(items), len(self.fact_values)),
+        }
+
+
+def _value_index(facts: frozenset[str], key: str, values: tuple[str, ...]) -> int:
+    return next((i for i, value in enumerate(values) if f"{key}={value}" in facts), -100)
+
+
+class AlignmentModule(nn.Module):
+    """X-CLIP with the losses that it learns from."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocessing: Preprocessing,
+        *,
+        plain_weight: float,
+        facts_weight: float,
+        fact_values: dict[str, tuple[str, ...]],
+    ) -> None:
+        """See `jobs.learn.align.align`."""
+        super().__init__()
+        self.model = model
+        self.pixels = Pixels(preprocessing)
+        self._plain_weight = plain_weight
+        self._facts_weight = facts_weight
+        dim = model.config.projection_dim  # type: ignore[union-attr]
+        self.fact_heads = nn.ModuleList(nn.Linear(dim, len(values)) for values in fact_values.values())
+
+    def forward(
+        self,
+        frames: torch.Tensor,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        true: torch.Tensor,
+        facts: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """The loss, and whether the best caption of the batch is true of the clip, by the exact score and the plain one."""
+        out = self.model(input_ids=input_ids, attention_mask=attention_mask, pixel_values=self.pixels(frames))
+        exact = out.logits_per_video.float()
+        text = self.model.text_projection(out.text_model_output.pooler_output)  # type: ignore[operator]
+        scale = self.model.logit_scale.exp()  # type: ignore[operator]
+        plain = scale * out.video_embeds.float() @ normalize(text.float(), dim=-1).T
+        weight = self._plain_weight
+        loss = (1 - weight) * contrastive(exact, true) + weight * contrastive(plain, true)
+        if self._facts_weight and len(self.fact_heads):
+            clip = out.mit_output.pooler_output
+            heads = [
+                cross_entropy(head(clip).float(), facts[:, i], ignore_index=-100)
+                for i, head in enumerate(self.fact_heads)
+                if (facts[:, i] >= 0).any()
+            ]
+            loss = loss + self._facts_weight * torch.stack(heads).mean() if heads else loss
+        rows = torch.arange(len(true), device=true.device)
+        return {
+            "loss": loss,
+            "right": true[rows, exact.argmax(-1)].float(),
+            "plain_right": true[rows, plain.argmax(-1)].float(),
+        }
+
+
+def contrastive(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Both ways' cross-entropy where a clip may have several true captions and a caption several true clips.
+
+    The mean over the true pairs of each row of -log softmax, L_out of Khosla et al. (2020, "Supervised Contrastive
+    Learning"); with one true pair per row and column it is CLIP's loss.
+
+    Args:
+        logits: [clips, captions].
+        true: bool [clips, captions]; at least one in every row and column.
+    """
+    targets = true.float()
+    by_clip = -(log_softmax(logits, 1) * targets).sum(1) / targets.sum(1)
+    by_caption = -(log_softmax(logits, 0) * targets).sum(0) / targets.sum(0)
+    return (by_clip.mean() + by_caption.mean()) / 2

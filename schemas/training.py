@@ -1,0 +1,95 @@
+"""Options of a training, checked once at the edge."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from schemas.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """What is changed at random in a training clip, the same way in all of its frames. None of it is on by itself.
+
+    Attributes:
+        crop: the smallest share of the picture's area that is shown, 1.0 shows all of it. 0.7 cuts squares of 70 to 100 %
+            and resizes them.
+        light: brightness and contrast change by up to this share: 0.2 gives factors of 0.8 to 1.2.
+        window: the shortest share of a clip's time that is shown; 1.0 shows all of it. 0.7 takes 70 to 100 %.
+        mirror: swap left and right in half of the clips. It turns "walking to the left" into its opposite, so it suits only
+            data whose classes know no side.
+    """
+
+    crop: float = 1.0
+    light: float = 0.0
+    window: float = 1.0
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        for option, value, least, most in (
+            ("--crop", self.crop, 0.05, 1.0),
+            ("--light", self.light, 0.0, 0.9),
+            ("--random-window", self.window, 0.2, 1.0),
+        ):
+            if not least <= value <= most:
+                raise UsageError(f"{option}: got {value:g}, allowed is {least:g} to {most:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """How a model is trained, whichever it is.
+
+    Attributes:
+        epochs: times that every training clip is shown.
+        batch_size: clips per forward pass and worker.
+        accumulate: forward passes per step of the optimiser; the batch that counts is their product.
+        learning_rate: the highest, after warm-up; it falls to 0 along a cosine.
+        warmup: share of all steps during which the learning rate rises from 0.
+        weight_decay: AdamW's.
+        seed: of the splits, the new weights, the order and the augmentation.
+        window_s: seconds of a clip; longer examples give several, as at ingest.
+        max_clips: clips taken of one example at most, evenly spread.
+        augmentation: what is changed at random.
+        workers: processes that train together under Ray Train; 0 trains in this one.
+        threads: threads of each process on a CPU; None leaves that to PyTorch.
+        half: store the weights as fp16, which halves the files; they are trained in fp32 all the same.
+    """
+
+    epochs: int = 10
+    batch_size: int = 8
+    accumulate: int = 1
+    learning_rate: float = 1e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.05
+    seed: int = 0
+    window_s: float = 4.0
+    max_clips: int = 4
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    workers: int = 0
+    threads: int | None = None
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could use."""
+        for option, value, least, most in (
+            ("--epochs", self.epochs, 1, 100_000),
+            ("--batch-size", self.batch_size, 1, 65_536),
+            ("--accumulate", self.accumulate, 1, 65_536),
+            ("--learning-rate", self.learning_rate, 1e-9, 10.0),
+            ("--warmup", self.warmup, 0.0, 0.9),
+            ("--weight-decay", self.weight_decay, 0.0, 10.0),
+            ("--seed", self.seed, 0, 2**31 - 1),
+            ("--window", self.window_s, 0.1, 3600.0),
+            ("--max-clips", self.max_clips, 1, 10_000),
+            ("--workers", self.workers, 0, 4096),
+            ("--threads", self.threads, 1, 4096),
+        ):
+            if value is not None and not least <= value <= most:
+                raise UsageError(f"{option}: got {value:g}, allowed is {least:g} to {most:g}")
+
+    @property
+    def cpus(self) -> int:
+        """Processes that decode."""
+        return self.threads or len(os.sched_getaffinity(0))
