@@ -284,13 +284,19 @@ _TRAINING = (
     click.option("--window", "window_s", type=float, default=4.0, show_default=True, help="Seconds of a clip."),
     click.option("--max-clips", type=int, default=4, show_default=True, help="Clips of one example at most."),
     click.option("--crop", type=float, default=1.0, show_default=True, help="Smallest share of the picture shown."),
-    click.option("--light", type=float, default=0.0, show_default=True, help="Brightness and contrast change by this share."),
-    click.option("--random-window", type=float, default=1.0, show_default=True, help="Shortest share of a clip's time shown."),
+    click.option(
+        "--light", type=float, default=0.0, show_default=True, help="Brightness and contrast change by this share."
+    ),
+    click.option(
+        "--random-window", type=float, default=1.0, show_default=True, help="Shortest share of a clip's time shown."
+    ),
     click.option("--mirror", is_flag=True, help="Swap left and right at random; for classes that know no side."),
     click.option("--workers", type=int, default=0, show_default=True, help="Processes that train together under Ray Train."),
     click.option("--threads", type=int, help="Threads of each process on a CPU. [default: all]"),
     click.option("--half", is_flag=True, help="Store the weights as fp16, at half the size."),
-    click.option("--cache", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep decoded clips here."),
+    click.option(
+        "--cache", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep decoded clips here."
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
 )
 
@@ -303,13 +309,19 @@ def _training(command: Any) -> Any:
 
 
 def _train_options(given: dict[str, Any]) -> TrainOptions:
-    names = ("epochs", "batch_size", "accumulate", "learning_rate", "warmup", "weight_decay", "seed", "window_s", "max_clips")
-    change = Augmentation(
-        crop=given["crop"], light=given["light"], window=given["random_window"], mirror=given["mirror"]
+    names = (
+        "epochs",
+        "batch_size",
+        "accumulate",
+        "learning_rate",
+        "warmup",
+        "weight_decay",
+        "seed",
+        "window_s",
+        "max_clips",
     )
-    return TrainOptions(
-        **{name: given[name] for name in (*names, "workers", "threads", "half")}, augmentation=change
-    )
+    change = Augmentation(crop=given["crop"], light=given["light"], window=given["random_window"], mirror=given["mirror"])
+    return TrainOptions(**{name: given[name] for name in (*names, "workers", "threads", "half")}, augmentation=change)
 
 
 def _train(run: Any, as_json: bool, **arguments: Any) -> None:
@@ -394,6 +406,57 @@ def align(
 
     weights = {"plain_weight": plain_weight, "facts_weight": facts_weight}
     _train(run, as_json, captions=captions, output=output, base=base, options=options, cache=cache, **weights)
+
+
+@main.command()
+@click.argument("source", metavar="DATA", type=click.Path(path_type=Path))
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw examples of every class.")
+@click.option("--seed", default=0, show_default=True, help="What the split is drawn from, where the data states none.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def dataset(source: Path, sheet: Path | None, seed: int, as_json: bool) -> None:
+    """Look over data to learn from: a folder of class folders, or a CSV; what each class has, and what is damaged.
+
+    The CSV's columns: path, label (or action), caption, start_s, end_s, split, group, facts; all but path may be left out.
+
+    \b
+    vidsift dataset ./actions
+    vidsift dataset captions.csv --sheet sheet.png
+    """
+    import json
+
+    from jobs.learn.dataset import read_dataset
+    from jobs.learn.pictures import check_output, save_png
+    from jobs.learn.survey import contact_sheet, survey
+
+    if sheet is not None:
+        check_output("--sheet", sheet, ".png", [source])
+    data = read_dataset(source, seed=seed, want="nothing")
+    found = survey(data)
+    if sheet is not None:
+        save_png(contact_sheet(data), sheet)
+    click.echo(json.dumps(found.as_json()) if as_json else str(found))
+
+
+@main.command()
+@click.argument("video", metavar="FILE", type=click.Path(path_type=str))
+@click.option(
+    "--gif", "output", type=click.Path(path_type=Path), required=True, metavar="FILE.gif", help="Where to draw it."
+)
+@click.option("--model", default=DEFAULT_CLASSIFIER, show_default=True, metavar="MODEL", help="Hub id or folder.")
+@click.option("--start", "start_s", type=float, metavar="S", help="Where the window begins. [default: at the beginning]")
+@click.option("--end", "end_s", type=float, metavar="S", help="Where it ends. [default: 4 s later, or with the video]")
+def preview(video: str, output: Path, model: str, start_s: float | None, end_s: float | None) -> None:
+    """Draw what a model is shown of a window: its frames in its size, before their values are normalised.
+
+    The GIF takes as long as the window. A GIF holds 256 colours a frame, so its colours are close to the model's, not equal.
+
+    \b
+    vidsift preview film.mp4 --gif seen.gif
+    vidsift preview film.mp4 --gif seen.gif --model ./my-videomae --start 12 --end 14.5
+    """
+    from jobs.learn.preview import preview as run
+
+    click.echo(str(run(video, output, model=model, start_s=start_s, end_s=end_s)))
 
 
 class _ProgressLine:

@@ -1,4 +1,4 @@
-"""What figures do: the pose and the things they handle at each moment of an action.
+"""What figures do: the pose at each moment of an action.
 
 A moment is ``t`` from 0 to 1. Where an action has a side, it is to the viewer's right here; drawing may mirror it.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from demo.figure import REACH, STANDING, Joints, Pose, along, arm, blend, joints, left, smooth
+from demo.figure import REACH, STANDING, Pose, along, arm, blend, left, smooth
 
 
 class Style(NamedTuple):
@@ -31,19 +31,11 @@ class Style(NamedTuple):
     after: float = 0.1
 
 
-class Prop(NamedTuple):
-    """A thing in the picture: ``at`` is its middle, ``size`` its radius or half its side; both in body heights."""
-
-    kind: Literal["ball", "box", "chair", "rope"]
-    at: complex
-    size: float
-    number: int = 0
-    points: tuple[complex, ...] = ()
-
-
 def draw_style(rng: random.Random) -> Style:
     """A random style, from the same distribution for every action."""
-    return Style(rng.uniform(0.85, 1.15), rng.uniform(0.88, 1.08), rng.random(), rng.uniform(0.05, 0.2), rng.uniform(0.05, 0.2))
+    return Style(
+        rng.uniform(0.85, 1.15), rng.uniform(0.88, 1.08), rng.random(), rng.uniform(0.05, 0.2), rng.uniform(0.05, 0.2)
+    )
 
 
 def pose(action: str, t: float, style: Style) -> Pose:
@@ -51,18 +43,12 @@ def pose(action: str, t: float, style: Style) -> Pose:
     return _POSES[action](t, style)
 
 
-def props(action: str, t: float, style: Style, found: Joints) -> list[Prop]:
-    """The things that ``action`` needs, at ``t``; ``found`` are the figure's joints then."""
-    handled = _PROPS.get(action)
-    return handled(t, style, found) if handled else []
-
-
 def _once(t: float, style: Style) -> float:
     """How much of a thing that is done once is done at ``t``."""
     return smooth((t - style.before) / (1 - style.before - style.after))
 
 
-def _turns(t: float, style: Style, usual: float) -> float:
+def turns(t: float, style: Style, usual: float) -> float:
     """The angle of a thing that repeats ``usual`` times."""
     return 2 * math.pi * (usual * style.tempo * t + style.phase)
 
@@ -73,7 +59,7 @@ def _both(hand: complex) -> tuple[complex, complex]:
 
 def _walking(t: float, style: Style) -> Pose:
     # The legs swing alike to both sides, so that only the way tells the direction.
-    x, swing = 0.46 * style.amount * (2 * t - 1), math.sin(_turns(t, style, 2.2))
+    x, swing = 0.46 * style.amount * (2 * t - 1), math.sin(turns(t, style, 2.2))
     hip = complex(x, math.sqrt(0.46**2 - (0.15 * swing) ** 2))
     hands = (arm(0.55 * swing), arm(-0.55 * swing))
     return Pose(hip, 0.0, 0.0, 0.6, hands, (complex(x - 0.17 * swing), complex(x + 0.17 * swing)), knees=(0.0, 0.0))
@@ -90,17 +76,17 @@ def _sitting(t: float, style: Style) -> Pose:
 
 
 def _raising(t: float, style: Style) -> Pose:
-    angle = 0.14 + (2.9 * min(style.amount, 1.0) - 0.14) * _once(t, style)
+    angle = 0.28 + (2.9 * min(style.amount, 1.0) - 0.28) * _once(t, style)
     return STANDING._replace(hands=(STANDING.hands[0], arm(angle)))
 
 
 def _waving(t: float, style: Style) -> Pose:
-    angle = 2.55 + 0.62 * style.amount * math.sin(_turns(t, style, 3.2))
+    angle = 2.5 + 0.78 * style.amount * math.sin(turns(t, style, 3.2))
     return STANDING._replace(hands=(STANDING.hands[0], arm(angle, 0.33)))
 
 
 def _clapping(t: float, style: Style) -> Pose:
-    share = 0.5 + 0.5 * math.cos(_turns(t, style, 3.2))
+    share = 0.5 + 0.5 * math.cos(turns(t, style, 3.2))
     return STANDING._replace(hands=_both(arm(math.pi / 2 + 0.1) * share + (-0.095 - 0.11j) * (1 - share)))
 
 
@@ -118,9 +104,7 @@ _KICKING = [
     (0.1, _KICKER),
     (
         0.3,
-        _KICKER._replace(
-            lean=0.15, feet=(-0.2 + 0j, -0.52 + 0.2j), hands=(left(arm(1.0)), arm(1.0)), hip=-0.17 + 0.45j
-        ),
+        _KICKER._replace(lean=0.15, feet=(-0.2 + 0j, -0.52 + 0.2j), hands=(left(arm(1.0)), arm(1.0)), hip=-0.17 + 0.45j),
     ),
     (
         0.45,
@@ -134,11 +118,6 @@ _KICKING = [
 ]
 
 
-def _kicked(t: float, style: Style, found: Joints) -> list[Prop]:
-    flown = max(t - 0.4, 0.0)
-    return [Prop("ball", complex(0.14 + 2.2 * style.amount * flown, 0.09 + 2.2 * flown - 2.6 * flown * flown), 0.09)]
-
-
 _THROWER = STANDING._replace(width=0.7, hip=-0.1 + 0.46j, feet=(-0.2 + 0j, 0.02 + 0j), hands=(arm(-0.2), 0.16 - 0.1j))
 _THROWING = [
     (0.05, _THROWER),
@@ -150,40 +129,17 @@ _THROWING = [
 ]
 
 
-def _thrown(t: float, style: Style, found: Joints) -> list[Prop]:
-    if t < 0.5:
-        return [Prop("ball", found.hands[1] + 0.05j, 0.085, 1)]
-    flown = t - 0.5
-    return [Prop("ball", complex(0.2 + 1.9 * style.amount * flown, 1.0 + 0.9 * flown - 1.6 * flown * flown), 0.085, 1)]
-
-
 def _juggling(t: float, style: Style) -> Pose:
-    angle = 3 * _turns(t, style, 1.3)
+    angle = 3 * turns(t, style, 1.3)
     hands = (left(0.12 - 0.17j + 0.04j * math.sin(angle)), 0.12 - 0.17j - 0.04j * math.sin(angle))
     return STANDING._replace(hands=hands)
 
 
-def _juggled(t: float, style: Style, found: Joints) -> list[Prop]:
-    turned = _turns(t, style, 1.3)
-    return [_in_circle(turned + 2 * math.pi * number / 3, number) for number in range(3)]
-
-
-def _in_circle(angle: float, number: int) -> Prop:
-    return Prop("ball", complex(0.33 * math.sin(angle), 0.93 + 0.32 * math.cos(angle)), 0.072, number)
-
-
 _LIFTER = STANDING._replace(hip=-0.16 + 0.46j, width=0.5, feet=(-0.2 + 0j, -0.1 + 0j), hands=(arm(0.1), arm(0.2)))
 _LIFTER = _LIFTER._replace(elbows=(-1.0, -1.0), knees=(1.0, 1.0))
-_AT_BOX = _LIFTER._replace(hip=-0.24 + 0.34j, lean=1.15, hands=(0.14 - 0.27j, 0.14 - 0.29j))
+AT_BOX = _LIFTER._replace(hip=-0.24 + 0.34j, lean=1.15, hands=(0.14 - 0.27j, 0.14 - 0.29j))
 _HOLDING = _LIFTER._replace(hands=(0.25 - 0.14j, 0.23 - 0.16j))
-_PICKING_UP = [(0.05, _LIFTER), (0.38, _AT_BOX), (0.48, _AT_BOX), (0.85, _HOLDING)]
-
-
-def _picked_up(t: float, style: Style, found: Joints) -> list[Prop]:
-    resting = 0.22 + 0.12j
-    start = joints(_AT_BOX).hands
-    moved = (found.hands[0] + found.hands[1] - start[0] - start[1]) / 2 if t > 0.43 else 0j
-    return [Prop("box", resting + moved, 0.12)]
+_PICKING_UP = [(0.05, _LIFTER), (0.38, AT_BOX), (0.48, AT_BOX), (0.85, _HOLDING)]
 
 
 def _bowing(t: float, style: Style) -> Pose:
@@ -196,10 +152,12 @@ def _bowing(t: float, style: Style) -> Pose:
 def _falling(t: float, style: Style) -> Pose:
     share = min(max((t - style.before) / 0.42, 0.0), 1.0) ** 2
     angle = share * math.pi / 2
-    foot = -0.45 + 0j
-    hip = foot + complex(0.46 * math.sin(angle), max(0.46 * math.cos(angle), 0.09))
-    hands = _both(arm(0.14 + 2.2 * share))
-    return STANDING._replace(hip=hip, turn=-angle, feet=(hip - 0.07 - 0.46j, hip + 0.07 - 0.46j), hands=hands)
+    foot = -0.4 + 0j
+    hip = foot + complex(0.46 * math.sin(angle), max(0.46 * math.cos(angle), 0.12))
+    hands = _both(arm(0.28 + 2.2 * share))
+    return STANDING._replace(
+        hip=hip, turn=-angle, width=1 - 0.4 * share, feet=(hip - 0.07 - 0.46j, hip + 0.07 - 0.46j), hands=hands
+    )
 
 
 def _cartwheeling(t: float, style: Style) -> Pose:
@@ -210,13 +168,13 @@ def _cartwheeling(t: float, style: Style) -> Pose:
 
 
 def _squatting(t: float, style: Style) -> Pose:
-    share = 0.5 - 0.5 * math.cos(_turns(t, style, 2.4))
+    share = 0.5 - 0.5 * math.cos(turns(t, style, 2.4))
     hip = complex(0, 0.46 - 0.25 * style.amount * share)
     return STANDING._replace(hip=hip, feet=(-0.16 + 0j, 0.16 + 0j), hands=_both(-0.06 - 0.1j))
 
 
 def _boxing(t: float, style: Style) -> Pose:
-    punch = math.sin(_turns(t, style, 3.0))
+    punch = math.sin(turns(t, style, 3.0))
     one, other = max(punch, 0.0), max(-punch, 0.0)
     hands = (0.14 + 0.02j + 0.2 * one, 0.1 - 0.02j + 0.24 * other)
     feet = (-0.24 + 0j, 0.1 + 0j)
@@ -224,43 +182,29 @@ def _boxing(t: float, style: Style) -> Pose:
 
 
 def _skipping(t: float, style: Style) -> Pose:
-    lift = 0.09 * max(-math.cos(_turns(t, style, 3.0)), 0.0)
+    lift = 0.09 * max(-math.cos(turns(t, style, 3.0)), 0.0)
     feet = (complex(-0.06, lift), complex(0.06, lift))
     return STANDING._replace(hip=complex(0, 0.45 + lift), feet=feet, hands=_both(0.2 - 0.2j), elbows=(-1, 1))
 
 
-def _rope(t: float, style: Style, found: Joints) -> list[Prop]:
-    height = math.cos(_turns(t, style, 3.0))
-    middle = (found.hands[0] + found.hands[1]) / 2
-    half = found.hands[1].real - middle.real
-    angles = [math.pi * step / 12 for step in range(13)]
-    reach = 0.62 if height > 0 else 0.56
-    points = tuple(
-        middle + complex(-half * math.cos(a) * (1 + 0.5 * math.sin(a)), reach * height * math.sin(a) ** 0.7) for a in angles
-    )
-    return [Prop("rope", middle, 0.012, 0, points)]
-
-
 def _dribbling(t: float, style: Style) -> Pose:
-    push = _bounce(t, style)
-    return _LIFTER._replace(hip=-0.1 + 0.43j, lean=0.15, hands=(arm(-0.2), 0.2 - 0.2j + 0.13j * push), feet=(-0.2 + 0j, 0.02 + 0j))
+    push = bounce(t, style)
+    return _LIFTER._replace(
+        hip=-0.1 + 0.43j, lean=0.15, hands=(arm(-0.2), 0.2 - 0.2j + 0.13j * push), feet=(-0.2 + 0j, 0.02 + 0j)
+    )
 
 
-def _bounce(t: float, style: Style) -> float:
+def bounce(t: float, style: Style) -> float:
     """The ball's height, from 0 on the floor to 1 at the hand."""
     return 1 - abs(2 * ((3.2 * style.tempo * t + style.phase) % 1) - 1) ** 2
 
 
-def _dribbled(t: float, style: Style, found: Joints) -> list[Prop]:
-    return [Prop("ball", complex(0.26, 0.09 + 0.4 * _bounce(t, style)), 0.09)]
-
-
 def _star_jumps(t: float, style: Style) -> Pose:
-    share = 0.5 - 0.5 * math.cos(_turns(t, style, 2.4))
+    share = 0.5 - 0.5 * math.cos(turns(t, style, 2.4))
     lift = 0.07 * math.sin(math.pi * share)
     foot = complex(0.06 + 0.22 * share, lift)
     hip = complex(0, 0.46 + lift - 0.07 * share)
-    return STANDING._replace(hip=hip, feet=_both(foot), hands=_both(arm(0.14 + 2.6 * share, REACH)), knees=(0.0, 0.0))
+    return STANDING._replace(hip=hip, feet=_both(foot), hands=_both(arm(0.2 + 2.5 * share, REACH)), knees=(0.0, 0.0))
 
 
 _POSES: dict[str, Callable[[float, Style], Pose]] = {
@@ -285,20 +229,4 @@ _POSES: dict[str, Callable[[float, Style], Pose]] = {
     "skipping rope": _skipping,
     "dribbling a ball": _dribbling,
     "doing star jumps": _star_jumps,
-}
-
-
-def _chair(t: float, style: Style, found: Joints) -> list[Prop]:
-    return [Prop("chair", -0.16 + 0.1j, 0.1)]
-
-
-_PROPS: dict[str, Callable[[float, Style, Joints], list[Prop]]] = {
-    "sitting down": _chair,
-    "standing up": _chair,
-    "kicking a ball": _kicked,
-    "throwing a ball": _thrown,
-    "juggling": _juggled,
-    "picking up a box": _picked_up,
-    "skipping rope": _rope,
-    "dribbling a ball": _dribbled,
 }

@@ -131,7 +131,10 @@ def _street(on: _Canvas) -> None:
     rng, edge = on.rng, on.half
     on.box(-edge, 0, edge, 0.6, on.tone(168, 178, 190))
     for x in on.across(0.42):
-        top, wall = rng.uniform(0.0, 0.16), on.tone(*rng.choice(((128, 82, 72), (112, 100, 96), (146, 110, 90), (98, 88, 96))))
+        top, wall = (
+            rng.uniform(0.0, 0.16),
+            on.tone(*rng.choice(((128, 82, 72), (112, 100, 96), (146, 110, 90), (98, 88, 96)))),
+        )
         on.box(x, top, x + 0.41, 0.6, wall)
         pane = on.tone(*rng.choice(((58, 66, 82), (196, 184, 140))))
         for column in range(3):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from demo.actions import Prop
 from demo.backgrounds import Colour, Picture
 from demo.figure import Joints
+from demo.props import Prop
 
 _BITS = 4
 _ONE = 1 << _BITS
@@ -59,18 +60,18 @@ def draw_figure(picture: Picture, found: Joints, width: float, clothes: Clothes,
     corners = (found.shoulders[0], found.shoulders[1], bottom + across, bottom - across)
     points = np.array([place.pixels(corner) for corner in corners], np.int32)
     cv2.fillConvexPoly(picture, points, clothes.shirt, cv2.LINE_AA, _BITS)
-    cv2.polylines(picture, [points], True, clothes.shirt, _thick(0.12 * girth, place), cv2.LINE_AA, _BITS)
-    _path(picture, (found.hip, found.neck), (0.12 + 0.1 * width) * girth, clothes.shirt, place)
+    cv2.polylines(picture, [points], True, clothes.shirt, _thick(0.1 * girth, place), cv2.LINE_AA, _BITS)
+    _path(picture, (found.hip, found.neck), (0.12 + 0.08 * width) * girth, clothes.shirt, place)
     _path(picture, (found.neck, found.head), 0.075, clothes.skin, place)
     up = (found.head - found.neck) / max(abs(found.head - found.neck), 1e-6)
     _disc(picture, found.head + 0.02 * up, 0.105, clothes.hair, place)
     _disc(picture, found.head - 0.012 * up, 0.09, clothes.skin, place)
-    for side in (-0.035j, 0.035j):
-        _disc(picture, found.head + up * side, 0.012, (30, 26, 26), place)
+    for aside in (-0.035j, 0.035j):
+        _disc(picture, found.head + up * aside, 0.012, (30, 26, 26), place)
     edge = _shaded(clothes.shirt, 0.72)
     for side in (0, 1):
         _path(picture, (found.elbows[side], found.hands[side]), 0.078 * girth, clothes.skin, place)
-        _disc(picture, found.hands[side], 0.05, clothes.skin, place)
+        _disc(picture, found.hands[side], 0.052, clothes.skin, place)
         _path(picture, (found.shoulders[side], found.elbows[side]), 0.115 * girth, edge, place)
         _path(picture, (found.shoulders[side], found.elbows[side]), 0.092 * girth, clothes.shirt, place)
 
@@ -91,6 +92,13 @@ def draw_prop(picture: Picture, prop: Prop, place: Place) -> None:
             _path(picture, (prop.at + x + 0.06j, prop.at + x - 0.1j), 0.04, dark, place)
         _block(picture, prop.at + 0.05j, 0.16, 0.035, CHAIR_COLOUR, place)
         _path(picture, (prop.at - 0.15 + 0.06j, prop.at - 0.19 + 0.48j), 0.05, CHAIR_COLOUR, place)
+    elif prop.kind == "plant":
+        for x in (-0.1, -0.04, 0.04, 0.1):
+            _path(picture, (prop.at + 0.1j, prop.at + complex(x, 0.34 - abs(x))), 0.05, (84, 112, 70), place)
+        _block(picture, prop.at + 0.06j, prop.size, prop.size, (150, 96, 72), place)
+    elif prop.kind == "lamp":
+        _path(picture, (prop.at, prop.at + 0.62j), 0.025, (60, 58, 58), place)
+        _path(picture, (prop.at + 0.64j - 0.05, prop.at + 0.64j + 0.05), 0.12, (226, 206, 166), place)
     else:
         points = np.array([place.pixels(point) for point in prop.points], np.int32)
         cv2.polylines(picture, [points], False, (250, 150, 60), _thick(2 * prop.size, place), cv2.LINE_AA, _BITS)
@@ -107,7 +115,7 @@ def draw_shadow(picture: Picture, found: Joints, colour: Colour, place: Place) -
 def _path(picture: Picture, points: tuple[complex, ...], thick: float, colour: Colour, place: Place) -> None:
     """Lines with round ends through ``points``."""
     places = [place.pixels(point) for point in points]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         cv2.line(picture, start, end, colour, _thick(thick, place), cv2.LINE_AA, _BITS)
 
 

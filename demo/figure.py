@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cmath
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 THIGH, SHIN, TORSO, UPPER_ARM, FOREARM = 0.235, 0.235, 0.30, 0.17, 0.17
@@ -62,7 +63,7 @@ def left(point: complex) -> complex:
     return complex(-point.real, point.imag)
 
 
-STANDING = Pose(0.46j, 0.0, 0.0, 1.0, (left(arm(0.14)), arm(0.14)), (-0.07 + 0j, 0.07 + 0j))
+STANDING = Pose(0.46j, 0.0, 0.0, 1.0, (left(arm(0.28)), arm(0.28)), (-0.07 + 0j, 0.07 + 0j))
 """Arms hanging, seen from the front."""
 
 
@@ -91,7 +92,7 @@ def along(keys: list[tuple[float, Pose]], t: float) -> Pose:
     """The pose at ``t`` on a way through key poses, leaving and reaching each softly."""
     if t <= keys[0][0]:
         return keys[0][1]
-    for (start, one), (end, other) in zip(keys, keys[1:], strict=False):
+    for (start, one), (end, other) in pairwise(keys):
         if t < end:
             return blend(one, other, smooth((t - start) / (end - start)))
     return keys[-1][1]

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -66,7 +67,7 @@ def render(film: Film, folder: Path) -> Path:
 def _pictures(film: Film) -> Iterator[Picture]:
     """Every frame; between two scenes there is a cut halfway."""
     starts = [0.0]
-    starts += [(one.end_s + other.start_s) / 2 for one, other in zip(film.scenes, film.scenes[1:], strict=False)]
+    starts += [(one.end_s + other.start_s) / 2 for one, other in pairwise(film.scenes)]
     number = 0
     for index, scene in enumerate(film.scenes):
         shot = Shot(scene, film.size, f"{film.seed}/shot/{index}")

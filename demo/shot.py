@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.actions import Prop, Style, draw_style, pose, props
+from demo.actions import Style, draw_style, pose
 from demo.backgrounds import Colour, Picture, paint_background
 from demo.draw import Clothes, Place, draw_figure, draw_prop, draw_shadow
 from demo.figure import STANDING, Pose, blend, joints
+from demo.props import Prop, props
 from demo.world import SHIRTS, Scene
 
 _MARGIN = 0.12
@@ -27,7 +28,7 @@ _SIDELESS = ("walking to the left", "walking to the right")
 _TROUSERS = ((52, 50, 56), (96, 84, 74), (120, 116, 112), (74, 58, 46), (64, 70, 78))
 _SKINS = ((244, 208, 178), (224, 176, 138), (176, 122, 84), (120, 80, 56), (238, 190, 158))
 _HAIRS = ((38, 30, 28), (84, 54, 34), (128, 92, 56), (70, 66, 66))
-_PLANT = (Prop("box", 0.07j, 0.07), Prop("ball", 0.2j, 0.1, 2))
+_DECORATIONS = (Prop("plant", 0j, 0.07), Prop("lamp", 0j, 0.07))
 
 
 class Shot:
@@ -49,6 +50,8 @@ class Shot:
         width, height = size
         margin = round(_MARGIN * height)
         scenery = paint_background(scene.background, width + 2 * margin, height + 2 * margin, rng)
+        if rng.random() < 0.25:
+            draw_prop(scenery, rng.choice(_DECORATIONS), self._aside(rng, 0.7))
         self._place = self._placed(margin)
         self._scenery: Picture = cv2.LUT(scenery, self._light).astype(np.uint8, copy=False)
         self._shadow = self._shadow_colour()
@@ -56,7 +59,7 @@ class Shot:
         self._moves = rng.random() < 0.5
         self._pan = (rng.uniform(-0.03, 0.03), rng.uniform(-0.015, 0.015))
         self._shake = rng.choice((0.0, 0.0, 0.004))
-        self._zoom = (rng.uniform(1.0, 1.05), rng.uniform(1.0, 1.05))
+        self._zoom = (rng.uniform(1.0, 1.05), rng.uniform(1.0, 1.05)) if rng.random() < 0.4 else (1.0, 1.0)
         self._flicker = rng.choice((0.0, 0.0, 0.0, 0.05))
         self._noise = _noise(rng, size)
         self._still: Picture | None = None
@@ -101,6 +104,10 @@ class Shot:
     def _background(self, zoom: float, corner: tuple[float, float]) -> Picture:
         if self._still is not None and not self._moves:
             return self._still.copy()
+        if zoom == 1.0:
+            (x, y), (width, height) = corner, self._size
+            self._still = self._scenery[int(y) : int(y) + height, int(x) : int(x) + width]
+            return self._still.copy()
         shift = np.array([[zoom, 0, -corner[0] * zoom], [0, zoom, -corner[1] * zoom]], np.float32)
         picture = cv2.warpAffine(self._scenery, shift, self._size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         self._still = picture.astype(np.uint8, copy=False)
@@ -117,7 +124,7 @@ class Shot:
         if self._moves and self._shake:
             x += self._rng.gauss(0, self._shake) * height
             y += self._rng.gauss(0, self._shake) * height
-        return zoom, (x, y)
+        return zoom, (round(x), round(y)) if zoom == 1.0 else (x, y)
 
     def _seen(self, place: Place, zoom: float, corner: tuple[float, float]) -> Place:
         return place._replace(x=(place.x - corner[0]) * zoom, y=(place.y - corner[1]) * zoom, scale=place.scale * zoom)
@@ -143,10 +150,13 @@ class Shot:
 
     def _other(self, rng: random.Random) -> tuple[Clothes, Place]:
         """Someone smaller in a grey shirt, who stands aside."""
+        return self._lit_clothes(_jittered((118, 118, 120), rng, 8)), self._aside(rng, 0.45)
+
+    def _aside(self, rng: random.Random, scale: float) -> Place:
+        """A place at the edge of the picture's central square, a little further back."""
         width, height = self._size
-        clothes = self._lit_clothes(_jittered((118, 118, 120), rng, 8))
         x = width / 2 + rng.choice((-1, 1)) * rng.uniform(0.4, 0.48) * height
-        return clothes, Place(x + _MARGIN * height, height * (0.8 + _MARGIN), height * 0.45)
+        return Place(x + _MARGIN * height, height * (0.8 + _MARGIN), height * scale)
 
     def _lit_clothes(self, shirt: Colour) -> Clothes:
         rng = self._rng
@@ -170,7 +180,8 @@ def _light(rng: random.Random) -> NDArray[np.uint8]:
     contrast, brightness = rng.uniform(0.82, 1.1), rng.uniform(-18, 14)
     cast = np.array([rng.uniform(0.95, 1.05) for _ in range(3)])
     levels = (np.arange(256.0)[:, None] - 128) * contrast + 128 + brightness
-    return (levels * cast).round().clip(0, 255).astype(np.uint8)[None]
+    table: NDArray[np.uint8] = (levels * cast).round().clip(0, 255).astype(np.uint8)
+    return table[None]
 
 
 def _noise(rng: random.Random, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
