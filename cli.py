@@ -292,6 +292,7 @@ _TRAINING = (
     ),
     click.option("--mirror", is_flag=True, help="Swap left and right at random; for classes that know no side."),
     click.option("--workers", type=int, default=0, show_default=True, help="Processes that train together under Ray Train."),
+    click.option("--address", metavar="HOST:PORT", help="The Ray cluster of --workers. [default: Ray on this machine]"),
     click.option("--threads", type=int, help="Threads of each process on a CPU. [default: all]"),
     click.option("--half", is_flag=True, help="Store the weights as fp16, at half the size."),
     click.option(
@@ -321,7 +322,9 @@ def _train_options(given: dict[str, Any]) -> TrainOptions:
         "max_clips",
     )
     change = Augmentation(crop=given["crop"], light=given["light"], window=given["random_window"], mirror=given["mirror"])
-    return TrainOptions(**{name: given[name] for name in (*names, "workers", "threads", "half")}, augmentation=change)
+    return TrainOptions(
+        **{name: given[name] for name in (*names, "workers", "threads", "address", "half")}, augmentation=change
+    )
 
 
 def _train(run: Any, as_json: bool, **arguments: Any) -> None:
@@ -431,7 +434,12 @@ def dataset(source: Path, sheet: Path | None, seed: int, as_json: bool) -> None:
     if sheet is not None:
         check_output("--sheet", sheet, ".png", [source])
     data = read_dataset(source, seed=seed, want="nothing")
-    found = survey(data)
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done}/{total} videos" + "\n" * (done == total), nl=False, err=True)
+
+    found = survey(data, on_progress=show)
     if sheet is not None:
         save_png(contact_sheet(data), sheet)
     click.echo(json.dumps(found.as_json()) if as_json else str(found))
@@ -457,6 +465,59 @@ def preview(video: str, output: Path, model: str, start_s: float | None, end_s: 
     from jobs.learn.preview import preview as run
 
     click.echo(str(run(video, output, model=model, start_s=start_s, end_s=end_s)))
+
+
+@main.command()
+@click.argument("model")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(["classifier", "embedder"]), help="What MODEL is. [default: as it says itself]")
+@click.option("--split", type=click.Choice(["test", "val", "train", "all"]), help="[default: test, or val, or all]")
+@click.option("--views", type=click.Choice(["single", "multi"]), default="single", show_default=True, help="multi: 5 x 3.")
+@click.option("--pair", "pairs", multiple=True, metavar="A,B", help="Say how often these two are told from each other.")
+@click.option("--captions", default=200, show_default=True, help="Captions that an embedder looks for the clips of.")
+@click.option("--draws", default=3, show_default=True, help="How often they are drawn.")
+@click.option("--shuffle", is_flag=True, help="Show the frames of each clip in a random order, as a control.")
+@click.option("--window", "window_s", default=4.0, show_default=True, help="Seconds of a clip.")
+@click.option("--seed", default=0, show_default=True, help="Of splits, draws and shuffling.")
+@click.option("--batch-size", default=32, show_default=True, help="Clips per forward pass.")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Keep the results and the matrix here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate_model(
+    model: str, data: Path, kind: Any, pairs: tuple[str, ...], output: Path | None, as_json: bool, **given: Any
+) -> None:
+    """Measure MODEL on DATA, as a training reads it: a classifier on its labels, an X-CLIP on its captions.
+
+    With the seed of a training, data that states no splits is split as it was then.
+
+    \b
+    vidsift evaluate-model ./my-videomae ~/UCF101 --views multi --output ./measured
+    vidsift evaluate-model ./my-videomae moments.csv --pair "sitting down,standing up" --shuffle
+    vidsift evaluate-model ./my-xclip captions.csv --captions 1000 --draws 1
+    """
+    import json
+    import shlex
+
+    from jobs.learn.evaluate import EvaluateOptions
+    from jobs.learn.evaluate import evaluate_model as run
+    from jobs.learn.text import check_folder, results_json, results_text, write_results
+
+    options = EvaluateOptions(pairs=pairs, **given)
+    if output is not None:
+        check_folder(output)
+    line = _ProgressLine()
+
+    def say(sentence: str) -> None:
+        line.end()
+        click.echo(sentence, err=True)
+
+    try:
+        results = run(model, data, kind=kind, options=options, say=say, on_progress=line.show)
+    finally:
+        line.end()
+    if output is not None:
+        write_results(results, output, shlex.join(["vidsift", *sys.argv[1:]]))
+    click.echo(json.dumps(results_json(results)) if as_json else results_text(results))
 
 
 class _ProgressLine:

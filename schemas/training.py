@@ -54,6 +54,7 @@ class TrainOptions:
         augmentation: what is changed at random.
         workers: processes that train together under Ray Train; 0 trains in this one.
         threads: threads of each process on a CPU; None leaves that to PyTorch.
+        address: Ray cluster that the workers are on; None starts Ray on this machine.
         half: store the weights as fp16, which halves the files; they are trained in fp32 all the same.
     """
 
@@ -69,6 +70,7 @@ class TrainOptions:
     augmentation: Augmentation = field(default_factory=Augmentation)
     workers: int = 0
     threads: int | None = None
+    address: str | None = None
     half: bool = False
 
     def __post_init__(self) -> None:
@@ -92,4 +94,4 @@ class TrainOptions:
     @property
     def cpus(self) -> int:
         """Processes that decode."""
-        return self.threads or len(os.sched_getaffinity(0))
+        return len(os.sched_getaffinity(0))

@@ -25,8 +25,10 @@ from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, Span, SpanDone, VideoFile, VideoInfo
 
-# Frames kept per frame that the model is shown, so that windows of differing length and place can be drawn from them.
+# Frames kept per frame that the model is shown, so that windows of differing length and place can be drawn from them;
+# and the least that are kept, so that models of 8 and of 16 frames find the same in the cache.
 _DENSITY = 1.5
+_LEAST_FRAMES = 24
 # How much larger than the model's picture they are kept, so that pieces of differing size can be cut out of them.
 _MARGIN = 9 / 8
 
@@ -57,7 +59,7 @@ class Stored:
 
 
 def kept_input(wanted: ModelInput) -> ModelInput:
-    """What is kept of a clip for a model that wants to see ``wanted``: half as many frames again, an eighth larger.
+    """What is kept of a clip for a model that wants to see ``wanted``: half as many frames again, at least 24, an eighth larger.
 
     16 frames of 224 x 224 are kept as 24 of 252 x 252.
     """
@@ -67,7 +69,7 @@ def kept_input(wanted: ModelInput) -> ModelInput:
         crop=crop and (_larger(crop[0]), _larger(crop[1])),
         interpolation=wanted.geometry.interpolation,
     )
-    return ModelInput(round(wanted.num_frames * _DENSITY), larger)
+    return ModelInput(max(round(wanted.num_frames * _DENSITY), _LEAST_FRAMES), larger)
 
 
 def _larger(length: int) -> int:

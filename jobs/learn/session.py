@@ -117,7 +117,7 @@ class Session:
 
     def _fingerprint(self) -> str:
         examples = [asdict(example) for example in self.dataset.examples]
-        options = replace(self.options, threads=None)
+        options = replace(self.options, threads=None, address=None)
         what = [self.command, self.base.checkpoint.folder, self.base.checkpoint.sha256, examples, asdict(options), self.extra]
         return blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=16).hexdigest()
 

@@ -75,7 +75,6 @@ def run_training(
     options: TrainOptions,
     *,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
-    prepare: Callable[[Trainer], Trainer] = lambda trainer: trainer,
 ) -> Trained:
     """Train ``task.module`` in place; where ``folder`` holds an interrupted run of it, go on from its last epoch.
 
@@ -87,22 +86,19 @@ def run_training(
         folder: where the epochs' checkpoints go.
         options: how to train.
         on_progress: told now and then.
-        prepare: last changes to the Trainer, for Ray Train.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
     began = time.monotonic()
     arguments = _arguments(task, val is not None, folder, options)
-    trainer = prepare(
-        _ClipTrainer(
-            model=task.module,
-            args=arguments,
-            train_dataset=train,
-            eval_dataset=val,
-            data_collator=task.collate,
-            compute_metrics=_measures,
-            callbacks=[_Follow(train, task.metric, options.epochs, on_progress)],
-        )
+    trainer = _ClipTrainer(
+        model=task.module,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=val,
+        data_collator=task.collate,
+        compute_metrics=_measures,
+        callbacks=[_Follow(train, task.metric, options.epochs, on_progress)],
     )
     trainer.remove_callback(_printer())
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.exists() else None)

@@ -236,7 +236,7 @@ def test_rows_of_one_moment_are_one_example_with_several_captions(tmp_path: Path
         tmp_path,
         "path,action,caption,start_s,end_s,group,facts,lens",
         "a.mp4,wave,a man waves,,2,p1,action=wave;who=man,50",
-        "./a.mp4,wave,someone waves,0,2.0,p1,action=wave,50",
+        "./a.mp4,wave,someone waves,0,2.0,p1,action=wave;shirt=red,50",
         'a.mp4,jump,"a man jumps, twice",2,4.5,p1,,50',
         "",
         f"{tmp_path}/b.mp4,run,a dog runs,,,,action=run ; who=dog;,50",
@@ -247,13 +247,30 @@ def test_rows_of_one_moment_are_one_example_with_several_captions(tmp_path: Path
     a, b = f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4"
     assert {example.split for example in found[:2]} == {found[0].split}
     assert found == (
-        Example(path=a, label="wave", captions=("a man waves", "someone waves"), facts=("action=wave", "who=man"),
-                caption_facts=(("action=wave", "who=man"), ("action=wave",)), end_s=2.0, group="p1", split=found[0].split),
+        Example(path=a, label="wave", captions=("a man waves", "someone waves"),
+                facts=("action=wave", "who=man", "shirt=red"),
+                caption_facts=(("action=wave", "who=man"), ("action=wave", "shirt=red")),
+                end_s=2.0, group="p1", split=found[0].split),
         Example(path=a, label="jump", captions=("a man jumps, twice",), caption_facts=((),), start_s=2.0, end_s=4.5,
                 group="p1", split=found[1].split),
         Example(path=b, label="run", captions=("a dog runs",), facts=("action=run", "who=dog"),
                 caption_facts=(("action=run", "who=dog"),), split=found[2].split),
     )  # fmt: skip
+
+
+def test_a_class_of_one_video_is_in_train_and_what_no_group_has_goes_with_its_video(tmp_path: Path) -> None:
+    files(tmp_path, *(f"{n}.mp4" for n in range(12)))
+    for seed in range(10):
+        dataset = read_dataset(table(tmp_path, "path,label", *(f"{n}.mp4,{n}" for n in range(12))), seed=seed, want="labels")
+        assert counts(dataset) == (12, 0, 0)
+        # Videos of two people each, so that every moment of a person has to follow that person.
+        rows = [f"{n}.mp4,{'xyz'[k % 3]},p{(n + k) % 12},{k}" for n in range(12) for k in range(2)]
+        rows += [f"{n}.mp4,x,,2" for n in (0, 5)]
+        found = read_dataset(table(tmp_path, "path,label,group,start_s", *rows), seed=seed, want="labels").examples
+        assert len({(example.group, example.split) for example in found if example.group}) == 12
+        for n in (0, 5):
+            of_video = {example.split for example in found if example.path == f"{tmp_path}/{n}.mp4" and example.group}
+            assert {e.split for e in found if e.path == f"{tmp_path}/{n}.mp4" and not e.group} <= of_video
 
 
 def test_moments_of_one_video_are_drawn_together(tmp_path: Path) -> None:
@@ -360,7 +377,7 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_matter(tmp_path: Path
             "line 3: no label (examples without one in all: 2), allowed is one for every example; fill the column 'label'",
         ),
         (
-            ["path,label,label_id", "a.mp4,x,1", "b.mp4,x,1"],
+            ["path,label,caption_id", "a.mp4,x,1", "b.mp4,x,1"],
             "got one class, 'x', allowed are two or more; give the folder that holds the classes' folders, "
             "or a CSV file with their labels",
         ),

@@ -82,13 +82,24 @@ def test_an_animation_goes_no_faster_than_players_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [2, 30, 100])
 def test_a_confusion_matrix_of_any_number_of_classes_is_drawn(tmp_path: Path, count: int) -> None:
     matrix = np.diag(np.arange(count)).astype(np.int64)  # class 0 has no example
-    confusion(matrix, [f"class {n} $x_" for n in range(count)], tmp_path / "m.png")
+    with np.errstate(all="raise"):
+        confusion(matrix, [rf"class {n} $\frac$" for n in range(count)], tmp_path / "m.png")  # no mathematics in names
     with Image.open(tmp_path / "m.png") as picture:
         assert picture.format == "PNG"
         assert 400 < picture.width < 3000
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     dark = (np.abs(pixels - (8, 48, 107)).sum(axis=-1) < 12).mean()
     assert dark > 0.3 / count * (0.2 if count == 2 else 0.6)
+
+
+def test_colours_are_shares_of_the_true_class(tmp_path: Path) -> None:
+    heights = []
+    for matrix in ([[1, 9], [0, 5]], [[5, 0], [9, 1]]):  # all of the second class is right, then all of the first
+        confusion(np.array(matrix), ["a", "b"], tmp_path / "m.png")
+        with Image.open(tmp_path / "m.png") as picture:
+            dark = np.abs(np.asarray(picture.convert("RGB")).astype(int) - (8, 48, 107)).sum(axis=-1) < 12
+        heights.append(float(np.argwhere(dark)[:, 0].mean()))
+    assert heights[0] > heights[1] + 50
 
 
 def test_counts_are_written_into_cells_that_have_room(tmp_path: Path) -> None:

@@ -131,6 +131,13 @@ def test_the_sheet_shows_a_moments_own_frames(tmp_path: Path) -> None:
     assert contact_sheet(read_dataset(tmp_path / "data.csv", want="labels")).height == 2 * 124 + 4
 
 
+def test_three_examples_are_shown_and_sound_ones_stand_in_for_damaged_ones(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", 100, fps=25)
+    (tmp_path / "data.csv").write_text("path,start_s,end_s\na.mp4,0,1\na.mp4,9,10\na.mp4,1,2\na.mp4,2,3\na.mp4,3,4\n")
+    frames: list[NDArray[np.uint8]] = list(module._samples(read_dataset(tmp_path / "data.csv", want="nothing").examples))
+    assert [number_in(frame) for frame in frames] == [0, 24, 50, 74, 25, 49]
+
+
 def test_a_sheet_has_to_be_somewhere_and_no_source(data: Path, tmp_path: Path) -> None:
     for output, message in (
         (tmp_path / "no" / "a.png", "no such folder: 'DIR/no'; make it first, or name another"),
