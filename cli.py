@@ -505,7 +505,7 @@ def evaluate_model(
     options = EvaluateOptions(pairs=pairs, **given)
     if output is not None:
         check_folder(output)
-    line = _ProgressLine()
+    line: Any = _ProgressLine()
 
     def say(sentence: str) -> None:
         line.end()
@@ -518,6 +518,29 @@ def evaluate_model(
     if output is not None:
         write_results(results, output, shlex.join(["vidsift", *sys.argv[1:]]))
     click.echo(json.dumps(results_json(results)) if as_json else results_text(results))
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path), default=Path("demo-out"))
+@click.option("--count", type=int, default=48, show_default=True, help="Short films of one action.")
+@click.option("--films", type=int, default=8, show_default=True, help="Long films of several actions.")
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed renders the same films.")
+def demo(out: Path, count: int, films: int, seed: int) -> None:
+    """Render films into OUT, ingest them with the pocket models, ask, and compare the answers with the truth.
+
+    \b
+    vidsift demo
+    vidsift demo ./try --count 100 --seed 3
+    """
+    from demo.tour import run_demo
+
+    line = _ProgressLine()
+
+    def say(text: str) -> None:
+        line.end()
+        click.echo(text)
+
+    run_demo(out, count=count, films=films, seed=seed, say=say, on_progress=line.show)
 
 
 class _ProgressLine:

@@ -114,6 +114,11 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
         raise UsageError(f"--output: {str(output)!r} cannot be written: {exc.strerror}") from exc
 
 
+def table_text(table: pa.Table) -> str:
+    """A query's result as lines for people."""
+    return _table(table).decode().rstrip("\n")
+
+
 def _unique(names: Sequence[str]) -> list[str]:
     """a, a, b becomes a, a_1, b."""
     unique: list[str] = []

@@ -53,11 +53,13 @@ class Task(Protocol):
     Attributes:
         module: gives ``{"loss": ..., ...}`` for a batch; what it learns is in ``module.model``.
         metric: what the best epoch has most of (or least, where ``lower_is_better``).
+        measures: what the module's outputs beside the loss are, one number a clip each, in order.
     """
 
     module: nn.Module
     metric: str
     lower_is_better: bool
+    measures: tuple[str, ...]
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """Make a batch of dataset items."""
@@ -84,6 +86,7 @@ class Classification:
     labels: tuple[str, ...]
     metric = "accuracy"
     lower_is_better = False
+    measures = ("accuracy",)
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """See `Task.collate`."""
@@ -115,6 +118,7 @@ class MaskedVideo:
     ratio: float
     metric = "loss"
     lower_is_better = True
+    measures = ()
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """See `Task.collate`."""
@@ -144,6 +148,7 @@ class Alignment:
     fact_values: dict[str, tuple[str, ...]]
     metric = "accuracy"
     lower_is_better = False
+    measures = ("accuracy", "plain_accuracy")
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """One caption per clip, drawn at random; and which captions of the batch are true of which clips."""

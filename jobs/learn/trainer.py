@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from jobs.learn.tasks import ClipDataset, Task
@@ -97,7 +97,9 @@ def run_training(
         train_dataset=train,
         eval_dataset=val,
         data_collator=task.collate,
-        compute_metrics=_measures,
+        compute_metrics=lambda prediction: dict(
+            zip(task.measures, prediction.predictions.mean(0).tolist(), strict=False)
+        ),
         callbacks=[_Follow(train, task.metric, options.epochs, on_progress)],
     )
     trainer.remove_callback(_printer())
@@ -137,7 +139,7 @@ def _arguments(task: Task, has_val: bool, folder: Path, options: TrainOptions) -
         load_best_model_at_end=has_val,
         metric_for_best_model=f"eval_{task.metric}",
         greater_is_better=not task.lower_is_better,
-        logging_steps=10,
+        logging_steps=0.005,  # of all steps
         disable_tqdm=True,
         report_to="none",
         remove_unused_columns=False,
@@ -174,12 +176,6 @@ class _ClipTrainer(Trainer):  # type: ignore[misc]
         loss = outputs["loss"].detach()
         rows = torch.stack(per_clip, 1) if per_clip else loss.repeat(len(inputs["frames"]))[:, None]
         return loss, rows, rows
-
-
-def _measures(prediction: EvalPrediction) -> dict[str, float]:
-    """Means over all clips: of ``right`` and, for captions, ``plain_right``."""
-    names = ("accuracy", "plain_accuracy")
-    return dict(zip(names, prediction.predictions.mean(0).tolist(), strict=False))
 
 
 def _own(entry: dict[str, float]) -> dict[str, float]:

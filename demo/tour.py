@@ -1,0 +1,207 @@
+"""The demo: render films, ingest them with the pocket models, ask, and hold each answer against what the films really show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demo.render import render_all
+from demo.truth import write_captions, write_truth
+from demo.world import Film, Scene, plan
+from schemas.errors import UsageError
+from schemas.options import IngestOptions
+from schemas.records import Hit, Span
+
+if TYPE_CHECKING:
+    from jobs.progress import Progress
+
+# An action of the world takes 2.0 to 2.8 s. Windows of that length, three of which begin in each, meet every one.
+WINDOW_S, STRIDE_S = 2.4, 0.8
+
+_HITS_PER_QUERY = 3
+_STRIP_FRAMES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A text query, and the facts by which an answer is right.
+
+    Attributes:
+        why: what the query shows.
+        facts: what must hold of the scene that a hit overlaps.
+    """
+
+    why: str
+    text: str
+    facts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A hit, and what its film shows at that time.
+
+    Attributes:
+        scene: the scene that the hit overlaps most; None where the figure rests.
+        iou: intersection over union of the hit and that scene, in time.
+        right: whether the scene has the question's facts.
+    """
+
+    hit: Hit
+    scene: Scene | None
+    iou: float
+    right: bool
+
+
+SQL = (
+    "select label, count(*) as clips, count(distinct video_id) as videos, round(avg(score), 2) as mean_score "
+    "from labels where rank = 1 and score > 0.5 group by label order by clips desc, label"
+)
+
+
+def run_demo(
+    folder: Path,
+    *,
+    count: int = 48,
+    films: int = 8,
+    seed: int = 7,
+    say: Callable[[str], None] = print,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Everything from films to answers, in a new folder.
+
+    Args:
+        folder: gets videos/, library/ and moments.png.
+        count: short films of one action.
+        films: long films of several.
+        seed: of the films.
+        say: told each line to print.
+        on_progress: told how far the ingest is.
+
+    Returns:
+        The film strip of the best moments.
+
+    Raises:
+        UsageError: the folder is not empty, or there would be too few films to ask about.
+    """
+    from jobs.ingest import ingest
+    from jobs.report import ingest_text
+
+    if films < 1 or count < 0:
+        raise UsageError(f"--count {count} --films {films}: allowed is --count 0 or more and --films 1 or more")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"OUT {str(folder)!r}: is there and not empty, and nothing is overwritten; give another folder")
+    videos, library = folder / "videos", folder / "library"
+    planned = plan(count, seed, films)
+    videos.mkdir(parents=True)
+    for _ in render_all(planned, videos):
+        pass
+    write_truth(planned, videos)
+    write_captions(planned, videos)
+    say(f"rendered {len(planned)} films of {sum(film.duration_s for film in planned):.0f} s in all: {videos}")
+    report = ingest(
+        [videos],
+        library,
+        classifier="pocket",
+        embedder="pocket",
+        window_s=WINDOW_S,
+        stride_s=STRIDE_S,
+        options=IngestOptions(batch_size=32),
+        on_progress=on_progress,
+    )
+    say(ingest_text(report))
+    strips = [row for question in questions(planned) for row in _ask(question, planned, videos, library, say)]
+    _ask_sql(library, say)
+    return _draw(strips, folder / "moments.png", say)
+
+
+def questions(films: Sequence[Film]) -> list[Question]:
+    """Three queries that these films can answer: a moment of a long film, a motion, and a colour in a place."""
+    scene = next(film for film in films if not film.is_clip).scenes[1]
+    moment = f"someone in a {scene.shirt} shirt {scene.action}"
+    shown = [film.scenes[0] for film in films if film.is_clip] or [scene]
+    look = shown[len(shown) // 2]
+    return [
+        Question("a moment inside a long film", moment, {"action": scene.action, "shirt": scene.shirt}),
+        Question("what only motion tells", "someone walking to the left", {"action": "walking to the left"}),
+        Question(
+            "colour and place",
+            f"a person wearing {look.shirt} {_AT[look.background]}",
+            {"shirt": look.shirt, "background": look.background},
+        ),
+    ]
+
+
+_AT = {
+    "kitchen": "in the kitchen",
+    "beach": "at the beach",
+    "forest": "in the forest",
+    "street": "on the street",
+    "gym": "in the gym",
+}
+
+
+def judge(hits: Iterable[Hit], films: Sequence[Film], videos: Path, facts: dict[str, str]) -> list[Answer]:
+    """Hold hits against what their films show."""
+    by_path = {str((videos / film.path).resolve()): film for film in films}
+    answers = []
+    for hit in hits:
+        span = Span(hit.start_s, hit.end_s)
+        scene, best = None, 0.0
+        for candidate in by_path[hit.path].scenes:
+            iou = overlap(span, Span(candidate.start_s, candidate.end_s))
+            if iou > best:
+                scene, best = candidate, iou
+        right = scene is not None and facts.items() <= scene.facts.items()
+        answers.append(Answer(hit, scene, best, right))
+    return answers
+
+
+def overlap(one: Span, other: Span) -> float:
+    """Intersection over union of two intervals: [0, 2) and [1, 3) give 1/3."""
+    shared = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
+    return max(0.0, shared) / (max(one.end_s, other.end_s) - min(one.start_s, other.start_s))
+
+
+def _ask(
+    question: Question, films: Sequence[Film], videos: Path, library: Path, say: Callable[[str], None]
+) -> list[tuple[str, Answer]]:
+    from jobs.query import search
+
+    say(f'\n{question.why}: vidsift search "{question.text}"')
+    answers = judge(search(library, question.text, k=_HITS_PER_QUERY), films, videos, question.facts)
+    for answer in answers:
+        hit, scene = answer.hit, answer.scene
+        truth = f"{scene.action}, {scene.shirt} shirt, {scene.background}" if scene else "nobody does anything"
+        say(
+            f"  {hit.rank}  {hit.score:.3f}  {hit.start_s:5.1f}-{hit.end_s:.1f} s  {Path(hit.path).relative_to(videos.resolve())}"
+            f"\n     {'right' if answer.right else 'wrong'}: the film shows {truth}"
+            + (f" at {scene.start_s:.1f}-{scene.end_s:.1f} s" if scene else "")
+        )
+    return [(f"{question.text}  ({answer.hit.score:.2f}, {'right' if answer.right else 'wrong'})", answer) for answer in answers[:1]]
+
+
+def _ask_sql(library: Path, say: Callable[[str], None]) -> None:
+    from index.library import Library
+    from index.snapshot import Snapshot
+    from jobs.report import table_text
+
+    say(f'\nlabels: vidsift sql "{SQL}"')
+    say(table_text(Snapshot(Library(library)).catalog.sql(SQL)))
+
+
+def _draw(strips: Sequence[tuple[str, Answer]], path: Path, say: Callable[[str], None]) -> Path:
+    from jobs.learn.pictures import film_strip, save_png
+    from jobs.learn.preview import decode_seen, probe_file
+    from schemas.models import Geometry, ModelInput
+
+    rows = []
+    for text, answer in strips:
+        meta = probe_file(answer.hit.path)
+        wanted = ModelInput(_STRIP_FRAMES, Geometry(resize=None, crop=None))
+        seen = decode_seen(answer.hit.path, meta, [Span(answer.hit.start_s, answer.hit.end_s)], wanted)
+        rows.append((text, list(seen.frames[0])))
+    save_png(film_strip(rows), path)
+    say(f"\nthe best moments as a film strip: {path}")
+    return path
