@@ -1,4 +1,4 @@
-"""The demo: render films, ingest them with the pocket models, ask, and hold each answer against what the films really show."""
+"""The demo: render films, ingest them with the pocket models, ask, and hold each answer against the truth."""
 
 from __future__ import annotations
 
@@ -174,12 +174,16 @@ def _ask(
     for answer in answers:
         hit, scene = answer.hit, answer.scene
         truth = f"{scene.action}, {scene.shirt} shirt, {scene.background}" if scene else "nobody does anything"
+        path = Path(hit.path).relative_to(videos.resolve())
         say(
-            f"  {hit.rank}  {hit.score:.3f}  {hit.start_s:5.1f}-{hit.end_s:.1f} s  {Path(hit.path).relative_to(videos.resolve())}"
+            f"  {hit.rank}  {hit.score:.3f}  {hit.start_s:5.1f}-{hit.end_s:.1f} s  {path}"
             f"\n     {'right' if answer.right else 'wrong'}: the film shows {truth}"
             + (f" at {scene.start_s:.1f}-{scene.end_s:.1f} s" if scene else "")
         )
-    return [(f"{question.text}  ({answer.hit.score:.2f}, {'right' if answer.right else 'wrong'})", answer) for answer in answers[:1]]
+    return [
+        (f"{question.text}  ({answer.hit.score:.2f}, {'right' if answer.right else 'wrong'})", answer)
+        for answer in answers[:1]
+    ]
 
 
 def _ask_sql(library: Path, say: Callable[[str], None]) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,8 +20,8 @@ from schemas.errors import UsageError
 from schemas.records import Hit, path_text
 
 if TYPE_CHECKING:
-    from jobs.learn.session import TrainReport
     from jobs.ingest import IngestReport
+    from jobs.learn.session import TrainReport
     from jobs.status import LibraryStatus
     from jobs.upkeep import Entry
 

@@ -36,7 +36,9 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
         f"# {report.output.resolve().name}",
         "",
         f"{_WHAT[report.command]}, trained with vidsift from "
-        + (f"`{base.checkpoint.name}`." if base.has_weights else f"random weights, shaped as `{base.checkpoint.name}` says."),
+        + (
+            f"`{base.checkpoint.name}`." if base.has_weights else f"random weights, shaped as `{base.checkpoint.name}` says."
+        ),
         "",
         "## Data",
         "",
@@ -64,8 +66,8 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
         "",
         f"    {shlex.join(['vidsift', *sys.argv[1:]])}",
         "",
-        f"AdamW, learning rate {options.learning_rate:g} after {options.warmup:.0%} warm-up, then a cosine to 0; weight decay "
-        f"{options.weight_decay:g}; {options.epochs} epochs in batches of {options.batch_size * options.accumulate}; "
+        f"AdamW, learning rate {options.learning_rate:g} after {options.warmup:.0%} warm-up, then a cosine to 0; weight "
+        f"decay {options.weight_decay:g}; {options.epochs} epochs in batches of {options.batch_size * options.accumulate}; "
         f"{trained.dtype}; seed {options.seed}; {trained.seconds / 60:.1f} minutes.",
     ]
     lines += [f"{name.replace('_', ' ')}: {value}." for name, value in extra.items()]

@@ -59,7 +59,7 @@ class Stored:
 
 
 def kept_input(wanted: ModelInput) -> ModelInput:
-    """What is kept of a clip for a model that wants to see ``wanted``: half as many frames again, at least 24, an eighth larger.
+    """What is kept of a clip for a model that wants ``wanted``: half as many frames again, at least 24, an eighth larger.
 
     16 frames of 224 x 224 are kept as 24 of 252 x 252.
     """

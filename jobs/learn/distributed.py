@@ -55,8 +55,7 @@ def run_distributed(
                 "threads": options.threads or cpus,
             },
             scaling_config=ScalingConfig(
-                num_workers=options.workers,
-                use_gpu=on_gpu, resources_per_worker=None if on_gpu else {"CPU": cpus}
+                num_workers=options.workers, use_gpu=on_gpu, resources_per_worker=None if on_gpu else {"CPU": cpus}
             ),
             run_config=RunConfig(storage_path=str(folder / "ray"), name="run"),
         )

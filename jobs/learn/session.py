@@ -10,9 +10,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from jobs.learn.base import Base
 from jobs.learn.card import model_card
 from jobs.learn.clips import LeftOut, Stored, kept_input, store_clips
-from jobs.learn.base import Base
 from jobs.learn.tasks import ClipDataset, Task
 from jobs.learn.trainer import Trained, TrainProgress, run_training
 from pipeline.models.checkpoint import PREPROCESSING_FILES
@@ -118,7 +118,14 @@ class Session:
     def _fingerprint(self) -> str:
         examples = [asdict(example) for example in self.dataset.examples]
         options = replace(self.options, threads=None, address=None)
-        what = [self.command, self.base.checkpoint.folder, self.base.checkpoint.sha256, examples, asdict(options), self.extra]
+        what = [
+            self.command,
+            self.base.checkpoint.folder,
+            self.base.checkpoint.sha256,
+            examples,
+            asdict(options),
+            self.extra,
+        ]
         return blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def prepare(self) -> Prepared:
@@ -157,7 +164,9 @@ class Session:
         """Per split what the Trainer reads; None for a split without clips."""
         how, seed = self.base.preprocessing, self.options.seed
         return {
-            split: ClipDataset(stored, how, self.options.augmentation if split == "train" else None, seed) if stored else None
+            split: ClipDataset(stored, how, self.options.augmentation if split == "train" else None, seed)
+            if stored
+            else None
             for split, stored in prepared.stored.items()
         }
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, log_softmax, normalize
 
 from jobs.learn.clips import Stored
-from jobs.learn.views import Rng, shown, tube_mask
+from jobs.learn.views import shown, tube_mask
 from pipeline.models.preprocessing import Preprocessing
 from schemas.datasets import Example
 from schemas.training import Augmentation
@@ -68,6 +68,9 @@ class Task(Protocol):
 class Pixels(nn.Module):
     """uint8 frames [batch, num_frames, height, width, 3] to a model's pixels, on the model's device."""
 
+    gain: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.register_buffer("gain", torch.tensor(preprocessing.gain).view(3, 1, 1), persistent=False)
@@ -84,9 +87,9 @@ class Classification:
 
     module: nn.Module
     labels: tuple[str, ...]
-    metric = "accuracy"
-    lower_is_better = False
-    measures = ("accuracy",)
+    metric: str = "accuracy"
+    lower_is_better: bool = False
+    measures: tuple[str, ...] = ("accuracy",)
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """See `Task.collate`."""
@@ -116,9 +119,9 @@ class MaskedVideo:
     tubes: int
     patches: int
     ratio: float
-    metric = "loss"
-    lower_is_better = True
-    measures = ()
+    metric: str = "loss"
+    lower_is_better: bool = True
+    measures: tuple[str, ...] = ()
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """See `Task.collate`."""
@@ -146,16 +149,18 @@ class Alignment:
     module: nn.Module
     tokenize: Callable[[Sequence[str]], Batch]
     fact_values: dict[str, tuple[str, ...]]
-    metric = "accuracy"
-    lower_is_better = False
-    measures = ("accuracy", "plain_accuracy")
+    metric: str = "accuracy"
+    lower_is_better: bool = False
+    measures: tuple[str, ...] = ("accuracy", "plain_accuracy")
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """One caption per clip, drawn at random; and which captions of the batch are true of which clips."""
         examples: list[Example] = [item["example"] for item in items]
         chosen = [int(item["rng"].integers(len(item["example"].captions))) for item in items]
         captions = [example.captions[i] for example, i in zip(examples, chosen, strict=True)]
-        said = [frozenset(e.caption_facts[i]) if e.caption_facts else frozenset() for e, i in zip(examples, chosen, strict=True)]
+        said = [
+            frozenset(e.caption_facts[i]) if e.caption_facts else frozenset() for e, i in zip(examples, chosen, strict=True)
+        ]
         known = [frozenset(example.facts) for example in examples]
         true = [
             [of_clip is of_caption or caption in of_clip.captions or bool(facts and facts <= of_known)
@@ -180,7 +185,7 @@ class AlignmentModule(nn.Module):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         preprocessing: Preprocessing,
         *,
         plain_weight: float,
@@ -193,7 +198,7 @@ class AlignmentModule(nn.Module):
         self.pixels = Pixels(preprocessing)
         self._plain_weight = plain_weight
         self._facts_weight = facts_weight
-        dim = model.config.projection_dim  # type: ignore[union-attr]
+        dim = int(model.config.projection_dim)
         self.fact_heads = nn.ModuleList(nn.Linear(dim, len(values)) for values in fact_values.values())
 
     def forward(
@@ -207,8 +212,8 @@ class AlignmentModule(nn.Module):
         """The loss, and whether the best caption of the batch is true of the clip, by the exact score and the plain one."""
         out = self.model(input_ids=input_ids, attention_mask=attention_mask, pixel_values=self.pixels(frames))
         exact = out.logits_per_video.float()
-        text = self.model.text_projection(out.text_model_output.pooler_output)  # type: ignore[operator]
-        scale = self.model.logit_scale.exp()  # type: ignore[operator]
+        text = self.model.text_projection(out.text_model_output.pooler_output)
+        scale = self.model.logit_scale.exp()
         plain = scale * out.video_embeds.float() @ normalize(text.float(), dim=-1).T
         weight = self._plain_weight
         loss = (1 - weight) * contrastive(exact, true) + weight * contrastive(plain, true)

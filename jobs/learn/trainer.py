@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from jobs.learn.tasks import ClipDataset, Task
@@ -97,12 +98,10 @@ def run_training(
         train_dataset=train,
         eval_dataset=val,
         data_collator=task.collate,
-        compute_metrics=lambda prediction: dict(
-            zip(task.measures, prediction.predictions.mean(0).tolist(), strict=False)
-        ),
+        compute_metrics=lambda prediction: dict(zip(task.measures, prediction.predictions.mean(0).tolist(), strict=False)),
         callbacks=[_Follow(train, task.metric, options.epochs, on_progress)],
     )
-    trainer.remove_callback(_printer())
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.exists() else None)
     curve = tuple(_own(entry) | {"epoch": entry["epoch"]} for entry in trainer.state.log_history if "eval_loss" in entry)
     best = {}
@@ -149,12 +148,6 @@ def _arguments(task: Task, has_val: bool, folder: Path, options: TrainOptions) -
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are for --workers, one process each
     return arguments
-
-
-def _printer() -> type[TrainerCallback]:
-    from transformers.trainer_callback import PrinterCallback
-
-    return PrinterCallback
 
 
 class _ClipTrainer(Trainer):  # type: ignore[misc]
@@ -209,6 +202,4 @@ class _Follow(TrainerCallback):  # type: ignore[misc]
         if "loss" not in logs or not state.is_world_process_zero:
             return
         remaining_s = elapsed_s / done * (state.max_steps - state.global_step) if done else None
-        self._tell(
-            TrainProgress(state.epoch, self._epochs, logs["loss"], self._metric, self._value, elapsed_s, remaining_s)
-        )
+        self._tell(TrainProgress(state.epoch, self._epochs, logs["loss"], self._metric, self._value, elapsed_s, remaining_s))

@@ -58,7 +58,7 @@ def _frame_index(num_kept: int, num_frames: int, window: float, rng: Rng) -> NDA
 
 
 def tube_mask(tubes: int, patches: int, ratio: float, rng: Rng) -> torch.Tensor:
-    """bool [tubes * patches], True where a patch is hidden: the same places in every tube (VideoMAE, Tong et al., 2022).
+    """Bool [tubes * patches], True where a patch is hidden: the same places in every tube (VideoMAE, Tong et al., 2022).
 
     ``ratio`` of the places is hidden, at least one and never all: 0.9 of 16 hides 14.
     """

@@ -27,12 +27,9 @@ def test_several_true_pairs_share_a_row() -> None:
 
 
 def test_a_caption_is_true_of_every_clip_that_has_its_facts() -> None:
-    red = Example(
-        path="a", captions=("a red one",), facts=("shirt=red", "action=waving"), caption_facts=(("shirt=red",),)
-    )
-    waving = Example(
-        path="b", captions=("waving in red",), facts=("shirt=red", "action=waving"), caption_facts=(("shirt=red", "action=waving"),)
-    )  # fmt: skip
+    red = Example(path="a", captions=("a red one",), facts=("shirt=red", "action=waving"), caption_facts=(("shirt=red",),))
+    both = ("shirt=red", "action=waving")
+    waving = Example(path="b", captions=("waving in red",), facts=both, caption_facts=(both,))
     blue = Example(path="c", captions=("a red one",), facts=("shirt=blue",), caption_facts=(("shirt=blue",),))
     task = Alignment(torch.nn.Identity(), lambda texts: {"input_ids": torch.zeros(len(texts))}, {"shirt": ("blue", "red")})
     items = [

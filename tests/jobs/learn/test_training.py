@@ -131,7 +131,12 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
 
 def test_pretraining_then_finetuning(data: Path, cache: Path, classifier_folder: Path, tmp_path: Path) -> None:
     first = pretrain(
-        data, tmp_path / "encoder", base=str(classifier_folder / "config.json"), options=OPTIONS, mask_ratio=0.75, cache=cache
+        data,
+        tmp_path / "encoder",
+        base=str(classifier_folder / "config.json"),
+        options=OPTIONS,
+        mask_ratio=0.75,
+        cache=cache,
     )
     assert [entry["epoch"] for entry in first.trained.curve] == [1.0, 2.0, 3.0]
     assert set(first.trained.best) == {"loss", "epoch"}
@@ -183,7 +188,7 @@ def test_another_training_does_not_go_on_with_an_unfinished_one(
 
 
 def test_bases_of_another_kind_are_refused(data: Path, captions: Path, classifier_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="--base .*: got a model of type 'videomae', allowed is xclip"):
+    with pytest.raises(ModelError, match=r"--base .*: got a model of type 'videomae', allowed is xclip"):
         align(captions, tmp_path / "a", base=str(classifier_folder), options=OPTIONS)
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled/config.json").write_text((classifier_folder / "config.json").read_text(encoding="utf-8"))

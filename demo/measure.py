@@ -1,0 +1,176 @@
+"""What two models know of the world: ``python -m demo.measure WORLD --classifier pocket --embedder pocket``.
+
+WORLD is one of another seed than they were trained on; it is rendered where it does not exist. Everything is read back from
+the encoded files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from demo.captions import caption
+from demo.render import render_all
+from demo.tour import STRIDE_S, WINDOW_S, overlap
+from demo.truth import write_captions, write_truth
+from demo.world import PAIRS, plan
+from index.library import Library
+from index.search import nearest_clips
+from index.snapshot import Snapshot
+from jobs.ingest import ingest
+from jobs.learn.evaluate import EvaluateOptions, evaluate_model
+from jobs.learn.metrics import ClassifierResults, EmbedderResults
+from pipeline.models import load_embedder
+from pipeline.models.checkpoint import find_checkpoint
+from schemas.options import IngestOptions
+from schemas.records import Span
+
+TEST_SEED, TEST_CLIPS, TEST_FILMS = 2, 1_200, 40
+
+Row = tuple[str, float]
+
+
+def make_world(folder: Path, count: int, seed: int, films: int = 0) -> None:
+    """Render a world, unless it is there."""
+    if (folder / "captions.csv").exists():
+        return
+    planned = plan(count, seed, films)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, _ in enumerate(render_all(planned, folder), start=1):
+        if number % 1000 == 0:
+            print(f"rendered {number} of {len(planned)} films", flush=True)
+    write_truth(planned, folder)
+    write_captions(planned, folder)
+
+
+def measure_classifier(model: str, world: Path) -> list[Row]:
+    """Top-1, the pairs, and the pairs of shuffled frames."""
+    pairs = tuple(",".join(pair) for pair in PAIRS)
+    results = {}
+    for shuffle in (False, True):
+        options = EvaluateOptions(split="all", pairs=pairs, shuffle=shuffle)
+        found = evaluate_model(model, world / "captions.csv", kind="classifier", options=options)
+        assert isinstance(found, ClassifierResults)
+        results[shuffle] = found
+    rows = [("clips", results[False].clips), ("top-1", results[False].top1), ("top-5", results[False].top5)]
+    rows += [(f"{row.first} / {row.second}", row.right) for row in results[False].pairs]
+    rows += [(f"frames shuffled: {row.first} / {row.second}", row.right) for row in results[True].pairs]
+    return rows
+
+
+def measure_embedder(model: str, world: Path) -> list[Row]:
+    """Retrieval, naming by prompts, pairs; the same with captions worded as none in training; and shuffled frames."""
+    pairs = tuple(",".join(pair) for pair in PAIRS)
+    rows: list[Row] = []
+    for name, data, shuffle in (
+        ("", world / "captions.csv", False),
+        ("unseen wording: ", unseen_captions(world / "captions.csv"), False),
+        ("frames shuffled: ", world / "captions.csv", True),
+    ):
+        options = EvaluateOptions(split="all", pairs=pairs, shuffle=shuffle)
+        found = evaluate_model(model, data, kind="embedder", options=options)
+        assert isinstance(found, EmbedderResults)
+        if not shuffle:
+            rows += [(f"{name}clips", found.clips), (f"{name}captions in each of {found.draws} draws", found.captions)]
+            for one in found.retrieval:
+                rows += [(f"{name}{one.score} R@1", one.recall_at_1), (f"{name}{one.score} R@5", one.recall_at_5)]
+            for kind in found.kinds:
+                rows += [(f"{name}{kind.kind} by prompts, exact", kind.exact), (f"{name}{kind.kind}, plain", kind.plain)]
+        rows += [(f"{name}{row.first} / {row.second}", row.right) for row in found.pairs]
+    return rows
+
+
+def unseen_captions(captions: Path) -> Path:
+    """The same facts of the same clips in sentences that no training ever showed, beside the others."""
+    path = captions.with_name("captions-unseen.csv")
+    with captions.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    rng = random.Random(0)
+    for row in rows:
+        facts = dict(fact.split("=", 1) for fact in row["facts"].split(";"))
+        row["caption"] = caption(facts, rng, unseen=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
+    """Ingest the long films alone; each scene's caption is asked, and its best hit compared with the scene.
+
+    Where several scenes have the same action, shirt and background, the best hit may be any of them.
+    """
+    with (world / "truth.csv").open(newline="", encoding="utf-8") as file:
+        scenes = [row for row in csv.DictReader(file) if row["path"].startswith("films/")]
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "library"
+        ingest(
+            [world / "films"],
+            library,
+            classifier=classifier,
+            embedder=embedder,
+            window_s=WINDOW_S,
+            stride_s=STRIDE_S,
+            options=IngestOptions(batch_size=32),
+        )
+        snapshot = Snapshot(Library(library))
+        model = load_embedder(find_checkpoint(embedder, "--embedder"), "fp32")
+        vectors = model.embed_texts([scene["caption"] for scene in scenes])
+        best = [nearest_clips(snapshot, vector, 1)[0] for vector in vectors]
+    overlaps = []
+    for scene, hit in zip(scenes, best, strict=True):
+        alike = [one for one in scenes if all(one[fact] == scene[fact] for fact in ("action", "shirt", "background"))]
+        overlaps.append(
+            max(
+                overlap(Span(hit.start_s, hit.end_s), Span(float(one["start_s"]), float(one["end_s"])))
+                if hit.path == str((world / one["path"]).resolve())
+                else 0.0
+                for one in alike
+            )
+        )
+    reached = [
+        (f"best hit overlaps the moment, IoU >= {iou}", _share(o >= iou for o in overlaps)) for iou in (0.3, 0.5, 0.7)
+    ]
+    return [("moments in long films", len(scenes)), *reached]
+
+
+def _share(flags: Iterable[bool]) -> float:
+    kept = list(flags)
+    return sum(kept) / len(kept)
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Rows as a Markdown table."""
+    lines = [f"| {name} | {value:d} |" if isinstance(value, int) else f"| {name} | {value:.3f} |" for name, value in rows]
+    return "\n".join(["| on a world of another seed | |", "|---|---|", *lines])
+
+
+def main() -> None:
+    """Measure, print, and write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("world", type=Path)
+    parser.add_argument("--classifier", default="pocket")
+    parser.add_argument("--embedder", default="pocket")
+    parser.add_argument("--output", type=Path, help="a JSON file to write")
+    arguments = parser.parse_args()
+    make_world(arguments.world, TEST_CLIPS, TEST_SEED, TEST_FILMS)
+    measured = {
+        "classifier": measure_classifier(arguments.classifier, arguments.world),
+        "embedder": measure_embedder(arguments.embedder, arguments.world),
+        "moments": measure_moments(arguments.classifier, arguments.embedder, arguments.world),
+    }
+    for part, rows in measured.items():
+        sys.stdout.write(f"\n{part}\n\n{table(rows)}\n")
+    if arguments.output:
+        arguments.output.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
