@@ -7,16 +7,14 @@ import difflib
 import io
 import math
 import os
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
+from jobs.learn.splits import Moment, settle_splits
 from pipeline.find import VIDEO_SUFFIXES, find_videos
-from schemas.datasets import SPLITS, Dataset, Example, Split
+from schemas.datasets import SPLITS, Dataset, Split
 from schemas.errors import UsageError
 from schemas.records import path_text
 
@@ -24,44 +22,6 @@ _SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "validation": 
 _COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split", "group", "facts")
 _ALIASES = {"action": "label"}
 _LIKE = 0.8  # names that share this much are taken for a slip of the pen
-
-# UCF101's names: the groups are shootings, numbered from g01 in every class.
-_UCF101 = re.compile(r"v_\w+_(g\d\d)_c\d\d\.\w+")
-
-
-@dataclass(slots=True)
-class _Moment:
-    """An example in the making; ``key`` is its path as it is on any machine, ``line`` where it was first spoken of."""
-
-    path: str
-    key: str
-    line: int = 0
-    label: str | None = None
-    split: Split | None = None
-    group: str | None = None
-    start_s: float | None = None
-    end_s: float | None = None
-    captions: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    facts: tuple[str, ...] = ()
-
-    @property
-    def shooting(self) -> str | None:
-        """Its group, or else the one that the file's name tells."""
-        found = _UCF101.fullmatch(os.path.basename(self.path))
-        return self.group or (found[1] if found else None)
-
-    def example(self) -> Example:
-        return Example(
-            path=self.path,
-            label=self.label,
-            captions=tuple(caption for caption, _ in self.captions),
-            facts=self.facts,
-            caption_facts=tuple(facts for _, facts in self.captions),
-            start_s=self.start_s,
-            end_s=self.end_s,
-            split=self.split or "train",
-            group=self.shooting,
-        )
 
 
 def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "captions", "nothing"]) -> Dataset:
@@ -88,11 +48,11 @@ def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "
     else:
         moments, stated_by = _csv(Path(source)), "the CSV's split column"
     _check_wanted(moments, str(source), want)
-    how = _settle_splits(moments, str(source), stated_by, seed)
+    how = settle_splits(moments, str(source), stated_by, seed)
     return Dataset(source=str(source), examples=tuple(moment.example() for moment in moments), how_split=how)
 
 
-def _folder(folder: str, source: str, want: str) -> Iterator[_Moment]:
+def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
     paths = []
     for found in find_videos([folder]):
         file, error = found if isinstance(found, tuple) else (found, None)
@@ -122,12 +82,12 @@ def _folder(folder: str, source: str, want: str) -> Iterator[_Moment]:
                 f"DATA {source}: {key!r} lies in no class folder, allowed is {'SPLIT/' if split else ''}CLASS/video.mp4; "
                 "put each video into a folder with its class's name, or give a CSV file with columns path and label"
             )
-        yield _Moment(path, key, label=path_text(parts[0]) if parts else None, split=split)
+        yield Moment(path, key, label=path_text(parts[0]) if parts else None, split=split)
 
 
-def _csv(source: Path) -> list[_Moment]:
+def _csv(source: Path) -> list[Moment]:
     folder = os.path.dirname(os.path.abspath(source))
-    moments: dict[tuple[str, float, float | None], _Moment] = {}
+    moments: dict[tuple[str, float, float | None], Moment] = {}
     missing: dict[str, int] = {}
     for line, cells in _rows(source):
         where = f"DATA {source}: line {line}"
@@ -214,7 +174,7 @@ def _columns(header: Sequence[str], where: str) -> list[str]:
     return names
 
 
-def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> _Moment:
+def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment:
     given = cells["path"]
     if not given:
         raise UsageError(f"{where}: the path is empty; name a video, or take the line out")
@@ -229,7 +189,7 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> _Momen
     path = os.path.abspath(os.path.join(folder, given))
     key = os.path.relpath(path, folder)
     facts = tuple(dict.fromkeys(fact.strip() for fact in cells.get("facts", "").split(";") if fact.strip()))
-    return _Moment(
+    return Moment(
         path,
         path if os.path.isabs(given) and key.startswith(os.pardir) else key,
         line,
@@ -255,7 +215,7 @@ def _seconds(text: str, name: str, where: str) -> float | None:
     return value
 
 
-def _merge(known: _Moment, new: _Moment, where: str) -> None:
+def _merge(known: Moment, new: Moment, where: str) -> None:
     """Another row of a moment: what it adds, where it does not contradict."""
     for name in ("label", "split", "group"):
         one, other = getattr(known, name), getattr(new, name)
@@ -269,7 +229,7 @@ def _merge(known: _Moment, new: _Moment, where: str) -> None:
     known.facts = tuple(dict.fromkeys((*known.facts, *new.facts)))
 
 
-def _check_wanted(moments: Sequence[_Moment], source: str, want: str) -> None:
+def _check_wanted(moments: Sequence[Moment], source: str, want: str) -> None:
     if want == "nothing":
         return
     column = want.removesuffix("s")
@@ -285,94 +245,3 @@ def _check_wanted(moments: Sequence[_Moment], source: str, want: str) -> None:
             f"DATA {source}: got one class, {labels[0]!r}, allowed are two or more; give the folder that holds the classes' "
             "folders, or a CSV file with their labels"
         )
-
-
-def _settle_splits(moments: Sequence[_Moment], source: str, stated_by: str, seed: int) -> str:
-    """Give every moment its split; the sentence that says how."""
-    by = "group" if any(moment.shooting for moment in moments) else "video"
-    unstated = [moment for moment in moments if moment.split is None]
-    if len(unstated) == len(moments):
-        return f"drawn from seed {seed}, by {by}: {_draw(moments, {'train': 8, 'val': 1, 'test': 1}, seed, by)}"
-    if unstated:
-        raise UsageError(
-            f"DATA {source}: line {unstated[0].line}: split is empty, and stated in other lines (empty in all: "
-            f"{len(unstated)}); state it for every example, or for none to have it drawn"
-        )
-    first: dict[tuple[str | None, str], _Moment] = {}
-    for moment in moments:
-        if moment.shooting is None:
-            continue
-        # Groups that names tell are numbered anew in every class.
-        one = first.setdefault((None if moment.group else moment.label, moment.shooting), moment)
-        if one.split != moment.split:
-            raise UsageError(
-                f"DATA {source}: group {moment.shooting!r} is in {one.split} ({one.key!r}) and in {moment.split} "
-                f"({moment.key!r}), allowed is one split, or {moment.split} would be no test of anything new; put all of it "
-                "into one, or state no splits to have them drawn"
-            )
-    train = [moment for moment in moments if moment.split == "train"]
-    if not train or any(moment.split == "val" for moment in moments):
-        return f"stated by {stated_by}"
-    return f"stated by {stated_by}, and val drawn out of train from seed {seed}, by {by}: " + _draw(
-        train, {"train": 9, "val": 1}, seed, by
-    )
-
-
-def _draw(moments: Sequence[_Moment], tenths: dict[Split, int], seed: int, by: str) -> str:
-    """Deal whole groups to splits; what came out, in words."""
-    of_video = dict(sorted((moment.key, moment.shooting) for moment in moments if moment.shooting))
-    groups: dict[str, list[_Moment]] = defaultdict(list)
-    for moment in moments:
-        groups[moment.shooting or of_video.get(moment.key, moment.key)].append(moment)
-    order = sorted(groups, key=lambda name: blake2b(f"{seed}\0{name}".encode(errors="surrogateescape")).digest())
-    labels_of = {name: Counter(moment.label or "" for moment in groups[name]) for name in order}
-    for name, split in _deal(labels_of, tenths).items():
-        for moment in groups[name]:
-            moment.split = split
-    return _outcome(moments, tenths, f"{len(groups)} {by}s")
-
-
-def _deal(labels_of: dict[str, Counter[str]], tenths: dict[Split, int]) -> dict[str, Split]:
-    """A split for each group, from how many examples of each class it has.
-
-    Every class has its first group in train. Each further one goes where most of the class is still missing; what whole
-    groups could not even out is owed to the class after it, so that many small classes together come out right.
-    """
-    dealt: dict[str, Split] = {}
-    of_label: dict[str, list[str]] = defaultdict(list)
-    for name, labels in labels_of.items():
-        for label in labels:
-            of_label[label].append(name)
-    owed = dict.fromkeys(tenths, 0)
-    got: Counter[tuple[str, Split]] = Counter()
-    for label in sorted(of_label, key=lambda label: (len(of_label[label]), label)):
-        total = sum(labels_of[name][label] for name in of_label[label])
-        missing = {split: owed[split] + share * total - 10 * got[label, split] for split, share in tenths.items()}
-        for name in of_label[label]:
-            if name not in dealt:
-                dealt[name] = max(missing, key=lambda split: missing[split]) if got[label, "train"] else "train"
-                missing[dealt[name]] -= 10 * labels_of[name][label]
-                got.update({(other, dealt[name]): count for other, count in labels_of[name].items()})
-        owed = missing
-    for split in tenths:  # no split stays empty where train can spare a group
-        spare = [name for name in labels_of if dealt[name] == "train" and _can_spare(got, labels_of[name])]
-        if spare and split not in dealt.values():
-            moved = min(spare, key=lambda name: labels_of[name].total())
-            got.subtract({(label, "train"): count for label, count in labels_of[moved].items()})
-            dealt[moved] = split
-    return dealt
-
-
-def _can_spare(got: Counter[tuple[str, Split]], labels: Counter[str]) -> bool:
-    return all(got[label, "train"] > count for label, count in labels.items())
-
-
-def _outcome(moments: Sequence[_Moment], tenths: dict[Split, int], groups: str) -> str:
-    labels = {split: {moment.label for moment in moments if moment.split == split} for split in tenths}
-    counts = Counter(moment.split for moment in moments)
-    total = len({moment.label for moment in moments})
-    text = ", ".join(f"{100 * counts[split] / len(moments):.0f} % {split}" for split in tenths)
-    if any(abs(counts[split] / len(moments) - share / 10) > 0.05 for split, share in tenths.items()):
-        text += f" ({groups} do not divide more evenly)"
-    lacking = [f"{split} has {len(labels[split])} of {total} classes" for split in tenths if len(labels[split]) < total > 1]
-    return "; ".join([text, *lacking])
