@@ -152,6 +152,7 @@ def store_clips(
         UsageError: the disk that holds ``folder`` has not enough room.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()  # workers elsewhere have another current folder
     requests = [_Request(example, _cache_file(folder, example, wanted, window_s, max_clips), wanted, window_s, max_clips)
                 for example in examples]  # fmt: skip
     missing = [number for number, request in enumerate(requests) if not os.path.exists(request.file)]

@@ -90,9 +90,9 @@ def pixels(frames: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(((frames / 255 - MEAN) / STD).transpose(0, 1, 4, 2, 3)).float()
 
 
-def decoded(path: Path, span: tuple[float, float], wanted: ModelInput) -> NDArray[np.uint8]:
-    """uint8 [1, num_frames, height, width, 3]."""
-    frames, problem = decode_spans(Example(path=str(path)), lambda start_s, end_s: [Span(*span)], wanted)
+def decoded(path: Path, spans: Sequence[tuple[float, float]], wanted: ModelInput) -> NDArray[np.uint8]:
+    """uint8 [spans, num_frames, height, width, 3]."""
+    frames, problem = decode_spans(Example(path=str(path)), lambda start_s, end_s: [Span(*span) for span in spans], wanted)
     assert problem is None
     return frames
 
@@ -132,7 +132,7 @@ def test_one_view_is_the_plain_forward_pass_of_the_middle(
         str(classifier_folder), labelled, options=options, say=told.append, on_progress=lambda one: done.append(str(one))
     )
     assert isinstance(found, ClassifierResults)
-    frames = np.concatenate([decoded(labelled.parent / f"{name}.mp4", MIDDLES[name], SINGLE) for name in SIZES])
+    frames = np.concatenate([decoded(labelled.parent / f"{name}.mp4", [MIDDLES[name]], SINGLE) for name in SIZES])
     expected = probabilities(classifier_folder, frames)
     assert np.allclose(seen_scores[0], expected, atol=1e-5)
     best = expected.argmax(axis=1)
@@ -160,14 +160,15 @@ def test_several_views_are_the_mean_of_fifteen(
     assert isinstance(found, ClassifierResults)
     assert found.views == "multi"
     whole = ModelInput(16, Geometry(64, None))
-    views = {  # 6 s and 5.6 s hold five windows of 4 s; wide pictures become 85 x 64, high ones 64 x 85
-        "b": [decoded(labelled.parent / "b.mp4", (s, s + 4), whole)[:, :, y : y + 64] for s in (0, 0.5, 1, 1.5, 2)
-              for y in (0, 10, 21)],
-        "d": [decoded(labelled.parent / "d.mp4", (s, s + 4), whole)[:, :, :, x : x + 64] for s in (0, 0.4, 0.8, 1.2, 1.6)
-              for x in (0, 10, 21)],
-        "a": [decoded(labelled.parent / "a.mp4", (0, 2), whole)[:, :, :, x : x + 64] for x in (0, 10, 21)],
-    }  # fmt: skip
-    assert len(views["b"]) == len(views["d"]) == 15
+    # 6 s and 5.6 s hold five windows of 4 s; wide pictures become 85 x 64, high ones 64 x 85
+    a = decoded(labelled.parent / "a.mp4", [(0, 2)], whole)
+    b = decoded(labelled.parent / "b.mp4", [(0, 4), (0.5, 4.5), (1, 5), (1.5, 5.5), (2, 6)], whole)
+    d = decoded(labelled.parent / "d.mp4", [(0, 4), (0.4, 4.4), (0.8, 4.8), (1.2, 5.2), (1.6, 5.6)], whole)
+    views = {
+        "a": [a[:, :, :, left : left + 64] for left in (0, 10, 21)],
+        "b": [b[:, :, top : top + 64] for top in (0, 10, 21)],
+        "d": [d[:, :, :, left : left + 64] for left in (0, 10, 21)],
+    }
     for number, name in enumerate(SIZES):
         if name in views:
             expected = probabilities(classifier_folder, np.concatenate(views[name])).mean(axis=0)
@@ -187,18 +188,13 @@ def test_shuffled_frames_are_the_same_in_another_order(
         return plain(frames, *rest)
 
     monkeypatch.setattr(owner, "make_pixels", keep)
-    runs = [
-        EvaluateOptions(),
-        EvaluateOptions(shuffle=True),
-        EvaluateOptions(shuffle=True),
-        EvaluateOptions(shuffle=True, seed=1),
-    ]
+    runs = [EvaluateOptions(), EvaluateOptions(shuffle=True), EvaluateOptions(shuffle=True)]
     results = [evaluate_model(str(classifier_folder), labelled, options=options) for options in runs]
-    assert [found.shuffled for found in results] == [False, True, True, True]
+    assert [found.shuffled for found in results] == [False, True, True]
     numbers = [[[number_in(frame) for frame in clip] for clip in frames] for frames in shown]
     for clip, shuffled in zip(numbers[0], numbers[1], strict=True):
         assert clip == sorted(clip) == sorted(shuffled) != shuffled
-    assert numbers[1] == numbers[2] != numbers[3]
+    assert numbers[1] == numbers[2]
     assert results[1] == results[2]
 
 
@@ -220,7 +216,7 @@ def test_exact_scores_are_the_models_own(embedder_folder: Path, monkeypatch: pyt
 def own_scores(folder: Path, videos: Path, captions: Sequence[str]) -> NDArray[np.float32]:
     """[2, clips, captions]: transformers' own forward, and scaled cosines of separately embedded clips and captions."""
     wanted = ModelInput(8, Geometry(64, (64, 64)))
-    clips = pixels(np.concatenate([decoded(videos / f"{name}.mp4", MIDDLES[name], wanted) for name in SIZES]))
+    clips = pixels(np.concatenate([decoded(videos / f"{name}.mp4", [MIDDLES[name]], wanted) for name in SIZES]))
     model = XCLIPModel.from_pretrained(folder).eval()
     tokens = AutoTokenizer.from_pretrained(folder)(list(captions), padding=True, return_tensors="pt")
     with torch.inference_mode():
