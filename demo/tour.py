@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,15 +121,15 @@ def questions(films: Sequence[Film]) -> list[Question]:
     """Three queries that these films can answer: a moment of a long film, a motion, and a colour in a place."""
     scene = next(film for film in films if not film.is_clip).scenes[1]
     moment = f"someone in a {scene.shirt} shirt {scene.action}"
-    shown = [film.scenes[0] for film in films if film.is_clip] or [scene]
-    look = shown[len(shown) // 2]
+    looks = Counter((film.scenes[0].shirt, film.scenes[0].background) for film in films if film.is_clip)
+    shirt, background = looks.most_common(1)[0][0] if looks else (scene.shirt, scene.background)
     return [
         Question("a moment inside a long film", moment, {"action": scene.action, "shirt": scene.shirt}),
         Question("what only motion tells", "someone walking to the left", {"action": "walking to the left"}),
         Question(
             "colour and place",
-            f"a person wearing {look.shirt} {_AT[look.background]}",
-            {"shirt": look.shirt, "background": look.background},
+            f"a person wearing {shirt} {_AT[background]}",
+            {"shirt": shirt, "background": background},
         ),
     ]
 

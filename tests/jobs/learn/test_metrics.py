@@ -17,11 +17,11 @@ from jobs.learn.metrics import (
 )
 from schemas.datasets import Example
 
-SCORES = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
-TARGETS = np.array([0, 1, 2, 1])
+SCORES = np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+TARGETS = np.array([0, 0, 1, 2, 1])
 
 
-@pytest.mark.parametrize(("k", "share"), [(1, 0.25), (2, 0.75), (3, 1.0), (5, 1.0)])
+@pytest.mark.parametrize(("k", "share"), [(1, 0.4), (2, 0.8), (3, 1.0), (5, 1.0)])
 def test_top_k_counts_the_k_best_classes(k: int, share: float) -> None:
     assert top_k_accuracy(SCORES, TARGETS, k) == share
 
@@ -104,7 +104,7 @@ def test_no_more_captions_are_drawn_than_asked_for_and_the_seed_chooses() -> Non
 
 def test_prompts_are_the_most_frequent_captions_of_one_fact() -> None:
     examples = [
-        example("do=run hat=red", d="do=run", b="do=run", ignored="do=run hat=red"),
+        example("do=run hat=red", d="do=run", b="do=run", also="do=run hat=red"),
         example("do=run", d="do=run", a="do=run", c="do=run"),
         example("do=sit blue", e="do=sit", f="blue"),
     ]

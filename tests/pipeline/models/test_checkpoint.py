@@ -43,7 +43,7 @@ def test_a_hub_model_that_cannot_be_had_names_the_ways_on(monkeypatch: pytest.Mo
         find_checkpoint("some-org/some-model", "--embedder")
     message = str(error.value)
     assert message.startswith("--embedder some-org/some-model: the model hub has no such model or cannot be reached")
-    for way in ("--embedder DIR", "hf download some-org/some-model", "python -m demo.checkpoints DIR"):
+    for way in ("--embedder DIR", "hf download some-org/some-model", "--classifier pocket --embedder pocket"):
         assert way in message
     assert "\n" not in message
 
