@@ -498,8 +498,8 @@ def evaluate_model(
     import json
     import shlex
 
-    from jobs.learn.evaluate import EvaluateOptions
     from jobs.learn.evaluate import evaluate_model as run
+    from jobs.learn.measuring import EvaluateOptions
     from jobs.learn.text import check_folder, results_json, results_text, write_results
 
     options = EvaluateOptions(pairs=pairs, **given)

@@ -24,7 +24,8 @@ from index.library import Library
 from index.search import nearest_clips
 from index.snapshot import Snapshot
 from jobs.ingest import ingest
-from jobs.learn.evaluate import EvaluateOptions, evaluate_model
+from jobs.learn.evaluate import evaluate_model
+from jobs.learn.measuring import EvaluateOptions
 from jobs.learn.metrics import ClassifierResults, EmbedderResults
 from pipeline.models import load_embedder
 from pipeline.models.checkpoint import find_checkpoint

@@ -197,8 +197,8 @@ def _ask_sql(library: Path, say: Callable[[str], None]) -> None:
 
 
 def _draw(strips: Sequence[tuple[str, Answer]], path: Path, say: Callable[[str], None]) -> Path:
+    from jobs.learn.decode import decode_seen, probe_file
     from jobs.learn.pictures import film_strip, save_png
-    from jobs.learn.preview import decode_seen, probe_file
     from schemas.models import Geometry, ModelInput
 
     rows = []

@@ -15,15 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decoders.pyav import PyAVDecoder
-from pipeline.probe import probe
-from pipeline.run import decode_job
-from pipeline.sample import plan_spans, spans_of
+from jobs.learn.decode import decode_spans
+from pipeline.sample import spans_of
 from schemas.datasets import Example
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import Clip, Span, SpanDone, VideoFile, VideoInfo
+from schemas.records import Span
 
 # Frames kept per frame that the model is shown, so that windows of differing length and place can be drawn from them;
 # and the least that are kept, so that models of 8 and of 16 frames find the same in the cache.
@@ -85,43 +83,6 @@ def training_spans(start_s: float, end_s: float, window_s: float, max_clips: int
     if len(cut) <= max_clips:
         return cut
     return [cut[int((i + 0.5) * len(cut) / max_clips)] for i in range(max_clips)]
-
-
-def decode_spans(
-    example: Example, spans: Callable[[float, float], Sequence[Span]], wanted: ModelInput
-) -> tuple[NDArray[np.uint8], str | None]:
-    """Decode clips of one example, as an ingest would.
-
-    Args:
-        example: which moment of which video.
-        spans: from the moment's start and end in seconds to the clips' intervals.
-        wanted: frames and geometry of each.
-
-    Returns:
-        uint8 [num_clips, num_frames, height, width, 3], and what was wrong with the video, if anything.
-
-    Raises:
-        VideoError: nothing of it can be shown.
-    """
-    stat = os.stat(example.path)
-    file = VideoFile(path=example.path, size_bytes=stat.st_size, modified_ns=stat.st_mtime_ns)
-    try:
-        meta = probe(example.path)
-        start_s, end_s = example.start_s or 0.0, example.end_s
-        end_s = meta.end_s if end_s is None else min(end_s, meta.end_s)
-        if start_s >= end_s:
-            raise VideoError("probe", f"the moment begins at {start_s:g} s, but the video ends at {meta.end_s:g} s")
-        jobs = plan_spans(VideoInfo("", file), meta, spans(start_s, end_s), (wanted,))
-        items = [item for job in jobs for item in decode_job(job, PyAVDecoder())]
-    except VideoError:
-        raise
-    except Exception as exc:
-        raise VideoError("probe", f"cannot be read: {type(exc).__name__}: {exc}") from exc
-    frames = [item.frames[0] for item in items if isinstance(item, Clip)]
-    problems = [*meta.problems, *(p.reason for item in items if isinstance(item, SpanDone) for p in item.problems)]
-    if not frames:
-        raise VideoError("decode", "; ".join(problems) or "holds no frame that could be decoded")
-    return np.stack(frames), "; ".join(problems) or None
 
 
 def store_clips(

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from jobs.learn.decode import decode_seen, probe_file
 from jobs.learn.pictures import check_output, gif
-from pipeline.decoders import load_decoder
-from pipeline.find import find_videos
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.preprocessing import read_preprocessing
-from pipeline.probe import probe
-from pipeline.run import decode_job
-from pipeline.sample import frames_on_screen, plan_spans, sample_times_s
-from schemas.errors import UsageError, VideoError
+from pipeline.sample import frames_on_screen, sample_times_s
+from schemas.errors import UsageError
 from schemas.models import Geometry, ModelInput
-from schemas.records import Clip, Span, SpanDone, VideoInfo, VideoMeta
+from schemas.records import Span, VideoMeta
 
 _WINDOW_S = 4.0
 _SAME_MOMENT_S = 1e-3  # an end that was typed off a player's display is the video's own
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """Frames of a video as a model is shown them, before their values are normalised.
-
-    Attributes:
-        frames: for each span, uint8 [num_frames, height, width, 3], RGB; a span that shows nothing is left out.
-        spans: the spans of ``frames``.
-        problems: what is wrong with the video, in sentences.
-    """
-
-    frames: tuple[NDArray[np.uint8], ...]
-    spans: tuple[Span, ...]
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,39 +73,6 @@ def preview(path: str, output: Path, *, model: str, start_s: float | None = None
     gif(list(frames), output, len(frames) / (span.end_s - span.start_s))
     times_s = meta.frame_times_s[frames_on_screen(meta.frame_times_s, sample_times_s(span, wanted.num_frames))]
     return Preview(span, tuple(map(float, times_s)), wanted, (frames.shape[2], frames.shape[1]), seen.problems)
-
-
-def probe_file(path: str) -> VideoMeta:
-    """What a file that a user named holds.
-
-    Raises:
-        UsageError: there is no such file.
-        VideoError: it is no video, or no regular file that can be read.
-    """
-    if not os.path.isfile(path) and (os.path.isdir(path) or not os.path.lexists(path)):
-        raise UsageError(f"FILE: no such file: {path!r}; name a video")
-    for found in find_videos([path]):
-        if isinstance(found, tuple):
-            raise found[1]
-    return probe(path)
-
-
-def decode_seen(path: str, meta: VideoMeta, spans: Sequence[Span], wanted: ModelInput) -> Seen:
-    """Decode spans of a video as a model that wants ``wanted`` would be shown them.
-
-    Raises:
-        VideoError: nothing of them can be decoded.
-    """
-    (file,) = (found for found in find_videos([path]) if not isinstance(found, tuple))
-    decoder = load_decoder("pyav")
-    jobs = plan_spans(VideoInfo("", file), meta, spans, (wanted,))
-    items = [item for job in jobs for item in decode_job(job, decoder)]
-    clips = [item for item in items if isinstance(item, Clip)]
-    decoding = [problem.reason for item in items if isinstance(item, SpanDone) for problem in item.problems]
-    problems = tuple(dict.fromkeys((*meta.problems, *decoding)))
-    if not clips:
-        raise VideoError("decode", "; ".join(problems) or "it holds no frame that could be decoded")
-    return Seen(tuple(clip.frames[0] for clip in clips), tuple(clip.span for clip in clips), problems)
 
 
 def geometry_text(geometry: Geometry) -> str:

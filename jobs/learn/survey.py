@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from jobs.learn.decode import decode_seen, probe_file
 from jobs.learn.pictures import sheet
-from jobs.learn.preview import decode_seen, probe_file
 from jobs.report import _columns as columns
 from pipeline.find import find_videos
 from pipeline.run import plan_video

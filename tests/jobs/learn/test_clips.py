@@ -109,6 +109,6 @@ def test_a_crash_of_the_decoder_costs_that_video_alone(tmp_path: Path) -> None:
 
 def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = write_video(tmp_path / "a.mp4", 20)
-    monkeypatch.setattr(clips.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100_000})())
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 100_000})())
     with pytest.raises(UsageError, match=r"decoded clips take at least 0.0 GB, the disk has 0.0 GB left"):
         store([Example(path=str(video))], tmp_path / "cache")

@@ -25,7 +25,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(280)
-def test_two_workers_train_one_model(data: Path, classifier_folder: Path, tmp_path: Path, ray_session_for_tests: None) -> None:
+def test_two_workers_train_one_model(
+    data: Path, classifier_folder: Path, tmp_path: Path, ray_session_for_tests: None
+) -> None:
     """Batches of 2 in two processes are batches of 4 in one: the same clips are averaged over, so the loss goes alike."""
     together = TrainOptions(epochs=2, batch_size=2, learning_rate=1e-3, workers=2)
     alone = TrainOptions(epochs=2, batch_size=4, learning_rate=1e-3, threads=1)

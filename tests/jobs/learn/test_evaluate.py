@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoTokenizer, VideoMAEForVideoClassification, XCLIPModel
 
-import jobs.learn.evaluate as module
 from cli import main
 from demo.checkpoints import write_embedder
-from jobs.learn import metrics
-from jobs.learn.clips import decode_spans
-from jobs.learn.evaluate import (
+from jobs.learn import exact, matching, metrics
+from jobs.learn.decode import decode_ahead, decode_spans
+from jobs.learn.evaluate import evaluate_model
+from jobs.learn.exact import exact_scores
+from jobs.learn.measuring import (
     EvaluateOptions,
     choose_split,
-    evaluate_model,
-    exact_scores,
     middle_span,
+    named_pair,
     spread_spans,
     three_crops,
     uncropped,
@@ -223,7 +223,7 @@ def test_shuffled_frames_are_the_same_in_another_order(
 
 
 def test_exact_scores_are_the_models_own(embedder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TEXTS", 2)
+    monkeypatch.setattr(exact, "_TEXTS", 2)
     model = XCLIPModel.from_pretrained(embedder_folder).eval()
     tokens = AutoTokenizer.from_pretrained(embedder_folder)(
         ["a", "bb", "a dog", "b b b", "no"], padding=True, return_tensors="pt"
@@ -315,7 +315,9 @@ def test_facts_are_named_by_the_mean_of_their_captions() -> None:
         [0, 0, 0, 5, 3, 9, 0],  # fly, and wrong, though run and sit are both true; blue
     ]
     plain = [[5, 0, 4, 0, 0, 0, 1], [0, 0, 1, 0, 0, 0, 0], [0, 0, 1, 0, 1, 0, 0]]
-    found = module._zero_shot(prompts, [(0, "sit", "run"), (1, "red", "blue")], facts, np.array([exact, plain], np.float32))
+    found = matching._zero_shot(
+        prompts, [(0, "sit", "run"), (1, "red", "blue")], facts, np.array([exact, plain], np.float32)
+    )
     assert found["kinds"] == (KindRow("do", 3, 3, 1 / 3, 2 / 3), KindRow("hat", 2, 2, 1.0, 0.0))
     assert found["pairs"] == (PairRow("sit", "run", 2, 0.5, 0.5), PairRow("red", "blue", 2, 1.0, 0.0))
 
@@ -333,7 +335,7 @@ class DieOnLonger:
 
 def test_a_decoder_that_dies_costs_one_example(videos: Path) -> None:
     examples = [Example(path=str(videos / f"{name}.mp4")) for name in (*SIZES, *SIZES)]
-    found = list(module._decoded(examples, DieOnLonger(), ModelInput(2, Geometry(32, (32, 32)))))
+    found = list(decode_ahead(examples, DieOnLonger(), ModelInput(2, Geometry(32, (32, 32)))))
     assert [example for example, _ in found] == examples
     assert [clips is None for _, (clips, _) in found] == [False, True, False, False] * 2
     assert found[1][1] == (None, "crashed the decoder")
@@ -530,11 +532,11 @@ def test_what_cannot_be_measured_is_refused(
 
 def test_names_with_commas_make_pairs() -> None:
     groups = [["left", "right"], ["up, fast", "down"]]
-    assert module._pair("up, fast,down", groups, "x") == (1, "up, fast", "down")
-    assert module._pair("left , right", groups, "x") == (0, "left", "right")
+    assert named_pair("up, fast,down", groups, "x") == (1, "up, fast", "down")
+    assert named_pair("left , right", groups, "x") == (0, "left", "right")
     for wrong in ("left,down", "left,left", "left"):  # not of one kind, the same, one alone
         with pytest.raises(UsageError):
-            module._pair(wrong, groups, "x")
+            named_pair(wrong, groups, "x")
 
 
 def test_data_that_is_damaged_altogether_ends_it(tmp_path: Path, classifier_folder: Path) -> None:

@@ -1,0 +1,150 @@
+"""Decode parts of files that somebody named, as an ingest would."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.decoders import load_decoder
+from pipeline.find import find_videos
+from pipeline.probe import probe
+from pipeline.run import decode_job
+from pipeline.sample import plan_spans
+from schemas.datasets import Example
+from schemas.errors import UsageError, VideoError
+from schemas.models import ModelInput
+from schemas.records import Clip, Span, SpanDone, VideoInfo, VideoMeta
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Frames of a video as a model is shown them, before their values are normalised.
+
+    Attributes:
+        frames: for each span, uint8 [num_frames, height, width, 3], RGB; a span that shows nothing is left out.
+        spans: the spans of ``frames``.
+        problems: what is wrong with the video, in sentences.
+    """
+
+    frames: tuple[NDArray[np.uint8], ...]
+    spans: tuple[Span, ...]
+    problems: tuple[str, ...]
+
+
+def probe_file(path: str) -> VideoMeta:
+    """What a file that a user named holds.
+
+    Raises:
+        UsageError: there is no such file.
+        VideoError: it is no video, or no regular file that can be read.
+    """
+    if not os.path.isfile(path) and (os.path.isdir(path) or not os.path.lexists(path)):
+        raise UsageError(f"FILE: no such file: {path!r}; name a video")
+    for found in find_videos([path]):
+        if isinstance(found, tuple):
+            raise found[1]
+    return probe(path)
+
+
+def decode_seen(path: str, meta: VideoMeta, spans: Sequence[Span], wanted: ModelInput) -> Seen:
+    """Decode spans of a video as a model that wants ``wanted`` would be shown them.
+
+    Raises:
+        VideoError: nothing of them can be decoded.
+    """
+    (file,) = (found for found in find_videos([path]) if not isinstance(found, tuple))
+    decoder = load_decoder("pyav")
+    jobs = plan_spans(VideoInfo("", file), meta, spans, (wanted,))
+    items = [item for job in jobs for item in decode_job(job, decoder)]
+    clips = [item for item in items if isinstance(item, Clip)]
+    decoding = [problem.reason for item in items if isinstance(item, SpanDone) for problem in item.problems]
+    problems = tuple(dict.fromkeys((*meta.problems, *decoding)))
+    if not clips:
+        raise VideoError("decode", "; ".join(problems) or "it holds no frame that could be decoded")
+    return Seen(tuple(clip.frames[0] for clip in clips), tuple(clip.span for clip in clips), problems)
+
+
+def decode_spans(
+    example: Example, spans: Callable[[float, float], Sequence[Span]], wanted: ModelInput
+) -> tuple[Frames, str | None]:
+    """Decode clips of one example, as an ingest would.
+
+    Args:
+        example: which moment of which video.
+        spans: from the moment's start and end in seconds to the clips' intervals.
+        wanted: frames and geometry of each.
+
+    Returns:
+        uint8 [num_clips, num_frames, height, width, 3], and what was wrong with the video, if anything.
+
+    Raises:
+        VideoError: nothing of it can be shown.
+        OSError: there is no such file.
+    """
+    os.stat(example.path)  # a file that is gone says so in the system's words
+    try:
+        meta = probe(example.path)
+        start_s, end_s = example.start_s or 0.0, example.end_s
+        end_s = meta.end_s if end_s is None else min(end_s, meta.end_s)
+        if start_s >= end_s:
+            raise VideoError("probe", f"the moment begins at {start_s:g} s, but the video ends at {meta.end_s:g} s")
+        seen = decode_seen(example.path, meta, spans(start_s, end_s), wanted)
+    except VideoError:
+        raise
+    except Exception as exc:
+        raise VideoError("probe", f"cannot be read: {type(exc).__name__}: {exc}") from exc
+    return np.stack(seen.frames), "; ".join(seen.problems) or None
+
+
+Outcome = tuple[Frames | None, str | None]
+
+
+def decode_ahead(
+    examples: Sequence[Example], cut: Callable[[float, float], list[Span]], wanted: ModelInput
+) -> Iterator[tuple[Example, Outcome]]:
+    """Clips of each example and what is wrong with it, in order. A decoder that dies costs that one example alone."""
+    cpus, context = len(os.sched_getaffinity(0)), multiprocessing.get_context("forkserver")
+    pool = ProcessPoolExecutor(cpus, mp_context=context)
+    waiting: deque[tuple[Example, Future[Outcome]]] = deque()
+
+    def next_one() -> tuple[Example, Outcome]:
+        example, future = waiting.popleft()
+        try:
+            return example, future.result()
+        except BrokenProcessPool:  # through this example, or through another that was decoded at the same time
+            with ProcessPoolExecutor(1, mp_context=context) as alone:
+                try:
+                    return example, alone.submit(_decode, example, cut, wanted).result()
+                except BrokenProcessPool:
+                    return example, (None, "crashed the decoder")
+
+    try:
+        for example in examples:
+            try:
+                waiting.append((example, pool.submit(_decode, example, cut, wanted)))
+            except BrokenProcessPool:
+                pool = ProcessPoolExecutor(cpus, mp_context=context)
+                waiting.append((example, pool.submit(_decode, example, cut, wanted)))
+            if len(waiting) > 2 * cpus:
+                yield next_one()
+        while waiting:
+            yield next_one()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(example: Example, cut: Callable[[float, float], list[Span]], wanted: ModelInput) -> Outcome:
+    try:
+        return decode_spans(example, cut, wanted)
+    except (VideoError, OSError) as exc:
+        return None, exc.reason if isinstance(exc, VideoError) else str(exc.strerror or exc)
