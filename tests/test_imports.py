@@ -46,7 +46,6 @@ OWNERS = {
         "jobs/learn/base.py",
         "jobs/learn/distributed.py",
         "jobs/learn/exact.py",
-        "jobs/learn/measuring.py",
         "jobs/learn/finetune.py",
         "jobs/learn/pretrain.py",
         "jobs/learn/tasks.py",
