@@ -24,11 +24,13 @@ class Base:
     """A model to start from.
 
     Attributes:
+        given: as the user named it.
         checkpoint: its files.
         has_weights: whether it has learnt something; without weights the training starts from random ones.
         preprocessing: what it wants to be shown.
     """
 
+    given: str
     checkpoint: Checkpoint
     has_weights: bool
     preprocessing: Preprocessing
@@ -57,9 +59,9 @@ def find_base(name: str, kind: str) -> Base:
                 f"can run code when loaded; convert it, or give {folder / 'config.json'} to start from random weights"
             )
         checkpoint = Checkpoint(name, str(folder.resolve()), None, str(config.get("model_type", "")), "")
-        return Base(checkpoint, False, read_preprocessing(checkpoint, _OPTION))
+        return Base(name, checkpoint, False, read_preprocessing(checkpoint, _OPTION))
     checkpoint = find_checkpoint(str(folder) if folder.is_dir() else name, _OPTION)
-    return Base(checkpoint, True, read_preprocessing(checkpoint, _OPTION))
+    return Base(name, checkpoint, True, read_preprocessing(checkpoint, _OPTION))
 
 
 def load_base(auto_class: Any, base: Base, *, may_be_new: tuple[str, ...] = (), **settings: Any) -> Any:

@@ -37,7 +37,7 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
         "",
         f"{_WHAT[report.command]}, trained with vidsift from "
         + (
-            f"`{base.checkpoint.name}`." if base.has_weights else f"random weights, shaped as `{base.checkpoint.name}` says."
+            f"`{base.given}`." if base.has_weights else f"random weights, shaped as `{base.given}` says."
         ),
         "",
         "## Data",

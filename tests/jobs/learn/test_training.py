@@ -224,3 +224,14 @@ def test_options_out_of_range(option: str, value: str, message: str, tmp_path: P
     done = CliRunner().invoke(main, ["finetune", ".", "--base", "x", "--output", str(tmp_path / "m"), option, value])
     assert done.exit_code == 2
     assert done.stderr == f"vidsift: {message}\n"
+
+
+def test_the_card_names_the_base_as_it_was_given(
+    data: Path, cache: Path, classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(classifier_folder.parent)
+    options = TrainOptions(epochs=1, batch_size=8, threads=1)
+    report = finetune(data, tmp_path / "m", base="classifier", options=options, cache=cache)
+    card = (report.output / "README.md").read_text(encoding="utf-8")
+    assert "trained with vidsift from `classifier`." in card
+    assert str(classifier_folder) not in card
