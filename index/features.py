@@ -29,6 +29,9 @@ from schemas.features import FeatureLayout
 _MOST_SEGMENTS = 32
 _LEAST_IN_USE = 0.75
 
+# Of a record's place, the bits that count within its segment.
+_PLACE = 0xFFFFFFFF
+
 # Records read from Parquet at a time; 7 MB of X-CLIP base.
 _BATCH = 256
 
@@ -48,8 +51,8 @@ class FeatureStore:
             self.segments: list[str] = found["segments"]
             self._index = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
             self._records = [_map(folder / name, self.layout.record_bytes) for name in self.segments]
-            used = np.bincount(self._index[2] >> 32, minlength=len(self.segments))
-            if len(used) > len(self.segments) or any(n > len(of) for n, of in zip(used, self._records, strict=True)):
+            lengths = np.array([len(records) for records in self._records])
+            if (self._index[2] & _PLACE >= lengths[self._index[2] >> 32]).any():
                 raise ValueError("its segments are shorter than its index says")
         except (OSError, ValueError, KeyError, TypeError, IndexError) as exc:
             raise LibraryError(
@@ -100,7 +103,7 @@ class FeatureStore:
         records = np.empty((len(wanted), self.layout.record_bytes), np.uint8)
         for number in np.unique(places >> 32):
             here = places >> 32 == number
-            records[here] = self._records[number][places[here] & 0xFFFFFFFF]
+            records[here] = self._records[number][places[here] & _PLACE]
         return records
 
 
