@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import LibraryError
 from schemas.features import FeatureLayout
+from schemas.tables import FEATURES
 
 # A snapshot's segments are written anew when there are more, or when less of them than this is in use.
 _MOST_SEGMENTS = 32
@@ -145,7 +146,7 @@ def write_features(
 def _rows_of(files: Sequence[str], visible: NDArray[np.int64]) -> tuple[NDArray[np.int64], FeatureLayout | None]:
     """The index to be, with its last row still empty, and the layout that all records have; None where there are none."""
     columns = ["clip_id", "digest", "kind", "tokens", "dim"]
-    tables = [table for file in files for table in _read(file, columns)]
+    tables = [table for file in files for table in read_features(file, columns)]
     if not tables or not sum(table.num_rows for table in tables):
         return np.empty((3, 0), np.int64), None
     found = pa.Table.from_batches(tables)
@@ -191,9 +192,9 @@ def _write_segment(path: Path, files: Sequence[str], fresh: NDArray[np.int64], l
     written: list[int] = []
     with path.open("wb") as stream:
         for file in files:
-            if not any(remaining.intersection(batch["digest"].to_pylist()) for batch in _read(file, ["digest"])):
+            if not any(remaining.intersection(batch["digest"].to_pylist()) for batch in read_features(file, ["digest"])):
                 continue
-            for batch in _read(file, ["digest", "record"]):
+            for batch in read_features(file, ["digest", "record"]):
                 for digest, record in zip(batch["digest"].to_pylist(), batch["record"], strict=True):
                     if digest not in remaining:
                         continue
@@ -208,10 +209,17 @@ def _write_segment(path: Path, files: Sequence[str], fresh: NDArray[np.int64], l
     return np.array(written, np.int64)
 
 
-def _read(file: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def read_features(file: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of a Parquet file of the features table, a few rows at a time.
+
+    Raises:
+        LibraryError: it is missing or damaged.
+    """
+    schema = pa.schema([FEATURES.field(name) for name in columns])  # Delta Lake writes other kinds of strings than Arrow
     try:
         with open(file, "rb") as stream, pq.ParquetFile(stream) as parquet:
-            yield from parquet.iter_batches(_BATCH, columns=columns)
+            for batch in parquet.iter_batches(_BATCH, columns=columns):
+                yield from pa.table(batch).select(columns).cast(schema).to_batches()
     except (OSError, pa.ArrowException) as exc:
         raise LibraryError(f"--library: a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc
 

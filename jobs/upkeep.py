@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from index.features import read_features
 from index.library import Library, read_identity
 from index.snapshot import Snapshot, SnapshotInfo, file_hash, read_info, snapshot_numbers
 from jobs.publish import publish_tables
@@ -151,7 +152,9 @@ def _check_features(tables: Tables, visible: NDArray[np.int64]) -> Iterator[Chec
     """Check what exact scores need, reading all of it: one record for each of the ``visible`` clips, as it was computed."""
     ids: list[int] = []
     damaged: list[int] = []
-    for batch in tables.read_features():
+    for batch in (
+        batch for file in tables.feature_files() for batch in read_features(file, ["clip_id", "digest", "record"])
+    ):
         found = batch["clip_id"].to_pylist()
         ids += found
         records = [record.as_py() for record in batch["record"]]
