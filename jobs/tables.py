@@ -49,7 +49,8 @@ class Tables:
                 self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
             self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
             self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
-        self.parquet_files(), self.feature_files()  # before anything follows their names
+        self.parquet_files()  # before anything follows their names
+        self.feature_files()
 
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
