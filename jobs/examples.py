@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from jobs.learn.preview import decode_seen
+from jobs.learn.decode import decode_seen
 from pipeline.models import Embedder
 from pipeline.models.pixels import make_pixels
 from pipeline.probe import probe

@@ -196,10 +196,8 @@ class Scorer:
 
     def _exact(self, texts: Sequence[str], positions: NDArray[np.int64]) -> Floats | None:
         """float64 [texts, positions], the model's own scores as cosines; None where the library or the model has none."""
-        try:
-            from jobs.rerank import exact_scores  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        except ModuleNotFoundError:
-            return None
+        from jobs.rerank import exact_scores
+
         if not self._features:
             return None
         model = self._model()

@@ -36,9 +36,7 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
         f"# {report.output.resolve().name}",
         "",
         f"{_WHAT[report.command]}, trained with vidsift from "
-        + (
-            f"`{base.given}`." if base.has_weights else f"random weights, shaped as `{base.given}` says."
-        ),
+        + (f"`{base.given}`." if base.has_weights else f"random weights, shaped as `{base.given}` says."),
         "",
         "## Data",
         "",

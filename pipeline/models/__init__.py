@@ -81,7 +81,12 @@ class ExactEmbedder(Embedder, Protocol):
 
     It is optional: an embedder without these two methods is searched by its embeddings alone. One that has them is named
     in `EXACT_EMBEDDERS` too.
+
+    Attributes:
+        logit_scale: what cosines are multiplied by to give its scores.
     """
+
+    logit_scale: float
 
     def describe_clips(self, pixels: torch.Tensor) -> Described:
         """Embeddings and features in one pass of the vision model; ``pixels`` as for `Classifier.classify`."""

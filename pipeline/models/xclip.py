@@ -5,6 +5,7 @@ The plain embeddings are what approximate search compares; the features are what
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
@@ -35,6 +36,7 @@ class XClipEmbedder:
         self.preprocessing = read_preprocessing(checkpoint, "--embedder")
         self._model, self.device, self.dtype = load_pretrained(XCLIPModel, checkpoint, precision, "--embedder")
         self.dim = int(self._model.config.projection_dim)
+        self.logit_scale = math.exp(float(self._model.logit_scale))
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
                 checkpoint.folder, local_files_only=True, trust_remote_code=False

@@ -11,11 +11,12 @@ from PIL import Image
 from cli import main
 from demo.tour import judge, overlap, questions
 from demo.world import Film, Scene, plan
-from schemas.records import Hit, Span
+from schemas.records import Span
+from schemas.search import Moment
 
 
-def hit(path: Path, start_s: float, end_s: float) -> Hit:
-    return Hit(1, 0.5, str(path), "video", 1, start_s, end_s, None, None)
+def hit(path: Path, start_s: float, end_s: float) -> Moment:
+    return Moment(1, 0.5, str(path), "video", 1, start_s, end_s, None, None, 0.9, start_s, end_s, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from jobs.examples import clip_id_in, embed_example, still_clip
-from jobs.learn.preview import decode_seen, probe_file
+from jobs.learn.decode import decode_seen, probe_file
 from pipeline.models import Embedder, load_embedder
 from pipeline.models.pixels import make_pixels
 from schemas.errors import UsageError

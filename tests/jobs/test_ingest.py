@@ -292,7 +292,8 @@ def test_a_library_remembers_how_it_keeps_features(run: Ingest, tmp_path: Path) 
     assert counts(run(features="none")) == {"indexed": 1, "unchanged": 1, "clips": 1}
     assert Snapshot(Library(run.library)).features() is None
     assert not (run.library / "features").exists()
-    assert len(search(run.library, "cake")) == 2
+    options = SearchOptions(texts=("cake",), by="clip", show_all=True)
+    assert len(search(run.library, options).moments) == 2
     with pytest.raises(LibraryError, match=r"--features is int8 here and none in the library"):
         run(features="int8")
 
