@@ -36,7 +36,7 @@ class XClipEmbedder:
         self.preprocessing = read_preprocessing(checkpoint, "--embedder")
         self._model, self.device, self.dtype = load_pretrained(XCLIPModel, checkpoint, precision, "--embedder")
         self.dim = int(self._model.config.projection_dim)
-        self.logit_scale = math.exp(float(self._model.logit_scale))
+        self.logit_scale = math.exp(self._model.logit_scale.item())
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
                 checkpoint.folder, local_files_only=True, trust_remote_code=False
