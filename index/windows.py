@@ -51,7 +51,7 @@ class Windows:
 
     def among(self, clip_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Bool [n], which windows are among these clips."""
-        return np.asarray(np.isin(self.ids, clip_ids), np.bool_)
+        return np.asarray(np.isin(self.ids, clip_ids, assume_unique=True), np.bool_)
 
 
 def read_windows(catalog: Catalog, vectors: VectorIndex) -> Windows:
