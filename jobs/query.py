@@ -19,7 +19,7 @@ from index.sequence import best_followers, pair_maker, pair_scores
 from index.snapshot import Snapshot
 from index.windows import Windows
 from jobs.scoring import Question, Scored, Scorer, ranked
-from pipeline.models import Embedder, load_embedder
+from pipeline.models import Embedder, load_text_embedder
 from pipeline.models.checkpoint import locate
 from schemas.models import Label
 from schemas.search import Answer, Moment, Part, SearchOptions
@@ -73,21 +73,36 @@ class _Ranking:
 class Searcher:
     """A library opened for many questions: its vectors, its windows and its embedder are read once, when first needed."""
 
-    def __init__(self, folder: Path, *, embedder: str | None = None, say: Callable[[str], None] = lambda note: None) -> None:
-        """Open the library's current snapshot; the arguments are those of `search`.
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        embedder: str | None = None,
+        say: Callable[[str], None] = lambda note: None,
+        memory_mb: int = 4096,
+        load: Callable[[], Embedder] | None = None,
+    ) -> None:
+        """Open the library's current snapshot.
+
+        Args:
+            folder: as in `search`.
+            embedder: as in `search`.
+            say: as in `search`.
+            memory_mb: what its catalog's queries may take.
+            load: gives the library's embedder, instead of looking for it; for those who have it already.
 
         Raises:
             LibraryError: no library, or nothing published in it.
         """
         library = Library(folder)
-        self.snapshot = Snapshot(library)
+        self.snapshot = Snapshot(library, memory_mb=memory_mb)
         identity = read_identity(library)
         assert identity is not None, "a library with a snapshot has its library.json"
 
-        def load() -> Embedder:
-            return load_embedder(locate(identity.embedder, "--embedder", embedder), "fp32")
+        def find() -> Embedder:
+            return load_text_embedder(locate(identity.embedder, "--embedder", embedder), "fp32")
 
-        self._scorer = Scorer(self.snapshot, load, identity.sampling, say)
+        self._scorer = Scorer(self.snapshot, load or find, identity.sampling, say)
 
     def search(self, options: SearchOptions) -> Answer:
         """The best answers to one question; raises as `search` does."""
