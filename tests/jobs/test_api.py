@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
-import jobs.api
 from index.library import Library
 from index.snapshot import publish, read_info
 from jobs.answers import moment_json
@@ -18,6 +18,7 @@ from jobs.api import MOMENTS, LibraryHandle, open_library
 from jobs.query import search
 from jobs.sql import hits_options, hits_table
 from jobs.status import library_status
+from pipeline.models import load_text_embedder
 from schemas.columns import HITS
 from schemas.errors import LibraryError, QueryError, UsageError
 from schemas.models import Checkpoint
@@ -36,13 +37,12 @@ def folder(tmp_path: Path, classifier_checkpoint: Checkpoint, embedder_checkpoin
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A model loaded is a name in this list."""
     found: list[str] = []
-    load = jobs.api.load_text_embedder
 
     def counted(checkpoint: Checkpoint, precision: Any) -> Any:
         found.append(checkpoint.name)
-        return load(checkpoint, precision)
+        return load_text_embedder(checkpoint, precision)
 
-    monkeypatch.setattr(jobs.api, "load_text_embedder", counted)
+    monkeypatch.setattr("jobs.api.load_text_embedder", counted)
     return found
 
 
@@ -50,7 +50,6 @@ def republish(folder: Path, keep_videos: int) -> None:
     """Publish a snapshot of fewer videos, as an ingest would whose files are gone."""
     library = Library(folder)
     current = library.current_snapshot()
-    import duckdb
 
     def write(aside: Path) -> Any:
         for name in ("catalog.duckdb", "clips.faiss"):
