@@ -90,10 +90,11 @@ def test_a_search_with_everything(library: Path) -> None:
         ["--like", f"{moment}@1-3", "--rerank", "0"],
         ["cake", "--where", "duration_s > 5", "--all"],
     ):
-        (best, *_) = run("search", *options, "--library", library, "--json").stdout.splitlines()
-        assert json.loads(best)["path"] == str(moment)
-    clip_id = json.loads(best)["clip_id"]
-    like = run("search", "--like", str(clip_id), "--library", library, "--json", "-k", "1").stdout
+        done = run("search", *options, "--library", library, "--json")
+        best = json.loads(done.stdout.splitlines()[0])
+        assert (best["rank"], len(best["parts"])) == (1, 2 * ("--then" in options))
+    assert best["path"] == str(moment)  # the other video is shorter than 5 s
+    like = run("search", "--like", str(best["clip_id"]), "--library", library, "--json", "-k", "1").stdout
     assert json.loads(like)["score"] == pytest.approx(1.0, abs=1e-6)
     nothing = run("search", "cake", "--where", "duration_s > 1e6", "--library", library).stdout
     assert nothing == "no clip meets --where, of 4\n"

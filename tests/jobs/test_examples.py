@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from jobs.examples import clip_id_in, embed_example, still_clip
@@ -30,7 +31,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("example") / "a.mp4", 250)
 
 
-def vectors(model: Embedder, path: Path, *spans: tuple[float, float]) -> np.ndarray:  # type: ignore[type-arg]
+def vectors(model: Embedder, path: Path, *spans: tuple[float, float]) -> NDArray[np.float32]:
     seen = decode_seen(str(path), probe_file(str(path)), [Span(*span) for span in spans], model.preprocessing.input)
     return model.embed_clips(make_pixels(np.stack(seen.frames), model.preprocessing, model.device, model.dtype))
 
