@@ -521,6 +521,42 @@ def evaluate_model(
 
 
 @main.command()
+@click.argument("hits", metavar="HITS.jsonl")
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A new or empty folder.")
+@click.option("--pad", "pad_s", type=float, default=1.0, show_default=True, help="Seconds to show before and after.")
+@click.option(
+    "--format",
+    "forms",
+    type=click.Choice(["files", "webvtt", "edl"]),
+    multiple=True,
+    default=["files"],
+    show_default=True,
+    help="What to write; may be given several times.",
+)
+def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> None:
+    """Cut the moments that a search found as files, or list them as chapters or as an edit decision list.
+
+    HITS.jsonl is what vidsift search --json prints; - reads standard input. Each file comes with a strip of thumbnails, and
+    moments.csv says what each is of and how it was made: copied where it can begin at a keyframe, else encoded anew.
+
+    \b
+    vidsift search "people baking a cake" --library ~/videos.vidsift --json > hits.jsonl
+    vidsift export hits.jsonl --to ./moments
+    vidsift export hits.jsonl --to ./lists --format webvtt --format edl --pad 0
+    """
+    from jobs.export import export as run
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done}/{total} moments" + "\n" * (done == total), nl=False, err=True)
+
+    report = run(hits, folder, pad_s=pad_s, forms=forms, on_moment=show)
+    click.echo(str(report))
+    if report.failed:
+        raise SystemExit(1)
+
+
+@main.command()
 @click.argument("out", type=click.Path(path_type=Path), default=Path("demo-out"))
 @click.option("--count", type=int, default=48, show_default=True, help="Short films of one action.")
 @click.option("--films", type=int, default=8, show_default=True, help="Long films of several actions.")
