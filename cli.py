@@ -131,31 +131,51 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
 
 
 @main.command()
-@click.argument("text")
+@click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @_LIBRARY
-@click.option("-k", default=10, show_default=True, help="How many hits.")
+@click.option("-k", default=10, show_default=True, help="How many answers.")
+@click.option(
+    "--by",
+    type=click.Choice(["moment", "clip", "video"]),
+    default="moment",
+    show_default=True,
+    help="What an answer is: neighbouring windows as one, each window, or each video.",
+)
+@click.option("--where", metavar="SQL", help="A condition over the columns of clips, videos, labels and tags.")
+@click.option("--not", "without", multiple=True, metavar="TEXT", help="What answers must not resemble.")
+@click.option("--then", "then_text", metavar="TEXT", help="What follows in the same video.")
+@click.option("--within", "within_s", type=float, metavar="S", help="Seconds until it does at most. [default: 30]")
+@click.option("--like", multiple=True, metavar="EXAMPLE", help="FILE, FILE@START-END, IMAGE or CLIP_ID.")
+@click.option("--rerank", default=100, show_default=True, help="Best clips that the model's own score orders; 0: none.")
+@click.option("--all", "show_all", is_flag=True, help="Print the best there is also where nothing stands out.")
 @click.option("--embedder", metavar="MODEL", help="Where the library's embedder is now, if it has moved.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per hit.")
-def search(text: str, folder: Path, k: int, embedder: str | None, as_json: bool) -> None:
-    """Find the clips that TEXT describes best.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per answer.")
+def search(folder: Path, embedder: str | None, as_json: bool, **given: Any) -> None:
+    """Find the moments that TEXT describes best; several TEXTs are meant together.
 
     \b
     vidsift search "people baking a cake" --library ~/videos.vidsift
     vidsift search "a dog catches a ball" --library ~/videos.vidsift -k 3 --json
+    vidsift search "a dog" "on the beach" --not "at night" --library ~/videos.vidsift --by video
+    vidsift search "somebody serves" --then "people cheer" --within 10 --library ~/videos.vidsift
+    vidsift search "baking" --where "label = 'baking cookies' and duration_s > 60" --library ~/videos.vidsift
+    vidsift search --like holiday.mp4@12.5-16 --library ~/videos.vidsift
     """
     import json
-    from dataclasses import asdict
 
+    from schemas.search import SearchOptions
+
+    options = SearchOptions(**given)
     from jobs.query import search as run
 
-    hits = run(folder, text, k=k, embedder=embedder)
-    if as_json:
-        for hit in hits:
-            click.echo(json.dumps(asdict(hit)))
-        return
-    from jobs.report import hits_text
+    answer = run(folder, options, embedder=embedder, say=lambda note: click.echo(f"vidsift: {note}", err=True))
+    from jobs.answers import answer_text, moment_json
 
-    click.echo(hits_text(hits))
+    if not as_json:
+        click.echo(answer_text(answer, options.by))
+        return
+    for moment in answer.moments:
+        click.echo(json.dumps(moment_json(moment)))
 
 
 @main.command()

@@ -13,7 +13,8 @@ from demo.truth import write_captions, write_truth
 from demo.world import Film, Scene, plan
 from schemas.errors import UsageError
 from schemas.options import IngestOptions
-from schemas.records import Hit, Span
+from schemas.records import Span
+from schemas.search import Moment, SearchOptions
 
 if TYPE_CHECKING:
     from jobs.progress import Progress
@@ -49,7 +50,7 @@ class Answer:
         right: whether the scene has the question's facts.
     """
 
-    hit: Hit
+    hit: Moment
     scene: Scene | None
     iou: float
     right: bool
@@ -143,7 +144,7 @@ _AT = {
 }
 
 
-def judge(hits: Iterable[Hit], films: Sequence[Film], videos: Path, facts: dict[str, str]) -> list[Answer]:
+def judge(hits: Iterable[Moment], films: Sequence[Film], videos: Path, facts: dict[str, str]) -> list[Answer]:
     """Hold hits against what their films show."""
     by_path = {str((videos / film.path).resolve()): film for film in films}
     answers = []
@@ -171,7 +172,8 @@ def _ask(
     from jobs.query import search
 
     say(f'\n{question.why}: vidsift search "{question.text}"')
-    answers = judge(search(library, question.text, k=_HITS_PER_QUERY), films, videos, question.facts)
+    options = SearchOptions(texts=(question.text,), k=_HITS_PER_QUERY, show_all=True)
+    answers = judge(search(library, options).moments, films, videos, question.facts)
     for answer in answers:
         hit, scene = answer.hit, answer.scene
         truth = f"{scene.action}, {scene.shirt} shirt, {scene.background}" if scene else "nobody does anything"

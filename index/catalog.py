@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as dataset
 from numpy.typing import NDArray
 
-from schemas.errors import LibraryError, QueryError, check_utf8
+from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
 from schemas.tables import CLIPS, VIDEOS
 
 # Everything in a query's reach is the catalog's tables: no files, no network, no extensions, no settings.
@@ -112,41 +112,56 @@ class Catalog:
         except duckdb.Error as exc:
             raise LibraryError(f"--library: {str(path)!r} cannot be read as a catalog; run the ingest again") from exc
 
-    def sql(self, query: str, parameters: dict[str, object] | None = None, *, timeout_s: float | None = None) -> pa.Table:
+    def sql(
+        self,
+        query: str,
+        parameters: dict[str, object] | None = None,
+        *,
+        timeout_s: float | None = None,
+        argument: str = "QUERY",
+    ) -> pa.Table:
         """The result of one reading statement.
 
         Args:
             query: the statement.
             parameters: values for its named parameters.
             timeout_s: seconds after which it is ended; None lets it run.
+            argument: what messages call it.
 
         Raises:
+            UnknownNameError: it names a column or a table that is not there.
             QueryError: it is malformed, more than one statement, more than reading, or too much for the limits.
         """
-        check_utf8("QUERY", query)
+        check_utf8(argument, query)
         try:
             statements = self._connection.extract_statements(query)
             if not statements:
                 raise QueryError(
-                    "QUERY: got no statement; give one, such as: select label, count(*) from clips group by label"
+                    f"{argument}: got no statement; give one, such as: select label, count(*) from clips group by label"
                 )
             if len(statements) != 1:
-                raise QueryError(f"QUERY: got {len(statements)} statements, allowed is one; run them one after the other")
+                raise QueryError(
+                    f"{argument}: got {len(statements)} statements, allowed is one; run them one after the other"
+                )
             if statements[0].type not in _READING:
                 raise QueryError(
-                    f"QUERY: got a statement of type {statements[0].type.name}, allowed is reading (SELECT, WITH, DESCRIBE, "
-                    "SHOW, EXPLAIN); a library changes through vidsift ingest only"
+                    f"{argument}: got a statement of type {statements[0].type.name}, allowed is reading (SELECT, WITH, "
+                    "DESCRIBE, SHOW, EXPLAIN); a library changes through vidsift ingest only"
                 )
             with _interrupted_after(self._connection, timeout_s):
                 return self._connection.sql(statements[0], params=parameters).to_arrow_table()
         except duckdb.InterruptException as exc:
-            raise QueryError(f"QUERY: ran longer than {timeout_s:g} s and was ended; narrow it, or raise --timeout") from exc
+            raise QueryError(
+                f"{argument}: ran longer than {timeout_s:g} s and was ended; narrow it, or raise --timeout"
+            ) from exc
         except duckdb.OutOfMemoryException as exc:
             raise QueryError(
-                f"QUERY: takes more memory than allowed; narrow it, or raise --memory ({_explain(exc)})"
+                f"{argument}: takes more memory than allowed; narrow it, or raise --memory ({_explain(exc)})"
             ) from exc
+        except (duckdb.BinderException, duckdb.CatalogException) as exc:
+            raise UnknownNameError(f"{argument}: {_explain(exc)}; the tables are videos, clips, labels and tags") from exc
         except duckdb.Error as exc:
-            raise QueryError(f"QUERY: {_explain(exc)}; the tables are videos, clips, labels and tags") from exc
+            raise QueryError(f"{argument}: {_explain(exc)}; the tables are videos, clips, labels and tags") from exc
 
     def close(self) -> None:
         """Let go of the file."""

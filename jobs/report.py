@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from jobs.progress import clock
 from schemas.errors import UsageError
-from schemas.records import Hit, path_text
+from schemas.records import path_text
 
 if TYPE_CHECKING:
     from jobs.ingest import IngestReport
@@ -45,23 +45,6 @@ def ingest_text(report: IngestReport) -> str:
     return "\n".join(lines)
 
 
-def hits_text(hits: Sequence[Hit]) -> str:
-    """Hits, one a line."""
-    if not hits:
-        return "the library holds no clips"
-    rows = [
-        (
-            str(hit.rank),
-            f"{hit.score:.3f}",
-            f"{clock(hit.start_s)}-{clock(hit.end_s)}",
-            f"{hit.label} ({hit.label_score:.2f})" if hit.label is not None else "",
-            _short(hit.path),
-        )
-        for hit in hits
-    ]
-    return _columns(("rank", "score", "time", "label", "path"), rows)
-
-
 def status_text(status: LibraryStatus) -> str:
     """What a library holds, in lines."""
     lines = [
@@ -87,7 +70,7 @@ def history_text(entries: Sequence[Entry]) -> str:
         )
         for entry in entries
     ]
-    return _columns(("snapshot", "published", "videos", "clips", "what changed"), rows)
+    return columns_text(("snapshot", "published", "videos", "clips", "what changed"), rows)
 
 
 def write_table(table: pa.Table, form: str, output: Path | None) -> None:
@@ -103,7 +86,7 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
     """
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("--format parquet: got a terminal, allowed is a file; add --output FILE or redirect the output")
-    data = _FORMATS[form](table.rename_columns(_unique(table.column_names)))
+    data = _FORMATS[form](table.renamecolumns_text(_unique(table.column_names)))
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -150,7 +133,7 @@ def _rows(table: pa.Table) -> list[tuple[object, ...]]:
 
 def _table(table: pa.Table) -> bytes:
     rows = [tuple(map(_cell, row)) for row in _rows(table)]
-    return f"{_columns(table.column_names, rows)}\n({table.num_rows} row{'s' * (table.num_rows != 1)})\n".encode()
+    return f"{columns_text(table.column_names, rows)}\n({table.num_rows} row{'s' * (table.num_rows != 1)})\n".encode()
 
 
 def _csv(table: pa.Table) -> bytes:
@@ -203,13 +186,14 @@ def _cell(value: object) -> str:
     return text if len(text) <= _WIDEST_COLUMN else text[: _WIDEST_COLUMN - 1] + "…"
 
 
-def _columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def columns_text(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows below their names, as wide as they need to be."""
     widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
     lines = [names, ["-" * width for width in widths], *rows]
     return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """The path from here, where that is shorter."""
     try:
         relative = os.path.relpath(path)

@@ -48,10 +48,10 @@ class Scaler:
         )
         pixels = rgb.to_ndarray().astype(np.uint8, copy=False)
         pixels = np.rot90(pixels[:, ::-1] if self._mirrored else pixels, self._turns)
-        return np.ascontiguousarray(_centre(pixels, self._geometry.crop))
+        return np.ascontiguousarray(centre_crop(pixels, self._geometry.crop))
 
 
-def _centre(pixels: NDArray[np.uint8], crop: tuple[int, int] | None) -> NDArray[np.uint8]:
+def centre_crop(pixels: NDArray[np.uint8], crop: tuple[int, int] | None) -> NDArray[np.uint8]:
     """The middle ``crop`` of the picture, padded with black where the picture is smaller."""
     if crop is None:
         return pixels

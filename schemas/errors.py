@@ -23,6 +23,10 @@ class QueryError(UsageError):
     """A SQL query that is malformed, or asks for more than reading the library."""
 
 
+class UnknownNameError(QueryError):
+    """A SQL query that names a column or a table that is not there, or uses one as what it is not."""
+
+
 class LibraryError(VidsiftError):
     """The library on disk is missing, damaged, of another format, or held by another ingest."""
 

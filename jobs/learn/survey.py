@@ -15,7 +15,7 @@ from PIL import Image
 
 from jobs.learn.pictures import sheet
 from jobs.learn.preview import decode_seen, probe_file
-from jobs.report import _columns as columns
+from jobs.report import columns_text as columns
 from pipeline.find import find_videos
 from pipeline.run import plan_video
 from schemas.datasets import SPLITS, Dataset, Example

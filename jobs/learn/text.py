@@ -13,7 +13,7 @@ import numpy as np
 
 from jobs.learn.metrics import ClassifierResults, EmbedderResults, PairRow
 from jobs.learn.pictures import confusion
-from jobs.report import _columns as columns
+from jobs.report import columns_text as columns
 from schemas.errors import UsageError
 from schemas.records import path_text
 

@@ -25,6 +25,7 @@ from jobs.stages import Job
 from schemas.errors import JobError, LibraryError, ModelError, UsageError
 from schemas.options import IngestOptions
 from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
+from schemas.search import Answer, Moment, SearchOptions
 from tests.videos import write_audio, write_video
 
 pytestmark = pytest.mark.usefixtures("ray_session_for_tests")
@@ -112,7 +113,11 @@ def test_search_finds_the_nearest_clip_of_the_library(run: Ingest) -> None:
     write_video(run.folder / "a.mp4", 250)
     write_video(run.folder / "b.mp4", 250, size=(240, 100))
     run()
-    hits = search(run.library, "people baking a cake", k=4)
+
+    def ask(text: str, k: int) -> tuple[Moment, ...]:
+        return search(run.library, SearchOptions(texts=(text,), k=k, by="clip", rerank=0)).moments
+
+    hits = ask("people baking a cake", 4)
     assert [hit.rank for hit in hits] == [1, 2, 3, 4]
     from deltalake import DeltaTable
 
@@ -122,7 +127,7 @@ def test_search_finds_the_nearest_clip_of_the_library(run: Ingest) -> None:
     best = np.argsort(-scores)[:4]
     assert [hit.clip_id for hit in hits] == [table["clip_id"][int(i)].as_py() for i in best]
     assert [hit.score for hit in hits] == pytest.approx(scores[best].tolist(), abs=1e-6)
-    assert len(search(run.library, "people baking a cake", k=50)) == 6
+    assert len(ask("people baking a cake", 50)) == 6
 
 
 def test_bad_files_are_rows_and_cost_no_other_file_anything(run: Ingest) -> None:
@@ -154,7 +159,7 @@ def test_bad_files_are_rows_and_cost_no_other_file_anything(run: Ingest) -> None
 def test_a_folder_where_nothing_can_be_indexed_is_a_library_all_the_same(run: Ingest) -> None:
     (run.folder / "text.mp4").write_text("this is no video\n")
     assert counts(run()) == {"failed": 1}
-    assert search(run.library, "anything") == []
+    assert search(run.library, SearchOptions(texts=("anything",))) == Answer((), 0, 0, 0.0, False)
     assert run.sql("select status from videos") == [{"status": "failed"}]
 
 
@@ -277,7 +282,7 @@ def test_models_that_changed_in_place_are_refused(run: Ingest, tmp_path: Path) -
     run()
     write_embedder(tmp_path / "embedder", seed=9)
     write_video(run.folder / "b.mp4", 30)
-    for ask in (lambda: ingest([run.folder], run.library), lambda: search(run.library, "cake")):
+    for ask in (lambda: ingest([run.folder], run.library), lambda: search(run.library, SearchOptions(texts=("cake",)))):
         with pytest.raises(ModelError, match=r"--embedder .*: got \w{8}, the library was made with embedder@\w{8}"):
             ask()
 
@@ -372,7 +377,8 @@ def test_models_that_moved_are_found_where_they_are_now(run: Ingest, tmp_path: P
         ingest([run.folder], run.library)
     run.models = {role: str(tmp_path / "new" / role) for role in old}
     assert counts(run()) == {"indexed": 1, "unchanged": 1, "clips": 1}
-    assert len(search(run.library, "cake", embedder=run.models["embedder"])) == 2
+    options = SearchOptions(texts=("cake",), by="clip")
+    assert len(search(run.library, options, embedder=run.models["embedder"]).moments) == 2
 
 
 def test_an_odd_modification_time_costs_nothing(run: Ingest) -> None:

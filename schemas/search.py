@@ -1,0 +1,161 @@
+"""What can be asked of a library, and what is answered."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from schemas.errors import UsageError, check_utf8
+from schemas.models import Label
+
+By = Literal["moment", "clip", "video"]
+
+DEFAULT_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """A question. All of ``texts`` and ``like`` are meant together.
+
+    Attributes:
+        texts: what is looked for, in words.
+        like: examples of it: FILE, FILE@START-END in seconds, IMAGE, or CLIP_ID.
+        without: what answers must not resemble, in words.
+        then_text: what follows it in the same video, in words.
+        within_s: the most seconds from the first's end to the second's start; None is 30.
+        where: SQL condition that every clip answered has to meet; see `index.filters`.
+        by: what an answer is: a stretch of a video, one window, or a video.
+        k: answers to give; fewer where there are fewer.
+        rerank: how many of the best clips by dot product the model's own score orders; 0 leaves the dot product's order.
+        show_all: give the best there is also where nothing stands out.
+    """
+
+    texts: tuple[str, ...] = ()
+    like: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    then_text: str | None = None
+    within_s: float | None = None
+    where: str | None = None
+    by: By = "moment"
+    k: int = 10
+    rerank: int = 100
+    show_all: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked."""
+        self._check_words()
+        if self.by not in get_args(By):
+            raise UsageError(f"--by: got {self.by!r}, allowed is {', '.join(get_args(By))}")
+        for option, value, least in (("-k", self.k, 1), ("--rerank", self.rerank, 0)):
+            if value < least:
+                raise UsageError(f"{option}: got {value}, allowed is {least} or more")
+        if self.within_s is None:
+            return
+        if self.then_text is None:
+            raise UsageError(f"--within: got {self.within_s:g} s without --then; say what is to follow with --then TEXT")
+        if not (self.within_s > 0 and math.isfinite(self.within_s)):
+            raise UsageError(f"--within: got {self.within_s:g} s, allowed is more than 0 s")
+
+    def _check_words(self) -> None:
+        then = () if self.then_text is None else (self.then_text,)
+        where = () if self.where is None else (self.where,)
+        given = {"TEXT": self.texts, "--not": self.without, "--then": then, "--where": where, "--like": self.like}
+        for argument, words in given.items():
+            for word in words:
+                if argument != "--like":  # names of files may be any bytes
+                    check_utf8(argument, word)
+                if not word.strip():
+                    raise UsageError(f"{argument}: got nothing but blanks; {_SAY[argument]}")
+        if not self.texts and not self.like:
+            raise UsageError("TEXT: got none; say what to look for, such as 'people baking a cake', or show it with --like")
+
+    @property
+    def gap_s(self) -> float:
+        """``within_s``, or what it is where nothing was said."""
+        return DEFAULT_WITHIN_S if self.within_s is None else self.within_s
+
+
+_SAY = {
+    "TEXT": "say what to look for, such as 'people baking a cake'",
+    "--not": "say what not to find, such as 'a kitchen'",
+    "--then": "say what follows, such as 'somebody eats the cake'",
+    "--where": "give a condition, such as: duration_s > 60",
+    "--like": "give FILE, FILE@START-END, IMAGE or CLIP_ID",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the two things that an answer to ``--then`` is made of.
+
+    Attributes:
+        clip_id: the window that shows it best.
+        score: as in `Moment`, of this part alone and on its own text's scale.
+        start_s: where it begins in the video.
+        end_s: where it ends.
+    """
+
+    clip_id: int
+    score: float
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One answer: a stretch of a video, [start_s, end_s).
+
+    With ``--by clip`` it is one window. With ``--by video`` it is the best moment of its video.
+
+    Attributes:
+        rank: 1 is the best.
+        score: the best window's. For one text, the cosine of the text's and the clip's embeddings, in [-1, 1]; where the
+            model's own score was computed, that as a cosine. For several, `index.combine` says what.
+        clip_id: the best window.
+        label: the classifier's best label for the best window; None for a clip without labels.
+        label_score: that label's probability.
+        confidence: in [0, 1], how surely this stands out from what else the library holds; see `index.confidence`.
+        best_start_s: where the best window begins.
+        best_end_s: where it ends.
+        windows: how many windows agree.
+        labels: the best labels of those windows, each once with its highest probability, best first.
+        moments: how many moments of the video answer as well as its best one, with ``--by video``; else 1.
+        parts: the two that follow each other, with ``--then``; else none.
+    """
+
+    rank: int
+    score: float
+    path: str
+    video_id: str
+    clip_id: int
+    start_s: float
+    end_s: float
+    label: str | None
+    label_score: float | None
+    confidence: float
+    best_start_s: float
+    best_end_s: float
+    windows: int
+    labels: tuple[Label, ...] = ()
+    moments: int = 1
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search found.
+
+    Attributes:
+        moments: best first; empty where nothing stands out, unless all were asked for.
+        clips: clips in the library.
+        passed: how many of them met ``where``; all without one.
+        confidence: the best one's; 0 where there is none.
+        stands_out: whether the best stands out from the library's background, by `index.confidence.LEAST_CONFIDENCE`.
+    """
+
+    moments: tuple[Moment, ...]
+    clips: int
+    passed: int
+    confidence: float
+    stands_out: bool
