@@ -34,6 +34,9 @@ _NEVER_COPIED_FROM = frozenset({"avi"})
 _X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
 _X264_FORMAT = "yuv420p"
 
+# Sources that count coarser are encoded in this: a piece may begin anywhere between two of their ticks.
+_TIME_BASE = Fraction(1, 90_000)
+
 # Errors of the disk that is written to, which are no fault of the video.
 _OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
@@ -189,7 +192,7 @@ def _encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool,
 
     ``counted`` gives frames the times of `VideoMeta.pts` in turn, for containers that store none of their own.
     """
-    start_pts, end_pts = _ticks(meta, span.start_s), _ticks(meta, span.end_s)
+    end_pts = _ticks(meta, span.end_s)
     first_pts = int(meta.pts[frames_on_screen(meta.frame_times_s, np.array([span.start_s]))[0]])
     last_pts = max(first_pts, _last_before(meta, end_pts))
     keyframe = keyframe_before(meta.keyframes, first_pts) if seek else None
@@ -200,7 +203,7 @@ def _encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool,
         video, audio = video_stream(source), audio_stream(source)
         video.codec_context.thread_count = 1
         picture = _Picture(video, target, meta)
-        sound = _sound(audio, target, meta, start_pts * meta.time_base, span)
+        sound = _sound(audio, target, meta, meta.start_pts * meta.time_base + Fraction(span.start_s), span)
         if keyframe is not None:
             seek_keyframe(source, video, keyframe)
         done = False
@@ -224,8 +227,7 @@ def _encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool,
                     done |= pts >= last_pts
                     if pts <= last_pts:
                         shown = pts
-                        until_pts = min(end_pts, _end_pts(meta, pts))
-                        picture.take(frame, max(0, pts - start_pts), until_pts - max(pts, start_pts))
+                        picture.take(frame, _seconds(meta, pts) - span.start_s, min(span.end_s, _end_s(meta, pts)) - span.start_s)
             if done and (sound is None or sound.done):
                 break
         picture.finish()
@@ -246,27 +248,30 @@ class _Picture:
         rate = Fraction(min(240.0, max(1.0, meta.fps))).limit_denominator(1001)
         stream = target.add_stream("libx264", rate=rate, options=_X264)
         assert isinstance(stream, av.VideoStream)
-        self._stream, self._target, self._time_base = stream, target, meta.time_base
+        self._stream, self._target, self._time_base = stream, target, min(meta.time_base, _TIME_BASE)
         stream.width, stream.height = (max(2, size // 2 * 2) for size in (meta.coded_width, meta.coded_height))
         stream.pix_fmt = _X264_FORMAT
-        stream.time_base = stream.codec_context.time_base = meta.time_base
+        stream.time_base = stream.codec_context.time_base = self._time_base
         stream.codec_context.sample_aspect_ratio = meta.pixel_aspect
         _keep_orientation(stream, meta)
         for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
             setattr(stream.codec_context, name, getattr(source.codec_context, name))
-        self._durations: dict[int, int] = {}
+        self._durations: dict[int, int] = {}  # by pts
+        self._latest = -1
 
-    def take(self, frame: av.VideoFrame, pts: int, duration: int) -> None:
-        """Show ``frame`` from ``pts`` on for ``duration``, in ticks of the source."""
+    def take(self, frame: av.VideoFrame, start_s: float, end_s: float) -> None:
+        """Show ``frame`` in [start_s, end_s)."""
         ready = frame.reformat(width=self._stream.width, height=self._stream.height, format=_X264_FORMAT)
+        pts = max(self._latest + 1, round(Fraction(start_s) / self._time_base))
         ready.pts, ready.time_base = pts, self._time_base
         ready.pict_type = 0  # or the encoder would make keyframes where the source did
-        self._durations[pts] = duration
+        self._latest = pts
+        self._durations[pts] = max(1, round(Fraction(end_s) / self._time_base) - pts)
         self._mux(ready)
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
-        if self._durations:
+        if self._latest >= 0:
             self._mux(None)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:

@@ -90,7 +90,8 @@ def test_how_the_picture_is_turned_is_kept(tmp_path: Path, gop: str, rotation: i
     source = write_video(tmp_path / "turned.mp4", 60, rotation=rotation, mirrored=mirrored, options={"g": gop})
     made, _, numbers, output = cut_out(source, 1.2, 1.6)
     meta = probe(str(output))
-    assert (meta.rotation_deg, meta.mirrored, made.how) == (rotation, mirrored, "copied" if gop == "10" else "re-encoded")
+    assert (meta.rotation_deg % 360, meta.mirrored) == (rotation % 360, mirrored)
+    assert made.how == ("copied" if gop == "10" else "re-encoded")
     assert set(numbers) >= set(range(30, 40))
 
 
