@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from index.moments import Stretch
 from index.windows import SAME_MOMENT_S, Windows
 
+_TIE = 1e-6
+
 
 def best_followers(windows: Windows, scores: NDArray[np.float64], within_s: float) -> NDArray[np.int64]:
     """int64 [n], for each window the position of the highest of ``scores`` among those that may follow it; -1 for none.
@@ -56,8 +58,15 @@ def _highest(scores: NDArray[np.float64], first: NDArray[np.int64], last: NDArra
 def pair_scores(
     first: NDArray[np.float64], second: NDArray[np.float64], followers: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """float64 [n], the score of each window with its follower: the lower of the two; minus infinity without one."""
-    return np.where(followers >= 0, np.minimum(first, second[followers]), -np.inf)
+    """float64 [n], the score of each window with its follower: the lower of the two; minus infinity without one.
+
+    A millionth of the higher one is added: many windows share the follower that is their worse half, and the best of them
+    comes first.
+    """
+    if not len(first):
+        return first
+    lower, higher = np.minimum(first, second[followers]), np.maximum(first, second[followers])
+    return np.where(followers >= 0, lower + _TIE * higher, -np.inf)
 
 
 def pair_up(windows: Windows, one: Stretch, other: Stretch) -> Stretch:

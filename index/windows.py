@@ -47,7 +47,7 @@ class Windows:
         """Positions of the windows of this one's video that show some of [start_s, end_s)."""
         here = self.of_video(position)
         shown = (self.start_s[here] < end_s - SAME_MOMENT_S) & (self.end_s[here] > start_s + SAME_MOMENT_S)
-        return here.start + np.flatnonzero(shown)
+        return np.asarray(here.start + np.flatnonzero(shown), np.int64)
 
     def among(self, clip_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Bool [n], which windows are among these clips."""

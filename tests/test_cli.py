@@ -59,21 +59,44 @@ def test_a_second_ingest_says_in_a_moment_that_nothing_changed(library: Path) ->
 
 
 def test_search_prints_hits_for_people_and_for_programs(library: Path) -> None:
-    done = run("search", "people baking a cake", "--library", library, "-k", "3", "--json")
+    done = run("search", "people baking a cake", "--library", library, "--by", "clip", "-k", "3", "--json")
     hits = [json.loads(line) for line in done.stdout.splitlines()]
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
-    assert list(hits[0]) == ["rank", "score", "path", "video_id", "clip_id", "start_s", "end_s", "label", "label_score"]
+    assert list(hits[0]) == [
+        "rank", "score", "path", "video_id", "clip_id", "start_s", "end_s", "label", "label_score", "confidence",
+        "best_start_s", "best_end_s", "windows", "labels", "moments", "parts",
+    ]  # fmt: skip
     durations = {"a.mp4": 10.0, "b.avi": 1.2}
     for hit in hits:
         assert 0 <= hit["start_s"] < hit["end_s"] <= durations[Path(hit["path"]).name]
         assert -1 <= hit["score"] <= 1
+        assert 0 <= hit["confidence"] <= 1
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
-    lines = run("search", "people baking a cake", "--library", library, "-k", "3", cwd=library.parent).stdout.splitlines()
-    assert lines[0].split() == ["rank", "score", "time", "label", "path"]
+    command = ("search", "people baking a cake", "--library", library, "--by", "clip", "-k", "3")
+    lines = run(*command, cwd=library.parent).stdout.splitlines()
+    assert lines[0].split() == ["rank", "score", "confidence", "time", "labels", "windows", "path"]
     assert len(lines) == 5
     first = lines[2].split()
-    assert first[:2] == ["1", f"{hits[0]['score']:.3f}"]
+    assert first[:3] == ["1", f"{hits[0]['score']:.3f}", f"{hits[0]['confidence']:.2f}"]
     assert first[-1] == f"videos/{Path(hits[0]['path']).name}"
+
+
+def test_a_search_with_everything(library: Path) -> None:
+    """Texts, what is not wanted, what follows, a condition and examples, each through the command line."""
+    moment = library.parent / "videos" / "a.mp4"
+    for options in (
+        ["cake", "kitchen", "--not", "a dog", "--by", "video"],
+        ["cake", "--then", "applause", "--within", "10"],
+        ["--like", f"{moment}@1-3", "--rerank", "0"],
+        ["cake", "--where", "duration_s > 5", "--all"],
+    ):
+        (best, *_) = run("search", *options, "--library", library, "--json").stdout.splitlines()
+        assert json.loads(best)["path"] == str(moment)
+    clip_id = json.loads(best)["clip_id"]
+    like = run("search", "--like", str(clip_id), "--library", library, "--json", "-k", "1").stdout
+    assert json.loads(like)["score"] == pytest.approx(1.0, abs=1e-6)
+    nothing = run("search", "cake", "--where", "duration_s > 1e6", "--library", library).stdout
+    assert nothing == "no clip meets --where, of 4\n"
 
 
 QUERY = "select path, count(*) as n, min(start_s) as first_s from clips group by path order by path"
@@ -174,6 +197,11 @@ def test_reading_does_not_wait_for_an_ingest_that_is_running(library: Path) -> N
         (["status", "--library", "nowhere"], 1, "vidsift: --library: 'nowhere' is no vidsift library"),
         (["search", "  ", "--library", "LIBRARY"], 2, "vidsift: TEXT: got nothing but blanks"),
         (["search", "cake", "--library", "LIBRARY", "-k", "0"], 2, "vidsift: -k: got 0, allowed is 1 or more"),
+        (["search", "--library", "LIBRARY"], 2, "vidsift: TEXT: got none; say what to look for"),
+        (["search", "cake", "--library", "LIBRARY", "--within", "3"], 2, "vidsift: --within: got 3 s without --then"),
+        (["search", "cake", "--library", "LIBRARY", "--where", "x = 1"], 2, "vidsift: --where: Binder Error: "),
+        (["search", "--like", "no.mp4", "--library", "LIBRARY"], 2, "vidsift: --like: no such file: 'no.mp4'"),
+        (["search", "cake", "--library", "LIBRARY", "--rerank", "-1"], 2, "vidsift: --rerank: got -1, allowed is 0 or more"),
         (["sql", "selct 1", "--library", "LIBRARY"], 2, 'vidsift: QUERY: Parser Error: syntax error at or near "selct"'),
         (["sql", "select \udce9", "--library", "LIBRARY"], 2, "vidsift: QUERY: got bytes that are no UTF-8"),
         (["search", "caf\udce9", "--library", "LIBRARY"], 2, "vidsift: TEXT: got bytes that are no UTF-8"),

@@ -42,3 +42,22 @@ def test_a_file_that_is_no_index_is_an_error(tmp_path: Path) -> None:
         VectorIndex(tmp_path / "i.faiss")
     with pytest.raises(LibraryError, match="cannot be read as an index"):
         VectorIndex(tmp_path / "missing.faiss")
+
+
+def test_all_scores_are_by_row_and_rows_are_found_by_id(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(300, 8)).astype(np.float32)
+    ids = rng.permutation(np.arange(0, 3000, 10))
+    write_vectors(tmp_path / "i.faiss", 8, [(ids, vectors)])
+    index = VectorIndex(tmp_path / "i.faiss")
+    assert (index.vectors() == vectors).all()
+    assert index.scores(vectors[:3]) == pytest.approx(vectors[:3] @ vectors.T, abs=1e-5)
+    assert index.rows_of(ids[[7, 0, 299]]).tolist() == [7, 0, 299]
+    assert index.rows_of(np.array([-1, 5, 2991, ids[1]])).tolist() == [-1, -1, -1, 1]
+
+
+def test_an_empty_index_has_no_scores(tmp_path: Path) -> None:
+    write_vectors(tmp_path / "i.faiss", 4, [])
+    index = VectorIndex(tmp_path / "i.faiss")
+    assert index.scores(np.zeros((2, 4), np.float32)).shape == (2, 0)
+    assert index.rows_of(np.array([1, 2])).tolist() == [-1, -1]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.errors import UsageError
+from schemas.search import SearchOptions
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "TEXT: got none; say what to look for, such as 'people baking a cake', or show it with --like"),
+        ({"texts": ("a", " ")}, "TEXT: got nothing but blanks; say what to look for, such as 'people baking a cake'"),
+        (
+            {"texts": ("caf\udce9",)},
+            "TEXT: got bytes that are no UTF-8, allowed is UTF-8; set the terminal's encoding to it",
+        ),
+        ({"texts": ("a",), "without": ("",)}, "--not: got nothing but blanks; say what not to find, such as 'a kitchen'"),
+        (
+            {"texts": ("a",), "then_text": ""},
+            "--then: got nothing but blanks; say what follows, such as 'somebody eats the cake'",
+        ),
+        ({"like": (" ",)}, "--like: got nothing but blanks; give FILE, FILE@START-END, IMAGE or CLIP_ID"),
+        ({"texts": ("a",), "where": " "}, "--where: got nothing but blanks; give a condition, such as: duration_s > 60"),
+        ({"texts": ("a",), "by": "film"}, "--by: got 'film', allowed is moment, clip, video"),
+        ({"texts": ("a",), "k": 0}, "-k: got 0, allowed is 1 or more"),
+        ({"texts": ("a",), "rerank": -1}, "--rerank: got -1, allowed is 0 or more"),
+        ({"texts": ("a",), "within_s": 5.0}, "--within: got 5 s without --then; say what is to follow with --then TEXT"),
+        ({"texts": ("a",), "then_text": "b", "within_s": 0.0}, "--within: got 0 s, allowed is more than 0 s"),
+        ({"texts": ("a",), "then_text": "b", "within_s": float("nan")}, "--within: got nan s, allowed is more than 0 s"),
+        ({"texts": ("a",), "then_text": "b", "within_s": float("inf")}, "--within: got inf s, allowed is more than 0 s"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        SearchOptions(**options)
+    assert str(error.value) == message
+
+
+def test_what_is_left_out() -> None:
+    assert SearchOptions(texts=("a",), then_text="b").gap_s == 30.0
+    assert SearchOptions(like=("caf\udce9.mp4",)).by == "moment"  # names of files may be any bytes
