@@ -63,6 +63,9 @@ def main() -> None:
 @click.option("--embedder", metavar="MODEL", help=f"Hub id or folder. [default: the library's, or {DEFAULT_EMBEDDER}]")
 @click.option("--window", "window_s", type=float, metavar="S", help="Seconds of a clip. [default: the library's, or 4]")
 @click.option("--stride", "stride_s", type=float, metavar="S", help="Seconds between clips' starts. [default: the window]")
+@click.option(
+    "--features", metavar="KIND", help="What X-CLIP's own score needs: int8, fp16, none. [default: the library's, or int8]"
+)
 @click.option("--decoder", default="pyav", show_default=True, help="pyav, decord or torchcodec.")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @click.option("--top-labels", type=int, default=5, show_default=True, help="Action labels kept per clip.")
@@ -111,6 +114,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
             embedder=given["embedder"],
             window_s=given["window_s"],
             stride_s=given["stride_s"],
+            features=given["features"],
             options=options,
             keep_missing=given["keep_missing"],
             allow_empty=given["allow_empty"],

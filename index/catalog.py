@@ -83,6 +83,13 @@ def visible_embeddings(
             yield batch["clip_id"].to_numpy(), flat.reshape(-1, dim)
 
 
+def visible_ids(catalog: Path) -> NDArray[np.int64]:
+    """Ids int64 [n] of the clips that ``catalog`` shows."""
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        found = connection.sql("select clip_id from clips").to_arrow_table()
+        return np.asarray(found["clip_id"].to_numpy(), np.int64)
+
+
 def _dataset(files: Sequence[str], schema: pa.Schema) -> object:
     """Parquet files as one table. Through Arrow, since DuckDB would take a * or a [ in their path for a pattern.
 

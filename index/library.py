@@ -6,11 +6,11 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint
-from schemas.options import Sampling
+from schemas.options import FeatureKind, Sampling
 
 FORMAT_VERSION = 1
 
@@ -35,6 +35,11 @@ class Library:
     def clips(self) -> Path:
         """The Delta table of clips."""
         return self.folder / "clips"
+
+    @property
+    def features(self) -> Path:
+        """The Delta table of what exact scores need; not there in a library that keeps none."""
+        return self.folder / "features"
 
     @property
     def snapshots(self) -> Path:
@@ -78,11 +83,16 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes vectors comparable: the models and the sampling behind every clip of a library."""
+    """What every clip of a library has in common: the models and the sampling behind it, which make vectors comparable.
+
+    Attributes:
+        features: how what exact scores need is kept; ``none`` in libraries from before it could be.
+    """
 
     classifier: Checkpoint
     embedder: Checkpoint
     sampling: Sampling
+    features: FeatureKind = "none"
 
     @property
     def embedding_dim(self) -> int:
@@ -101,6 +111,8 @@ class Identity:
             mine, theirs = getattr(self.sampling, field), getattr(other.sampling, field)
             if mine != theirs:
                 found.append(f"--{field.removesuffix('_s')} is {theirs:g} here and {mine:g} in the library")
+        if self.features != other.features:
+            found.append(f"--features is {other.features} here and {self.features} in the library")
         return found
 
 
@@ -117,7 +129,12 @@ def read_identity(library: Library) -> Identity | None:
                 f"--library: {str(library.folder)!r} has format {found['format_version']}, this vidsift reads "
                 f"{FORMAT_VERSION}; use the vidsift that made it, or ingest into a new folder"
             )
-        return Identity(_checkpoint(found["classifier"]), _checkpoint(found["embedder"]), Sampling(**found["sampling"]))
+        features = found.get("features", "none")
+        if features not in get_args(FeatureKind):
+            raise ValueError(f"features is {features!r}")
+        return Identity(
+            _checkpoint(found["classifier"]), _checkpoint(found["embedder"]), Sampling(**found["sampling"]), features
+        )
     except FileNotFoundError:
         return None
     except OSError as exc:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from index.catalog import Catalog
+from index.features import FeatureStore
 from index.library import Library, replace_file
 from index.vectors import VectorIndex
 from schemas.errors import LibraryError
@@ -25,7 +26,7 @@ class SnapshotInfo:
 
     Attributes:
         versions: Delta version of each table.
-        rows: rows of each table in the catalog, and vectors in the index.
+        rows: rows of each table in the catalog, vectors in the index, and clips with features.
         classifier: stamp of the model behind the labels.
         embedder: stamp of the model behind the vectors.
         recall_at_10: share of the true ten best that the index finds; 1.0 by construction for an exact index.
@@ -62,7 +63,8 @@ def read_info(snapshot: Path) -> SnapshotInfo:
 def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     """Let ``write`` fill a folder aside, then make it the one readers open.
 
-    A reader sees the old snapshot or the new one, whole; one that is stopped midway leaves the old one current.
+    A reader sees the old snapshot or the new one, whole; one that is stopped midway leaves the old one current. Where what
+    ``write`` returns has the hash of a file already, that file is not read to compute it.
     """
     library.snapshots.mkdir(exist_ok=True)
     for leftover in library.snapshots.glob(".writing-*"):
@@ -70,7 +72,9 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     aside = library.snapshots / f".writing-{os.getpid()}"
     aside.mkdir()
     info = write(aside)
-    info = replace(info, sha256={path.name: file_hash(path) for path in sorted(aside.iterdir())})
+    # 1.6 s a gigabyte, once for each file: one that is linked from an older snapshot has its hash already.
+    known = info.sha256
+    info = replace(info, sha256={path.name: known.get(path.name) or file_hash(path) for path in sorted(aside.iterdir())})
     (aside / "snapshot.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
     numbers = snapshot_numbers(library)
     number = numbers[-1] + 1 if numbers else 1
@@ -118,6 +122,14 @@ class Snapshot:
     def folder(self) -> Path:
         """Where its files are."""
         return self._folder
+
+    def features(self) -> FeatureStore | None:
+        """What exact scores need, opened when one is wanted; None where the library keeps none, or has no clips.
+
+        Raises:
+            LibraryError: it is missing or damaged.
+        """
+        return FeatureStore(self._folder) if self.info.rows.get("features") else None
 
     def vectors(self) -> VectorIndex:
         """The vector index, opened when a search needs it: SQL does not."""

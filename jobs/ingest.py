@@ -10,18 +10,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index.library import Identity, Library, read_identity, write_identity
+from index.library import Identity, Library, read_identity
 from jobs.accounts import Accounts
 from jobs.changes import Changes, compare
+from jobs.identity import identify, sampling_of, settle_identity
 from jobs.progress import Progress, Tally, bottleneck
 from jobs.stages import Job
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
-from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint, locate
+from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.sample import distinct_inputs
-from schemas.errors import JobError, LibraryError
-from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, IngestOptions, Sampling
+from schemas.errors import JobError
+from schemas.options import FeatureKind, IngestOptions
 from schemas.records import JobFailed, VideoFailed, VideoInfo, VideoRow, Written, video_id_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def ingest(
     embedder: str | None = None,
     window_s: float | None = None,
     stride_s: float | None = None,
+    features: FeatureKind | None = None,
     options: IngestOptions | None = None,
     keep_missing: bool = False,
     allow_empty: bool = False,
@@ -130,6 +132,7 @@ def ingest(
         embedder: likewise.
         window_s: length of a clip; None takes the library's own, or 4 s.
         stride_s: from one clip's start to the next one's; None takes the library's own, or the window.
+        features: how to keep what the embedder's exact score needs; None takes the library's own, or int8 for a new one.
         options: how to run.
         keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
@@ -152,14 +155,14 @@ def ingest(
     load_decoder(options.decoder)
     library = Library(folder)
     identity = read_identity(library)
-    sampling = _sampling(identity, window_s, stride_s)
+    sampling = sampling_of(identity, window_s, stride_s)
     found = list(find_videos(sources))
     given = identity
-    if given is None or classifier or embedder or sampling != given.sampling:
-        given = _identify(identity, classifier, embedder, sampling)
+    if given is None or classifier or embedder or sampling != given.sampling or features not in (None, given.features):
+        given = identify(identity, classifier, embedder, sampling, features)
     with writing(library):
-        tables = Tables(library)
-        identity = _settle_identity(library, given)
+        identity = settle_identity(library, given)
+        tables = Tables(library, features=identity.features != "none")
         known_videos = tables.known_videos()
         changes = compare(found, known_videos, sources, allow_empty=allow_empty or keep_missing, retry_failed=retry_failed)
         if keep_missing:
@@ -177,46 +180,6 @@ def ingest(
             report.wall_seconds = time.monotonic() - began
             publish_tables(library, tables, identity, report.changes())
     return report
-
-
-def _sampling(known: Identity | None, window_s: float | None, stride_s: float | None) -> Sampling:
-    """What was asked for; what was not is the library's own, and the stride of a window that was asked for is its length."""
-    if known is not None and window_s is None:
-        return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
-    window_s = Sampling().window_s if window_s is None else window_s
-    return Sampling(window_s=window_s, stride_s=window_s if stride_s is None else stride_s)
-
-
-def _identify(known: Identity | None, classifier: str | None, embedder: str | None, sampling: Sampling) -> Identity:
-    """The models and sampling that were asked for, where they agree with the library's."""
-    wanted = Identity(
-        known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "--classifier"),
-        known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "--embedder"),
-        sampling,
-    )
-    check_classifier(wanted.classifier)
-    check_embedder(wanted.embedder)
-    if known is not None:
-        _check_same(known, wanted)
-    return wanted
-
-
-def _check_same(known: Identity, wanted: Identity) -> None:
-    if differences := known.differences(wanted):
-        raise LibraryError(
-            f"--library: {'; '.join(differences)}. Two models' vectors cannot be compared, so a library holds one's only: "
-            "leave the option out to use the library's own, or ingest into a new folder"
-        )
-
-
-def _settle_identity(library: Library, wanted: Identity) -> Identity:
-    """Make the library ``wanted``'s, or see that it is. Under the lock: another ingest may have made it meanwhile."""
-    known = read_identity(library)
-    if known is None:
-        write_identity(library, wanted)
-        return wanted
-    _check_same(known, wanted)
-    return known
 
 
 def _job(library: Library, known: Identity, given: Identity, changes: Changes, options: IngestOptions) -> Job:
@@ -237,6 +200,8 @@ def _job(library: Library, known: Identity, given: Identity, changes: Changes, o
         library.clips.absolute(),
         options,
         changes.taken,
+        known.features,
+        None if known.features == "none" else library.features.absolute(),
     )
 
 

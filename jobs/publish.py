@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from index.catalog import visible_embeddings, write_catalog
+from index.catalog import visible_embeddings, visible_ids, write_catalog
+from index.features import write_features
 from index.library import Identity, Library
-from index.snapshot import Snapshot, SnapshotInfo, publish
+from index.snapshot import Snapshot, SnapshotInfo, publish, read_info
 from index.vectors import write_vectors
 from jobs.tables import Tables
 from schemas.errors import LibraryError
@@ -25,6 +26,13 @@ def publish_tables(library: Library, tables: Tables, identity: Identity, changes
         rows = write_catalog(catalog, videos, clips)
         vectors = visible_embeddings(catalog, clips, identity.embedding_dim)
         rows["vectors"] = write_vectors(folder / "clips.faiss", identity.embedding_dim, vectors)
+        hashes: dict[str, str] = {}
+        if identity.features != "none":
+            previous = _current(library)
+            visible = visible_ids(catalog)
+            rows["features"], linked = write_features(folder, tables.feature_files(), visible, previous)
+            if previous is not None:
+                hashes = {name: digest for name, digest in read_info(previous).sha256.items() if name in linked}
         return SnapshotInfo(
             versions=versions,
             rows=rows,
@@ -33,9 +41,20 @@ def publish_tables(library: Library, tables: Tables, identity: Identity, changes
             recall_at_10=1.0,
             published_at=datetime.now(UTC).isoformat(timespec="seconds"),
             changes={name: count for name, count in (changes or {}).items() if count},
+            sha256=hashes,
         )
 
     publish(library, write)
+
+
+def _current(library: Library) -> Path | None:
+    """The folder of the current snapshot, where there is one that can be read."""
+    try:
+        folder = library.current_snapshot()
+        read_info(folder)
+    except LibraryError:
+        return None
+    return folder
 
 
 def _shows(library: Library, versions: dict[str, int]) -> bool:
@@ -43,6 +62,7 @@ def _shows(library: Library, versions: dict[str, int]) -> bool:
     try:
         snapshot = Snapshot(library)
         snapshot.vectors()
+        snapshot.features()
     except LibraryError:
         return False
     return snapshot.info.versions == versions

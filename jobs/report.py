@@ -86,7 +86,7 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
     """
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("--format parquet: got a terminal, allowed is a file; add --output FILE or redirect the output")
-    data = _FORMATS[form](table.renamecolumns_text(_unique(table.column_names)))
+    data = _FORMATS[form](table.rename_columns(_unique(table.column_names)))
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -11,7 +11,7 @@ from pipeline.decoders import load_decoder
 from pipeline.run import decode_job, plan_video
 from pipeline.write import write_clips
 from schemas.models import Checkpoint, ModelInput
-from schemas.options import IngestOptions, Sampling
+from schemas.options import FeatureKind, IngestOptions, Sampling
 from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
 
@@ -23,6 +23,8 @@ class Job:
         inputs: the distinct inputs of both models.
         clips_folder: where workers write Parquet.
         taken: video ids that new videos must not get.
+        features: how what exact scores need is kept.
+        features_folder: where workers write that; None where it is not kept.
     """
 
     classifier: Checkpoint
@@ -32,6 +34,8 @@ class Job:
     clips_folder: Path
     options: IngestOptions
     taken: frozenset[str] = frozenset()
+    features: FeatureKind = "none"
+    features_folder: Path | None = None
 
     def plan(self, file: VideoFile) -> list[SpanJob | VideoFailed]:
         """Hash, demux, choose frames."""
@@ -63,6 +67,7 @@ class Job:
             inputs=self.inputs,
             top_labels=self.options.top_labels,
             num_threads=num_threads,
+            features=self.features,
         )
 
         def annotate(clips: Sequence[Clip]) -> list[ClipRow | JobFailed]:
@@ -77,7 +82,13 @@ class Job:
     def write(self, rows: Sequence[ClipRow]) -> Written | JobFailed:
         """Write one Parquet file."""
         try:
-            return write_clips(rows, self.clips_folder, classifier=self.classifier.stamp, embedder=self.embedder.stamp)
+            return write_clips(
+                rows,
+                self.clips_folder,
+                classifier=self.classifier.stamp,
+                embedder=self.embedder.stamp,
+                features_folder=self.features_folder,
+            )
         except OSError as exc:
             reason = os.strerror(exc.errno) if exc.errno else exc
             return JobFailed(f"{str(self.clips_folder)!r} cannot be written on {os.uname().nodename}: {reason}")

@@ -1,6 +1,7 @@
 """The library's Delta tables: who writes Parquet, and what makes it part of the table.
 
-A row in ``videos`` is what makes that video's clips visible, so it is always committed after them.
+A row in ``videos`` is what makes that video's clips visible, so it is always committed after them. Features come before
+the clips they are of, so that no clip is ever without.
 """
 
 from __future__ import annotations
@@ -21,24 +22,35 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from index.library import Library
 from schemas.errors import LibraryError
-from schemas.records import Span, VideoRow, Written, clip_id_of
-from schemas.tables import CLIPS, VIDEOS, modified_at, video_rows_of, videos_table
+from schemas.records import Span, VideoRow, Written, WrittenFile, clip_id_of
+from schemas.tables import CLIPS, FEATURES, VIDEOS, modified_at, video_rows_of, videos_table
+
+# Columns of ``features`` whose least and greatest values are worth noting; those of its records are not.
+_STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
 
 
 class Tables:
     """The tables of one library, opened for writing by the one process that may."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, *, features: bool = False) -> None:
         """Open the tables, making empty ones where there are none.
+
+        Args:
+            library: whose tables.
+            features: whether it keeps what exact scores need; where not, there is no table of that.
 
         Raises:
             LibraryError: the folder cannot be written, or what is there is no Delta table.
         """
         self._library = library
+        self.features: DeltaTable | None = None
         with self._explained():
+            if features:
+                self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
             self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
             self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
         self.parquet_files()  # before anything follows their names
+        self.feature_files()
 
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
@@ -47,7 +59,13 @@ class Tables:
             return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
 
     def commit_clips(self, files: Sequence[Written]) -> None:
-        """Make written Parquet files part of ``clips``, in one transaction."""
+        """Make written Parquet files part of ``features`` and then of ``clips``, in one transaction each."""
+        if self.features is not None:
+            self._append(self.features, [(file.features, file.num_clips) for file in files if file.features])
+        self._append(self.clips, [(WrittenFile(file.name, file.size_bytes), file.num_clips) for file in files])
+
+    def _append(self, table: DeltaTable, files: Sequence[tuple[WrittenFile, int]]) -> None:
+        """Make files, each with so many rows, part of ``table``."""
         now_ms = int(time.time() * 1000)
         actions: list[AddAction | RemoveAction] = [
             AddAction(
@@ -56,14 +74,14 @@ class Tables:
                 partition_values={},
                 modification_time=now_ms,
                 data_change=True,
-                stats=json.dumps({"numRecords": sum(map(len, file.clip_ids.values()))}),
+                stats=json.dumps({"numRecords": num_rows}),
             )
-            for file in files
+            for file, num_rows in files
         ]
         if actions:
             with self._explained():
-                self.clips.create_write_transaction(actions, "append", self.clips.schema())
-                self.clips.update_incremental()
+                table.create_write_transaction(actions, "append", table.schema())
+                table.update_incremental()
 
     def commit_videos(self, rows: Sequence[VideoRow], *, replace_paths: bool) -> None:
         """Add rows to ``videos``, in one transaction.
@@ -109,40 +127,49 @@ class Tables:
                 self.videos.delete(f"video_id in ({_quoted(video_ids)})")
 
     def drop_orphans(self) -> None:
-        """Delete clips that no video owns: left by an ingest that was stopped, or by videos that changed."""
+        """Delete clips and features that no video owns: left by an ingest that was stopped, or by videos that changed."""
         with self._explained():
             self._drop_orphans()
 
     def _drop_orphans(self) -> None:
         owners = self.videos.to_pyarrow_table(columns=["video_id"])["video_id"]
-        present = self.clips.to_pyarrow_table(columns=["video_id"])["video_id"].unique()
-        orphans = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
-        if orphans:
-            self.clips.delete(f"video_id in ({_quoted(orphans)})")
+        for table in self._of_clips():
+            present = table.to_pyarrow_table(columns=["video_id"])["video_id"].unique()
+            orphans = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
+            if orphans:
+                table.delete(f"video_id in ({_quoted(orphans)})")
 
     def restore(self, versions: dict[str, int]) -> None:
-        """Bring both tables back to what they were at ``versions``.
+        """Bring all tables back to what they were at ``versions``, or leave all as they are.
 
         Raises:
             LibraryError: files of that time have been dropped since, by a compaction.
         """
+        before, done = self.versions(), []
         with self._explained():
-            for name, table in (("clips", self.clips), ("videos", self.videos)):
-                table.restore(versions[name])
+            try:
+                for name, table in self._by_name().items():
+                    if name in versions:
+                        table.restore(versions[name])
+                        done.append(name)
+            except (DeltaError, OSError):
+                for name in done:
+                    self._by_name()[name].restore(before[name])
+                raise
 
     def compact(self) -> dict[str, int]:
         """Merge small files, and drop those that the current version does not need; gives their number before and after."""
         with self._explained():
             self._drop_orphans()
             before = self._count_files()
-            for table in (self.videos, self.clips):
+            for table in self._by_name().values():
                 table.optimize.compact()
                 table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
                 table.create_checkpoint()
             return {"files_before": before, "files_after": self._count_files()}
 
     def _count_files(self) -> int:
-        return sum(1 for folder in (self._library.videos, self._library.clips) for _ in folder.glob("*.parquet"))
+        return sum(1 for name in self._by_name() for _ in (self._library.folder / name).glob("*.parquet"))
 
     def copy_clips(self, video_id: str, copy_id: str) -> int:
         """Give a video the clips of another one of the same content, and return how many. Its row makes them visible."""
@@ -150,11 +177,25 @@ class Tables:
             found = self.clips.scan(predicate=f"video_id = '{video_id}'")
             rows = pa.RecordBatchReader.from_stream(found).read_all().cast(CLIPS)
             spans = zip(rows["start_s"].to_pylist(), rows["end_s"].to_pylist(), strict=True)
-            ids = pa.array([clip_id_of(copy_id, Span(start_s, end_s)) for start_s, end_s in spans], pa.int64())
-            rows = rows.set_column(0, "clip_id", ids).set_column(1, "video_id", pa.array([copy_id] * len(ids), pa.string()))
-            if len(ids):
-                write_deltalake(self.clips, rows, mode="append")
+            ids = [clip_id_of(copy_id, Span(start_s, end_s)) for start_s, end_s in spans]
+            if ids:
+                self._copy_features(video_id, dict(zip(rows["clip_id"].to_pylist(), ids, strict=True)), copy_id)
+                write_deltalake(self.clips, _renamed(rows, ids, copy_id), mode="append")
             return len(ids)
+
+    def _copy_features(self, video_id: str, ids: dict[int, int], copy_id: str) -> None:
+        """Likewise for features, a batch at a time; ``ids`` are the copy's clip ids by those of the original."""
+        if self.features is None:
+            return
+        found = pa.RecordBatchReader.from_stream(self.features.scan(predicate=f"video_id = '{video_id}'"))
+
+        def copies() -> Iterator[pa.RecordBatch]:
+            for batch in found:
+                rows = pa.table(batch).cast(FEATURES)
+                rows = rows.filter(pc.is_in(rows["clip_id"], value_set=pa.array(list(ids), pa.int64())))
+                yield from _renamed(rows, [ids[i] for i in rows["clip_id"].to_pylist()], copy_id).to_batches()
+
+        write_deltalake(self.features, pa.RecordBatchReader.from_batches(FEATURES, copies()), mode="append")
 
     def read(self) -> tuple[pa.Table, pa.Table]:
         """All of ``videos`` and all of ``clips``, each file as it is on disk.
@@ -168,7 +209,14 @@ class Tables:
 
     def versions(self) -> dict[str, int]:
         """The Delta version of each table."""
-        return {"videos": self.videos.version(), "clips": self.clips.version()}
+        return {name: table.version() for name, table in self._by_name().items()}
+
+    def _by_name(self) -> dict[str, DeltaTable]:
+        """The tables by name, which is their folder's too; what makes others visible comes first."""
+        return {"videos": self.videos, "clips": self.clips} | ({} if self.features is None else {"features": self.features})
+
+    def _of_clips(self) -> list[DeltaTable]:
+        return [table for name, table in self._by_name().items() if name != "videos"]
 
     def _upsert(self, table: pa.Table, match: str) -> None:
         with self._explained():
@@ -178,6 +226,10 @@ class Tables:
     def parquet_files(self) -> tuple[list[str], list[str]]:
         """Paths of the Parquet files that make up the current versions of ``videos`` and ``clips``."""
         return _files(self.videos, self._library.videos), _files(self.clips, self._library.clips)
+
+    def feature_files(self) -> list[str]:
+        """Likewise for ``features``; none where the library keeps none."""
+        return [] if self.features is None else _files(self.features, self._library.features)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -200,6 +252,12 @@ def _files(table: DeltaTable, folder: Path) -> list[str]:
             "somebody else has written to it: restore it from a backup, or ingest into a new folder"
         )
     return [str(folder / name) for name in names]
+
+
+def _renamed(rows: pa.Table, ids: list[int], video_id: str) -> pa.Table:
+    """Rows of ``clips`` or ``features`` under other clip ids and another video's."""
+    names = pa.array([video_id] * len(ids), pa.string())
+    return rows.set_column(0, "clip_id", pa.array(ids, pa.int64())).set_column(1, "video_id", names)
 
 
 def _read(files: list[str], schema: pa.Schema) -> pa.Table:

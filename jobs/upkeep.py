@@ -11,13 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from index.features import read_features
 from index.library import Library, read_identity
 from index.snapshot import Snapshot, SnapshotInfo, file_hash, read_info, snapshot_numbers
 from jobs.publish import publish_tables
+from jobs.tables import Tables
 from jobs.writing import existing_tables
 from schemas.errors import LibraryError, UsageError
+from schemas.features import digests_of
 
 _INGEST_AGAIN = "run the ingest of its folders again"
+_PUT_BACK = "delete the video's file from its folder, ingest, and put it back"
 _PUBLISH_AGAIN = "delete CURRENT and the folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
 
 
@@ -108,17 +112,19 @@ def verify(folder: Path) -> list[Check]:
     """
     if read_identity(Library(folder)) is None:
         Library(folder).current_snapshot()  # says that there is none, and what to do
-    with existing_tables(folder) as (library, _, tables):
+    with existing_tables(folder) as (library, identity, tables):
         readable = "the tables' files are there and can be read"
         try:
             videos, clips = tables.read()
+            visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
+            features = list(_check_features(tables, visible.to_numpy())) if identity.features != "none" else []
         except LibraryError as exc:
             unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
             return [unreadable, *_check_snapshot(library, tables.versions(), None)]
-        visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
         return [
             Check(readable),
             *_check_tables(videos, clips),
+            *features,
             *_check_snapshot(library, tables.versions(), visible.to_numpy()),
         ]
 
@@ -133,9 +139,7 @@ def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
         for row in videos.select(["video_id", "path", "clip_count"]).to_pylist()
         if row["clip_count"] != counted.get(row["video_id"], 0)
     ]
-    yield _none(
-        "every video has the clips that it says", wrong, "delete the video's file from its folder, ingest, and put it back"
-    )
+    yield _none("every video has the clips that it says", wrong, _PUT_BACK)
     whole = pc.and_(pc.greater_equal(clips["start_s"], 0.0), pc.greater(clips["end_s"], clips["start_s"]))
     yield _none("every clip's times are an interval", clips["clip_id"].filter(pc.invert(whole)).to_pylist(), _INGEST_AGAIN)
     failed = pc.and_(pc.not_equal(videos["status"], "indexed"), pc.is_null(videos["error"]))
@@ -144,11 +148,29 @@ def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
     yield _none("all embeddings have one dimension", sorted(lengths) if len(lengths) > 1 else [], "ingest into a new folder")
 
 
+def _check_features(tables: Tables, visible: NDArray[np.int64]) -> Iterator[Check]:
+    """Check what exact scores need, reading all of it: one record for each of the ``visible`` clips, as it was computed."""
+    ids: list[int] = []
+    damaged: list[int] = []
+    for file in tables.feature_files():
+        for batch in read_features(file, ["clip_id", "digest", "record"]):
+            found = batch["clip_id"].to_numpy()
+            ids += found.tolist()
+            as_named = digests_of(batch["record"].to_pylist()) == batch["digest"].to_numpy()
+            damaged += found[~as_named].tolist()
+    present = np.array(ids, np.int64)
+    once, counts = np.unique(present[np.isin(present, visible)], return_counts=True)
+    wrong = [*np.setdiff1d(visible, once).tolist(), *once[counts > 1].tolist()]
+    yield _none("every clip has its features, once", [f"clip {i}" for i in wrong], _PUT_BACK)
+    yield _none("features are as they were computed", [f"those of clip {i}" for i in damaged], _PUT_BACK)
+
+
 def _check_snapshot(library: Library, versions: dict[str, int], visible: NDArray[np.int64] | None) -> Iterator[Check]:
     """Check what readers see against the tables: their ``versions``, and the ids of their ``visible`` clips where known."""
     try:
         snapshot = Snapshot(library)
         vectors = snapshot.vectors()
+        features = snapshot.features()
     except LibraryError as exc:
         yield Check("the current snapshot can be opened", str(exc), _PUBLISH_AGAIN)
         return
@@ -158,6 +180,9 @@ def _check_snapshot(library: Library, versions: dict[str, int], visible: NDArray
     shown = snapshot.catalog.sql("select clip_id from clips")["clip_id"].to_numpy()
     alike = np.array_equal(np.sort(shown), np.sort(vectors.ids()))
     yield Check("its catalog and its index hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
+    if features is not None:
+        alike = np.array_equal(np.sort(shown), features.ids())
+        yield Check("its catalog and its features hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
     if snapshot.info.versions != versions:
         yield Check("it shows what the tables hold", "something was committed and not published", _INGEST_AGAIN)
         return

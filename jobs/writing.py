@@ -58,7 +58,7 @@ def existing_tables(folder: Path) -> Iterator[tuple[Library, Identity, Tables]]:
         library.current_snapshot()  # says that there is none, and what to do
         raise AssertionError("unreachable")
     with writing(library):
-        yield library, identity, Tables(library)
+        yield library, identity, Tables(library, features=identity.features != "none")
 
 
 def _check_spelling(folder: Path) -> None:

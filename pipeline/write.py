@@ -1,4 +1,4 @@
-"""Write rows of clips as one Parquet file beside a table, to be committed by whoever runs the job."""
+"""Write rows of clips as a Parquet file beside each table, to be committed by whoever runs the job."""
 
 from __future__ import annotations
 
@@ -8,30 +8,40 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.records import ClipRow, Written
-from schemas.tables import clips_table
+from schemas.records import ClipRow, Written, WrittenFile
+from schemas.tables import clips_table, features_table
 
 
-def write_clips(rows: Sequence[ClipRow], folder: Path, *, classifier: str, embedder: str) -> Written:
-    """Write ``rows`` to a new file in ``folder``.
+def write_clips(
+    rows: Sequence[ClipRow], folder: Path, *, classifier: str, embedder: str, features_folder: Path | None = None
+) -> Written:
+    """Write ``rows`` to a new file in ``folder``, and their features to one in ``features_folder``.
 
-    The file belongs to the table only once its name is committed; one that never is, is rubbish and harms nobody.
+    A file belongs to its table only once its name is committed; one that never is, is rubbish and harms nobody.
 
     Args:
         rows: at least one.
-        folder: the table's folder.
+        folder: the clips table's folder.
         classifier: stamp of the model behind the labels.
         embedder: stamp of the model behind the embeddings.
+        features_folder: the features table's folder; None where the library keeps none.
     """
-    name = f"part-{uuid.uuid4().hex}.parquet"
-    path = folder / name
-    with path.open("wb") as stream:
-        pq.write_table(clips_table(rows, classifier=classifier, embedder=embedder), stream, compression="zstd")
-        stream.flush()
-        os.fsync(stream.fileno())
+    features = None if features_folder is None else _write(features_table(rows), features_folder)
+    written = _write(clips_table(rows, classifier=classifier, embedder=embedder), folder)
     clip_ids: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         clip_ids[row.video_id].append(row.clip_id)
-    return Written(name, path.stat().st_size, {video_id: tuple(ids) for video_id, ids in clip_ids.items()})
+    return Written(*written, {video_id: tuple(ids) for video_id, ids in clip_ids.items()}, features)
+
+
+def _write(table: pa.Table, folder: Path) -> WrittenFile:
+    name = f"part-{uuid.uuid4().hex}.parquet"
+    path = folder / name
+    with path.open("wb") as stream:
+        pq.write_table(table, stream, compression="zstd")
+        stream.flush()
+        os.fsync(stream.fileno())
+    return WrittenFile(name, path.stat().st_size)

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from schemas.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
+FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps what exact scores need; `schemas.features`
 
 DEFAULT_CLASSIFIER = "MCG-NJU/videomae-base-finetuned-kinetics"
 MAX_PIXELS = 100_000_000

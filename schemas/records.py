@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from schemas.features import ClipFeatures
+
 VideoStatus = Literal["indexed", "partial", "failed"]
 
 
@@ -247,6 +249,7 @@ class ClipRow:
     Attributes:
         labels: the best labels with their softmax probabilities, best first.
         embedding: float32 [dim], L2-normalised, so that a dot product is a cosine.
+        features: what exact scores need; None where the library keeps none.
     """
 
     clip_id: int
@@ -254,6 +257,19 @@ class ClipRow:
     span: Span
     labels: tuple[Label, ...]
     embedding: NDArray[np.float32]
+    features: ClipFeatures | None = None
+
+
+class WrittenFile(NamedTuple):
+    """A Parquet file on disk, not yet committed.
+
+    Attributes:
+        name: file name within its table's folder.
+        size_bytes: its size.
+    """
+
+    name: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +280,18 @@ class Written:
         name: file name within the table's folder.
         size_bytes: its size.
         clip_ids: the clips in it, per video.
+        features: the file of the same clips' features; None where the library keeps none.
     """
 
     name: str
     size_bytes: int
     clip_ids: dict[str, tuple[int, ...]]
+    features: WrittenFile | None = None
+
+    @property
+    def num_clips(self) -> int:
+        """Clips in it, and rows of its features."""
+        return sum(map(len, self.clip_ids.values()))
 
 
 @dataclass(frozen=True, slots=True)

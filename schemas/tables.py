@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from schemas.features import digests_of
 from schemas.records import ClipRow, VideoFile, VideoInfo, VideoRow, path_text
 
 LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
@@ -22,6 +23,19 @@ CLIPS = pa.schema(
         ("embedding", pa.list_(pa.float32())),
         ("classifier", pa.string()),
         ("embedder", pa.string()),
+    ]
+)
+
+# One row per clip, where the library keeps what exact scores need. `schemas.features` says how a record is laid out.
+FEATURES = pa.schema(
+    [
+        ("clip_id", pa.int64()),
+        ("video_id", pa.string()),
+        ("digest", pa.int64()),  # names the record by its content
+        ("kind", pa.string()),  # int8 or fp16
+        ("tokens", pa.int32()),
+        ("dim", pa.int32()),
+        ("record", pa.binary()),
     ]
 )
 
@@ -72,6 +86,23 @@ def clips_table(rows: Sequence[ClipRow], *, classifier: str, embedder: str) -> p
             for row in rows
         ],
         schema=CLIPS,
+    )
+
+
+def features_table(rows: Sequence[ClipRow]) -> pa.Table:
+    """Rows of ``features``, for those clips that have any."""
+    kept = [(row, row.features) for row in rows if row.features is not None]
+    return pa.table(
+        [
+            [row.clip_id for row, _ in kept],
+            [row.video_id for row, _ in kept],
+            digests_of([features.record for _, features in kept]),
+            [features.layout.kind for _, features in kept],
+            [features.layout.tokens for _, features in kept],
+            [features.layout.dim for _, features in kept],
+            [features.record for _, features in kept],
+        ],
+        schema=FEATURES,
     )
 
 

@@ -40,6 +40,7 @@ OWNERS = {
         "pipeline/annotate.py",
         "pipeline/models/pixels.py",
         "pipeline/models/loading.py",
+        "pipeline/models/prompts.py",
         "pipeline/models/video_classifier.py",
         "pipeline/models/xclip.py",
         "demo/bases.py",

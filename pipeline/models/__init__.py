@@ -6,7 +6,7 @@ Both take pixels that `pipeline.models.pixels` prepared, so that two models of t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from pipeline.models.checkpoint import check_embedder
 
@@ -62,6 +62,42 @@ class Embedder(VideoModel, Protocol):
         """float32 [len(texts), dim], L2-normalised."""
 
 
+class Described(NamedTuple):
+    """All that is kept of clips for exact scores.
+
+    Attributes:
+        embeddings: float32 [batch, dim], L2-normalised: what `Embedder.embed_clips` gives.
+        features: float32 [batch, tokens, dim], what the score needs besides. X-CLIP: its projected patches, averaged over
+            the frames.
+    """
+
+    embeddings: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+@runtime_checkable
+class ExactEmbedder(Embedder, Protocol):
+    """An embedder whose own score is more than a dot product, and can be had later from what `describe_clips` gave.
+
+    It is optional: an embedder without these two methods is searched by its embeddings alone. One that has them is named
+    in `EXACT_EMBEDDERS` too.
+    """
+
+    def describe_clips(self, pixels: torch.Tensor) -> Described:
+        """Embeddings and features in one pass of the vision model; ``pixels`` as for `Classifier.classify`."""
+
+    def exact_scores(
+        self, texts: Sequence[str], embeddings: NDArray[np.float32], features: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The model's own scores, float32 [texts, clips].
+
+        Args:
+            texts: what is looked for.
+            embeddings: float32 [clips, dim], as `describe_clips` gave them.
+            features: float32 [clips, tokens, dim], likewise.
+        """
+
+
 def _hugging_face(checkpoint: Checkpoint, precision: Precision) -> Classifier:
     from pipeline.models.video_classifier import HuggingFaceClassifier
 
@@ -78,6 +114,7 @@ def _xclip(checkpoint: Checkpoint, precision: Precision) -> Embedder:
 # AutoModelForVideoClassification, which covers videomae, timesformer, vivit, vjepa2 and what it learns later.
 CLASSIFIERS: dict[str, Callable[[Checkpoint, Precision], Classifier]] = {"videomae": _hugging_face}
 EMBEDDERS: dict[str, Callable[[Checkpoint, Precision], Embedder]] = {"xclip": _xclip}
+EXACT_EMBEDDERS = frozenset({"xclip"})  # of these, the ones that are an `ExactEmbedder`
 
 
 def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto") -> Classifier:

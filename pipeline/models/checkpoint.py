@@ -71,7 +71,9 @@ def pocket_folder(kind: str) -> Path:
     spec = find_spec("demo")
     folder = Path((spec.submodule_search_locations or ["."])[0]) / "pocket" / kind if spec else None
     if folder is None or not (folder / "config.json").exists():
-        raise ModelError(f"{POCKET}: this installation lacks the {kind} of that name; install vidsift again, or: make pocket")
+        raise ModelError(
+            f"{POCKET}: this installation lacks the {kind} of that name; install vidsift again, or: make pocket"
+        )
     return folder
 
 

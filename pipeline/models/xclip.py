@@ -1,12 +1,13 @@
-"""X-CLIP as an `Embedder`: clips and texts in one space.
+"""X-CLIP as an `ExactEmbedder`: clips and texts in one space, and the published score, which adapts the text to each video.
 
-The published score also adapts the text to each video (`prompts_generator`); the plain embeddings kept here are what
-approximate search compares.
+The plain embeddings are what approximate search compares; the features are what the published score needs besides.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -14,11 +15,16 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, XCLIPModel
 
+from pipeline.models import Described
 from pipeline.models.loading import first_line, load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
+from pipeline.models.prompts import PromptScorer
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 from schemas.options import Precision
+
+# Texts whose projections are kept: a search that is asked again, or pages through its hits, need not run the text model.
+_TEXTS_KEPT = 1_024
 
 
 class XClipEmbedder:
@@ -38,6 +44,7 @@ class XClipEmbedder:
                 f"--embedder {checkpoint.name}: its tokenizer cannot be read ({first_line(exc)}); "
                 "the folder needs tokenizer.json"
             ) from exc
+        self._projected: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     @torch.inference_mode()
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
@@ -45,16 +52,51 @@ class XClipEmbedder:
         return _unit(self._model.get_video_features(pixels).pooler_output)
 
     @torch.inference_mode()
+    def describe_clips(self, pixels: torch.Tensor) -> Described:
+        """See `pipeline.models.ExactEmbedder.describe_clips`. One pass of the vision model serves both."""
+        seen = self._model.get_video_features(pixels)
+        patches = self._model.prompts_visual_layernorm(seen.last_hidden_state[:, 1:])  # without the class token
+        patches = patches @ self._model.prompts_visual_projection
+        batch, frames = pixels.shape[:2]
+        features = patches.float().view(batch, frames, -1, self.dim).mean(1)
+        return Described(_unit(seen.pooler_output), cast("NDArray[np.float32]", features.cpu().numpy()))
+
+    @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `pipeline.models.Embedder.embed_texts`. Longer texts are cut to what the model reads (CLIP: 77 tokens)."""
-        tokens = self._tokenizer(
-            list(texts),
-            padding=True,
-            truncation=True,
-            max_length=self._model.config.text_config.max_position_embeddings,
-            return_tensors="pt",
-        ).to(self.device)
-        return _unit(self._model.get_text_features(tokens["input_ids"], tokens["attention_mask"]).pooler_output)
+        return _unit(self._project(texts)) if texts else np.empty((0, self.dim), np.float32)
+
+    def exact_scores(
+        self, texts: Sequence[str], embeddings: NDArray[np.float32], features: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """See `pipeline.models.ExactEmbedder.exact_scores`: the logits of ``XCLIPModel.forward``."""
+        if not texts or not len(features):
+            return np.empty((len(texts), len(features)), np.float32)
+        with torch.inference_mode():
+            return self._scorer(self._project(texts).float(), embeddings, features)
+
+    @cached_property
+    def _scorer(self) -> PromptScorer:
+        return PromptScorer(self._model)
+
+    def _project(self, texts: Sequence[str]) -> torch.Tensor:
+        """[len(texts), dim], projected and not normalised; from memory where a text was asked for before."""
+        if lacking := [text for text in dict.fromkeys(texts) if text not in self._projected]:
+            tokens = self._tokenizer(
+                lacking,
+                padding=True,
+                truncation=True,
+                max_length=self._model.config.text_config.max_position_embeddings,
+                return_tensors="pt",
+            ).to(self.device)
+            rows = self._model.get_text_features(tokens["input_ids"], tokens["attention_mask"]).pooler_output
+            self._projected.update(zip(lacking, rows, strict=True))
+        found = torch.stack([self._projected[text] for text in texts])
+        for text in texts:
+            self._projected.move_to_end(text)
+        while len(self._projected) > _TEXTS_KEPT:
+            self._projected.popitem(last=False)
+        return found
 
 
 def _unit(vectors: torch.Tensor) -> NDArray[np.float32]:
