@@ -64,7 +64,9 @@ class ExportReport:
 
     def __str__(self) -> str:
         """Lines for people."""
-        counts = {how: sum(moment.how == how for moment in self.moments) for how in ("copied", "re-encoded", "listed", "failed")}
+        counts = {
+            how: sum(moment.how == how for moment in self.moments) for how in ("copied", "re-encoded", "listed", "failed")
+        }
         told = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
         lines = [f"{len(self.moments)} moments: {told}"]
         for moment in self.moments:
@@ -119,7 +121,10 @@ def export(
         except Exception as exc:  # noqa: BLE001 - whatever a file makes a library raise is that file's reason, and no other's
             exported.append(Exported(moment, None, None, "failed", _reason(exc)))
         on_moment(number, len(wanted))
-    lists = [*(_chapter_lists(listed) if "webvtt" in forms else ()), *(edit_lists(listed, "moments") if "edl" in forms else ())]
+    lists = [
+        *(_chapter_lists(listed) if "webvtt" in forms else ()),
+        *(edit_lists(listed, "moments") if "edl" in forms else ()),
+    ]
     try:
         for name, text in lists:
             (folder / name).write_text(text, encoding="utf-8")
@@ -148,7 +153,7 @@ def within(meta: VideoMeta, moment: Span, pad_s: float) -> tuple[Span, Span]:
 def safe_name(path: str) -> str:
     """A video's name without its ending, in characters that every file system and shell takes: ``a b?.mp4`` is ``a-b``."""
     stem = os.path.splitext(os.path.basename(path_text(path)))[0]
-    kept = "".join(c if c.isascii() and c.isalnum() or c in "_-" else "-" for c in stem)
+    kept = "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "-" for c in stem)
     return "-".join(filter(None, kept.split("-")))[:_NAME_LENGTH] or "video"
 
 
@@ -189,7 +194,9 @@ def _chapter_lists(listed: Sequence[Listed]) -> list[tuple[str, str]]:
 
 
 def _text(moment: Wanted, number: int) -> str:
-    return (one_line(moment.label or "") or f"moment {number}") + (f" ({moment.score:.3f})" if moment.score is not None else "")
+    return (one_line(moment.label or "") or f"moment {number}") + (
+        f" ({moment.score:.3f})" if moment.score is not None else ""
+    )
 
 
 def _reason(exc: Exception) -> str:

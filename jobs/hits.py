@@ -69,7 +69,8 @@ def _wanted(line: bytes, number: int, where: str) -> Wanted:
     if not isinstance(path, str) or not path or "\0" in path:
         raise UsageError(f"{where}: path is {_short(path)}, allowed is the path of a video; {_MAKE}")
     start_s, end_s = (_number(found, key, where, needed=True) for key in ("start_s", "end_s"))
-    assert start_s is not None and end_s is not None, "both are needed"
+    assert start_s is not None
+    assert end_s is not None
     if not 0 <= start_s < end_s:
         raise UsageError(
             f"{where}: got start_s {start_s:g} and end_s {end_s:g}, allowed are 0 or more and more than that; correct it"

@@ -38,7 +38,7 @@ class Listed:
 
 
 def chapters(listed: Sequence[Listed]) -> str:
-    """WebVTT chapters of one video (W3C, "WebVTT: The Web Video Text Tracks Format"): a cue a moment, in their order in time."""
+    """WebVTT chapters of one video (W3C, "WebVTT: The Web Video Text Tracks Format"): a cue a moment, in order of time."""
     blocks = ["WEBVTT"]
     for number, one in enumerate(sorted(listed, key=lambda one: one.moment), start=1):
         text = one.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

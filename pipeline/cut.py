@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
 
 from pipeline.decoders.pyav import seek_keyframe
+from pipeline.picture import Picture, keep_orientation
 from pipeline.probe import READING_ERRORS, describe, open_video, video_stream
 from pipeline.sample import frames_on_screen, keyframe_before
 from pipeline.sound import Sound, audio_stream
@@ -29,13 +30,6 @@ _MORE_S = 0.5
 # What MP4 holds and players know. AVI stores no presentation times, so that copies out of it would show them wrong.
 _COPIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
 _NEVER_COPIED_FROM = frozenset({"avi"})
-
-# Quality that is hard to tell from the source; and no B-frames, so that every frame's time is stored as it is.
-_X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
-_X264_FORMAT = "yuv420p"
-
-# Sources that count coarser are encoded in this: a piece may begin anywhere between two of their ticks.
-_TIME_BASE = Fraction(1, 90_000)
 
 # Errors of the disk that is written to, which are no fault of the video.
 _OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
@@ -64,6 +58,10 @@ class _Unfit(Exception):
     """This way of cutting does not do for this source; another may."""
 
 
+class _GoesBack(_Unfit):
+    """The container stores no times, and FFmpeg's guesses go wrong: frames have to be counted."""
+
+
 def cut_video(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
     """Write what ``path`` shows in ``span``, with its sound, as an MP4 file that begins at time 0.
 
@@ -84,11 +82,8 @@ def cut_video(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
     ways: list[Callable[[], Cut]] = []
     if keyframe is not None:
         ways.append(lambda: _copy(path, meta, span, keyframe, output))
-    ways += [
-        lambda: _encode(path, meta, span, output, seek=True, counted=not meta.timed),
-        lambda: _encode(path, meta, span, output, seek=True, counted=True),
-        lambda: _encode(path, meta, span, output, seek=False, counted=not meta.timed),
-    ]
+    ways.append(lambda: _encode_from_keyframe(path, meta, span, output))
+    ways.append(lambda: _encode(path, meta, span, output, seek=False, counted=not meta.timed))
     reason = "it holds no frame that could be decoded"
     for way in ways:
         try:
@@ -139,7 +134,7 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
         video, audio = video_stream(source), audio_stream(source)
         copied = target.add_stream_from_template(video, opaque=True)
-        _keep_orientation(copied, meta)
+        keep_orientation(copied, meta)
         sound = _sound(audio, target, meta, keyframe.pts * meta.time_base, span)
         seek_keyframe(source, video, keyframe)
         done = 0
@@ -187,97 +182,103 @@ def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple
     raise _Unfit("it cannot be copied")
 
 
-def _encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, counted: bool) -> Cut:
-    """Frames from the one on screen at the span's start, decoded from the keyframe before it.
+class _Wanted:
+    """Tells the frames of a piece from the others that have to be decoded on the way.
 
-    ``counted`` gives frames the times of `VideoMeta.pts` in turn, for containers that store none of their own.
+    Attributes:
+        first_pts: the frame on screen at the piece's start.
+        latest_pts: the last one that was picked; None before there is one.
+        done: all have come.
     """
-    end_pts = _ticks(meta, span.end_s)
-    first_pts = int(meta.pts[frames_on_screen(meta.frame_times_s, np.array([span.start_s]))[0]])
-    last_pts = max(first_pts, _last_before(meta, end_pts))
-    keyframe = keyframe_before(meta.keyframes, first_pts) if seek else None
-    index = int(np.searchsorted(meta.pts, keyframe.pts)) if keyframe else 0
+
+    def __init__(self, meta: VideoMeta, span: Span) -> None:
+        self.first_pts = int(meta.pts[frames_on_screen(meta.frame_times_s, np.array([span.start_s]))[0]])
+        self.latest_pts: int | None = None
+        self.done = False
+        self._meta = meta
+        self._last_pts = max(self.first_pts, _last_before(meta, _ticks(meta, span.end_s)))
+        self._index: int | None = None
+
+    def count_from(self, keyframe: Keyframe | None) -> None:
+        """Give frames the times of `VideoMeta.pts` in turn, for containers that store none of their own."""
+        self._index = int(np.searchsorted(self._meta.pts, keyframe.pts)) if keyframe else 0
+
+    def pick(self, frame: av.VideoFrame, *, strict: bool) -> int | None:
+        """When a frame appears, in ticks, if it belongs to the piece.
+
+        Raises:
+            _Unfit: ``strict``, and the first frame does not come, or times go back.
+        """
+        pts = frame.pts
+        if self._index is not None:
+            pts = int(self._meta.pts[min(self._index, self._meta.num_frames - 1)])
+            self._index += 1
+        if pts is None or pts < self.first_pts:
+            return None
+        if strict and self.latest_pts is None and pts > self.first_pts:
+            raise _Unfit("its first frame does not come")
+        if self.latest_pts is not None and pts <= self.latest_pts:
+            if strict and self._index is None:
+                raise _GoesBack("its frames come with times that go back")
+            return None
+        self.done |= pts >= self._last_pts
+        if pts > self._last_pts:
+            return None
+        self.latest_pts = pts
+        return pts
+
+
+def _encode_from_keyframe(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
+    try:
+        return _encode(path, meta, span, output, seek=True, counted=not meta.timed)
+    except _GoesBack:
+        return _encode(path, meta, span, output, seek=True, counted=True)
+
+
+def _encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, counted: bool) -> Cut:
+    """Frames from the one on screen at the span's start, decoded from the keyframe before it or from the beginning."""
+    wanted = _Wanted(meta, span)
+    keyframe = keyframe_before(meta.keyframes, wanted.first_pts) if seek else None
+    if counted:
+        wanted.count_from(keyframe)
     problems: set[str] = set()
-    shown = -1
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
         video, audio = video_stream(source), audio_stream(source)
         video.codec_context.thread_count = 1
-        picture = _Picture(video, target, meta)
+        picture = Picture(video, target, meta)
         sound = _sound(audio, target, meta, meta.start_pts * meta.time_base + Fraction(span.start_s), span)
         if keyframe is not None:
             seek_keyframe(source, video, keyframe)
-        done = False
         for packet in source.demux([video] if sound is None or audio is None else [video, audio]):
             if sound is not None and packet.stream is audio:
                 sound.take(packet)
-            elif not done:
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError as exc:
-                    problems.add(f"a packet could not be decoded: {describe(exc)}")
-                    continue
-                for frame in frames:
-                    assert isinstance(frame, av.VideoFrame)
-                    pts = int(meta.pts[min(index, meta.num_frames - 1)]) if counted else frame.pts
-                    index += 1
-                    if pts is None or pts < first_pts:
-                        continue
-                    if pts <= shown or (shown < 0 and pts > first_pts and seek):
-                        raise _Unfit("its frames come with times that go back")
-                    done |= pts >= last_pts
-                    if pts <= last_pts:
-                        shown = pts
-                        picture.take(frame, _seconds(meta, pts) - span.start_s, min(span.end_s, _end_s(meta, pts)) - span.start_s)
-            if done and (sound is None or sound.done):
+            elif not wanted.done:
+                for frame in _decoded(packet, problems):
+                    pts = wanted.pick(frame, strict=seek)
+                    if pts is not None:
+                        end_s = min(span.end_s, _end_s(meta, pts))
+                        picture.take(frame, _seconds(meta, pts) - span.start_s, end_s - span.start_s)
+            if wanted.done and (sound is None or sound.done):
                 break
         picture.finish()
         if sound is not None:
             sound.finish()
             problems |= {"its sound is damaged"} if sound.damaged else set()
-    if shown < 0:
+    if wanted.latest_pts is None:
         raise _Unfit("; ".join(sorted(problems)))
-    if not done:
+    if not wanted.done:
         problems.add("its last frames could not be decoded")
-    return Cut("re-encoded", span.start_s, min(span.end_s, _end_s(meta, shown)), sound is not None, tuple(sorted(problems)))
+    end_s = min(span.end_s, _end_s(meta, wanted.latest_pts))
+    return Cut("re-encoded", span.start_s, end_s, sound is not None, tuple(sorted(problems)))
 
 
-class _Picture:
-    """Encodes frames, turned and shaped for display as the source says."""
-
-    def __init__(self, source: av.VideoStream, target: av.container.OutputContainer, meta: VideoMeta) -> None:
-        rate = Fraction(min(240.0, max(1.0, meta.fps))).limit_denominator(1001)
-        stream = target.add_stream("libx264", rate=rate, options=_X264)
-        assert isinstance(stream, av.VideoStream)
-        self._stream, self._target, self._time_base = stream, target, min(meta.time_base, _TIME_BASE)
-        stream.width, stream.height = (max(2, size // 2 * 2) for size in (meta.coded_width, meta.coded_height))
-        stream.pix_fmt = _X264_FORMAT
-        stream.time_base = stream.codec_context.time_base = self._time_base
-        stream.codec_context.sample_aspect_ratio = meta.pixel_aspect
-        _keep_orientation(stream, meta)
-        for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
-            setattr(stream.codec_context, name, getattr(source.codec_context, name))
-        self._durations: dict[int, int] = {}  # by pts
-        self._latest = -1
-
-    def take(self, frame: av.VideoFrame, start_s: float, end_s: float) -> None:
-        """Show ``frame`` in [start_s, end_s)."""
-        ready = frame.reformat(width=self._stream.width, height=self._stream.height, format=_X264_FORMAT)
-        pts = max(self._latest + 1, round(Fraction(start_s) / self._time_base))
-        ready.pts, ready.time_base = pts, self._time_base
-        ready.pict_type = 0  # or the encoder would make keyframes where the source did
-        self._latest = pts
-        self._durations[pts] = max(1, round(Fraction(end_s) / self._time_base) - pts)
-        self._mux(ready)
-
-    def finish(self) -> None:
-        """Write what the encoder still holds."""
-        if self._latest >= 0:
-            self._mux(None)
-
-    def _mux(self, frame: av.VideoFrame | None) -> None:
-        for packet in self._stream.encode(frame):
-            packet.duration = self._durations.pop(packet.pts or 0, packet.duration or 0)
-            self._target.mux(packet)
+def _decoded(packet: av.Packet[Any], problems: set[str]) -> Iterator[av.VideoFrame]:
+    try:
+        frames = packet.decode()
+    except av.FFmpegError as exc:
+        problems.add(f"a packet could not be decoded: {describe(exc)}")
+        return
+    yield from frames
 
 
 def _sound(
@@ -286,11 +287,6 @@ def _sound(
     if audio is None or not meta.timed:
         return None
     return Sound(audio, target, zero_s, (meta.start_pts * meta.time_base) + Fraction(span.end_s))
-
-
-def _keep_orientation(stream: av.VideoStream, meta: VideoMeta) -> None:
-    if meta.rotation_deg or meta.mirrored:
-        stream.set_display_rotation(meta.rotation_deg, hflip=meta.mirrored)
 
 
 def _ticks(meta: VideoMeta, time_s: float) -> int:

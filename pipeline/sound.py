@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 # What MP4 holds and players know.
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})
@@ -50,7 +52,7 @@ class Sound:
         self._stream = stream
         self._resampler = av.AudioResampler(format=_FORMAT, layout=layout, rate=rate)
 
-    def take(self, packet: av.Packet) -> None:
+    def take(self, packet: av.Packet[Any]) -> None:
         """Put a packet of the sound into the target, where it begins within the interval."""
         if packet.pts is None or packet.time_base is None:
             return
@@ -76,7 +78,7 @@ class Sound:
             self._put(self._resampler.resample(None))
             self._target.mux(self._stream.encode(None))
 
-    def _encode(self, packet: av.Packet) -> None:
+    def _encode(self, packet: av.Packet[Any]) -> None:
         assert self._resampler is not None
         try:
             frames = packet.decode()
@@ -84,7 +86,6 @@ class Sound:
             self.damaged += 1
             return
         for frame in frames:
-            assert isinstance(frame, av.AudioFrame)
             if frame.pts is not None and frame.time_base is not None:
                 rate = Fraction(1, frame.sample_rate)
                 frame.pts, frame.time_base = round((frame.pts * frame.time_base - self._start_s) / rate), rate
@@ -93,7 +94,7 @@ class Sound:
     def _put(self, frames: Iterable[av.AudioFrame]) -> None:
         """Encode of ``frames`` the samples that are within the interval."""
         for frame in frames:
-            samples = frame.to_ndarray()  # [channels, samples]
+            samples: NDArray[np.float32] = frame.to_ndarray().astype(np.float32, copy=False)  # [channels, samples]
             pts = frame.pts or 0
             wanted = samples[:, max(0, -pts) : max(0, round((self._end_s - self._start_s) * frame.sample_rate) - pts)]
             if wanted.size:

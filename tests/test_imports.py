@@ -30,6 +30,7 @@ OWNERS = {
         "pipeline/probe.py",
         "pipeline/scale.py",
         "pipeline/cut.py",
+        "pipeline/picture.py",
         "pipeline/sound.py",
         "pipeline/decoders/pyav.py",
         "pipeline/decoders/by_number.py",

@@ -151,9 +151,13 @@ def _text(source: Path, argument: str) -> str:
         raise UsageError(f"{argument} {source}: cannot be read: {exc.strerror}; give a folder or a CSV file") from exc
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
-        raise UsageError(f"{argument} {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8") from exc
+        raise UsageError(
+            f"{argument} {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8"
+        ) from exc
     if not text.strip():
-        raise UsageError(f"{argument} {source}: the file is empty; give a CSV file with a header and a row for every example")
+        raise UsageError(
+            f"{argument} {source}: the file is empty; give a CSV file with a header and a row for every example"
+        )
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise UsageError(f"{argument} {source}: line {line}: got a NUL byte; give a CSV file in UTF-8")

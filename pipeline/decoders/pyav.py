@@ -127,9 +127,7 @@ class PyAVDecoder:
         return attempt
 
 
-def seek_keyframe(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, keyframe: Keyframe
-) -> None:
+def seek_keyframe(container: av.container.InputContainer, stream: av.video.stream.VideoStream, keyframe: Keyframe) -> None:
     """Go to a keyframe, or to one before it.
 
     Containers index by pts or by dts, so the first try may land one keyframe late; the dts of the same keyframe cannot.

@@ -11,7 +11,7 @@ from PIL import Image
 from cli import main
 from demo.tour import judge, questions
 from demo.world import Film, Scene, plan
-from schemas.records import Hit, Span
+from schemas.records import Hit
 
 
 def hit(path: Path, start_s: float, end_s: float) -> Hit:

@@ -60,8 +60,10 @@ def test_moments_are_cut_with_what_is_around_them(films: Path, tmp_path: Path) -
     assert [tuple(row.values()) for row in rows] == [
         ("001-long-gop.mp4", str(films / "long gop.mp4"), "4.0", "5.0", "3.000000", "6.000000", "re-encoded",
          "1", "0.5", "wave, twice", ""),
-        ("002-sound.mp4", str(films / "sound.mp4"), "0.5", "1.5", "0.000000", rows[1]["cut_end_s"], "copied", "2", "", "", ""),
-        ("003-long-gop.mp4", str(films / "long gop.mp4"), "9.5", "12.0", "8.500000", "10.000000", "re-encoded", "", "", "", ""),
+        ("002-sound.mp4", str(films / "sound.mp4"), "0.5", "1.5", "0.000000", rows[1]["cut_end_s"], "copied",
+         "2", "", "", ""),
+        ("003-long-gop.mp4", str(films / "long gop.mp4"), "9.5", "12.0", "8.500000", "10.000000", "re-encoded",
+         "", "", "", ""),
     ]  # fmt: skip
     assert 2.5 <= float(rows[1]["cut_end_s"]) <= 3.0
     shown = [[number_in(picture) for picture in decode_all(tmp_path / "out" / f"{name}.mp4")[1]] for name in names]

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import cut
 from pipeline.cut import Cut, cut_video, has_sound
+from pipeline.picture import Picture
 from pipeline.probe import probe
 from schemas.errors import JobError, VideoError
 from schemas.records import Span
@@ -51,7 +51,9 @@ def on_screen(frame_times_s: list[float], start_s: float, end_s: float) -> list[
         ("mpeg4.mp4", "mpeg4", {"g": "10"}, "copied"),
     ],
 )
-def test_a_piece_has_the_frames_of_its_time(tmp_path: Path, name: str, codec: str, options: dict[str, str], how: str) -> None:
+def test_a_piece_has_the_frames_of_its_time(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], how: str
+) -> None:
     source = write_video(tmp_path / name, 120, codec=codec, options=options)
     made, times, numbers, _ = cut_out(source, 1.86, 2.7)
     source_times, _ = decode_all(source)
@@ -65,7 +67,7 @@ def test_a_piece_has_the_frames_of_its_time(tmp_path: Path, name: str, codec: st
         assert 1.36 <= made.start_s <= 1.86
         assert 2.7 <= made.end_s <= 3.2
     else:
-        assert (made.start_s, made.end_s) == (1.86, pytest.approx(2.7))
+        assert (made.start_s, made.end_s) == pytest.approx((1.86, 2.7))
 
 
 def test_a_variable_rate_is_kept(tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_a_full_disk_is_no_fault_of_the_video(tmp_path: Path, monkeypatch: pytes
     def full(*_: object) -> None:
         raise av.error.OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(cut._Picture, "_mux", full)
+    monkeypatch.setattr(Picture, "_mux", full)
     with pytest.raises(JobError, match="cannot be written: No space left on device; make room"):
         cut_video(str(source), probe(str(source)), Span(1.0, 1.5), tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
