@@ -629,6 +629,82 @@ def evaluate_model(
 
 
 @main.command()
+@click.argument("truth", metavar="TRUTH.csv", type=click.Path(path_type=Path))
+@_LIBRARY
+@click.option("--rerank", default=100, show_default=True, help="Best clips that the model's own score orders; 0: none.")
+@click.option("--embedder", metavar="MODEL", help="Where the library's embedder is now, if it has moved.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Keep the results and the matrix here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(truth: Path, folder: Path, rerank: int, embedder: str | None, output: Path | None, as_json: bool) -> None:
+    """Hold a library against what you know of its videos: labels, retrieval, moments, the index, and what a query costs.
+
+    TRUTH.csv has columns path (from its own folder, or absolute), start_s, end_s, and action or caption or both.
+
+    \b
+    vidsift evaluate truth.csv --library ~/videos.vidsift
+    vidsift evaluate truth.csv --library ~/videos.vidsift --output ./measured
+    """
+    import json
+    import shlex
+
+    from jobs.evaluate import evaluate as run
+    from jobs.learn.text import check_folder
+    from jobs.verdict import evaluation_json, evaluation_text, write_evaluation
+
+    if output is not None:
+        check_folder(output)
+    line: Any = _ProgressLine()
+
+    def say(sentence: str) -> None:
+        line.end()
+        click.echo(f"vidsift: {sentence}", err=True)
+
+    try:
+        found = run(truth, folder, rerank=rerank, embedder=embedder, say=say, on_progress=line.show)
+    finally:
+        line.end()
+    if output is not None:
+        write_evaluation(found, output, shlex.join(["vidsift", *sys.argv[1:]]))
+    click.echo(json.dumps(evaluation_json(found)) if as_json else evaluation_text(found))
+
+
+@main.command()
+@click.argument("hits", metavar="HITS.jsonl")
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A new or empty folder.")
+@click.option("--pad", "pad_s", type=float, default=1.0, show_default=True, help="Seconds to show before and after.")
+@click.option(
+    "--format",
+    "forms",
+    type=click.Choice(["files", "webvtt", "edl"]),
+    multiple=True,
+    default=["files"],
+    show_default=True,
+    help="What to write; may be given several times.",
+)
+def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> None:
+    """Cut the moments that a search found as files, or list them as chapters or as an edit decision list.
+
+    HITS.jsonl is what vidsift search --json prints; - reads standard input. Each file comes with a strip of thumbnails, and
+    moments.csv says what each is of and how it was made: copied where it can begin at a keyframe, else encoded anew.
+
+    \b
+    vidsift search "people baking a cake" --library ~/videos.vidsift --json > hits.jsonl
+    vidsift export hits.jsonl --to ./moments
+    vidsift export hits.jsonl --to ./lists --format webvtt --format edl --pad 0
+    """
+    from jobs.export import export as run
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done}/{total} moments" + "\n" * (done == total), nl=False, err=True)
+
+    report = run(hits, folder, pad_s=pad_s, forms=forms, on_moment=show)
+    click.echo(str(report))
+    if report.failed:
+        raise SystemExit(1)
+
+
+@main.command()
 @click.argument("out", type=click.Path(path_type=Path), default=Path("demo-out"))
 @click.option("--count", type=int, default=48, show_default=True, help="Short films of one action.")
 @click.option("--films", type=int, default=8, show_default=True, help="Long films of several actions.")

@@ -2,8 +2,9 @@
 
     python -m benchmarks.rerank
 
-Prints two tables: milliseconds for one text against 1, 10 and 100 clips, by transformers' own code and by vidsift's; and how
-far logits move when the features are stored as fp16 or int8, for plain features and for some with CLIP's large dimensions.
+Prints three tables: milliseconds for one text against 1, 10 and 100 clips, by transformers' own code and by vidsift's; how
+far logits move when the features are stored as fp16 or int8; and what a library's features cost on disk, to publish (with
+their hash) and to fetch.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, XCLIPModel
 
 from demo.checkpoints import Size, write_embedder
-from pipeline.models import ExactEmbedder, load_embedder
-from pipeline.models.checkpoint import find_checkpoint
-from schemas.features import FeatureLayout
+from index.features import FeatureStore, write_features
+from index.snapshot import file_hash
+from pipeline.models.prompts import PromptScorer
+from pipeline.write import write_clips
+from schemas.features import ClipFeatures, FeatureLayout
+from schemas.records import ClipRow, Span
 
 _TEXT = "a dog catches a ball"
 _TOKENS = {"base": 49, "small": 16}
@@ -63,46 +67,106 @@ def make_clips(dim: int, tokens: int, count: int, *, outliers: bool) -> tuple[ND
     return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), features
 
 
+@torch.inference_mode()
+def sharpen(model: XCLIPModel) -> None:
+    """Make the attention prefer some patches, as a trained one does; a random one hardly tells them apart."""
+    for layer in model.prompts_generator.decoder:
+        for projection in (layer.cross_attn.q_proj, layer.cross_attn.k_proj):
+            projection.weight.normal_(0, 2 / projection.in_features**0.5)
+
+
+def print_speed(model: XCLIPModel, text: torch.Tensor, tokens: int, repeats: int) -> None:
+    """The first table."""
+    scorer = PromptScorer(model)
+    embeddings, features = make_clips(text.shape[1], tokens, 100, outliers=False)
+    print("clips  transformers ms  vidsift ms  largest difference")
+    for count in (1, 10, 100):
+        some = embeddings[:count], features[:count]
+        stock = milliseconds(lambda some=some: stock_scores(model, text, *some), repeats)  # type: ignore[misc]
+        ours = milliseconds(lambda some=some: scorer(text, *some), repeats)  # type: ignore[misc]
+        apart = np.abs(stock_scores(model, text, *some) - scorer(text, *some)).max()
+        print(f"{count:5}  {stock:15.1f}  {ours:10.1f}  {apart:18.1e}")
+
+
+def print_drift(model: XCLIPModel, text: torch.Tensor, tokens: int) -> None:
+    """The second table; it changes the model."""
+    print("\nattention  dimensions      kept as  bytes a clip  MB an hour  largest drift  spread of the logits")
+    for sharp in (False, True):
+        if sharp:
+            sharpen(model)
+        scorer = PromptScorer(model)
+        for outliers in (False, True):
+            embeddings, features = make_clips(text.shape[1], tokens, 100, outliers=outliers)
+            exact = scorer(text, embeddings, features)
+            for layout in (FeatureLayout("fp16", tokens, text.shape[1]), FeatureLayout("int8", tokens, text.shape[1])):
+                kept = layout.decode_features(layout.encode(embeddings, features))
+                drift = np.abs(scorer(text, embeddings, kept) - exact).max()
+                print(
+                    f"{'sharp' if sharp else 'even':<9}  {'two are large' if outliers else 'alike':<14}  {layout.kind:>7}  "
+                    f"{layout.record_bytes:12,}  {layout.record_bytes * 900 / 1e6:10.1f}  {drift:13.1e}  {exact.std():20.2f}"
+                )
+
+
+def print_storage(scratch: Path, layout: FeatureLayout, count: int) -> None:
+    """The third table."""
+    files, rows = [], []
+    rng = np.random.default_rng(0)
+    (scratch / "features").mkdir()
+    (scratch / "clips").mkdir()
+    for start in range(0, count, 128):
+        embeddings, features = make_clips(layout.dim, layout.tokens, min(128, count - start), outliers=False)
+        features *= rng.uniform(0.5, 2)
+        records = layout.encode(embeddings, features)
+        rows = [
+            ClipRow(start + i, "v", Span(0.0, 4.0), (), embeddings[i], ClipFeatures(layout, record.tobytes()))
+            for i, record in enumerate(records)
+        ]
+        folders = {"folder": scratch / "clips", "features_folder": scratch / "features"}
+        written = write_clips(rows, **folders, classifier="-", embedder="-").features
+        assert written is not None
+        files.append(written)
+    paths = [str(scratch / "features" / file.name) for file in files]
+    hours = count / 900
+    print(f"\n{count:,} clips, {hours:.0f} h of video, as {layout.kind}:")
+    print(f"{'Parquet':<34}{sum(file.size_bytes for file in files) / 1e6 / hours:8.1f} MB an hour")
+    for name, shown, previous in (
+        ("first snapshot", count - 128, None),
+        ("one with 128 new clips", count, "first snapshot"),
+    ):
+        (scratch / name).mkdir()
+        began = time.perf_counter()
+        write_features(scratch / name, paths, np.arange(shown), scratch / previous if previous else None)
+        print(f"{name + ', write':<34}{(time.perf_counter() - began) * 1e3:8.0f} ms")
+        new = [path for path in (scratch / name).iterdir() if path.stat().st_nlink == 1]
+        began = time.perf_counter()
+        size = sum(path.stat().st_size for path in new)
+        for path in new:
+            file_hash(path)
+        print(f"{name + ', hash':<34}{(time.perf_counter() - began) * 1e3:8.0f} ms for {size / 1e6:.1f} MB")
+    chosen = rng.choice(count, 100, replace=False).tolist()
+    store = FeatureStore(scratch / name)
+    print(f"{'open':<34}{milliseconds(lambda: FeatureStore(scratch / name), 9):8.1f} ms")
+    print(f"{'fetch 100 clips':<34}{milliseconds(lambda: store.described(chosen), 9):8.1f} ms")
+
+
 def main() -> None:
-    """Run, and print both tables."""
+    """Run, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=["small", "base"], default="base")
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--clips", type=int, default=9_000, help="clips of the library in the third table")
     arguments = parser.parse_args()
     size = cast("Size", arguments.size)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = write_embedder(Path(scratch) / "embedder", size)
         model = XCLIPModel.from_pretrained(folder).eval()
-        embedder = load_embedder(find_checkpoint(str(folder), "--embedder"), "fp32")
-        assert isinstance(embedder, ExactEmbedder)
-        tokens = AutoTokenizer.from_pretrained(folder)(_TEXT, return_tensors="pt")
+        words = AutoTokenizer.from_pretrained(folder)(_TEXT, return_tensors="pt")
         with torch.inference_mode():
-            text = model.get_text_features(**tokens).pooler_output
-        embeddings, features = make_clips(embedder.dim, _TOKENS[size], 100, outliers=False)
-
-        print("clips  transformers ms  vidsift ms  largest difference")
-        for count in (1, 10, 100):
-            some = embeddings[:count], features[:count]
-            stock = milliseconds(lambda some=some: stock_scores(model, text, *some), arguments.repeats)  # type: ignore[misc]
-            ours = milliseconds(lambda some=some: embedder.exact_scores([_TEXT], *some), arguments.repeats)  # type: ignore[misc]
-            apart = np.abs(stock_scores(model, text, *some) - embedder.exact_scores([_TEXT], *some)).max()
-            print(f"{count:5}  {stock:15.1f}  {ours:10.1f}  {apart:18.1e}")
-
-        print("\nfeatures                kept as  bytes a clip  MB an hour  largest drift  spread of the logits")
-        for outliers in (False, True):
-            embeddings, features = make_clips(embedder.dim, _TOKENS[size], 100, outliers=outliers)
-            exact = embedder.exact_scores([_TEXT], embeddings, features)
-            for layout in (
-                FeatureLayout("fp16", _TOKENS[size], embedder.dim),
-                FeatureLayout("int8", _TOKENS[size], embedder.dim),
-            ):
-                kept = layout.decode_features(layout.encode(embeddings, features))
-                drift = np.abs(embedder.exact_scores([_TEXT], embeddings, kept) - exact).max()
-                print(
-                    f"{'with large dimensions' if outliers else 'alike in all dimensions':<23} {layout.kind:>7}  "
-                    f"{layout.record_bytes:12,}  {layout.record_bytes * 900 / 1e6:10.1f}  {drift:13.1e}  {exact.std():20.2f}"
-                )
+            text = model.get_text_features(**words).pooler_output
+        print_speed(model, text, _TOKENS[size], arguments.repeats)
+        print_drift(model, text, _TOKENS[size])
+        print_storage(Path(scratch), FeatureLayout("int8", _TOKENS[size], text.shape[1]), arguments.clips)
 
 
 if __name__ == "__main__":

@@ -24,10 +24,14 @@ from numpy.typing import NDArray
 
 from schemas.errors import LibraryError
 from schemas.features import FeatureLayout
+from schemas.tables import FEATURES
 
 # A snapshot's segments are written anew when there are more, or when less of them than this is in use.
 _MOST_SEGMENTS = 32
 _LEAST_IN_USE = 0.75
+
+# Of a record's place, the bits that count within its segment.
+_PLACE = 0xFFFFFFFF
 
 # Records read from Parquet at a time; 7 MB of X-CLIP base.
 _BATCH = 256
@@ -48,8 +52,8 @@ class FeatureStore:
             self.segments: list[str] = found["segments"]
             self._index = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
             self._records = [_map(folder / name, self.layout.record_bytes) for name in self.segments]
-            used = np.bincount(self._index[2] >> 32, minlength=len(self.segments))
-            if len(used) > len(self.segments) or any(n > len(of) for n, of in zip(used, self._records, strict=True)):
+            lengths = np.array([len(records) for records in self._records])
+            if (self._index[2] & _PLACE >= lengths[self._index[2] >> 32]).any():
                 raise ValueError("its segments are shorter than its index says")
         except (OSError, ValueError, KeyError, TypeError, IndexError) as exc:
             raise LibraryError(
@@ -100,7 +104,7 @@ class FeatureStore:
         records = np.empty((len(wanted), self.layout.record_bytes), np.uint8)
         for number in np.unique(places >> 32):
             here = places >> 32 == number
-            records[here] = self._records[number][places[here] & 0xFFFFFFFF]
+            records[here] = self._records[number][places[here] & _PLACE]
         return records
 
 
@@ -142,7 +146,7 @@ def write_features(
 def _rows_of(files: Sequence[str], visible: NDArray[np.int64]) -> tuple[NDArray[np.int64], FeatureLayout | None]:
     """The index to be, with its last row still empty, and the layout that all records have; None where there are none."""
     columns = ["clip_id", "digest", "kind", "tokens", "dim"]
-    tables = [table for file in files for table in _read(file, columns)]
+    tables = [table for file in files for table in read_features(file, columns)]
     if not tables or not sum(table.num_rows for table in tables):
         return np.empty((3, 0), np.int64), None
     found = pa.Table.from_batches(tables)
@@ -188,9 +192,9 @@ def _write_segment(path: Path, files: Sequence[str], fresh: NDArray[np.int64], l
     written: list[int] = []
     with path.open("wb") as stream:
         for file in files:
-            if not any(remaining.intersection(batch["digest"].to_pylist()) for batch in _read(file, ["digest"])):
+            if not any(remaining.intersection(batch["digest"].to_pylist()) for batch in read_features(file, ["digest"])):
                 continue
-            for batch in _read(file, ["digest", "record"]):
+            for batch in read_features(file, ["digest", "record"]):
                 for digest, record in zip(batch["digest"].to_pylist(), batch["record"], strict=True):
                     if digest not in remaining:
                         continue
@@ -205,10 +209,17 @@ def _write_segment(path: Path, files: Sequence[str], fresh: NDArray[np.int64], l
     return np.array(written, np.int64)
 
 
-def _read(file: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def read_features(file: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of a Parquet file of the features table, a few rows at a time.
+
+    Raises:
+        LibraryError: it is missing or damaged.
+    """
+    schema = pa.schema([FEATURES.field(name) for name in columns])  # Delta Lake writes other kinds of strings than Arrow
     try:
         with open(file, "rb") as stream, pq.ParquetFile(stream) as parquet:
-            yield from parquet.iter_batches(_BATCH, columns=columns)
+            for batch in parquet.iter_batches(_BATCH, columns=columns):
+                yield from pa.table(batch).select(columns).cast(schema).to_batches()
     except (OSError, pa.ArrowException) as exc:
         raise LibraryError(f"--library: a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc
 

@@ -72,7 +72,7 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     aside = library.snapshots / f".writing-{os.getpid()}"
     aside.mkdir()
     info = write(aside)
-    # 0.9 s a gigabyte, once for each file: one that is linked from an older snapshot has its hash already.
+    # 1.6 s a gigabyte, once for each file: one that is linked from an older snapshot has its hash already.
     known = info.sha256
     info = replace(info, sha256={path.name: known.get(path.name) or file_hash(path) for path in sorted(aside.iterdir())})
     (aside / "snapshot.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")

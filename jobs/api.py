@@ -26,6 +26,7 @@ from jobs.status import LibraryStatus, status_of
 from pipeline.models import Embedder, load_text_embedder
 from pipeline.models.checkpoint import locate
 from schemas.errors import UsageError
+from schemas.evaluation import Evaluation
 from schemas.search import Answer, SearchOptions
 
 _LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
@@ -159,11 +160,25 @@ class LibraryHandle:
         """What the library holds, which models made it, and what could not be indexed."""
         return status_of(self._library, self._current().snapshot)
 
+    def evaluate(self, truth: str | os.PathLike[str], *, rerank: int = 100) -> Evaluation:
+        """Hold the library against a file of moments; see `jobs.evaluate.evaluate`.
+
+        Args:
+            truth: a CSV file with path, start_s, end_s, and any of action and caption.
+            rerank: how many of the best clips the model's own score orders.
+
+        Raises:
+            UsageError: the file cannot be used, or the library has none of its videos.
+        """
+        from jobs.evaluate import evaluate
+
+        self._let_go_of_files()  # DuckDB opens no file twice in one process with different limits
+        return evaluate(Path(truth), self._library.folder, rerank=rerank, embedder=self._named, say=self._say)
+
     def close(self) -> None:
         """Let go of its files and models."""
-        if self._searcher is not None:
-            self._searcher.snapshot.catalog.close()
-        self._searcher = self._model = self._published = None
+        self._let_go_of_files()
+        self._model = None
 
     def __enter__(self) -> LibraryHandle:
         return self
@@ -174,6 +189,11 @@ class LibraryHandle:
     def __repr__(self) -> str:
         return f"LibraryHandle({str(self._library.folder)!r})"
 
+    def _let_go_of_files(self) -> None:
+        if self._searcher is not None:
+            self._searcher.snapshot.catalog.close()
+        self._searcher = self._published = None
+
     def _current(self) -> Searcher:
         """What answers from the snapshot that is current now."""
         published = _stamp(self._library.current_file)
@@ -181,8 +201,7 @@ class LibraryHandle:
             opened = Searcher(
                 self._library.folder, say=self._say, memory_mb=self._memory_mb, load=self._embedder
             )  # raises before anything is let go of
-            if self._searcher is not None:
-                self._searcher.snapshot.catalog.close()
+            self._let_go_of_files()
             self._searcher, self._published = opened, published
         return self._searcher
 

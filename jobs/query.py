@@ -104,6 +104,11 @@ class Searcher:
 
         self._scorer = Scorer(self.snapshot, load or find, identity.sampling, say)
 
+    @property
+    def scorer(self) -> Scorer:
+        """What scores its windows."""
+        return self._scorer
+
     def search(self, options: SearchOptions) -> Answer:
         """The best answers to one question; raises as `search` does."""
         windows = self._scorer.windows

@@ -16,7 +16,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as dataset
-import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
@@ -28,9 +27,6 @@ from schemas.tables import CLIPS, FEATURES, VIDEOS, modified_at, video_rows_of, 
 
 # Columns of ``features`` whose least and greatest values are worth noting; those of its records are not.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
-
-# Rows of ``features`` read at a time; 7 MB of X-CLIP base.
-_FEATURE_ROWS = 256
 
 
 class Tables:
@@ -53,7 +49,8 @@ class Tables:
                 self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
             self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
             self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
-        self.parquet_files(), self.feature_files()  # before anything follows their names
+        self.parquet_files()  # before anything follows their names
+        self.feature_files()
 
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
@@ -209,17 +206,6 @@ class Tables:
         with self._explained():
             videos, clips = self.parquet_files()
             return _read(videos, VIDEOS), _read(clips, CLIPS)
-
-    def read_features(self) -> Iterator[pa.RecordBatch]:
-        """Batches of all of ``features``; none where the library keeps none.
-
-        Raises:
-            LibraryError: a file is missing or damaged.
-        """
-        with self._explained():
-            for file in self.feature_files():
-                with open(file, "rb") as stream, pq.ParquetFile(stream) as parquet:
-                    yield from parquet.iter_batches(_FEATURE_ROWS)
 
     def versions(self) -> dict[str, int]:
         """The Delta version of each table."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from index.features import read_features
 from index.library import Library, read_identity
 from index.snapshot import Snapshot, SnapshotInfo, file_hash, read_info, snapshot_numbers
 from jobs.publish import publish_tables
@@ -151,12 +152,12 @@ def _check_features(tables: Tables, visible: NDArray[np.int64]) -> Iterator[Chec
     """Check what exact scores need, reading all of it: one record for each of the ``visible`` clips, as it was computed."""
     ids: list[int] = []
     damaged: list[int] = []
-    for batch in tables.read_features():
-        found = batch["clip_id"].to_pylist()
-        ids += found
-        records = [record.as_py() for record in batch["record"]]
-        as_named = digests_of(records) == batch["digest"].to_numpy()
-        damaged += [clip_id for clip_id, sound in zip(found, as_named, strict=True) if not sound]
+    for file in tables.feature_files():
+        for batch in read_features(file, ["clip_id", "digest", "record"]):
+            found = batch["clip_id"].to_numpy()
+            ids += found.tolist()
+            as_named = digests_of(batch["record"].to_pylist()) == batch["digest"].to_numpy()
+            damaged += found[~as_named].tolist()
     present = np.array(ids, np.int64)
     once, counts = np.unique(present[np.isin(present, visible)], return_counts=True)
     wrong = [*np.setdiff1d(visible, once).tolist(), *once[counts > 1].tolist()]

@@ -37,6 +37,14 @@ def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sharp_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedder whose own score is far from the dot product."""
+    from tests.exact import sharpen
+
+    return sharpen(write_embedder(tmp_path_factory.mktemp("models") / "sharp", seed=3))
+
+
+@pytest.fixture(scope="session")
 def classifier_checkpoint(classifier_folder: Path) -> Checkpoint:
     return find_checkpoint(str(classifier_folder), "--classifier")
 

@@ -29,6 +29,9 @@ OWNERS = {
     "av": {
         "pipeline/probe.py",
         "pipeline/scale.py",
+        "pipeline/cut.py",
+        "pipeline/picture.py",
+        "pipeline/sound.py",
         "pipeline/decoders/pyav.py",
         "pipeline/decoders/by_number.py",
         "demo/films.py",

@@ -324,7 +324,7 @@ def _classifier(
         top1=metrics.top_k_accuracy(scores, targets, 1),
         top5=metrics.top_k_accuracy(scores, targets, 5),
         mean_class=metrics.mean_class_accuracy(matrix),
-        classes=tuple(_class_row(labels, row, matrix[row]) for row in met if matrix[row].any()),
+        classes=tuple(metrics.class_row(labels, row, matrix[row]) for row in met if matrix[row].any()),
         pairs=tuple(
             metrics.PairRow(
                 *pair,
@@ -369,12 +369,6 @@ def _pair(given: str, groups: Sequence[Sequence[str]], what: str) -> tuple[int, 
         f"--pair: got {given!r}, allowed are two of {what} with a comma between ({_listed(names) or 'there are none'}); "
         "take two of them, or leave it out"
     )
-
-
-def _class_row(labels: Sequence[str], row: int, counts: NDArray[np.int64]) -> metrics.ClassRow:
-    clips, others = int(counts.sum()), np.where(np.arange(len(counts)) == row, 0, counts)
-    most = labels[int(others.argmax())] if others.any() else None
-    return metrics.ClassRow(labels[row], clips, float(counts[row] / clips), most)
 
 
 def _embedder(

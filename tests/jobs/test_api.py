@@ -15,6 +15,7 @@ from index.library import Library
 from index.snapshot import publish, read_info
 from jobs.answers import moment_json
 from jobs.api import MOMENTS, LibraryHandle, open_library
+from jobs.evaluate import evaluate
 from jobs.query import search
 from jobs.sql import hits_options, hits_table
 from jobs.status import library_status
@@ -131,6 +132,16 @@ def test_a_newer_snapshot_is_noticed_and_the_model_kept(folder: Path, loads: lis
     with pytest.raises(LibraryError, match="is no vidsift library"):
         library.sql("select 1")
     library.close()
+
+
+def test_an_evaluation_is_the_commands(folder: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,start_s,end_s,action,caption\n/v/00.mp4,0,4,dancing,a dance\n/v/03.mp4,4,8,running,a run\n")
+    with open_library(folder, memory_mb=512) as library:
+        library.sql("select 1")
+        found, expected = library.evaluate(truth, rerank=0), evaluate(truth, folder, rerank=0)
+        assert (found.recognition, found.retrieval) == (expected.recognition, expected.retrieval)
+        assert library.sql("select count(*) as n from clips").to_pylist() == [{"n": 40}]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,10 @@ class Ingest:
         counts = report.as_json()
         parts = ("indexed", "partial", "failed", "unchanged", "moved")
         assert counts["found"] == sum(counts[name] for name in parts), "the accounts balance"  # type: ignore[misc]
+        if options.get("features") != "none":
+            store = Snapshot(Library(self.library)).features()
+            clip_ids = sorted(row["clip_id"] for row in self.sql("select clip_id from clips"))
+            assert (store.ids().tolist() if store else []) == clip_ids, "every clip has features, and nothing else has"
         return report
 
     def sql(self, query: str) -> list[dict[str, Any]]:
@@ -272,6 +276,25 @@ def test_another_model_or_sampling_is_refused_with_what_differs(run: Ingest, tmp
     with pytest.raises(LibraryError, match=r"--window is 2 here and 4 in the library"):
         ingest([run.folder], run.library, window_s=2.0)
     assert counts(ingest([run.folder], run.library)) == {"unchanged": 1}, "the library's own models need no naming"
+
+
+def test_a_library_remembers_how_it_keeps_features(run: Ingest, tmp_path: Path) -> None:
+    write_video(run.folder / "a.mp4", 25)
+    with pytest.raises(UsageError, match=r"--features: got 'int4', allowed is int8, fp16, none"):
+        run(features="int4")
+    run(features="fp16")
+    assert counts(ingest([run.folder], run.library)) == {"unchanged": 1}
+    with pytest.raises(LibraryError, match=r"--features is int8 here and fp16 in the library\..*leave the option out"):
+        run(features="int8")
+    run.library = tmp_path / "without"
+    assert counts(run(features="none")) == {"indexed": 1, "clips": 1}
+    write_video(run.folder / "b.mp4", 30)
+    assert counts(run(features="none")) == {"indexed": 1, "unchanged": 1, "clips": 1}
+    assert Snapshot(Library(run.library)).features() is None
+    assert not (run.library / "features").exists()
+    assert len(search(run.library, "cake")) == 2
+    with pytest.raises(LibraryError, match=r"--features is int8 here and none in the library"):
+        run(features="int8")
 
 
 def test_models_that_changed_in_place_are_refused(run: Ingest, tmp_path: Path) -> None:

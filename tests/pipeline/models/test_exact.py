@@ -8,33 +8,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import AutoTokenizer, XCLIPModel
 
 from demo.checkpoints import write_embedder
 from pipeline.models import EXACT_EMBEDDERS, Embedder, ExactEmbedder, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from schemas.features import FeatureLayout
 from schemas.options import FeatureKind
-
-TEXTS = ["people baking a cake", "a dog", "日本語 🎂", "a dog"]
-
-
-def sharpen(folder: Path) -> Path:
-    """Make the prompt generator matter: attention that prefers some patches, and an answer that is not drowned."""
-    model = XCLIPModel.from_pretrained(folder)
-    torch.manual_seed(5)
-    with torch.no_grad():
-        for layer in model.prompts_generator.decoder:
-            for linear in (layer.cross_attn.q_proj, layer.cross_attn.k_proj, layer.cross_attn.v_proj):
-                linear.weight.normal_(0, 2 / linear.in_features**0.5)
-        model.prompts_generator.alpha.fill_(0.3)
-    model.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def sharp_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sharpen(write_embedder(tmp_path_factory.mktemp("models") / "sharp", seed=3))
+from tests.exact import TEXTS, forward, sharpen
 
 
 def load(folder: Path) -> ExactEmbedder:
@@ -45,17 +25,6 @@ def load(folder: Path) -> ExactEmbedder:
 
 def some_pixels(clips: int, side: int = 64) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).normal(size=(clips, 8, 3, side, side)).astype(np.float32))
-
-
-@torch.inference_mode()
-def forward(folder: Path, texts: list[str], pixels: torch.Tensor) -> NDArray[np.float32]:
-    """``logits_per_text`` [texts, clips] of transformers' own code, a clip and a text at a time."""
-    model, tokenizer = XCLIPModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    rows = [
-        [float(model(**tokenizer(text, return_tensors="pt"), pixel_values=clip[None]).logits_per_text) for clip in pixels]
-        for text in texts
-    ]
-    return np.array(rows, np.float32)
 
 
 def check(folder: Path, pixels: torch.Tensor) -> None:
