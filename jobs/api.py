@@ -20,11 +20,10 @@ import pyarrow as pa
 
 from index.library import Library, read_identity
 from jobs.answers import moment_json
-from jobs.query import Searcher
+from jobs.query import Searcher, find_embedder
 from jobs.sql import DEFAULT_HITS, hits_options, hits_table
 from jobs.status import LibraryStatus, status_of
-from pipeline.models import Embedder, load_text_embedder
-from pipeline.models.checkpoint import locate
+from pipeline.models import Embedder
 from schemas.errors import UsageError
 from schemas.evaluation import Evaluation
 from schemas.search import Answer, SearchOptions
@@ -210,8 +209,7 @@ class LibraryHandle:
         identity = read_identity(self._library)
         assert identity is not None, "a library with a snapshot has its library.json"
         if self._model is None or self._model[0] != identity.embedder.sha256:
-            checkpoint = locate(identity.embedder, "--embedder", self._named)
-            self._model = checkpoint.sha256, load_text_embedder(checkpoint, "fp32")
+            self._model = identity.embedder.sha256, find_embedder(identity, self._named)
         return self._model[1]
 
 

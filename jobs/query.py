@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 
 from index.confidence import confidence, stands_out
 from index.filters import passing_clips
-from index.library import Library, read_identity
+from index.library import Identity, Library, read_identity
 from index.moments import Grower, Stretch, disjoint, window_as_stretch
 from index.sequence import best_followers, pair_maker, pair_scores
 from index.snapshot import Snapshot
 from index.windows import Windows
 from jobs.scoring import Question, Scored, Scorer, ranked
-from pipeline.models import Embedder, load_text_embedder
+from pipeline.models import Embedder, import_text_embedder, load_text_embedder
 from pipeline.models.checkpoint import locate
 from schemas.models import Label
 from schemas.search import Answer, Moment, Part, SearchOptions
@@ -49,6 +50,25 @@ def search(
         ModelError: the embedder is not where it was, or is not what it was.
     """
     return Searcher(folder, embedder=embedder, say=say).search(options)
+
+
+def find_embedder(identity: Identity, given: str | None = None) -> Embedder:
+    """The embedder that a library was made with, for one who asks in words.
+
+    Its files are hashed, to see that they are what they were, while its code is imported: both take long, on a core each.
+
+    Args:
+        identity: the library's.
+        given: where its embedder is now, if not where it was at ingest.
+
+    Raises:
+        ModelError: it is not where it was, or is not what it was.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        located = pool.submit(locate, identity.embedder, "--embedder", given)
+        import_text_embedder(identity.embedder.model_type)
+        checkpoint = located.result()
+    return load_text_embedder(checkpoint, "fp32")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +120,7 @@ class Searcher:
         assert identity is not None, "a library with a snapshot has its library.json"
 
         def find() -> Embedder:
-            return load_text_embedder(locate(identity.embedder, "--embedder", embedder), "fp32")
+            return find_embedder(identity, embedder)
 
         self._scorer = Scorer(self.snapshot, load or find, identity.sampling, say)
 

@@ -151,3 +151,9 @@ def load_text_embedder(checkpoint: Checkpoint, precision: Precision = "auto") ->
     """
     check_embedder(checkpoint)
     return TEXT_EMBEDDERS.get(checkpoint.model_type, EMBEDDERS[checkpoint.model_type])(checkpoint, precision)
+
+
+def import_text_embedder(model_type: str) -> None:
+    """Import what `load_text_embedder` will need, which takes seconds: for those who have something to do meanwhile."""
+    if model_type in TEXT_EMBEDDERS:
+        import pipeline.models.xclip_texts  # noqa: F401

@@ -43,7 +43,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(checkpoint.name)
         return load_text_embedder(checkpoint, precision)
 
-    monkeypatch.setattr("jobs.api.load_text_embedder", counted)
+    monkeypatch.setattr("jobs.query.load_text_embedder", counted)
     return found
 
 
