@@ -92,8 +92,8 @@ def _voted(windows: Windows, here: slice, best: int, first: int, last: int) -> S
     """The seconds around ``best`` that more than half of the windows that show them agree about, from first to last."""
     starts, ends = windows.start_s[first : last + 1], np.sort(windows.end_s[first : last + 1])
     begin_s, end_s = float(starts[0]), float(ends[-1])
-    edges = np.unique(np.concatenate([windows.start_s[here], windows.end_s[here]]))
-    edges = edges[(edges >= begin_s) & (edges <= end_s)]
+    edges = np.concatenate([windows.start_s[here], windows.end_s[here]])
+    edges = np.unique(edges[(edges >= begin_s) & (edges <= end_s)])
     middles = (edges[:-1] + edges[1:]) / 2
     shown = _covering(middles, windows.start_s[here], np.sort(windows.end_s[here]))
     agreed = (2 * _covering(middles, starts, ends) > shown) | (shown == 0)  # a gap too short to be one

@@ -79,18 +79,30 @@ class VectorIndex:
         rows = order[np.minimum(np.searchsorted(ids, clip_ids, sorter=order), len(ids) - 1)]
         return np.where(ids[rows] == clip_ids, rows, -1)
 
-    def vectors(self) -> NDArray[np.float32]:
-        """float32 [len, dim], all vectors by row; a view of the index, to be read only."""
-        flat: Any = faiss.downcast_index(self._index.index)  # type: ignore[attr-defined]
-        found = faiss.rev_swig_ptr(flat.get_xb(), len(self) * self.dim).reshape(len(self), self.dim)
-        return np.asarray(found, np.float32)
+    def vectors_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32 [n, dim], the vectors in these rows, copied."""
+        flat = faiss.rev_swig_ptr(self._flat().get_xb(), len(self) * self.dim)
+        return np.array(flat.reshape(len(self), self.dim)[rows], np.float32)
 
     def scores(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, len], the dot product of each query (float32 [queries, dim]) with each vector, by row.
 
-        One pass over the vectors: about as long as FAISS's own search takes, with every score as the result.
+        By FAISS's own kernel, 7 ms for 100,000 of 512 dimensions on one core: a file mapped into memory does not put
+        vectors where numbers may begin, and NumPy takes 25 to 500 ms for such an array.
         """
-        return np.asarray(queries.astype(np.float32) @ self.vectors().T)
+        queries = np.ascontiguousarray(queries, np.float32)
+        found = np.zeros((len(queries), len(self)), np.float32)
+        if found.size:
+            vectors = self._flat().get_xb()
+            for query, scores in zip(queries, found, strict=True):
+                faiss.fvec_inner_products_ny(  # type: ignore[attr-defined]
+                    faiss.swig_ptr(scores), faiss.swig_ptr(query), vectors, self.dim, len(self)
+                )
+        return found
+
+    def _flat(self) -> Any:
+        """The part of the index that holds the vectors."""
+        return faiss.downcast_index(self._index.index)  # type: ignore[attr-defined]
 
     def search(self, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
         """The ``k`` best (clip_id, dot product) for ``vector`` (float32 [dim]), best first; fewer where there are fewer."""

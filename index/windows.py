@@ -50,8 +50,8 @@ class Windows:
         return np.asarray(here.start + np.flatnonzero(shown), np.int64)
 
     def among(self, clip_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Bool [n], which windows are among these clips."""
-        return np.asarray(np.isin(self.ids, clip_ids), np.bool_)
+        """Which windows are among these clips, each of which is named once: bool [n]."""
+        return np.asarray(np.isin(self.ids, clip_ids, assume_unique=True), np.bool_)
 
 
 def read_windows(catalog: Catalog, vectors: VectorIndex) -> Windows:

@@ -149,7 +149,7 @@ class Scorer:
         """Scores of some clips with all clips of other videos; of one video alone, with all that show another time."""
         windows = self.windows
         chosen = np.unique(np.linspace(0, len(windows) - 1, min(_EXAMPLES, len(windows))).astype(np.int64))
-        scores = self._scores(list(self._vectors.vectors()[windows.rows[chosen]]))
+        scores = self._scores(list(self._vectors.vectors_at(windows.rows[chosen])))
         several = windows.video[0] != windows.video[-1]
         for row, position in zip(scores, chosen, strict=True):
             near = windows.overlapping(int(position), windows.start_s[position], windows.end_s[position])
@@ -185,7 +185,7 @@ class Scorer:
                 f"--like: the library has no clip {clip_id}, and there is no file of that name; "
                 "vidsift search --json prints clip_id"
             )
-        return np.array(self._vectors.vectors()[row])
+        return np.asarray(self._vectors.vectors_at(np.array([row]))[0], np.float32)
 
     def _model(self) -> Embedder:
         if self._embedder is None:
