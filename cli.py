@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.errors import VidsiftError
+from schemas.errors import UsageError, VidsiftError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 from schemas.training import Augmentation, TrainOptions
 
@@ -183,26 +183,110 @@ def search(folder: Path, embedder: str | None, as_json: bool, **given: Any) -> N
 
 
 @main.command()
-@click.argument("query")
+@click.argument("query", required=False)
 @_LIBRARY
+@click.option("--search", "texts", multiple=True, metavar="TEXT", help="Let QUERY see what this finds as the table hits.")
+@click.option("--search-k", type=click.IntRange(min=1), default=1000, show_default=True, help="Clips in hits.")
+@click.option("--search-not", "without", multiple=True, metavar="TEXT", help="What they must not resemble.")
+@click.option(
+    "--search-rerank",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Best clips that the model's own score orders; 0: none.",
+)
+@click.option("--embedder", metavar="MODEL", help="Where the library's embedder is now, if it has moved.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file to write. [default: print]")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=300.0, show_default=True, help="Seconds.")
 @click.option("--memory", "memory_mb", type=click.IntRange(min=16), default=4096, show_default=True, help="Megabytes.")
-def sql(query: str, folder: Path, form: str, output: Path | None, timeout_s: float, memory_mb: int) -> None:
+def sql(
+    query: str | None,
+    folder: Path,
+    texts: tuple[str, ...],
+    without: tuple[str, ...],
+    embedder: str | None,
+    form: str,
+    output: Path | None,
+    timeout_s: float,
+    memory_mb: int,
+    **given: Any,
+) -> None:
     """Ask the tables videos, clips, labels and tags in SQL (DuckDB's), reading only.
+
+    Without QUERY it asks for statements, with history and completion, or reads them from standard input.
 
     \b
     vidsift sql "select label, count(*) from labels where rank = 1 group by 1" --library ~/videos.vidsift
     vidsift sql "select path, error from videos where status = 'failed'" --library ~/videos.vidsift --format csv
     vidsift sql "from clips" --library ~/videos.vidsift --format parquet --output clips.parquet
+    vidsift sql --search "people baking a cake" "select path, start_s, h.score, l.label from hits h
+      join labels l using (clip_id, path, start_s) where l.rank = 1" --library ~/videos.vidsift
+    vidsift sql --library ~/videos.vidsift < report.sql
     """
-    from index.library import Library
-    from index.snapshot import Snapshot
+    from jobs.prompt import Prompt, statements_of
     from jobs.report import write_table
+    from jobs.sql import hits_options, open_catalog
 
-    snapshot = Snapshot(Library(folder), memory_mb=memory_mb)
-    write_table(snapshot.catalog.sql(query, timeout_s=timeout_s), form, output)
+    asks = query is None and sys.stdin.isatty()
+    if asks and output is not None:
+        raise UsageError("--output: got no QUERY whose result to write; give one, or redirect the statements in")
+    statements = [] if asks else [query] if query is not None else statements_of(sys.stdin.buffer.read())
+    if len(statements) > 1 and (output is not None or form == "parquet"):
+        option = "--output" if output is not None else "--format parquet"
+        raise UsageError(f"{option}: got {len(statements)} statements, allowed is one, since a file holds one result")
+    search = hits_options(texts, without, k=given["search_k"], rerank=given["search_rerank"]) if texts else None
+    if search is None and without:
+        raise UsageError("--search-not: got no --search that it narrows; add --search TEXT")
+    catalog = open_catalog(folder, search, embedder=embedder, memory_mb=memory_mb, say=_note)
+    if asks:
+        Prompt(
+            catalog,
+            with_hits=search is not None,
+            timeout_s=timeout_s,
+            ask=_ask,
+            show=lambda table: write_table(table, form, None),
+            say=click.echo,
+        ).run()
+    for number, statement in enumerate(statements, start=1):
+        name = "QUERY" if len(statements) == 1 else f"statement {number}"
+        write_table(catalog.sql(statement, timeout_s=timeout_s, argument=name), form, output)
+
+
+def _note(sentence: str) -> None:
+    click.echo(f"vidsift: {sentence}", err=True)
+
+
+def _ask(prompt: str) -> str:
+    """A line from the terminal; the prompt never lands in a file that results are redirected to."""
+    if sys.stdout.isatty():
+        return input(prompt)
+    click.echo(prompt, nl=False, err=True)
+    return input()
+
+
+@main.command()
+@click.option(
+    "--library", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Say how many rows it has of each."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per table.")
+def schema(folder: Path | None, as_json: bool) -> None:
+    """Say what there is to ask for in SQL: the tables, their columns, and what these mean.
+
+    \b
+    vidsift schema
+    vidsift schema --library ~/videos.vidsift --json
+    """
+    import json
+
+    from jobs.schema import row_counts, schema_json, schema_text
+
+    counts = row_counts(folder) if folder is not None else None
+    if not as_json:
+        click.echo(schema_text(counts=counts))
+        return
+    for table in schema_json(counts):
+        click.echo(json.dumps(table))
 
 
 @main.command()
@@ -545,6 +629,82 @@ def evaluate_model(
 
 
 @main.command()
+@click.argument("truth", metavar="TRUTH.csv", type=click.Path(path_type=Path))
+@_LIBRARY
+@click.option("--rerank", default=100, show_default=True, help="Best clips that the model's own score orders; 0: none.")
+@click.option("--embedder", metavar="MODEL", help="Where the library's embedder is now, if it has moved.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Keep the results and the matrix here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(truth: Path, folder: Path, rerank: int, embedder: str | None, output: Path | None, as_json: bool) -> None:
+    """Hold a library against what you know of its videos: labels, retrieval, moments, the index, and what a query costs.
+
+    TRUTH.csv has columns path (from its own folder, or absolute), start_s, end_s, and action or caption or both.
+
+    \b
+    vidsift evaluate truth.csv --library ~/videos.vidsift
+    vidsift evaluate truth.csv --library ~/videos.vidsift --output ./measured
+    """
+    import json
+    import shlex
+
+    from jobs.evaluate import evaluate as run
+    from jobs.learn.text import check_folder
+    from jobs.verdict import evaluation_json, evaluation_text, write_evaluation
+
+    if output is not None:
+        check_folder(output)
+    line: Any = _ProgressLine()
+
+    def say(sentence: str) -> None:
+        line.end()
+        click.echo(f"vidsift: {sentence}", err=True)
+
+    try:
+        found = run(truth, folder, rerank=rerank, embedder=embedder, say=say, on_progress=line.show)
+    finally:
+        line.end()
+    if output is not None:
+        write_evaluation(found, output, shlex.join(["vidsift", *sys.argv[1:]]))
+    click.echo(json.dumps(evaluation_json(found)) if as_json else evaluation_text(found))
+
+
+@main.command()
+@click.argument("hits", metavar="HITS.jsonl")
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A new or empty folder.")
+@click.option("--pad", "pad_s", type=float, default=1.0, show_default=True, help="Seconds to show before and after.")
+@click.option(
+    "--format",
+    "forms",
+    type=click.Choice(["files", "webvtt", "edl"]),
+    multiple=True,
+    default=["files"],
+    show_default=True,
+    help="What to write; may be given several times.",
+)
+def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> None:
+    """Cut the moments that a search found as files, or list them as chapters or as an edit decision list.
+
+    HITS.jsonl is what vidsift search --json prints; - reads standard input. Each file comes with a strip of thumbnails, and
+    moments.csv says what each is of and how it was made: copied where it can begin at a keyframe, else encoded anew.
+
+    \b
+    vidsift search "people baking a cake" --library ~/videos.vidsift --json > hits.jsonl
+    vidsift export hits.jsonl --to ./moments
+    vidsift export hits.jsonl --to ./lists --format webvtt --format edl --pad 0
+    """
+    from jobs.export import export as run
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done}/{total} moments" + "\n" * (done == total), nl=False, err=True)
+
+    report = run(hits, folder, pad_s=pad_s, forms=forms, on_moment=show)
+    click.echo(str(report))
+    if report.failed:
+        raise SystemExit(1)
+
+
+@main.command()
 @click.argument("out", type=click.Path(path_type=Path), default=Path("demo-out"))
 @click.option("--count", type=int, default=48, show_default=True, help="Short films of one action.")
 @click.option("--films", type=int, default=8, show_default=True, help="Long films of several actions.")
@@ -593,5 +753,17 @@ class _ProgressLine:
             click.echo(f"\r{'':<{self._width}}\r", nl=False, err=True)
 
 
+def run() -> None:
+    """`main` as a process of its own; one that only asked ends without taking its modules apart, which would be 0.8 s."""
+    try:
+        main()
+    except SystemExit as exc:
+        if sys.argv[1:2] not in (["search"], ["sql"]) or not isinstance(exc.code, int):
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exc.code)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from demo.captions import caption
 from demo.render import render_all
-from demo.tour import STRIDE_S, WINDOW_S, overlap
+from demo.tour import STRIDE_S, WINDOW_S
 from demo.truth import write_captions, write_truth
 from demo.world import PAIRS, plan
 from index.library import Library
@@ -27,6 +27,7 @@ from jobs.ingest import ingest
 from jobs.learn.evaluate import evaluate_model
 from jobs.learn.measuring import EvaluateOptions
 from jobs.learn.metrics import ClassifierResults, EmbedderResults
+from jobs.measures import overlap
 from pipeline.models import load_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from schemas.options import IngestOptions

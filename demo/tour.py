@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from demo.render import render_all
 from demo.truth import write_captions, write_truth
 from demo.world import Film, Scene, plan
+from jobs.measures import overlap
 from schemas.errors import UsageError
 from schemas.options import IngestOptions
 from schemas.records import Span
@@ -158,12 +159,6 @@ def judge(hits: Iterable[Moment], films: Sequence[Film], videos: Path, facts: di
         right = scene is not None and facts.items() <= scene.facts.items()
         answers.append(Answer(hit, scene, best, right))
     return answers
-
-
-def overlap(one: Span, other: Span) -> float:
-    """Intersection over union of two intervals: [0, 2) and [1, 3) give 1/3."""
-    shared = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
-    return max(0.0, shared) / (max(one.end_s, other.end_s) - min(one.start_s, other.start_s))
 
 
 def _ask(

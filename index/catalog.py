@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as dataset
 from numpy.typing import NDArray
 
+from index.interruptible import run_interruptible
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
 from schemas.tables import CLIPS, VIDEOS
 
@@ -26,6 +26,8 @@ _READER: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",  # nothing is spilled beside the library
     "lock_configuration": "true",
 }
+# How DuckDB says that a query names the hits of a search and there was none.
+_NO_HITS = re.compile(r"Table with name hits does not exist", re.IGNORECASE)
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
 
 _TABLES = """
@@ -155,8 +157,11 @@ class Catalog:
                     f"{argument}: got a statement of type {statements[0].type.name}, allowed is reading (SELECT, WITH, "
                     "DESCRIBE, SHOW, EXPLAIN); a library changes through vidsift ingest only"
                 )
-            with _interrupted_after(self._connection, timeout_s):
-                return self._connection.sql(statements[0], params=parameters).to_arrow_table()
+            return run_interruptible(
+                lambda: self._connection.sql(statements[0], params=parameters).to_arrow_table(),
+                self._connection.interrupt,
+                timeout_s,
+            )
         except duckdb.InterruptException as exc:
             raise QueryError(
                 f"{argument}: ran longer than {timeout_s:g} s and was ended; narrow it, or raise --timeout"
@@ -166,28 +171,28 @@ class Catalog:
                 f"{argument}: takes more memory than allowed; narrow it, or raise --memory ({_explain(exc)})"
             ) from exc
         except (duckdb.BinderException, duckdb.CatalogException) as exc:
-            raise UnknownNameError(f"{argument}: {_explain(exc)}; the tables are videos, clips, labels and tags") from exc
+            raise UnknownNameError(f"{argument}: {_explain(exc)}; {_hint(exc, argument)}") from exc
         except duckdb.Error as exc:
-            raise QueryError(f"{argument}: {_explain(exc)}; the tables are videos, clips, labels and tags") from exc
+            raise QueryError(f"{argument}: {_explain(exc)}; {_hint(exc, argument)}") from exc
+
+    def show_hits(self, hits: pa.Table | None) -> None:
+        """Let queries see ``hits`` as the table of that name, in place of what was shown before; None takes it away."""
+        if hits is None:
+            self._connection.execute("drop table if exists temp.hits")
+            return
+        # A copy, and not a view of Arrow memory: queries then reach nothing but DuckDB's own tables, as ever.
+        self._connection.register("arriving_hits", hits)
+        self._connection.execute("create or replace temp table hits as from arriving_hits")
+        self._connection.unregister("arriving_hits")
+
+    def keywords(self) -> list[str]:
+        """The words that SQL gives a meaning, in lower case."""
+        found = self._connection.sql("select distinct keyword_name from duckdb_keywords() order by all").fetchall()
+        return [name for (name,) in found]
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
-
-
-@contextmanager
-def _interrupted_after(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> Iterator[None]:
-    """Interrupt what runs on the connection if the block takes longer."""
-    timer = threading.Timer(seconds, connection.interrupt) if seconds is not None else None
-    if timer:
-        timer.daemon = True
-        timer.start()
-    try:
-        yield
-    finally:
-        if timer:
-            timer.cancel()
-            timer.join()  # its thread holds the connection, which must be let go of before the interpreter ends
 
 
 def _explain(exc: duckdb.Error) -> str:
@@ -195,3 +200,10 @@ def _explain(exc: duckdb.Error) -> str:
     lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("LINE ", "^"))]
     return " ".join(kept) or type(exc).__name__
+
+
+def _hint(exc: duckdb.Error, argument: str) -> str:
+    """What to do about it."""
+    if argument != "--where" and _NO_HITS.search(str(exc)):
+        return "hits is what a search found, and none was asked for: add --search TEXT"
+    return "the tables are videos, clips, labels and tags"

@@ -129,6 +129,11 @@ class Scorer:
         refined.exact[positions] = True
         return refined
 
+    def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [texts, dim]: what the embedder makes of them; those that are not known yet in one batch."""
+        self._learn(texts)
+        return np.stack([self._known[text] for text in texts])
+
     def reference(self, *, of_texts: bool) -> Reference:
         """What queries that fit anything reach here: generic texts, or clips of the library among other videos."""
         if of_texts not in self._references:

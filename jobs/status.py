@@ -56,7 +56,11 @@ def library_status(folder: Path) -> LibraryStatus:
         LibraryError: no library, nothing published, or a damaged snapshot.
     """
     library = Library(folder)
-    snapshot = Snapshot(library)
+    return status_of(library, Snapshot(library))
+
+
+def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
+    """Describe a snapshot of ``library`` that is open already."""
     identity = read_identity(library)
     assert identity is not None, "a library with a snapshot has its library.json"
     counts = snapshot.catalog.sql("select status, count(*) as n from videos group by status").to_pylist()
@@ -65,7 +69,7 @@ def library_status(folder: Path) -> LibraryStatus:
         "select path, status, error_stage, error from videos where status <> 'indexed' order by path"
     )
     return LibraryStatus(
-        folder=str(folder),
+        folder=str(library.folder),
         videos={"indexed": 0, "partial": 0, "failed": 0} | {row["status"]: row["n"] for row in counts},
         hours=seen[0]["s"] / 3600,
         clips=snapshot.info.rows["clips"],

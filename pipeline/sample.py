@@ -131,7 +131,7 @@ def plan_spans(
             for span in group
         ]
         frame_index = np.unique(np.concatenate([index for of_span in indices for index in of_span]))
-        seek = _keyframe_before(meta.keyframes, int(meta.pts[frame_index[0]]))
+        seek = keyframe_before(meta.keyframes, int(meta.pts[frame_index[0]]))
         jobs.append(
             SpanJob(
                 video=video,
@@ -174,7 +174,7 @@ def _moving(spans: list[Span], frame_times_s: NDArray[np.float64]) -> tuple[list
     return kept, still_s
 
 
-def _keyframe_before(keyframes: Sequence[Keyframe], pts: int) -> Keyframe | None:
+def keyframe_before(keyframes: Sequence[Keyframe], pts: int) -> Keyframe | None:
     """The last keyframe shown at or before ``pts``; None where decoding starts at the beginning anyway."""
     position = bisect_right(keyframes, pts, key=lambda keyframe: keyframe.pts) - 1
     return keyframes[position] if position > 0 else None

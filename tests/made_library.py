@@ -137,5 +137,5 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> WordEmbedder:
     """The embedder that searches of made-up libraries load."""
     made = WordEmbedder()
     monkeypatch.setattr("jobs.query.locate", lambda *arguments: None)
-    monkeypatch.setattr("jobs.query.load_embedder", lambda *arguments: made)
+    monkeypatch.setattr("jobs.query.load_text_embedder", lambda *arguments: made)
     return made

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.models import Checkpoint
+from tests.searchable import write_searchable
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -30,6 +33,24 @@ def shape(line: str, home: str) -> str:
     line = line.replace(home, "/home/me")
     line = re.sub(r"(?<=[\w-])e-\d+|\d+(\.\d+)?", "#", line)
     return re.sub(r"\s+", " ", re.sub(r"-{2,}", "--", line)).strip()
+
+
+def test_the_example_in_python_runs_as_it_stands(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    classifier_checkpoint: Checkpoint,
+    embedder_checkpoint: Checkpoint,
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = (block for block in blocks if "open_library" in block)
+    write_searchable(tmp_path / "library", classifier_checkpoint, embedder_checkpoint)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2", "3", "4", "5", "40"]
+    assert all(re.fullmatch(r"\d /v/\d\d\.mp4 \d+\.0 \d+\.0 [01]\.\d+", line) for line in lines[:-1])
+    assert lines[-1] == "40 40"
 
 
 @pytest.mark.timeout(240)

@@ -90,6 +90,49 @@ def write_audio(path: Path, seconds: int = 1) -> Path:
     return path
 
 
+def write_with_sound(path: Path, seconds: int = 10, *, codec: str = "aac", options: dict[str, str] | None = None) -> Path:
+    """Write 25 numbered frames a second, and a beep of 50 ms at the start of every second."""
+    rate, samples = 48_000, 1024
+    times_s = np.arange(seconds * rate) / rate
+    beeps = np.where(times_s % 1.0 < 0.05, 0.8 * np.sin(2 * np.pi * 1000 * times_s), 0).astype(np.float32)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options=options or {})
+        audio = container.add_stream(codec, rate=rate, layout="mono")
+        assert isinstance(video, av.VideoStream)
+        assert isinstance(audio, av.AudioStream)
+        video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
+        resampler = av.AudioResampler(format=audio.codec_context.format, layout="mono", rate=rate)
+        sent = 0
+        for number in range(seconds * 25):
+            frame = av.VideoFrame.from_ndarray(numbered_frame(number % 256, 160, 120), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+            while sent < (number + 1) * rate // 25:
+                sound = av.AudioFrame.from_ndarray(beeps[None, sent : sent + samples], format="fltp", layout="mono")
+                sound.sample_rate, sound.pts, sound.time_base = rate, sent, Fraction(1, rate)
+                sent += samples
+                for ready in resampler.resample(sound):
+                    container.mux(audio.encode(ready))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return path
+
+
+def beeps_in(path: Path) -> list[float]:
+    """When the beeps of `write_with_sound` begin, in seconds from the container's start."""
+    with av.open(str(path)) as container:
+        zero_s = (container.start_time or 0) / av.time_base
+        resampler = av.AudioResampler(format="fltp", layout="mono", rate=48_000)
+        times, loud = [], []
+        for frame in container.decode(audio=0):
+            for ready in resampler.resample(frame):
+                heard = np.abs(ready.to_ndarray()[0]) > 0.3
+                loud.append(heard)
+                times.append(ready.time - zero_s + np.arange(len(heard)) / 48_000)
+    heard_s = np.concatenate(times)[np.concatenate(loud)]
+    return [float(heard_s[0]), *map(float, heard_s[1:][np.diff(heard_s) > 0.5])]
+
+
 def decode_all(path: Path) -> tuple[list[float], list[NDArray[np.uint8]]]:
     """Times in seconds from the container's start, and full-size RGB frames, the plain way."""
     with av.open(str(path)) as container:

@@ -86,37 +86,48 @@ def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
 
 
 def _csv(source: Path) -> list[Moment]:
+    moments = read_moments(source)
+    missing = {moment.path: moment.line for moment in reversed(moments) if not os.path.isfile(moment.path)}
+    if missing:
+        path, line = list(missing.items())[-1]
+        raise UsageError(
+            f"DATA {source}: line {line}: no such file: {path!r} (missing files in all: {len(missing)}); paths are taken "
+            f"from the CSV's own folder, {os.path.dirname(os.path.abspath(source))!r}"
+        )
+    return moments
+
+
+def read_moments(source: Path, argument: str = "DATA") -> list[Moment]:
+    """The moments that a CSV file lists, as `read_dataset` says; whether their files are there is not looked at.
+
+    Args:
+        source: the file.
+        argument: what messages call it.
+
+    Raises:
+        UsageError: there is no such file, something in it cannot be meant so, or it has no rows.
+    """
     folder = os.path.dirname(os.path.abspath(source))
     moments: dict[tuple[str, float, float | None], Moment] = {}
-    missing: dict[str, int] = {}
-    for line, cells in _rows(source):
-        where = f"DATA {source}: line {line}"
+    for line, cells in _rows(source, argument):
+        where = f"{argument} {source}: line {line}"
         new = _moment(cells, folder, line, where)
-        if not os.path.isfile(new.path):
-            missing.setdefault(new.path, line)
-            continue
         known = moments.setdefault((new.path, new.start_s or 0.0, new.end_s), new)
         if known is not new:
             _merge(known, new, where)
-    if missing:
-        path, line = next(iter(missing.items()))
-        raise UsageError(
-            f"DATA {source}: line {line}: no such file: {path!r} (missing files in all: {len(missing)}); paths are taken "
-            f"from the CSV's own folder, {folder!r}"
-        )
     if not moments:
-        raise UsageError(f"DATA {source}: got a header and no rows; give a row for every example")
+        raise UsageError(f"{argument} {source}: got a header and no rows; give a row for every example")
     return list(moments.values())
 
 
-def _rows(source: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(source: Path, argument: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row with the line it begins on."""
-    reader = csv.reader(io.StringIO(_text(source), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(_text(source, argument), newline=""), strict=True)
     columns: list[str] = []
     line = 1
     try:
         for cells in reader:
-            where = f"DATA {source}: line {line}"
+            where = f"{argument} {source}: line {line}"
             if not columns:
                 columns = _columns(cells, where)
             elif cells and len(cells) != len(columns):
@@ -126,26 +137,30 @@ def _rows(source: Path) -> Iterator[tuple[int, dict[str, str]]]:
             line = reader.line_num + 1
     except csv.Error as exc:
         raise UsageError(
-            f"DATA {source}: line {line}: no valid CSV: {exc}; write it anew with a program for tables"
+            f"{argument} {source}: line {line}: no valid CSV: {exc}; write it anew with a program for tables"
         ) from exc
 
 
-def _text(source: Path) -> str:
+def _text(source: Path, argument: str) -> str:
     if source.suffix.lower() in VIDEO_SUFFIXES:
-        raise UsageError(f"DATA {source}: got a video, allowed is a folder of class folders or a CSV file")
+        raise UsageError(f"{argument} {source}: got a video, allowed is a folder of class folders or a CSV file")
     try:
         data = source.read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as exc:
-        raise UsageError(f"DATA {source}: cannot be read: {exc.strerror}; give a folder or a CSV file") from exc
+        raise UsageError(f"{argument} {source}: cannot be read: {exc.strerror}; give a folder or a CSV file") from exc
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
-        raise UsageError(f"DATA {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8") from exc
+        raise UsageError(
+            f"{argument} {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8"
+        ) from exc
     if not text.strip():
-        raise UsageError(f"DATA {source}: the file is empty; give a CSV file with a header and a row for every example")
+        raise UsageError(
+            f"{argument} {source}: the file is empty; give a CSV file with a header and a row for every example"
+        )
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise UsageError(f"DATA {source}: line {line}: got a NUL byte; give a CSV file in UTF-8")
+        raise UsageError(f"{argument} {source}: line {line}: got a NUL byte; give a CSV file in UTF-8")
     return text
 
 

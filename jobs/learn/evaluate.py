@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.learn import metrics
 from jobs.learn.dataset import read_dataset
@@ -101,7 +100,7 @@ def _classifier(
         top1=metrics.top_k_accuracy(scores, targets, 1),
         top5=metrics.top_k_accuracy(scores, targets, 5),
         mean_class=metrics.mean_class_accuracy(matrix),
-        classes=tuple(_class_row(labels, row, matrix[row]) for row in met if matrix[row].any()),
+        classes=tuple(metrics.class_row(labels, row, matrix[row]) for row in met if matrix[row].any()),
         pairs=tuple(
             metrics.PairRow(
                 *pair,
@@ -126,9 +125,3 @@ def _known(examples: Sequence[Example], labels: Sequence[str], source: str) -> t
             f"{listed(labels)}; give the data these names, or measure a model that was taught the data's"
         )
     return known, dict(sorted(unknown.items()))
-
-
-def _class_row(labels: Sequence[str], row: int, counts: NDArray[np.int64]) -> metrics.ClassRow:
-    clips, others = int(counts.sum()), np.where(np.arange(len(counts)) == row, 0, counts)
-    most = labels[int(others.argmax())] if others.any() else None
-    return metrics.ClassRow(labels[row], clips, float(counts[row] / clips), most)

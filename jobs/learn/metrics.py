@@ -175,6 +175,13 @@ def mean_class_accuracy(matrix: NDArray[np.int64]) -> float:
     return float((matrix.diagonal()[clips > 0] / clips[clips > 0]).mean())
 
 
+def class_row(labels: Sequence[str], row: int, counts: NDArray[np.int64]) -> ClassRow:
+    """One row of a `confusion_matrix`, in words; there must be clips in it."""
+    clips, others = int(counts.sum()), np.where(np.arange(len(counts)) == row, 0, counts)
+    most = labels[int(others.argmax())] if others.any() else None
+    return ClassRow(labels[row], clips, float(counts[row] / clips), most)
+
+
 def pair_accuracy(scores: Scores, targets: NDArray[np.int64], first: int, second: int) -> float:
     """Among the clips of two classes, the share for which the right one of the two has the higher score.
 
@@ -194,26 +201,28 @@ def pair_accuracy(scores: Scores, targets: NDArray[np.int64], first: int, second
     return float((lead > 0).mean())
 
 
-def recall_at(scores: Scores, k: int) -> float:
+def recall_at(scores: Scores, k: int, own: NDArray[np.int64] | None = None) -> float:
     """R@k of text-to-video retrieval: share of texts whose own clip is among the k best.
 
     As in Xu et al., 2016 ("MSR-VTT") and the 1k-A protocol of Yu et al., 2018 ("A Joint Sequence Fusion Model").
 
     Args:
-        scores: [texts, clips], as many of both: clip i is text i's own. Others with an equal score come before it.
+        scores: [texts, clips]. Others with a score equal to that of a text's own clip come before it.
         k: clips that count.
+        own: int64 [texts], each text's own clip; None where clip i is text i's.
     """
-    return float((_ranks(scores) <= k).mean())
+    return float((_ranks(scores, own) <= k).mean())
 
 
-def median_rank(scores: Scores) -> float:
-    """Median over the texts of their own clip's place, 1 is the best (Yu et al., 2018); ``scores`` as for `recall_at`."""
-    return float(np.median(_ranks(scores)))
+def median_rank(scores: Scores, own: NDArray[np.int64] | None = None) -> float:
+    """Median over the texts of their own clip's place, 1 is the best (Yu et al., 2018); arguments as for `recall_at`."""
+    return float(np.median(_ranks(scores, own)))
 
 
-def _ranks(scores: Scores) -> NDArray[np.int64]:
+def _ranks(scores: Scores, own: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """int64 [texts]: every clip that is not strictly worse than the own one counts, so NaN and ties are no success."""
-    worse = np.count_nonzero(scores < scores.diagonal()[:, None], axis=1)
+    own = np.arange(len(scores)) if own is None else own
+    worse = np.count_nonzero(scores < scores[np.arange(len(scores)), own][:, None], axis=1)
     return np.asarray(scores.shape[1] - worse, np.int64)
 
 

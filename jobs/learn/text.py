@@ -29,19 +29,19 @@ _PROTOCOLS = {
 }
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder for results before anything is measured for it.
+def check_folder(folder: Path, option: str = "--output") -> None:
+    """Refuse a folder for results before any are made.
 
     Raises:
         UsageError: something is there already, or it cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "is not empty" if folder.is_dir() else "is a file"
-        raise UsageError(f"--output {folder}: {what}, and nothing is overwritten; give another folder")
+        raise UsageError(f"{option} {folder}: {what}, and nothing is overwritten; give another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise UsageError(f"--output {folder}: cannot be made: {exc.strerror}; give another folder") from exc
+        raise UsageError(f"{option} {folder}: cannot be made: {exc.strerror}; give another folder") from exc
 
 
 def write_results(results: ClassifierResults | EmbedderResults, folder: Path, command: str) -> None:

@@ -12,7 +12,7 @@ from pipeline.decoders import Decoded
 from pipeline.probe import READING_ERRORS, check_pixels, describe, open_video, video_stream
 from pipeline.scale import Scaler
 from schemas.errors import VideoError
-from schemas.records import SpanJob
+from schemas.records import Keyframe, SpanJob
 
 # Leaving out unwanted frames that no other frame refers to gave the same pixels as a full decode on 53 files of these;
 # with MPEG-4 and AV1 it lost or shifted frames.
@@ -107,8 +107,8 @@ class PyAVDecoder:
                 stream = video_stream(container)
                 context = stream.codec_context
                 context.thread_count = 1
-                if seek:
-                    _seek(container, stream, job)
+                if seek and job.seek is not None:
+                    seek_keyframe(container, stream, job.seek)
                 for packet in container.demux(stream):
                     time = packet.pts if packet.pts is not None else packet.dts
                     if selective:
@@ -127,16 +127,14 @@ class PyAVDecoder:
         return attempt
 
 
-def _seek(container: av.container.InputContainer, stream: av.video.stream.VideoStream, job: SpanJob) -> None:
-    """Go to the keyframe that the first wanted frame needs.
+def seek_keyframe(container: av.container.InputContainer, stream: av.video.stream.VideoStream, keyframe: Keyframe) -> None:
+    """Go to a keyframe, or to one before it.
 
     Containers index by pts or by dts, so the first try may land one keyframe late; the dts of the same keyframe cannot.
     """
-    if job.seek is None:
-        return
-    for target in (job.seek.pts, job.seek.dts):
+    for target in (keyframe.pts, keyframe.dts):
         container.seek(target, stream=stream)
         landed = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
         container.seek(target, stream=stream)
-        if landed is not None and landed <= job.seek.pts:
+        if landed is not None and landed <= keyframe.pts:
             return

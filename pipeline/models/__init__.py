@@ -115,10 +115,17 @@ def _xclip(checkpoint: Checkpoint, precision: Precision) -> Embedder:
     return XClipEmbedder(checkpoint, precision)
 
 
+def _xclip_texts_first(checkpoint: Checkpoint, precision: Precision) -> Embedder:
+    from pipeline.models.xclip_texts import XClipTextsFirst
+
+    return XClipTextsFirst(checkpoint, precision)
+
+
 # By the checkpoint's config.model_type. A classifier of a type not named here is left to transformers' own
 # AutoModelForVideoClassification, which covers videomae, timesformer, vivit, vjepa2 and what it learns later.
 CLASSIFIERS: dict[str, Callable[[Checkpoint, Precision], Classifier]] = {"videomae": _hugging_face}
 EMBEDDERS: dict[str, Callable[[Checkpoint, Precision], Embedder]] = {"xclip": _xclip}
+TEXT_EMBEDDERS = {"xclip": _xclip_texts_first}  # where there is a way to begin with what texts need
 EXACT_EMBEDDERS = frozenset({"xclip"})  # of these, the ones that are an `ExactEmbedder`
 
 
@@ -139,3 +146,19 @@ def load_embedder(checkpoint: Checkpoint, precision: Precision = "auto") -> Embe
     """
     check_embedder(checkpoint)
     return EMBEDDERS[checkpoint.model_type](checkpoint, precision)
+
+
+def load_text_embedder(checkpoint: Checkpoint, precision: Precision = "auto") -> Embedder:
+    """Load an embedder for one who asks in words: what only clips need is loaded when the first clip comes.
+
+    Raises:
+        ModelError: as `load_embedder` does.
+    """
+    check_embedder(checkpoint)
+    return TEXT_EMBEDDERS.get(checkpoint.model_type, EMBEDDERS[checkpoint.model_type])(checkpoint, precision)
+
+
+def import_text_embedder(model_type: str) -> None:
+    """Import what `load_text_embedder` will need, which takes seconds: for those who have something to do meanwhile."""
+    if model_type in TEXT_EMBEDDERS:
+        import pipeline.models.xclip_texts  # noqa: F401

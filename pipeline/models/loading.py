@@ -22,9 +22,11 @@ def first_line(exc: Exception) -> str:
 
 
 def load_pretrained(
-    auto_class: Any, checkpoint: Checkpoint, precision: Precision, option: str
+    auto_class: Any, checkpoint: Checkpoint, precision: Precision, option: str, *, config: Any = None
 ) -> tuple[Any, torch.device, torch.dtype]:
     """The model in evaluation mode on the best device, that device, and its dtype.
+
+    ``config`` is for less of a model than the checkpoint's own says: weights that it has no place for are not read.
 
     Raises:
         ModelError: transformers cannot make ``auto_class`` of these files, or weights are missing from them.
@@ -37,6 +39,7 @@ def load_pretrained(
     try:
         model, report = auto_class.from_pretrained(
             checkpoint.folder,
+            config=config,
             dtype=dtype,
             attn_implementation=attention,
             use_safetensors=True,

@@ -9,7 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class XClipEmbedder:
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
         """Load the checkpoint; see `pipeline.models.load_embedder`."""
         self.preprocessing = read_preprocessing(checkpoint, "--embedder")
-        self._model, self.device, self.dtype = load_pretrained(XCLIPModel, checkpoint, precision, "--embedder")
+        self._model, self.device, self.dtype = self._load(checkpoint, precision)
         self.dim = int(self._model.config.projection_dim)
         self.logit_scale = math.exp(self._model.logit_scale.item())
         try:
@@ -47,6 +47,9 @@ class XClipEmbedder:
                 "the folder needs tokenizer.json"
             ) from exc
         self._projected: OrderedDict[str, torch.Tensor] = OrderedDict()
+
+    def _load(self, checkpoint: Checkpoint, precision: Precision) -> tuple[Any, torch.device, torch.dtype]:
+        return load_pretrained(XCLIPModel, checkpoint, precision, "--embedder")
 
     @torch.inference_mode()
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:

@@ -9,22 +9,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cli import main
-from demo.tour import judge, overlap, questions
+from demo.tour import judge, questions
 from demo.world import Film, Scene, plan
-from schemas.records import Span
 from schemas.search import Moment
 
 
 def hit(path: Path, start_s: float, end_s: float) -> Moment:
     return Moment(1, 0.5, str(path), "video", 1, start_s, end_s, None, None, 0.9, start_s, end_s, 1)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "iou"),
-    [((0, 2), (0, 2), 1.0), ((0, 2), (1, 3), 1 / 3), ((0, 1), (1, 2), 0.0), ((0, 1), (5, 6), 0.0), ((1, 2), (0, 4), 0.25)],
-)
-def test_overlap_is_intersection_over_union(one: tuple[float, float], other: tuple[float, float], iou: float) -> None:
-    assert overlap(Span(*one), Span(*other)) == pytest.approx(iou)
 
 
 def test_an_answer_is_right_where_the_scene_it_overlaps_most_has_the_facts(tmp_path: Path) -> None:

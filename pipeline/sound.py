@@ -1,0 +1,104 @@
+"""The sound that goes with a piece of a video: copied where an MP4 file can hold it, else encoded as AAC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+# What MP4 holds and players know.
+_COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})
+_AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
+_ANY_RATE = 48000
+_FORMAT = "fltp"
+
+
+def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The sound that a player would play; None where there is none, or none that this FFmpeg can decode."""
+    stream = container.streams.best("audio")
+    return stream if isinstance(stream, av.AudioStream) and stream.codec_context is not None else None
+
+
+class Sound:
+    """Takes the packets of a source's sound, and puts those of one interval into a target, its start at time 0.
+
+    Attributes:
+        done: nothing that is still to come belongs to the interval.
+        damaged: packets that could not be decoded.
+    """
+
+    def __init__(
+        self, source: av.AudioStream, target: av.container.OutputContainer, start_s: Fraction, end_s: Fraction
+    ) -> None:
+        """Prepare for [start_s, end_s), in seconds as the source's packets count them."""
+        self.done = False
+        self.damaged = 0
+        self._start_s, self._end_s = start_s, end_s
+        self._target = target
+        self._started = False
+        self._resampler: av.AudioResampler | None = None
+        if source.codec_context.name in _COPIED:
+            self._stream = target.add_stream_from_template(source, opaque=True)
+            return
+        rate = source.codec_context.sample_rate
+        rate = rate if rate in _AAC_RATES else _ANY_RATE
+        layout = "mono" if source.codec_context.layout.nb_channels == 1 else "stereo"
+        stream = target.add_stream("aac", rate=rate, layout=layout)
+        assert isinstance(stream, av.AudioStream)
+        self._stream = stream
+        self._resampler = av.AudioResampler(format=_FORMAT, layout=layout, rate=rate)
+
+    def take(self, packet: av.Packet[Any]) -> None:
+        """Put a packet of the sound into the target, where it begins within the interval."""
+        if packet.pts is None or packet.time_base is None:
+            return
+        time_s = packet.pts * packet.time_base
+        self.done |= time_s >= self._end_s
+        if self.done:
+            return
+        if self._resampler is not None:
+            if time_s + (packet.duration or 0) * packet.time_base >= self._start_s:
+                self._encode(packet)
+            return
+        if time_s < self._start_s:
+            return
+        shift = round(self._start_s / packet.time_base)
+        packet.pts -= shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        packet.stream = self._stream
+        self._target.mux(packet)
+
+    def finish(self) -> None:
+        """Put what an encoder still holds into the target."""
+        if self._resampler is not None and self._started:
+            self._put(self._resampler.resample(None))
+            self._target.mux(self._stream.encode(None))
+
+    def _encode(self, packet: av.Packet[Any]) -> None:
+        assert self._resampler is not None
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            self.damaged += 1
+            return
+        for frame in frames:
+            if frame.pts is not None and frame.time_base is not None:
+                rate = Fraction(1, frame.sample_rate)
+                frame.pts, frame.time_base = round((frame.pts * frame.time_base - self._start_s) / rate), rate
+                self._put(self._resampler.resample(frame))
+
+    def _put(self, frames: Iterable[av.AudioFrame]) -> None:
+        """Encode of ``frames`` the samples that are within the interval."""
+        for frame in frames:
+            samples: NDArray[np.float32] = frame.to_ndarray().astype(np.float32, copy=False)  # [channels, samples]
+            pts = frame.pts or 0
+            wanted = samples[:, max(0, -pts) : max(0, round((self._end_s - self._start_s) * frame.sample_rate) - pts)]
+            if wanted.size:
+                part = av.AudioFrame.from_ndarray(np.ascontiguousarray(wanted), format=_FORMAT, layout=frame.layout.name)
+                part.sample_rate, part.pts, part.time_base = frame.sample_rate, max(0, pts), Fraction(1, frame.sample_rate)
+                self._target.mux(self._stream.encode(part))
+                self._started = True

@@ -1,0 +1,122 @@
+"""What SQL sees: the catalog's tables, their columns, and what each means.
+
+The one place that says so: `vidsift schema` prints it, the prompt completes it, and tests hold the catalog and the
+README's table to it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        type: as DuckDB's ``describe`` names it.
+        meaning: what a value says, with its unit.
+    """
+
+    name: str
+    type: str
+    meaning: str
+
+
+class TableMeaning(NamedTuple):
+    """A table that SQL sees.
+
+    Attributes:
+        meaning: what one row of it is.
+    """
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Its columns' names, in order."""
+        return tuple(column.name for column in self.columns)
+
+
+_CLIP = (
+    Column("clip_id", "BIGINT", "names the clip in all tables"),
+    Column("video_id", "VARCHAR", "names the video in all tables; a moved video keeps it"),
+    Column("path", "VARCHAR", "the video's file; bytes that are no UTF-8 are spelled \\xNN"),
+    Column("start_s", "DOUBLE", "where the clip begins, in seconds from the video's start"),
+    Column("end_s", "DOUBLE", "where it ends; the clip is [start_s, end_s)"),
+)
+
+VIDEOS = TableMeaning(
+    "videos",
+    "a row for each video file, whatever became of it",
+    (
+        Column("video_id", "VARCHAR", _CLIP[1].meaning),
+        Column("path", "VARCHAR", "its file; bytes that are no UTF-8 are spelled \\xNN"),
+        Column("size_bytes", "BIGINT", "the file's size"),
+        Column("modified_at", "TIMESTAMP WITH TIME ZONE", "when the file was changed last"),
+        Column("content_hash", "VARCHAR", "the same for files of the same content"),
+        Column("container", "VARCHAR", "the file's format, such as mp4 or matroska"),
+        Column("codec", "VARCHAR", "how its pictures are coded, such as h264"),
+        Column("width", "INTEGER", "pixels across as shown: turned, and with square pixels"),
+        Column("height", "INTEGER", "pixels down as shown"),
+        Column("rotation_deg", "INTEGER", "counter-clockwise degrees that players turn the coded picture by"),
+        Column("fps", "DOUBLE", "mean frames per second"),
+        Column("duration_s", "DOUBLE", "seconds of video, as the packets say and not the header"),
+        Column("clip_count", "INTEGER", "its clips in this library"),
+        Column("status", "VARCHAR", "indexed, partial (something is missing or damaged) or failed"),
+        Column("error_stage", "VARCHAR", "the step that found what is wrong: find, probe, decode or annotate; null if none"),
+        Column("error", "VARCHAR", "what is wrong, in a sentence; null if nothing is"),
+        Column("ingested_at", "TIMESTAMP WITH TIME ZONE", "when its row was written"),
+    ),
+)
+
+CLIPS = TableMeaning(
+    "clips",
+    "a row for each clip of a video, with its best action label",
+    (
+        *_CLIP,
+        Column("label", "VARCHAR", "the classifier's best action label"),
+        Column("label_score", "FLOAT", "that label's probability, in [0, 1]"),
+    ),
+)
+
+LABELS = TableMeaning(
+    "labels",
+    "a row for each clip and each of its best action labels",
+    (
+        *_CLIP,
+        Column("rank", "INTEGER", "1 is the clip's best label"),
+        Column("label", "VARCHAR", "an action that the classifier knows"),
+        Column("score", "FLOAT", "its probability, in [0, 1]"),
+        Column("model", "VARCHAR", "the classifier that said so"),
+    ),
+)
+
+TAGS = TableMeaning(
+    "tags",
+    "a row for each clip and each tag of one's own",
+    (
+        *_CLIP,
+        Column("tag", "VARCHAR", "the tag's name"),
+        Column("score", "FLOAT", "how much the clip resembles it"),
+        Column("prompt", "VARCHAR", "what the name was compared as"),
+        Column("model", "VARCHAR", "the embedder or probe that said so"),
+    ),
+)
+
+HITS = TableMeaning(
+    "hits",
+    "a row for each clip that a search found; there only while one was asked for (sql --search TEXT)",
+    (
+        Column("rank", "INTEGER", "1 is the best"),
+        Column("score", "DOUBLE", "how much the clip resembles what was looked for; only comparable within one search"),
+        Column("confidence", "DOUBLE", "how surely it stands out from what else the library holds, in [0, 1]"),
+        *_CLIP,
+        Column("label", "VARCHAR", "the classifier's best action label"),
+        Column("label_score", "FLOAT", "that label's probability, in [0, 1]"),
+    ),
+)
+
+# The tables that a library always has.
+TABLES = (VIDEOS, CLIPS, LABELS, TAGS)
