@@ -23,11 +23,11 @@ _NOTES = (
     "Retrieval: each caption looks for its moment's clip among the clips of all moments, as on MSR-VTT (Xu et al., 2016; "
     "1k-A of Yu et al., 2018). Clips that score the same as the right one come before it.",
     "mAP: each action is a query over all clips of the videos that the truth speaks of; a clip is right where it and a "
-    "moment of that action have at least half of the shorter of the two in common. Average precision is not interpolated (Manning "
-    "et al., 2008).",
-    "Moments: share of captions for which one of the best 1 or 5 moments overlaps the true one by at least the IoU (Gao "
-    "et al., 2017), in its own video as for ActivityNet Captions (Krishna et al., 2017), and in the whole library. Moments that "
-    "take up 80 % of their video or more are left out.",
+    "moment of that action have at least half of the shorter of the two in common. Average precision is not interpolated "
+    "(Manning et al., 2008).",
+    "Moments: share of captions for which one of the best 1 or 5 moments overlaps the true one by at least the IoU "
+    "(Gao et al., 2017), in its own video as for ActivityNet Captions (Krishna et al., 2017), and in the whole library. "
+    "Moments that take up 80 % of their video or more are left out.",
     "plain is the dot product of separate embeddings; rerank orders the best clips by the model's own score.",
 )
 
@@ -143,7 +143,17 @@ def write_evaluation(found: Evaluation, folder: Path, command: str) -> None:
         UsageError: a file cannot be written.
     """
     data = json.dumps({"command": command, **evaluation_json(found)}, indent=1, ensure_ascii=False)
-    lines = [f"# {found.library}", "", f"    {command}", "", "```", evaluation_text(found), "```", "", *_NOTES]
+    lines = [
+        f"# {found.library}",
+        "",
+        f"    {command}",
+        "",
+        "```",
+        evaluation_text(found),
+        "```",
+        "",
+        *(f"- {note}" for note in _NOTES),
+    ]
     if found.recognition:
         lines += ["", "![Confusion matrix: true actions by predicted ones](confusion.png)"]
     for name, text in (("results.json", f"{data}\n"), ("results.md", "\n".join([*lines, ""]))):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from schemas.records import Span, VideoMeta
 
 # What MP4 holds and players know.
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})
 _AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
 _ANY_RATE = 48000
 _FORMAT = "fltp"
+
+# Times in seconds are rounded: closer than this is the same.
+_SAME_MOMENT_S = Fraction(1, 250_000)
 
 
 def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
@@ -23,24 +28,44 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
     return stream if isinstance(stream, av.AudioStream) and stream.codec_context is not None else None
 
 
+def sound_of(
+    source: av.container.InputContainer, target: av.container.OutputContainer, meta: VideoMeta, span: Span
+) -> Sound:
+    """What takes the sound of a piece; nothing, where the source has none that can be placed in time.
+
+    Args:
+        source: the video's container.
+        target: the piece's.
+        meta: of the source.
+        span: the piece, from what becomes its time 0.
+    """
+    audio = audio_stream(source) if meta.timed else None
+    start_s, end_s = (meta.start_pts * meta.time_base + Fraction(time_s) for time_s in span)
+    return Sound(audio, target, start_s, end_s)
+
+
 class Sound:
     """Takes the packets of a source's sound, and puts those of one interval into a target, its start at time 0.
 
     Attributes:
+        sources: the stream whose packets it takes; empty where there is none.
         done: nothing that is still to come belongs to the interval.
         damaged: packets that could not be decoded.
     """
 
     def __init__(
-        self, source: av.AudioStream, target: av.container.OutputContainer, start_s: Fraction, end_s: Fraction
+        self, source: av.AudioStream | None, target: av.container.OutputContainer, start_s: Fraction, end_s: Fraction
     ) -> None:
         """Prepare for [start_s, end_s), in seconds as the source's packets count them."""
-        self.done = False
+        self.sources: tuple[av.AudioStream, ...] = () if source is None else (source,)
+        self.done = source is None
         self.damaged = 0
         self._start_s, self._end_s = start_s, end_s
         self._target = target
         self._started = False
         self._resampler: av.AudioResampler | None = None
+        if source is None:
+            return
         if source.codec_context.name in _COPIED:
             self._stream = target.add_stream_from_template(source, opaque=True)
             return
@@ -53,7 +78,7 @@ class Sound:
         self._resampler = av.AudioResampler(format=_FORMAT, layout=layout, rate=rate)
 
     def take(self, packet: av.Packet[Any]) -> None:
-        """Put a packet of the sound into the target, where it begins within the interval."""
+        """Put a packet of the sound into the target, as far as it is within the interval."""
         if packet.pts is None or packet.time_base is None:
             return
         time_s = packet.pts * packet.time_base
@@ -64,7 +89,7 @@ class Sound:
             if time_s + (packet.duration or 0) * packet.time_base >= self._start_s:
                 self._encode(packet)
             return
-        if time_s < self._start_s:
+        if time_s < self._start_s - _SAME_MOMENT_S:
             return
         shift = round(self._start_s / packet.time_base)
         packet.pts -= shift
@@ -81,7 +106,7 @@ class Sound:
     def _encode(self, packet: av.Packet[Any]) -> None:
         assert self._resampler is not None
         try:
-            frames = packet.decode()
+            frames = cast("list[av.AudioFrame]", packet.decode())
         except av.FFmpegError:
             self.damaged += 1
             return
@@ -95,10 +120,10 @@ class Sound:
         """Encode of ``frames`` the samples that are within the interval."""
         for frame in frames:
             samples: NDArray[np.float32] = frame.to_ndarray().astype(np.float32, copy=False)  # [channels, samples]
-            pts = frame.pts or 0
-            wanted = samples[:, max(0, -pts) : max(0, round((self._end_s - self._start_s) * frame.sample_rate) - pts)]
+            pts, rate = frame.pts or 0, frame.sample_rate
+            wanted = samples[:, max(0, -pts) : max(0, round((self._end_s - self._start_s) * rate) - pts)]
             if wanted.size:
                 part = av.AudioFrame.from_ndarray(np.ascontiguousarray(wanted), format=_FORMAT, layout=frame.layout.name)
-                part.sample_rate, part.pts, part.time_base = frame.sample_rate, max(0, pts), Fraction(1, frame.sample_rate)
+                part.sample_rate, part.pts, part.time_base = rate, max(0, pts), Fraction(1, rate)
                 self._target.mux(self._stream.encode(part))
                 self._started = True

@@ -248,6 +248,37 @@ def test_calls_that_are_off_exit_with_2(arguments: list[str]) -> None:
     assert "Error: " in run(*arguments, expect=2).stderr
 
 
-@pytest.mark.parametrize("command", ["ingest", "search", "sql", "schema", "status"])
+@pytest.mark.parametrize("command", ["ingest", "search", "sql", "schema", "status", "evaluate", "export"])
 def test_every_help_has_an_example(command: str) -> None:
     assert f"  vidsift {command} " in run(command, "--help").stdout
+
+
+def test_evaluate_prints_and_keeps_what_it_measures(library: Path, tmp_path: Path) -> None:
+    label = json.loads(run("sql", "select label from clips limit 1", "--library", library, "--format", "json").stdout)[
+        "label"
+    ]
+    truth = tmp_path / "truth.csv"
+    rows = ("a.mp4,0,4,people baking a cake", "a.mp4,4,8,a dog", "b.avi,,,a cat", "gone.mp4,0,1,a bird")
+    lines = [f"{library.parent / 'videos'}/{row},{label}" for row in rows]
+    truth.write_text("\n".join(["path,start_s,end_s,caption,action", *lines]) + "\n")
+    done = run("evaluate", truth, "--library", library, "--output", tmp_path / "out", "--json")
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["judged"], found["clips"]) == (4, 3, 4)
+    assert found["unjudged"] == [
+        {"path": f"{library.parent / 'videos'}/gone.mp4", "rows": 1, "reason": "not in the library"}
+    ]
+    assert (found["index_recall_at_10"], found["index_queries"]) == (1.0, 4)
+    assert [row["score"] for row in found["retrieval"]] == ["plain", "rerank"][: 1 + bool(found["rerank"])]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["confusion.png", "results.json", "results.md"]
+    assert f"evaluate {truth}" in json.loads((tmp_path / "out" / "results.json").read_text())["command"]
+    done = run("evaluate", truth, "--library", library, "--output", tmp_path / "out", expect=2)
+    assert "is not empty, and nothing is overwritten" in done.stderr
+
+
+def test_what_search_finds_is_exported(library: Path, tmp_path: Path) -> None:
+    done = run("search", "people baking a cake", "--library", library, "--all", "--by", "clip", "-k", "2", "--json")
+    (tmp_path / "hits.jsonl").write_text(done.stdout)
+    done = run("export", tmp_path / "hits.jsonl", "--to", tmp_path / "out", "--format", "files", "--format", "webvtt")
+    assert done.stdout.startswith("2 moments: ")
+    assert len(list((tmp_path / "out").glob("00?-*.mp4"))) == 2
+    assert len(list((tmp_path / "out").glob("*.vtt"))) in (1, 2)

@@ -31,6 +31,7 @@ OWNERS = {
         "pipeline/scale.py",
         "pipeline/cut.py",
         "pipeline/picture.py",
+        "pipeline/recode.py",
         "pipeline/sound.py",
         "pipeline/decoders/pyav.py",
         "pipeline/decoders/by_number.py",

@@ -128,7 +128,7 @@ def beeps_in(path: Path) -> list[float]:
             for ready in resampler.resample(frame):
                 heard = np.abs(ready.to_ndarray()[0]) > 0.3
                 loud.append(heard)
-                times.append(ready.time - zero_s + np.arange(len(heard)) / 48_000)
+                times.append((ready.time or 0.0) - zero_s + np.arange(len(heard)) / 48_000)
     heard_s = np.concatenate(times)[np.concatenate(loud)]
     return [float(heard_s[0]), *map(float, heard_s[1:][np.diff(heard_s) > 0.5])]
 

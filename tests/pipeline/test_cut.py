@@ -11,8 +11,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.cut import Cut, cut_video, has_sound
+from pipeline.cut import cut_video, has_sound
 from pipeline.picture import Picture
+from pipeline.piece import Cut
 from pipeline.probe import probe
 from schemas.errors import JobError, VideoError
 from schemas.records import Span
