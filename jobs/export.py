@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from jobs.hits import Wanted, read_hits
+from jobs.learn.decode import decode_seen, probe_file
 from jobs.learn.pictures import film_strip, save_png
-from jobs.learn.preview import decode_seen, probe_file
 from jobs.learn.text import check_folder
 from jobs.timelines import Listed, chapters, edit_lists, one_line
 from pipeline.cut import cut_video, has_sound
