@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import random
 import sys
 import tempfile
@@ -132,7 +133,7 @@ def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
         overlaps.append(
             max(
                 overlap(Span(hit.start_s, hit.end_s), Span(float(one["start_s"]), float(one["end_s"])))
-                if hit.path == str((world / one["path"]).resolve())
+                if os.path.realpath(hit.path) == os.path.realpath(world / one["path"])
                 else 0.0
                 for one in alike
             )
