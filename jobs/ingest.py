@@ -145,6 +145,7 @@ def ingest(
     """
     from jobs.publish import publish_tables
     from jobs.tables import Tables
+    from jobs.tagging import checked_definitions
     from jobs.writing import writing
 
     began = time.monotonic()
@@ -160,6 +161,7 @@ def ingest(
     with writing(library):
         tables = Tables(library)
         identity = _settle_identity(library, given)
+        checked_definitions(library, identity)  # if they are damaged, that is better said now than after hours of work
         known_videos = tables.known_videos()
         changes = compare(found, known_videos, sources, allow_empty=allow_empty or keep_missing, retry_failed=retry_failed)
         if keep_missing:

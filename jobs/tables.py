@@ -19,10 +19,12 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
+from index.definitions import read_definitions
 from index.library import Library
+from jobs.tag_table import TagTable
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoRow, Written, clip_id_of
-from schemas.tables import CLIPS, VIDEOS, modified_at, video_rows_of, videos_table
+from schemas.tables import CLIPS, TAGS, VIDEOS, modified_at, video_rows_of, videos_table
 
 
 class Tables:
@@ -38,7 +40,9 @@ class Tables:
         with self._explained():
             self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
             self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
+        self.tags = TagTable(library.tags, self._explained)
         self.parquet_files()  # before anything follows their names
+        self.tag_files()
 
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
@@ -109,7 +113,7 @@ class Tables:
                 self.videos.delete(f"video_id in ({_quoted(video_ids)})")
 
     def drop_orphans(self) -> None:
-        """Delete clips that no video owns: left by an ingest that was stopped, or by videos that changed."""
+        """Delete clips and tags that no video owns: left by an ingest that was stopped, or by videos that changed."""
         with self._explained():
             self._drop_orphans()
 
@@ -119,30 +123,38 @@ class Tables:
         orphans = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
         if orphans:
             self.clips.delete(f"video_id in ({_quoted(orphans)})")
+        self.tags.drop_orphans(owners)
 
     def restore(self, versions: dict[str, int]) -> None:
-        """Bring both tables back to what they were at ``versions``.
+        """Bring ``videos`` and ``clips`` back to what they were at ``versions``.
+
+        Names of tags are not part of that: they stay what they are. Their rows go, to be computed anew from what is back.
 
         Raises:
             LibraryError: files of that time have been dropped since, by a compaction.
         """
         with self._explained():
-            for name, table in (("clips", self.clips), ("videos", self.videos)):
-                table.restore(versions[name])
+            _restore(self.clips, versions["clips"])
+            self.tags.keep([])
+            _restore(self.videos, versions["videos"])
 
     def compact(self) -> dict[str, int]:
         """Merge small files, and drop those that the current version does not need; gives their number before and after."""
         with self._explained():
             self._drop_orphans()
             before = self._count_files()
-            for table in (self.videos, self.clips):
+            for table in (self.videos, self.clips, self.tags.table):
                 table.optimize.compact()
                 table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
                 table.create_checkpoint()
             return {"files_before": before, "files_after": self._count_files()}
 
     def _count_files(self) -> int:
-        return sum(1 for folder in (self._library.videos, self._library.clips) for _ in folder.glob("*.parquet"))
+        return sum(1 for folder in self._folders for _ in folder.glob("*.parquet"))
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return self._library.videos, self._library.clips, self._library.tags
 
     def copy_clips(self, video_id: str, copy_id: str) -> int:
         """Give a video the clips of another one of the same content, and return how many. Its row makes them visible."""
@@ -167,8 +179,10 @@ class Tables:
             return _read(videos, VIDEOS), _read(clips, CLIPS)
 
     def versions(self) -> dict[str, int]:
-        """The Delta version of each table."""
-        return {"videos": self.videos.version(), "clips": self.clips.version()}
+        """The Delta version of each table; and of tags, where there ever were any, with the revision of their names."""
+        found = {"videos": self.videos.version(), "clips": self.clips.version(), "tags": self.tags.table.version()}
+        found["tag_names"] = read_definitions(self._library).revision
+        return {name: number for name, number in found.items() if number or not name.startswith("tag")}
 
     def _upsert(self, table: pa.Table, match: str) -> None:
         with self._explained():
@@ -178,6 +192,20 @@ class Tables:
     def parquet_files(self) -> tuple[list[str], list[str]]:
         """Paths of the Parquet files that make up the current versions of ``videos`` and ``clips``."""
         return _files(self.videos, self._library.videos), _files(self.clips, self._library.clips)
+
+    def tag_files(self) -> list[str]:
+        """Paths of the Parquet files that make up the current version of ``tags``."""
+        with self._explained():
+            return _files(self.tags.table, self._library.tags)
+
+    def read_tags(self) -> pa.Table:
+        """All of ``tags``, each file as it is on disk.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        with self._explained():
+            return _read(self.tag_files(), TAGS)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -189,6 +217,11 @@ class Tables:
                 f"--library: the tables in {str(self._library.folder)!r} cannot be read or written: "
                 f"{(str(exc) or type(exc).__name__).splitlines()[0]}"
             ) from exc
+
+
+def _restore(table: DeltaTable, version: int) -> None:
+    if table.version() != version:  # Delta Lake refuses to go back to where it is
+        table.restore(version)
 
 
 def _files(table: DeltaTable, folder: Path) -> list[str]:

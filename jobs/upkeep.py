@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from index.definitions import read_definitions
 from index.library import Library, read_identity
 from index.snapshot import Snapshot, SnapshotInfo, file_hash, read_info, snapshot_numbers
 from jobs.publish import publish_tables
@@ -18,6 +19,7 @@ from jobs.writing import existing_tables
 from schemas.errors import LibraryError, UsageError
 
 _INGEST_AGAIN = "run the ingest of its folders again"
+_TAGS_AGAIN = "delete the folder tags, and run the ingest of any of the library's folders again: it is computed anew"
 _PUBLISH_AGAIN = "delete CURRENT and the folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
 
 
@@ -53,7 +55,8 @@ def history(folder: Path) -> list[Entry]:
 def rollback(folder: Path, number: int) -> int:
     """Bring the library back to what it was at snapshot ``number``, as a new snapshot whose number is returned.
 
-    Nothing is lost: the snapshot it was at before is in the history too, and can be gone back to in turn.
+    Nothing is lost: the snapshot it was at before is in the history too, and can be gone back to in turn. The library's own
+    tags are no part of its history: it keeps the names that it has today, and the clips that are back get them.
 
     Raises:
         UsageError: there is no such snapshot.
@@ -112,6 +115,7 @@ def verify(folder: Path) -> list[Check]:
         readable = "the tables' files are there and can be read"
         try:
             videos, clips = tables.read()
+            tags = tables.read_tags()
         except LibraryError as exc:
             unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
             return [unreadable, *_check_snapshot(library, tables.versions(), None)]
@@ -119,6 +123,7 @@ def verify(folder: Path) -> list[Check]:
         return [
             Check(readable),
             *_check_tables(videos, clips),
+            *_check_tags(videos, tags, visible, [tag.digest for tag in read_definitions(library).tags]),
             *_check_snapshot(library, tables.versions(), visible.to_numpy()),
         ]
 
@@ -142,6 +147,17 @@ def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
     yield _none("every video that is not whole has its reason", videos["path"].filter(failed).to_pylist(), _INGEST_AGAIN)
     lengths = {length for length in pc.unique(pc.list_value_length(clips["embedding"])).to_pylist()}
     yield _none("all embeddings have one dimension", sorted(lengths) if len(lengths) > 1 else [], "ingest into a new folder")
+
+
+def _check_tags(videos: pa.Table, tags: pa.Table, visible: pa.ChunkedArray, digests: list[str]) -> Iterator[Check]:
+    """Check ``tags`` of the ``visible`` clips; what it has of others is collected by the next ingest or compaction."""
+    tags = tags.filter(pc.is_in(tags["video_id"], value_set=videos["video_id"].combine_chunks()))
+    homeless = pc.invert(pc.is_in(tags["clip_id"], value_set=visible.combine_chunks()))
+    yield _none("every tag is a clip's", tags["clip_id"].filter(homeless).to_pylist(), _TAGS_AGAIN)
+    counted = dict(zip(*_counts(tags["definition"]), strict=True))
+    scored = tags.group_by(["clip_id", "definition"]).aggregate([]).num_rows
+    whole = counted == {digest: len(visible) for digest in digests if len(visible)} and scored == len(tags)
+    yield Check("every clip has each tag once", None if whole else "some lack one, or have it twice", _TAGS_AGAIN)
 
 
 def _check_snapshot(library: Library, versions: dict[str, int], visible: NDArray[np.int64] | None) -> Iterator[Check]:

@@ -219,6 +219,6 @@ def test_calls_that_are_off_exit_with_2(arguments: list[str]) -> None:
     assert "Error: " in run(*arguments, expect=2).stderr
 
 
-@pytest.mark.parametrize("command", ["ingest", "search", "sql", "status"])
+@pytest.mark.parametrize("command", ["ingest", "search", "sql", "status", "tag", "untag", "teach"])
 def test_every_help_has_an_example(command: str) -> None:
     assert f"  vidsift {command} " in run(command, "--help").stdout
