@@ -191,9 +191,9 @@ def tag(names: tuple[str, ...], folder: Path, prompts: tuple[str, ...], embedder
     """Score every clip for each NAME, for the SQL table tags; videos ingested later are scored too.
 
     A name is put into each prompt ("{}", "a video of {}", "a person {}" and "someone {}" unless you give others), and the
-    mean of their vectors is compared with each clip's: c is the cosine. The score is 1 / (1 + exp(-((c - m) / s - 3))),
-    where m is the library's median of c and s its spread: 0.05 for an ordinary clip, 0.5 for one that stands out by three
-    spreads, 0.95 by six. Tagging a name again replaces it, and measures m and s anew.
+    mean of their vectors is compared with each clip's: c is the cosine. The score is 1 / (1 + exp(-2 ((c - m) / s - 2))),
+    where m is the library's mean of c and s its standard deviation: 0.02 for an ordinary clip, 0.5 for one that stands out
+    by two deviations, 0.88 by three. Tagging a name again replaces it, and measures m and s anew.
 
     \b
     vidsift tag "falling down" "shaking hands" --library ~/videos.vidsift

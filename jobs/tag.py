@@ -21,12 +21,10 @@ from pipeline.models.checkpoint import locate
 from schemas.errors import UsageError, check_utf8
 from schemas.tags import LIKELY, PROMPT_TEMPLATES, TagDefinition, TagDefinitions
 
-# A clip whose cosine lies this many spreads above the library's median has the score 0.5. Of a bell curve, one clip in
-# 740 lies that far out.
-_STANDS_OUT = 3.0
-
-# The spread of a bell curve in units of its median absolute deviation.
-_MAD_TO_SPREAD = 1.4826
+# A clip whose cosine lies this many standard deviations above the library's mean has the score 0.5; of a bell curve, one in
+# 44 does. How steeply the score rises there: three deviations give 0.88, four 0.98.
+_STANDS_OUT = 2.0
+_STEEPNESS = 2.0
 
 # Cosines that differ by less than this say nothing, however alike the library's clips are.
 _LEAST_SPREAD = 1e-3
@@ -62,10 +60,11 @@ def tag(folder: Path, names: Sequence[str], *, prompts: Sequence[str] = (), embe
     """Score every clip for each of ``names``, as ``tags`` shows at once; one that is there already is replaced.
 
     A name is put into each prompt, the texts' unit vectors are averaged, and the mean is normalised: v. With c = v . e for
-    a clip's embedding e, with m the median of c over the library and s its spread there (1.4826 times the median absolute
-    deviation, at least 0.001), the clip's score is ``1 / (1 + exp(-((c - m) / s - 3)))``: 0.05 for an ordinary clip, 0.5
-    for one that stands out by three spreads, 0.95 by six. m and s stay what they are when the library grows; tagging again
-    measures them anew. What holds of half of the library stands out nowhere: such a thing is better taught by examples.
+    a clip's embedding e, with m the mean of c over the library and s its standard deviation there (at least 0.001), the
+    clip's score is ``1 / (1 + exp(-2 ((c - m) / s - 2)))``: 0.02 for an ordinary clip, 0.5 for one that stands out by two
+    deviations, 0.88 by three. m and s stay what they are when the library grows; tagging again measures them anew. What
+    holds of a large part of the library stands out nowhere, and nothing does among fewer than six clips: such a thing is
+    better taught by examples.
 
     Args:
         folder: the library's.
@@ -93,7 +92,9 @@ def tag(folder: Path, names: Sequence[str], *, prompts: Sequence[str] = (), embe
         cosines = [some.vectors @ vectors.T for some in embedded_clips(tables, identity.embedding_dim, clip_ids)]
         added = [
             _definition(name, prompts, vector, found, identity)
-            for name, prompts, vector, found in zip(names, texts, vectors, np.concatenate(cosines).T, strict=True)
+            for name, prompts, vector, found in zip(
+                names, texts, vectors, np.concatenate(cosines).astype(np.float64).T, strict=True
+            )
         ]
         change_tags(library, tables, identity, definitions.changed(add=tuple(added)), {"tagged": len(added)})
         return reports(library, names)
@@ -165,15 +166,14 @@ def _text_vectors(identity: Identity, where: str | None, texts: Sequence[Sequenc
 
 
 def _definition(
-    name: str, prompts: tuple[str, ...], vector: NDArray[np.float32], cosines: NDArray[np.float32], identity: Identity
+    name: str, prompts: tuple[str, ...], vector: NDArray[np.float32], cosines: NDArray[np.float64], identity: Identity
 ) -> TagDefinition:
     """The formula of `tag` as weights and a bias."""
-    median = float(np.median(cosines))
-    spread = max(_MAD_TO_SPREAD * float(np.median(np.abs(cosines - median))), _LEAST_SPREAD)
+    mean, spread = float(cosines.mean()), max(float(cosines.std()), _LEAST_SPREAD)
     return TagDefinition(
         name=name,
-        weights=tuple((vector.astype(np.float64) / spread).tolist()),
-        bias=-median / spread - _STANDS_OUT,
+        weights=tuple((_STEEPNESS * vector.astype(np.float64) / spread).tolist()),
+        bias=-_STEEPNESS * (mean / spread + _STANDS_OUT),
         embedder=identity.embedder.stamp,
         prompts=prompts,
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from index.definitions import read_definitions
 from index.library import Identity
 from jobs.examples import MarkedMoment, Matched, match, read_examples
-from jobs.logistic import deal, fit, held_out
+from jobs.logistic import deal, evened, fit, held_out
 from jobs.tables import Tables
 from jobs.tag import TagReport, change_tags, reports
 from jobs.tagging import embedded_clips, visible_clips
@@ -71,13 +71,15 @@ class _Lessons:
     """The rows that all tags are taught from: marked clips first, presumed ones after them.
 
     Attributes:
-        vectors: float64 [n, dim].
+        vectors: float64 [n, dim], evened.
+        evening: float64 [dim, dim]: what embeddings were multiplied by for that.
         groups: int64 [n]; clips of one number are never on both sides of a check.
         shows: for each tag, bool [n].
         marked: how many of the rows are marked.
     """
 
     vectors: NDArray[np.float64]
+    evening: NDArray[np.float64]
     groups: NDArray[np.int64]
     shows: dict[str, NDArray[np.bool_]]
     marked: int
@@ -88,7 +90,8 @@ def teach(folder: Path, examples: Path, name: str | None = None, *, seed: int = 
 
     A clip shows a moment if they overlap by at least half of the shorter. Each tag is told from the clips of other tags'
     moments, and, up to ten for each of its own and a hundred at least, from unmarked clips drawn from the library. Its
-    score is the probe's probability where either is as likely: `jobs.logistic.fit`.
+    score is the probe's probability where either is as likely: `jobs.logistic.fit`, on embeddings that
+    `jobs.logistic.evened` has evened out over the library.
 
     Args:
         folder: the library's.
@@ -175,8 +178,11 @@ def _lessons(
     numbers = {video_id: number for number, video_id in enumerate(sorted(set(owners)))}
     first = int(matched.groups.max()) + 1
     clip_ids = np.concatenate([matched.clip_ids, ids[drawn]])
+    library = (some.vectors for some in embedded_clips(tables, identity.embedding_dim, ids))
+    evening = evened(library, identity.embedding_dim)
     return _Lessons(
-        _vectors(tables, identity, clip_ids),
+        _vectors(tables, identity, clip_ids) @ evening,
+        evening,
         np.concatenate([matched.groups, np.array([first + numbers[owner] for owner in owners], np.int64)]),
         {tag: np.concatenate([matched.shows[tag], np.zeros(len(drawn), bool)]) for tag in names},
         marked,
@@ -197,7 +203,7 @@ def _definition(tag: str, lessons: _Lessons, matched: Matched, identity: Identit
     probe = fit(lessons.vectors, lessons.shows[tag])
     return TagDefinition(
         name=tag,
-        weights=tuple(probe.weights.tolist()),
+        weights=tuple((lessons.evening @ probe.weights).tolist()),
         bias=probe.bias,
         embedder=identity.embedder.stamp,
         moments=len(matched.groups_of(tag)),

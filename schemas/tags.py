@@ -19,8 +19,8 @@ class TagDefinition:
 
     Attributes:
         name: what SQL calls it.
-        weights: as many as an embedding has dimensions. Of a name given in words, the text's vector divided by the spread
-            that its cosines have in the library; of a taught one, what its examples taught.
+        weights: as many as an embedding has dimensions. Of a name given in words, the text's vector, scaled by the
+            spread that its cosines have in the library; of a taught one, what its examples taught.
         bias: what is added.
         embedder: stamp of the model behind the embeddings that this is for.
         prompts: the texts that the name was put into; empty for a taught one.

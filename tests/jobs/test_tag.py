@@ -26,8 +26,8 @@ from jobs.upkeep import compact, history, rollback, verify
 from schemas.errors import LibraryError, UsageError
 from tests.made_library import IDENTITY, MadeUpEmbedder, commit, make_library, sql, unit
 
-# Cosines with "first": 0.0, 0.1, 0.2, 0.3 and 0.9. Their median is 0.2, their median absolute deviation 0.1.
-COSINES = (0.0, 0.1, 0.2, 0.3, 0.9)
+# Cosines with "first": their mean is 0.26, their standard deviation 0.27.
+COSINES = (0.0, 0.1, 0.2, 0.3, 0.1, 0.2, 0.9)
 VECTORS = [np.array([c, 0.0, 0.0, math.sqrt(1 - c * c)], np.float32) for c in COSINES]
 
 
@@ -54,8 +54,8 @@ def breaches(library: Path) -> dict[str, str]:
     return {check.what: str(check.breach) for check in verify(library) if check.breach is not None}
 
 
-def expected(cosine: float, median: float = 0.2, spread: float = 0.14826) -> float:
-    return 1 / (1 + math.exp(-((cosine - median) / spread - 3)))
+def expected(cosine: float, mean: float = 1.8 / 7, spread: float = math.sqrt(1.0 / 7 - (1.8 / 7) ** 2)) -> float:
+    return 1 / (1 + math.exp(-2 * ((cosine - mean) / spread - 2)))
 
 
 def test_every_clip_gets_its_score_and_clips_stay_as_they_are(library: Path) -> None:
@@ -65,10 +65,11 @@ def test_every_clip_gets_its_score_and_clips_stay_as_they_are(library: Path) -> 
     assert [row["score"] for row in rows] == pytest.approx([expected(c) for c in COSINES], abs=1e-5)
     assert [{name: row[name] for name in ("path", "start_s", "end_s", "tag", "prompt", "model")} for row in rows] == [
         {"path": path, "start_s": s, "end_s": s + 2, "tag": "first", "prompt": "first", "model": "xclip@22222222"}
-        for path, s in (("/v/a.mp4", 0.0), ("/v/a.mp4", 2.0), ("/v/a.mp4", 4.0), ("/v/b.mp4", 0.0), ("/v/b.mp4", 2.0))
+        for path, starts in (("/v/a.mp4", (0.0, 2.0, 4.0)), ("/v/b.mp4", (0.0, 2.0, 4.0, 6.0)))
+        for s in starts
     ]
-    assert sql(library, "select count(*) as n from tags t join clips c using (clip_id, video_id, path)") == [{"n": 5}]
-    assert (report.tag, report.clips, report.likely, report.path, report.start_s) == ("first", 5, 1, "/v/b.mp4", 2.0)
+    assert sql(library, "select count(*) as n from tags t join clips c using (clip_id, video_id, path)") == [{"n": 7}]
+    assert (report.tag, report.clips, report.likely, report.path, report.start_s) == ("first", 7, 1, "/v/b.mp4", 6.0)
     assert report.best_score == pytest.approx(expected(0.9), abs=1e-5)
     assert (sql(library, "from clips"), DeltaTable(library / "clips").version()) == before
     assert history(library)[0].info.changes == {"tagged": 1}
@@ -92,8 +93,8 @@ def test_tagging_again_replaces_and_leaves_others_alone(library: Path) -> None:
     second = sql(library, "select clip_id, score from tags where tag = 'second' order by 1")
     tag(library, [" first ", "first"], prompts=["{} cake"])
     assert sql(library, "select tag, prompt, count(*) as n from tags group by all order by 1") == [
-        {"tag": "first", "prompt": "first cake", "n": 5},
-        {"tag": "second", "prompt": "second", "n": 5},
+        {"tag": "first", "prompt": "first cake", "n": 7},
+        {"tag": "second", "prompt": "second", "n": 7},
     ]
     assert sql(library, "select clip_id, score from tags where tag = 'second' order by 1") == second
     assert breaches(library) == {}
@@ -116,7 +117,7 @@ def test_untag_takes_a_name_out(library: Path) -> None:
 def test_new_clips_are_tagged_without_the_model_and_by_the_same_measure(library: Path) -> None:
     tag(library, ["first"], prompts=["{}"])
     before = sql(library, "select clip_id, score from tags order by 1")
-    commit(Tables(Library(library)), "/v/new.mp4", [VECTORS[4], VECTORS[0]])
+    commit(Tables(Library(library)), "/v/new.mp4", [VECTORS[6], VECTORS[0]])
     empty_ingest(library)
     assert MadeUpEmbedder.loads == 1
     new = sql(library, "select score from tags where path = '/v/new.mp4' order by start_s")
@@ -146,8 +147,8 @@ def test_whatever_stops_it_the_next_ingest_completes(library: Path, monkeypatch:
     empty_ingest(library)
     assert MadeUpEmbedder.loads == 2, "the repair needs no model"
     assert sql(library, "select tag, prompt, count(*) as n from tags group by all order by 1") == [
-        {"tag": "first", "prompt": "first cake", "n": 5},
-        {"tag": "second", "prompt": "second", "n": 5},
+        {"tag": "first", "prompt": "first cake", "n": 7},
+        {"tag": "second", "prompt": "second", "n": 7},
     ]
     assert breaches(library) == {}
 
@@ -189,7 +190,7 @@ def test_a_rollback_keeps_the_names_of_today_for_the_clips_of_then(library: Path
     rollback(library, 1)
     assert sql(library, "select path, count(*) as n from tags group by 1 order by 1") == [
         {"path": "/v/a.mp4", "n": 3},
-        {"path": "/v/b.mp4", "n": 2},
+        {"path": "/v/b.mp4", "n": 4},
     ]
     assert sql(library, "select clip_id, score from tags where path = '/v/a.mp4' order by 1") == scores
     assert breaches(library) == {}
@@ -296,8 +297,8 @@ def test_what_the_commands_print(library: Path, monkeypatch: pytest.MonkeyPatch)
     assert run("tag", "first", "second", "--prompt", "{}").splitlines() == [
         "tag     likely clips  best   time       path",
         "------  ------------  -----  ---------  -------",
-        "first   1 of 5        0.848  0:02-0:04  v/b.mp4",
-        "second  0 of 5        0.047  0:00-0:02  v/a.mp4",
+        "first   1 of 7        0.655  0:06-0:08  v/b.mp4",
+        "second  0 of 7        0.018  0:00-0:02  v/a.mp4",
     ]
     (line,) = run("tag", "first", "--prompt", "{}", "--json").splitlines()
     printed: dict[str, Any] = json.loads(line)
