@@ -31,7 +31,7 @@ KINDS = {"wave": (1, 0, 0), "clap": (0, 1, 0), "rest": (0, 0, 1)}
 
 def shown(kind: str, number: int) -> NDArray[np.float32]:
     """A clip of a kind, a little different from the others."""
-    return unit(*KINDS[kind], 0.1 * number)
+    return unit(*KINDS[kind], 0.02 * number)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_what_is_taught_is_what_the_probe_says_of_every_clip(library: Path) -> N
     report = teach(library, write(library, *WAVES, *CLAPS), "wave")
     (taught,) = report.taught
     assert (taught.tag, taught.moments, taught.clips, taught.others, taught.presumed) == ("wave", 2, 4, 4, 16)
-    assert taught.accuracy == 0.9, "all four are found, and so are the four unmarked ones among the 20 others"
+    assert taught.accuracy == 0.925, "all four are found; so are three of the 20 others, which show it and are not marked"
     assert (report.folds, report.top_accuracy) == (2, None)
     clips = DeltaTable(library / "clips").to_pyarrow_table().sort_by("clip_id")
     vectors = np.stack(clips["embedding"].to_numpy()).astype(np.float64)
