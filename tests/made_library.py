@@ -39,7 +39,7 @@ def commit(tables: Tables, path: str, vectors: Sequence[NDArray[np.float32]], *,
         ClipRow(clip_id_of(video_id, span), video_id, span, (Label("running", 0.5),), vector)
         for span, vector in ((Span(2.0 * n, 2.0 * n + 2.0), vector) for n, vector in enumerate(vectors))
     ]
-    name = f"part-{video_id}.parquet"
+    name = f"part-{video_id}-{tables.clips.version()}.parquet"
     file = tables._library.clips / name
     pq.write_table(clips_table(rows, classifier="c@1", embedder=IDENTITY.embedder.stamp), file)
     tables.commit_clips([Written(name, file.stat().st_size, {video_id: tuple(row.clip_id for row in rows)})])

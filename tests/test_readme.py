@@ -47,7 +47,7 @@ def test_the_tour_goes_as_shown(tmp_path: Path) -> None:
         assert done.stderr == "", command
         found = [shape(line, str(tmp_path)) for line in done.stdout.splitlines()]
         expected = [shape(line, str(tmp_path)) for line in shown]
-        if command.startswith(("vidsift search", "vidsift sql", "vidsift tag")):
+        if command.startswith(("vidsift search", "vidsift sql")):
             assert found[:1] == expected[:1] or found[0].startswith('{"rank": #, "score": #, "path": "/home/me/videos/')
             assert len(found) == len(expected) or command.startswith("vidsift sql"), command
         else:

@@ -199,6 +199,20 @@ def test_a_rollback_keeps_the_names_of_today_for_the_clips_of_then(library: Path
     assert sql(library, "from tags") == []
 
 
+def test_a_rollback_brings_back_the_scores_of_clips_that_were_read_again(library: Path) -> None:
+    """A video that was read again has the same clip ids, and may have other embeddings."""
+    tag(library, ["first"], prompts=["{}"])
+    before = sql(library, "select clip_id, score from tags order by 1")
+    tables = Tables(Library(library))
+    tables.remove_videos([row["video_id"] for row in sql(library, "from videos where path = '/v/a.mp4'")])
+    tables.drop_orphans()
+    commit(tables, "/v/a.mp4", VECTORS[4:])
+    empty_ingest(library)
+    assert sql(library, "select clip_id, score from tags order by 1") != before
+    rollback(library, 2)
+    assert sql(library, "select clip_id, score from tags order by 1") == before
+
+
 def test_verify_finds_tags_that_are_wrong(library: Path) -> None:
     tag(library, ["first"], prompts=["{}"])
     table = DeltaTable(library / "tags")
