@@ -290,6 +290,76 @@ def schema(folder: Path | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@_LIBRARY
+@click.option("--prompt", "prompts", metavar="TEXT", multiple=True, help="A text with {} for the name; may be repeated.")
+@click.option("--embedder", metavar="MODEL", help="Where the library's embedder is now, if it has moved.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per tag.")
+def tag(names: tuple[str, ...], folder: Path, prompts: tuple[str, ...], embedder: str | None, as_json: bool) -> None:
+    """Score every clip for each NAME, for the SQL table tags; videos ingested later are scored too.
+
+    A name is put into each prompt ("{}", "a video of {}", "a person {}" and "someone {}" unless you give others), and the
+    mean of their vectors is compared with each clip's: c is the cosine. The score is 1 / (1 + exp(-2 ((c - m) / s - 2))),
+    where m is the library's mean of c and s its standard deviation: 0.02 for an ordinary clip, 0.5 for one that stands out
+    by two deviations, 0.88 by three. Tagging a name again replaces it, and measures m and s anew.
+
+    \b
+    vidsift tag "falling down" "shaking hands" --library ~/videos.vidsift
+    vidsift tag cake --prompt "a video of a {}" --prompt "people eating {}" --library ~/videos.vidsift
+    vidsift sql "select path, start_s, score from tags where tag = 'cake' and score > 0.5" --library ~/videos.vidsift
+    """
+    import json
+    from dataclasses import asdict
+
+    from jobs.report import tags_text
+    from jobs.tag import tag as run
+
+    found = run(folder, names, prompts=prompts, embedder=embedder)
+    click.echo("\n".join(json.dumps(asdict(one)) for one in found) if as_json else tags_text(found))
+
+
+@main.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@_LIBRARY
+def untag(names: tuple[str, ...], folder: Path) -> None:
+    """Take tags out of a library, whether they were given in words or taught.
+
+    \b
+    vidsift untag "falling down" --library ~/videos.vidsift
+    """
+    from jobs.tag import untag as run
+
+    run(folder, names)
+
+
+@main.command()
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("--examples", type=click.Path(path_type=Path), required=True, metavar="FILE.csv", help="Marked moments.")
+@_LIBRARY
+@click.option("--seed", default=0, show_default=True, help="Of the unmarked clips, and of how the check deals moments.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def teach(name: str | None, examples: Path, folder: Path, seed: int, as_json: bool) -> None:
+    """Teach a library NAME, or every tag of FILE.csv, from a handful of moments; then score every clip for it.
+
+    The file's columns are path, start_s, end_s and tag, with a line for each moment; two moments are enough, five are
+    better. Moments of other tags, and unmarked clips of the library, show what NAME is not. The score in the SQL table tags
+    is a probability, for a world in which NAME is as likely as not. No network is trained and no video is decoded.
+
+    \b
+    vidsift teach "my action" --examples examples.csv --library ~/videos.vidsift
+    vidsift teach --examples examples.csv --library ~/videos.vidsift
+    """
+    import json
+    from dataclasses import asdict
+
+    from jobs.report import teach_text
+    from jobs.teach import teach as run
+
+    report = run(folder, examples, name, seed=seed)
+    click.echo(json.dumps(asdict(report)) if as_json else teach_text(report))
+
+
+@main.command()
 @_LIBRARY
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(folder: Path, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from index.interruptible import run_interruptible
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
-from schemas.tables import CLIPS, VIDEOS
+from schemas.tables import CLIPS, TAGS, VIDEOS
 
 # Everything in a query's reach is the catalog's tables: no files, no network, no extensions, no settings.
 _READER: dict[str, str | bool | int | float | list[str]] = {
@@ -45,23 +45,28 @@ create table labels as
   select clip_id, video_id, path, start_s, end_s, cast(position as integer) as rank, entry.label as label,
          entry.score as score, classifier as model
   from (select *, unnest(labels) as entry, generate_subscripts(labels, 1) as position from seen);
-create table tags (clip_id bigint, video_id varchar, path varchar, start_s double, end_s double,
-                   tag varchar, score float, prompt varchar, model varchar);
+create table tags as
+  select s.clip_id, s.video_id, s.path, s.start_s, s.end_s, t.tag, t.score, t.prompt, t.model
+  from tag_rows t join seen s using (clip_id, video_id) order by t.tag, s.path, s.start_s;
 drop table seen;
 """
 
 
-def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str]) -> dict[str, int]:
+def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str], tags: Sequence[str] = ()) -> dict[str, int]:
     """Build the catalog from the Parquet files of one version of each table, and return the rows of each of its tables.
 
-    Clips whose video has no row are left out: their video is not finished.
+    Clips whose video has no row are left out: their video is not finished. So are tags of clips that are not there.
 
     Raises:
         LibraryError: a file cannot be read, or the catalog cannot be written.
     """
     try:
         with duckdb.connect(str(path)) as connection:
-            for name, files, schema in (("video_rows", videos, VIDEOS), ("clip_rows", clips, CLIPS)):
+            for name, files, schema in (
+                ("video_rows", videos, VIDEOS),
+                ("clip_rows", clips, CLIPS),
+                ("tag_rows", tags, TAGS),
+            ):
                 connection.register(name, _dataset(files, schema))
             connection.execute(_TABLES)
             counts = {}

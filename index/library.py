@@ -42,6 +42,16 @@ class Library:
         return self.folder / "features"
 
     @property
+    def tags(self) -> Path:
+        """The Delta table of the library's own labels."""
+        return self.folder / "tags"
+
+    @property
+    def tags_file(self) -> Path:
+        """tags.json: what the names in ``tags`` mean."""
+        return self.folder / "tags.json"
+
+    @property
     def snapshots(self) -> Path:
         """The folder of snapshots, one numbered folder each."""
         return self.folder / "snapshots"

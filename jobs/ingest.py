@@ -148,6 +148,7 @@ def ingest(
     """
     from jobs.publish import publish_tables
     from jobs.tables import Tables
+    from jobs.tagging import checked_definitions
     from jobs.writing import writing
 
     began = time.monotonic()
@@ -163,6 +164,7 @@ def ingest(
     with writing(library):
         identity = settle_identity(library, given)
         tables = Tables(library, features=identity.features != "none")
+        checked_definitions(library, identity)  # if they are damaged, that is better said now than after hours of work
         known_videos = tables.known_videos()
         changes = compare(found, known_videos, sources, allow_empty=allow_empty or keep_missing, retry_failed=retry_failed)
         if keep_missing:

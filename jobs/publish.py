@@ -11,19 +11,24 @@ from index.library import Identity, Library
 from index.snapshot import Snapshot, SnapshotInfo, publish, read_info
 from index.vectors import write_vectors
 from jobs.tables import Tables
+from jobs.tagging import settle_tags
 from schemas.errors import LibraryError
 
 
 def publish_tables(library: Library, tables: Tables, identity: Identity, changes: dict[str, int] | None = None) -> None:
-    """Publish what is committed, unless the current snapshot shows just that already. ``changes`` are for the history."""
-    versions = tables.versions()
-    if _shows(library, versions):
+    """Publish what is committed, unless the current snapshot shows just that already. ``changes`` are for the history.
+
+    Clips that lack a tag that the library has get it first.
+    """
+    if _shows(library, tables.versions()):
         return
+    settle_tags(library, tables, identity)
+    versions = tables.versions()
 
     def write(folder: Path) -> SnapshotInfo:
         videos, clips = tables.parquet_files()
         catalog = folder / "catalog.duckdb"
-        rows = write_catalog(catalog, videos, clips)
+        rows = write_catalog(catalog, videos, clips, tables.tag_files())
         vectors = visible_embeddings(catalog, clips, identity.embedding_dim)
         rows["vectors"] = write_vectors(folder / "clips.faiss", identity.embedding_dim, vectors)
         hashes: dict[str, str] = {}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jobs.ingest import IngestReport
     from jobs.learn.session import TrainReport
     from jobs.status import LibraryStatus
+    from jobs.tag import TagReport
+    from jobs.teach import TeachReport
     from jobs.upkeep import Entry
 
 _MOST_FAILURES = 20
@@ -54,8 +56,36 @@ def status_text(status: LibraryStatus) -> str:
         f"classifier  {status.classifier}",
         f"embedder    {status.embedder}",
     ]
+    if status.tags:
+        told = (f"{t.tag} ({t.likely} clip{'s' * (t.likely != 1)}{'' if t.prompt else ', taught'})" for t in status.tags)
+        lines.append(f"tags        {len(status.tags)}: {', '.join(told)}")
     lines += [f"  {f.status} ({f.error_stage}): {f.path}: {f.error}" for f in status.failures]
     return "\n".join(lines)
+
+
+def tags_text(found: Sequence[TagReport]) -> str:
+    """What tags find, one a line."""
+    rows = [
+        (
+            one.tag,
+            f"{one.likely} of {one.clips}",
+            f"{one.best_score:.3f}",
+            f"{clock(one.start_s)}-{clock(one.end_s)}",
+            short_path(one.path),
+        )
+        for one in found
+    ]
+    return columns_text(("tag", "likely clips", "best", "time", "path"), rows)
+
+
+def teach_text(report: TeachReport) -> str:
+    """What tags were taught with, how well they were learnt, and what they find."""
+    names = ("tag", "moments", "clips", "others", "presumed", "accuracy")
+    rows = [(one.tag, *(str(getattr(one, name)) for name in names[1:-1]), f"{one.accuracy:.3f}") for one in report.taught]
+    lines = [columns_text(names, rows), f"accuracy: cross-validated in {report.folds} parts, whole moments apart; 0.5 is chance"]
+    if report.top_accuracy is not None:
+        lines.append(f"the best of the {len(rows)} tags is right for {report.top_accuracy:.1%} of the marked clips")
+    return "\n".join([*lines, "", tags_text([one.found for one in report.taught])])
 
 
 def history_text(entries: Sequence[Entry]) -> str:

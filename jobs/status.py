@@ -7,6 +7,7 @@ from pathlib import Path
 
 from index.library import Library, read_identity
 from index.snapshot import Snapshot
+from schemas.tags import LIKELY
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,20 @@ class Failure:
     status: str
     error_stage: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagStatus:
+    """One of the library's own labels.
+
+    Attributes:
+        likely: clips that have a score of 0.5 or more.
+        prompt: the texts that the name stands for; None for a taught one.
+    """
+
+    tag: str
+    likely: int
+    prompt: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,7 @@ class LibraryStatus:
         snapshot: number of the snapshot that this describes.
         published_at: when it was published; ISO 8601, UTC.
         failures: videos that are not whole, by path.
+        tags: the library's own labels, by name.
     """
 
     folder: str
@@ -47,6 +63,7 @@ class LibraryStatus:
     snapshot: int
     published_at: str
     failures: list[Failure]
+    tags: list[TagStatus]
 
 
 def library_status(folder: Path) -> LibraryStatus:
@@ -68,6 +85,11 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
     failures = snapshot.catalog.sql(
         "select path, status, error_stage, error from videos where status <> 'indexed' order by path"
     )
+    tags = snapshot.catalog.sql(
+        "select tag, count(*) filter (where score >= $likely) as likely, any_value(prompt) as prompt "
+        "from tags group by tag order by tag",
+        {"likely": LIKELY},
+    )
     return LibraryStatus(
         folder=str(library.folder),
         videos={"indexed": 0, "partial": 0, "failed": 0} | {row["status"]: row["n"] for row in counts},
@@ -80,4 +102,5 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
         snapshot=snapshot.number,
         published_at=snapshot.info.published_at,
         failures=[Failure(**row) for row in failures.to_pylist()],
+        tags=[TagStatus(**row) for row in tags.to_pylist()],
     )

@@ -20,10 +20,12 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
+from index.definitions import read_definitions
 from index.library import Library
+from jobs.tag_table import TagTable
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoRow, Written, WrittenFile, clip_id_of
-from schemas.tables import CLIPS, FEATURES, VIDEOS, modified_at, video_rows_of, videos_table
+from schemas.tables import CLIPS, FEATURES, TAGS, VIDEOS, modified_at, video_rows_of, videos_table
 
 # Columns of ``features`` whose least and greatest values are worth noting; those of its records are not.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
@@ -49,8 +51,10 @@ class Tables:
                 self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
             self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
             self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
+        self.tags = TagTable(library.tags, self._explained)
         self.parquet_files()  # before anything follows their names
         self.feature_files()
+        self.tag_files()
 
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
@@ -127,7 +131,7 @@ class Tables:
                 self.videos.delete(f"video_id in ({_quoted(video_ids)})")
 
     def drop_orphans(self) -> None:
-        """Delete clips and features that no video owns: left by an ingest that was stopped, or by videos that changed."""
+        """Delete clips, features and tags that no video owns: left by an ingest that was stopped, or by changed videos."""
         with self._explained():
             self._drop_orphans()
 
@@ -138,9 +142,12 @@ class Tables:
             orphans = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
             if orphans:
                 table.delete(f"video_id in ({_quoted(orphans)})")
+        self.tags.drop_orphans(owners)
 
     def restore(self, versions: dict[str, int]) -> None:
         """Bring all tables back to what they were at ``versions``, or leave all as they are.
+
+        Names of tags are not part of that: they stay what they are. Their rows go, to be computed anew from what is back.
 
         Raises:
             LibraryError: files of that time have been dropped since, by a compaction.
@@ -150,26 +157,28 @@ class Tables:
             try:
                 for name, table in self._by_name().items():
                     if name in versions:
-                        table.restore(versions[name])
+                        _restore(table, versions[name])
                         done.append(name)
             except (DeltaError, OSError):
                 for name in done:
-                    self._by_name()[name].restore(before[name])
+                    _restore(self._by_name()[name], before[name])
                 raise
+            self.tags.keep([])
 
     def compact(self) -> dict[str, int]:
         """Merge small files, and drop those that the current version does not need; gives their number before and after."""
         with self._explained():
             self._drop_orphans()
             before = self._count_files()
-            for table in self._by_name().values():
+            for table in (*self._by_name().values(), self.tags.table):
                 table.optimize.compact()
                 table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
                 table.create_checkpoint()
             return {"files_before": before, "files_after": self._count_files()}
 
     def _count_files(self) -> int:
-        return sum(1 for name in self._by_name() for _ in (self._library.folder / name).glob("*.parquet"))
+        names = (*self._by_name(), "tags")
+        return sum(1 for name in names for _ in (self._library.folder / name).glob("*.parquet"))
 
     def copy_clips(self, video_id: str, copy_id: str) -> int:
         """Give a video the clips of another one of the same content, and return how many. Its row makes them visible."""
@@ -208,8 +217,10 @@ class Tables:
             return _read(videos, VIDEOS), _read(clips, CLIPS)
 
     def versions(self) -> dict[str, int]:
-        """The Delta version of each table."""
-        return {name: table.version() for name, table in self._by_name().items()}
+        """The Delta version of each table; and of tags, where there ever were any, with the revision of their names."""
+        of_tags = {"tags": self.tags.table.version(), "tag_names": read_definitions(self._library).revision}
+        found = {name: table.version() for name, table in self._by_name().items()}
+        return found | {name: number for name, number in of_tags.items() if number}
 
     def _by_name(self) -> dict[str, DeltaTable]:
         """The tables by name, which is their folder's too; what makes others visible comes first."""
@@ -231,6 +242,20 @@ class Tables:
         """Likewise for ``features``; none where the library keeps none."""
         return [] if self.features is None else _files(self.features, self._library.features)
 
+    def tag_files(self) -> list[str]:
+        """Paths of the Parquet files that make up the current version of ``tags``."""
+        with self._explained():
+            return _files(self.tags.table, self._library.tags)
+
+    def read_tags(self) -> pa.Table:
+        """All of ``tags``, each file as it is on disk.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        with self._explained():
+            return _read(self.tag_files(), TAGS)
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what Delta Lake raises (a full disk, a lost file, a damaged log) into a line that says where."""
@@ -241,6 +266,11 @@ class Tables:
                 f"--library: the tables in {str(self._library.folder)!r} cannot be read or written: "
                 f"{(str(exc) or type(exc).__name__).splitlines()[0]}"
             ) from exc
+
+
+def _restore(table: DeltaTable, version: int) -> None:
+    if table.version() != version:  # Delta Lake refuses to go back to where it is
+        table.restore(version)
 
 
 def _files(table: DeltaTable, folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from index.definitions import read_definitions
 from index.features import read_features
 from index.library import Library, read_identity
 from index.snapshot import Snapshot, SnapshotInfo, file_hash, read_info, snapshot_numbers
@@ -22,6 +23,7 @@ from schemas.features import digests_of
 
 _INGEST_AGAIN = "run the ingest of its folders again"
 _PUT_BACK = "delete the video's file from its folder, ingest, and put it back"
+_TAGS_AGAIN = "delete the folder tags, and run the ingest of any of the library's folders again: it is computed anew"
 _PUBLISH_AGAIN = "delete CURRENT and the folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
 
 
@@ -57,7 +59,8 @@ def history(folder: Path) -> list[Entry]:
 def rollback(folder: Path, number: int) -> int:
     """Bring the library back to what it was at snapshot ``number``, as a new snapshot whose number is returned.
 
-    Nothing is lost: the snapshot it was at before is in the history too, and can be gone back to in turn.
+    Nothing is lost: the snapshot it was at before is in the history too, and can be gone back to in turn. The library's own
+    tags are no part of its history: it keeps the names that it has today, and the clips that are back get them.
 
     Raises:
         UsageError: there is no such snapshot.
@@ -117,6 +120,7 @@ def verify(folder: Path) -> list[Check]:
         try:
             videos, clips = tables.read()
             visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
+            tags = tables.read_tags()
             features = list(_check_features(tables, visible.to_numpy())) if identity.features != "none" else []
         except LibraryError as exc:
             unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
@@ -125,6 +129,7 @@ def verify(folder: Path) -> list[Check]:
             Check(readable),
             *_check_tables(videos, clips),
             *features,
+            *_check_tags(videos, tags, visible, [tag.digest for tag in read_definitions(library).tags]),
             *_check_snapshot(library, tables.versions(), visible.to_numpy()),
         ]
 
@@ -163,6 +168,17 @@ def _check_features(tables: Tables, visible: NDArray[np.int64]) -> Iterator[Chec
     wrong = [*np.setdiff1d(visible, once).tolist(), *once[counts > 1].tolist()]
     yield _none("every clip has its features, once", [f"clip {i}" for i in wrong], _PUT_BACK)
     yield _none("features are as they were computed", [f"those of clip {i}" for i in damaged], _PUT_BACK)
+
+
+def _check_tags(videos: pa.Table, tags: pa.Table, visible: pa.ChunkedArray, digests: list[str]) -> Iterator[Check]:
+    """Check ``tags`` of the ``visible`` clips; what it has of others is collected by the next ingest or compaction."""
+    tags = tags.filter(pc.is_in(tags["video_id"], value_set=videos["video_id"].combine_chunks()))
+    homeless = pc.invert(pc.is_in(tags["clip_id"], value_set=visible.combine_chunks()))
+    yield _none("every tag is a clip's", tags["clip_id"].filter(homeless).to_pylist(), _TAGS_AGAIN)
+    counted = dict(zip(*_counts(tags["definition"]), strict=True))
+    scored = tags.group_by(["clip_id", "definition"]).aggregate([]).num_rows
+    whole = counted == {digest: len(visible) for digest in digests if len(visible)} and scored == len(tags)
+    yield Check("every clip has each tag once", None if whole else "some lack one, or have it twice", _TAGS_AGAIN)
 
 
 def _check_snapshot(library: Library, versions: dict[str, int], visible: NDArray[np.int64] | None) -> Iterator[Check]:

@@ -63,6 +63,19 @@ VIDEOS = pa.schema(
     ]
 )
 
+# One row per clip and tag, computed from the embeddings by the definitions in tags.json.
+TAGS = pa.schema(
+    [
+        ("clip_id", pa.int64()),
+        ("video_id", pa.string()),
+        ("tag", pa.string()),
+        ("score", pa.float32()),
+        ("prompt", pa.string()),
+        ("model", pa.string()),
+        ("definition", pa.string()),  # which definition gave the score: its digest
+    ]
+)
+
 
 def modified_at(modified_ns: int) -> datetime:
     """A modification time as people read it."""

@@ -248,7 +248,9 @@ def test_calls_that_are_off_exit_with_2(arguments: list[str]) -> None:
     assert "Error: " in run(*arguments, expect=2).stderr
 
 
-@pytest.mark.parametrize("command", ["ingest", "search", "sql", "schema", "status", "evaluate", "export"])
+@pytest.mark.parametrize(
+    "command", ["ingest", "search", "sql", "schema", "status", "evaluate", "export", "tag", "untag", "teach"]
+)
 def test_every_help_has_an_example(command: str) -> None:
     assert f"  vidsift {command} " in run(command, "--help").stdout
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
 }
 OWNERS = {
     "ray": {"jobs/engine.py", "jobs/learn/distributed.py"},
-    "deltalake": {"jobs/tables.py"},
+    "deltalake": {"jobs/tables.py", "jobs/tag_table.py"},
     "faiss": {"index/vectors.py"},
     "duckdb": {"index/catalog.py"},
     "av": {

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from jobs.csvfile import interval, read_rows
 from jobs.learn.splits import Moment, settle_splits
-from pipeline.find import VIDEO_SUFFIXES, find_videos
+from pipeline.find import find_videos
 from schemas.datasets import SPLITS, Dataset, Split
 from schemas.errors import UsageError
 from schemas.records import path_text
@@ -21,6 +19,7 @@ from schemas.records import path_text
 _SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split", "group", "facts")
 _ALIASES = {"action": "label"}
+_ALLOWED = "a folder of class folders or a CSV file"
 _LIKE = 0.8  # names that share this much are taken for a slip of the pen
 
 
@@ -109,7 +108,7 @@ def read_moments(source: Path, argument: str = "DATA") -> list[Moment]:
     """
     folder = os.path.dirname(os.path.abspath(source))
     moments: dict[tuple[str, float, float | None], Moment] = {}
-    for line, cells in _rows(source, argument):
+    for line, cells in read_rows(source, argument, _columns, allowed=_ALLOWED):
         where = f"{argument} {source}: line {line}"
         new = _moment(cells, folder, line, where)
         known = moments.setdefault((new.path, new.start_s or 0.0, new.end_s), new)
@@ -118,50 +117,6 @@ def read_moments(source: Path, argument: str = "DATA") -> list[Moment]:
     if not moments:
         raise UsageError(f"{argument} {source}: got a header and no rows; give a row for every example")
     return list(moments.values())
-
-
-def _rows(source: Path, argument: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row with the line it begins on."""
-    reader = csv.reader(io.StringIO(_text(source, argument), newline=""), strict=True)
-    columns: list[str] = []
-    line = 1
-    try:
-        for cells in reader:
-            where = f"{argument} {source}: line {line}"
-            if not columns:
-                columns = _columns(cells, where)
-            elif cells and len(cells) != len(columns):
-                raise UsageError(f"{where}: got {len(cells)} cells, the header has {len(columns)}; quote cells with commas")
-            elif cells:
-                yield line, dict(zip(columns, map(str.strip, cells), strict=True))
-            line = reader.line_num + 1
-    except csv.Error as exc:
-        raise UsageError(
-            f"{argument} {source}: line {line}: no valid CSV: {exc}; write it anew with a program for tables"
-        ) from exc
-
-
-def _text(source: Path, argument: str) -> str:
-    if source.suffix.lower() in VIDEO_SUFFIXES:
-        raise UsageError(f"{argument} {source}: got a video, allowed is a folder of class folders or a CSV file")
-    try:
-        data = source.read_bytes()
-        text = data.decode("utf-8-sig")
-    except OSError as exc:
-        raise UsageError(f"{argument} {source}: cannot be read: {exc.strerror}; give a folder or a CSV file") from exc
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        raise UsageError(
-            f"{argument} {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8"
-        ) from exc
-    if not text.strip():
-        raise UsageError(
-            f"{argument} {source}: the file is empty; give a CSV file with a header and a row for every example"
-        )
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise UsageError(f"{argument} {source}: line {line}: got a NUL byte; give a CSV file in UTF-8")
-    return text
 
 
 def _columns(header: Sequence[str], where: str) -> list[str]:
@@ -196,11 +151,7 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment
     split = cells.get("split", "")
     if split and split.lower() not in _SPLIT_NAMES:
         raise UsageError(f"{where}: split is {split!r}, allowed is {', '.join(SPLITS)}; correct it")
-    start_s, end_s = (_seconds(cells.get(name, ""), name, where) for name in ("start_s", "end_s"))
-    if end_s is not None and end_s <= (start_s or 0.0):
-        raise UsageError(
-            f"{where}: end_s is {end_s:g}, allowed is more than start_s ({start_s or 0:g}); correct one of them"
-        )
+    start_s, end_s = interval(cells, where)
     path = os.path.abspath(os.path.join(folder, given))
     key = os.path.relpath(path, folder)
     facts = tuple(dict.fromkeys(fact.strip() for fact in cells.get("facts", "").split(";") if fact.strip()))
@@ -216,18 +167,6 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment
         captions=((cells["caption"], facts),) if cells.get("caption") else (),
         facts=facts,
     )
-
-
-def _seconds(text: str, name: str, where: str) -> float | None:
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise UsageError(f"{where}: {name} is {text!r}, allowed is a number of seconds from 0, such as 2.5; correct it")
-    return value
 
 
 def _merge(known: Moment, new: Moment, where: str) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,7 +13,7 @@ from index.catalog import Catalog, write_catalog
 from schemas.errors import LibraryError, QueryError
 from schemas.models import Label
 from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
-from schemas.tables import clips_table, videos_table
+from schemas.tables import TAGS, clips_table, videos_table
 
 VECTOR = np.zeros(4, np.float32)
 A = VideoInfo("a" * 16, VideoFile("/v/a.mp4", 10, 1_700_000_000_000_000_000), "h", "mp4", "h264", 64, 48, 0, 25.0, 8.0)
@@ -69,6 +70,32 @@ def test_rows_are_joined_by_id_and_videos_without_a_row_are_invisible(catalog: C
     assert failed.to_pylist() == [
         {"path": "/v/b.mp4", "status": "failed", "error_stage": "probe", "error": "no video stream", "duration_s": None}
     ]
+
+
+def test_tags_are_joined_with_the_clips_that_are_there(tmp_path: Path, files: tuple[str, str]) -> None:
+    rows = [
+        {"clip_id": clip_id, "video_id": video_id, "tag": tag, "score": score, "prompt": None, "model": "e@2 + probe"}
+        for clip_id, video_id, tag, score in (
+            (11, A.video_id, "my action", 0.25),
+            (10, A.video_id, "my action", 0.75),
+            (12, "c" * 16, "my action", 1.0),  # its video has no row
+            (10, "c" * 16, "my action", 1.0),  # another video's
+            (10, A.video_id, "another", 0.5),
+        )
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=TAGS), tmp_path / "tags.parquet")
+    counts = write_catalog(tmp_path / "c.duckdb", [files[0]], [files[1]], [str(tmp_path / "tags.parquet")])
+    assert counts["tags"] == 3
+    catalog = Catalog(tmp_path / "c.duckdb")
+    assert catalog.sql("select clip_id, path, start_s, end_s, tag, score, prompt, model from tags").to_pylist() == [
+        {"clip_id": 10, "path": "/v/a.mp4", "start_s": 0.0, "end_s": 4.0, "tag": "another", "score": 0.5,
+         "prompt": None, "model": "e@2 + probe"},
+        {"clip_id": 10, "path": "/v/a.mp4", "start_s": 0.0, "end_s": 4.0, "tag": "my action", "score": 0.75,
+         "prompt": None, "model": "e@2 + probe"},
+        {"clip_id": 11, "path": "/v/a.mp4", "start_s": 4.0, "end_s": 8.0, "tag": "my action", "score": 0.25,
+         "prompt": None, "model": "e@2 + probe"},
+    ]  # fmt: skip
+    catalog.close()
 
 
 def test_a_library_without_clips_has_its_tables(tmp_path: Path) -> None:
