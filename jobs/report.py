@@ -82,7 +82,10 @@ def teach_text(report: TeachReport) -> str:
     """What tags were taught with, how well they were learnt, and what they find."""
     names = ("tag", "moments", "clips", "others", "presumed", "accuracy")
     rows = [(one.tag, *(str(getattr(one, name)) for name in names[1:-1]), f"{one.accuracy:.3f}") for one in report.taught]
-    lines = [columns_text(names, rows), f"accuracy: cross-validated in {report.folds} parts, whole moments apart; 0.5 is chance"]
+    lines = [
+        columns_text(names, rows),
+        f"accuracy: cross-validated in {report.folds} parts, whole moments apart; 0.5 is chance",
+    ]
     if report.top_accuracy is not None:
         lines.append(f"the best of the {len(rows)} tags is right for {report.top_accuracy:.1%} of the marked clips")
     return "\n".join([*lines, "", tags_text([one.found for one in report.taught])])

@@ -15,8 +15,8 @@ import cli
 import jobs.tag
 from index.definitions import read_definitions
 from index.library import Library
-from jobs.marked import match, read_examples
 from jobs.logistic import fit
+from jobs.marked import match, read_examples
 from jobs.status import library_status
 from jobs.tables import Tables
 from jobs.tagging import visible_clips
