@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from index.catalog import Catalog, visible_embeddings
+from index.catalog import Catalog
 from index.library import Library
 from index.snapshot import Snapshot
 from jobs.query import Searcher
@@ -76,7 +78,7 @@ def index_recall(folder: Path, snapshot: Snapshot, scorer: Scorer, texts: Sequen
     scores = np.full(found.shape, -np.inf, np.float32)
     best = np.full((len(queries), 0), -np.inf, np.float32)
     files = Tables(library).parquet_files()[1]
-    for ids, vectors in visible_embeddings(snapshot.folder / "catalog.duckdb", files, index.dim):
+    for ids, vectors in _stored(files, scorer.windows.ids, index.dim):
         true = queries @ vectors.T
         best = -np.sort(-np.concatenate([best, true], axis=1), axis=1)[:, :_BEST]
         order = np.argsort(ids)
@@ -84,6 +86,19 @@ def index_recall(folder: Path, snapshot: Snapshot, scorer: Scorer, texts: Sequen
         here = ids[at] == found
         scores[here] = np.take_along_axis(true, at, axis=1)[here]
     return float((scores >= best[:, -1:] - _SAME_SCORE).mean()), len(queries)
+
+
+def _stored(
+    files: Sequence[str], visible: NDArray[np.int64], dim: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Ids int64 [n] and embeddings float32 [n, dim] of the visible clips, as Parquet holds them, in batches."""
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(16_384, columns=["clip_id", "embedding"]):
+            ids = batch["clip_id"].to_numpy()
+            vectors = batch["embedding"].flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+            seen = np.isin(ids, visible)
+            if seen.any():
+                yield ids[seen], vectors[seen]
 
 
 def _look_up(catalog: Catalog, ids: Sequence[int]) -> object:

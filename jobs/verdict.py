@@ -122,7 +122,7 @@ def _moments(found: Sequence[MomentRow]) -> str:
         names,
         [
             (*key, *_shares(*(by[iou].recall_at_1 for iou in ious), *(by[iou].recall_at_5 for iou in ious)))
-            for key, by in sorted(lines.items(), reverse=True)
+            for key, by in sorted(lines.items(), key=lambda line: (line[0][0] == "library", line[0][1]))
         ],
     )
 

@@ -90,9 +90,11 @@ def write_audio(path: Path, seconds: int = 1) -> Path:
     return path
 
 
-def write_with_sound(path: Path, seconds: int = 10, *, codec: str = "aac", options: dict[str, str] | None = None) -> Path:
-    """Write 25 numbered frames a second, and a beep of 50 ms at the start of every second."""
-    rate, samples = 48_000, 1024
+def write_with_sound(
+    path: Path, seconds: int = 10, *, codec: str = "aac", options: dict[str, str] | None = None, samples: int = 1024
+) -> Path:
+    """Write 25 numbered frames a second, and a beep of 50 ms at the start of every second, ``samples`` to a packet."""
+    rate = 48_000
     times_s = np.arange(seconds * rate) / rate
     beeps = np.where(times_s % 1.0 < 0.05, 0.8 * np.sin(2 * np.pi * 1000 * times_s), 0).astype(np.float32)
     with av.open(str(path), "w") as container:

@@ -42,6 +42,7 @@ def films() -> list[Made]:
     made.append(Made(10, "b", 0.0, 4.0, {"kitchen": 0.7, "red": 0.7}, BOW))
     made.append(Made(11, "b", 4.0, 8.0, {"kitchen": 0.3}, BOW))
     made.append(Made(20, "c", 0.0, 4.0, {"cheering": 0.9}, JUMP))
+    made.append(Made(21, "c", 12.0, 16.0, {"red": 0.75}, JUMP))  # as late as the red moment of a, in another video
     return made + background(40)
 
 
@@ -67,7 +68,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Eval
 
 
 def test_what_is_judged_is_said(measured: Evaluation, tmp_path: Path) -> None:
-    assert (measured.rows, measured.judged, measured.clips, measured.snapshot) == (5, 4, 49, 1)
+    assert (measured.rows, measured.judged, measured.clips, measured.snapshot) == (5, 4, 50, 1)
     assert measured.unjudged == (Unjudged("/v/gone.mp4", 1, "not in the library"),)
     assert (measured.classifier, measured.embedder, measured.rerank) == ("c@1", "e@2", 0)
     assert measured.truth == str(tmp_path / "truth.csv")
@@ -96,18 +97,18 @@ def test_clips_found_by_caption(measured: Evaluation) -> None:
 
 
 def test_actions_as_queries(measured: Evaluation) -> None:
-    """Taking a bow is clips 3, 10 and 11, and asks for what is red: 10, then 3, then the rest, which is not red."""
+    """Taking a bow is clips 3, 10 and 11, and asks for what is red: 21, 10, 3, then the rest, which is not red."""
     assert [row.label for row in measured.precision] == ["flying", "jumping", "taking a bow"]
     flying, jumping, bow = measured.precision
     assert flying == PrecisionRow("flying", 1, 1.0, None)
     assert jumping == PrecisionRow("jumping", 1, 1.0, None)
     assert bow.clips == 3
-    assert bow.plain == pytest.approx((1 + 1 + 3 / 9) / 3)
+    assert bow.plain == pytest.approx((1 / 2 + 2 / 3 + 3 / 10) / 3)
     assert measured.mean_precision == {"plain": pytest.approx((2 + bow.plain) / 3)}
 
 
 def test_moments(measured: Evaluation) -> None:
-    """That of b fills its video, and is not asked for; red is found first in its own video, and second in the library."""
+    """That of b fills its video, and is not asked for; red is found first in its own video, and third in the library."""
     own = [row for row in measured.moments if row.among == "own video"]
     library = [row for row in measured.moments if row.among == "library"]
     assert [(row.iou, row.recall_at_1, row.recall_at_5) for row in own] == [(0.3, 1, 1), (0.5, 1, 1), (0.7, 1, 1)]

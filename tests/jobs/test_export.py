@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.export import COLUMNS, Form, export, safe_name
+from jobs.export import COLUMNS, Form, export, safe_name, within
+from pipeline.probe import probe
 from schemas.errors import UsageError
+from schemas.records import Span
 from tests.videos import decode_all, number_in, write_video, write_with_sound
 
 
@@ -141,6 +143,12 @@ def test_nothing_is_overwritten(films: Path, tmp_path: Path) -> None:
         export(hits(tmp_path, good, {**good, "start_s": 3}), tmp_path / "new")
     assert not (tmp_path / "new").exists()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_what_is_around_a_moment_ends_with_the_video(films: Path) -> None:
+    meta = probe(str(films / "long gop.mp4"))
+    assert within(meta, Span(9.5, 12.0), 1.0) == (Span(9.5, 10.0), Span(8.5, 10.0))
+    assert within(meta, Span(0.5, 1.0), 1.0) == (Span(0.5, 1.0), Span(0.0, 2.0))
 
 
 def test_names_are_safe() -> None:

@@ -133,6 +133,13 @@ def test_sound_stays_with_the_picture(tmp_path: Path, name: str, codec: str, kep
         assert container.streams.audio[0].codec_context.name.removeprefix("lib") == kept
 
 
+def test_sound_that_begins_within_a_packet_is_trimmed(tmp_path: Path) -> None:
+    """A packet of [2.8, 3.2) s has the beep at 3 s."""
+    source = write_with_sound(tmp_path / "a.mkv", 5, codec="pcm_s16le", options={"g": "250"}, samples=19_200)
+    _, _, _, output = cut_out(source, 2.9, 3.9)
+    assert beeps_in(output) == pytest.approx([0.1], abs=0.003)
+
+
 def test_sound_is_told_from_silence(tmp_path: Path) -> None:
     assert has_sound(str(write_with_sound(tmp_path / "a.mp4", 1)))
     assert not has_sound(str(write_video(tmp_path / "b.mp4", 5)))
@@ -164,6 +171,7 @@ def test_a_full_disk_is_no_fault_of_the_video(tmp_path: Path, monkeypatch: pytes
     def full(*_: object) -> None:
         raise av.error.OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    (tmp_path / "out.mp4").touch()
     monkeypatch.setattr(Picture, "_mux", full)
     with pytest.raises(JobError, match="cannot be written: No space left on device; make room"):
         cut_video(str(source), probe(str(source)), Span(1.0, 1.5), tmp_path / "out.mp4")
