@@ -61,7 +61,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluation:
 
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Evaluation:
     monkeypatch.setattr("jobs.query.locate", lambda *arguments: None)
-    monkeypatch.setattr("jobs.query.load_embedder", lambda *arguments: Words())
+    monkeypatch.setattr("jobs.query.load_text_embedder", lambda *arguments: Words())
     library = make_library(tmp_path / "library", films())
     (tmp_path / "truth.csv").write_text(TRUTH)
     return evaluate(tmp_path / "truth.csv", library, **options)
@@ -154,7 +154,7 @@ def test_progress_counts_every_question(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_truth_without_captions_or_without_actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.query.locate", lambda *arguments: None)
-    monkeypatch.setattr("jobs.query.load_embedder", lambda *arguments: Words())
+    monkeypatch.setattr("jobs.query.load_text_embedder", lambda *arguments: Words())
     library = make_library(tmp_path / "library", films())
     (tmp_path / "t.csv").write_text("path,start_s,end_s,action\n/v/a.mp4,4,8,jumping\n")
     found = evaluate(tmp_path / "t.csv", library)
