@@ -168,7 +168,7 @@ def test_none_where_there_are_no_features_or_no_exact_score(made: dict[str, Path
     assert not without.features.exists()
     assert exact_scores(Snapshot(without), embedder, TEXTS, [1]) is None
     assert breaches(without) == {}
-    assert len(verify(without.folder)) == 12
+    assert len(verify(without.folder)) == 14
 
     class Plain:
         dim = 64
