@@ -142,7 +142,8 @@ def match(moments: Sequence[MarkedMoment], videos: pa.Table, clips: pa.Table, so
     group = 0
     found: dict[int, tuple[int, set[str]]] = {}
     touched: list[int] = []
-    for video_id in sorted(by_video):
+    paths = {str(row["video_id"]): str(path) for path, row in rows.items()}
+    for video_id in sorted(by_video, key=lambda video_id: paths[video_id]):  # groups have the same numbers anywhere
         here = clips.filter(pa.compute.equal(owners, video_id))
         ids, starts_s, ends_s = (here[name].to_numpy() for name in ("clip_id", "start_s", "end_s"))
         most = np.zeros(len(ids))  # of each clip, its share in the moment that decides its group

@@ -115,6 +115,9 @@ def teach(folder: Path, examples: Path, name: str | None = None, *, seed: int = 
         with tables.tags.explained():
             columns = ["video_id", "path", "duration_s", "status", "error"]
             videos = tables.videos.to_pyarrow_table(columns=columns)
+        clips = clips.join(videos.select(["video_id", "path"]), "video_id").sort_by(
+            [("path", "ascending"), ("start_s", "ascending")]
+        )
         matched = match(moments, videos, clips, examples)
         names = [name] if name is not None else list(matched.shows)
         _check_enough(names, moments, matched, examples)
@@ -164,8 +167,9 @@ def _lessons(
     marked = len(matched.clip_ids)
     positives = [int(matched.shows[tag].sum()) for tag in names]
     wanted = max(max(_OTHERS_PER_CLIP * own, _LEAST_OTHERS) - (marked - own) for own in positives)
-    table = clips.select(["clip_id", "video_id"]).sort_by("clip_id")
-    ids = table["clip_id"].to_numpy()
+    ids = clips[
+        "clip_id"
+    ].to_numpy()  # in the order of paths and times, so that the same library is drawn from alike anywhere
     free = np.flatnonzero(~np.isin(ids, matched.touched))
     drawn = np.sort(np.random.default_rng(seed).permutation(free)[: max(0, wanted)])
     if len(drawn) == 0 and marked in positives:
@@ -174,8 +178,8 @@ def _lessons(
             f"--examples {source}: the library has no clip to tell {tag!r} from; mark moments of other tags, or ingest "
             "other videos too"
         )
-    owners = table["video_id"].take(pa.array(drawn)).to_pylist()
-    numbers = {video_id: number for number, video_id in enumerate(sorted(set(owners)))}
+    owners = clips["path"].take(pa.array(drawn)).to_pylist()
+    numbers = {path: number for number, path in enumerate(sorted(set(owners)))}
     first = int(matched.groups.max()) + 1
     clip_ids = np.concatenate([matched.clip_ids, ids[drawn]])
     library = (some.vectors for some in embedded_clips(tables, identity.embedding_dim, ids))
