@@ -93,6 +93,8 @@ class _Ranking:
     Attributes:
         shown: float64 [n], the score printed for a window.
         level: float64 [n], windows compared with each other, on one scale.
+        dot: float64 [n], the same by dot products alone, which confidence goes by: the model's own scores are computed
+            for the best only, and those of the best of anything are high.
         exact: bool [n], where ``shown`` is the model's own score.
         make: what grows from a window, given which windows are free.
         parts: the scores of what follows each other, or of the one thing.
@@ -100,6 +102,7 @@ class _Ranking:
 
     shown: NDArray[np.float64]
     level: NDArray[np.float64]
+    dot: NDArray[np.float64]
     exact: NDArray[np.bool_]
     make: Callable[[NDArray[np.bool_]], Callable[[int], Stretch]]
     parts: tuple[Scored, ...]
@@ -156,7 +159,7 @@ class Searcher:
         ranking = self._pairs(options, free) if options.then_text is not None else self._single(options, free)
         found = list(_answers(windows, ranking, options, free))
         reference = self._scorer.reference(of_texts=bool(options.texts) or options.then_text is not None)
-        sure = [confidence(float(ranking.level[stretch.best]), reference) for stretch, _ in found]
+        sure = [confidence(float(ranking.dot[stretch.best]), reference) for stretch, _ in found]
         best = max(sure, default=0.0)
         clear = bool(found) and stands_out(best, len(windows))
         if not clear and not options.show_all:
@@ -233,7 +236,7 @@ def _one(windows: Windows, scored: Scored, options: SearchOptions) -> _Ranking:
     def make(free: NDArray[np.bool_]) -> Callable[[int], Stretch]:
         return _maker(windows, scored, options, free)
 
-    return _Ranking(scored.shown, scored.level, scored.exact, make, (scored,))
+    return _Ranking(scored.shown, scored.level, scored.dot, scored.exact, make, (scored,))
 
 
 def _pair(windows: Windows, first: Scored, second: Scored, options: SearchOptions, free: NDArray[np.bool_]) -> _Ranking:
@@ -245,6 +248,7 @@ def _pair(windows: Windows, first: Scored, second: Scored, options: SearchOption
     return _Ranking(
         pair_scores(first.shown, second.shown, followers),
         pair_scores(first.level, second.level, followers),
+        pair_scores(first.dot, second.dot, followers),
         first.exact & second.exact[followers],
         make,
         (first, second),

@@ -44,6 +44,7 @@ class Scored:
         plain: float64 [things, n], cosines with the texts, the examples (beside a text, on the first text's scale) and the
             texts not wanted, in this order.
         level: float64 [n], all windows on one scale, to be compared with each other.
+        dot: float64 [n], the same by dot products alone: what is known of all windows, and so says what is unusual.
         shown: float64 [n], what is printed: the model's own score where it was computed, as a cosine.
         exact: bool [n], where it was.
     """
@@ -51,13 +52,14 @@ class Scored:
     question: Question
     plain: Floats
     level: Floats
+    dot: Floats
     shown: Floats
     exact: NDArray[np.bool_]
 
     def on_scale_of(self, other: Scored) -> Scored:
         """The same, its background as that of ``other``: clips are more like clips than like texts."""
         level = align(self.level, background_of(self.level), background_of(other.level))
-        return replace(self, level=level, shown=level)
+        return replace(self, level=level, dot=level, shown=level)
 
 
 def ranked(shown: Floats, exact: NDArray[np.bool_], free: NDArray[np.bool_]) -> Floats:
@@ -98,7 +100,7 @@ class Scorer:
                 plain[row] = align(plain[row], background_of(plain[row]), own)
         split = len(wanted)
         level = combine(plain[:split], plain[split:], [float(np.median(row)) for row in plain[split:]])
-        return Scored(question, plain, level, level, np.zeros(len(level), bool))
+        return Scored(question, plain, level, level, level, np.zeros(len(level), bool))
 
     def refine(self, scored: Scored, positions: NDArray[np.int64]) -> Scored:
         """The same with the model's own score for the windows at ``positions``; unchanged where there is no such score.
