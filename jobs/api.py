@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -27,6 +27,10 @@ from pipeline.models import Embedder
 from schemas.errors import UsageError
 from schemas.evaluation import Evaluation
 from schemas.search import Answer, SearchOptions
+
+if TYPE_CHECKING:
+    from jobs.tag import TagReport
+    from jobs.teach import TeachReport
 
 _LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
 _PART = pa.struct([("clip_id", pa.int64()), ("score", pa.float64()), ("start_s", pa.float64()), ("end_s", pa.float64())])
@@ -173,6 +177,36 @@ class LibraryHandle:
 
         self._let_go_of_files()  # DuckDB opens no file twice in one process with different limits
         return evaluate(Path(truth), self._library.folder, rerank=rerank, embedder=self._named, say=self._say)
+
+    def tag(self, *names: str, prompts: Sequence[str] = ()) -> list[TagReport]:
+        """Score every clip for each name, as SQL sees in ``tags`` from then on; see `jobs.tag.tag`.
+
+        Raises:
+            UsageError: a name or a prompt that cannot be meant so, or a library without clips.
+            LibraryError: another job is writing the library.
+            ModelError: the embedder is not where it was, or is not what it was.
+        """
+        from jobs.tag import tag
+
+        self._let_go_of_files()
+        return tag(self._library.folder, names, prompts=prompts, embedder=self._named)
+
+    def teach(self, examples: str | os.PathLike[str], name: str | None = None, *, seed: int = 0) -> TeachReport:
+        """Teach the library what marked moments show; see `jobs.teach.teach`.
+
+        Args:
+            examples: a CSV file with path, start_s, end_s and tag.
+            name: the one tag to teach; None teaches all that the file has.
+            seed: of what is drawn.
+
+        Raises:
+            UsageError: something in the file cannot be meant so, or a tag has fewer than two moments.
+            LibraryError: another job is writing the library.
+        """
+        from jobs.teach import teach
+
+        self._let_go_of_files()
+        return teach(self._library.folder, Path(examples), name, seed=seed)
 
     def close(self) -> None:
         """Let go of its files and models."""

@@ -28,7 +28,8 @@ def sharpen(folder: Path) -> Path:
 @torch.inference_mode()
 def forward(folder: Path, texts: list[str], pixels: torch.Tensor) -> NDArray[np.float32]:
     """``logits_per_text`` [texts, clips] of transformers' own code, a clip and a text at a time."""
-    model, tokenizer = XCLIPModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    model = XCLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     rows = [
         [float(model(**tokenizer(text, return_tensors="pt"), pixel_values=clip[None]).logits_per_text) for clip in pixels]
         for text in texts

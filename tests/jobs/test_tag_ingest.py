@@ -13,6 +13,7 @@ import jobs.tag
 from index.definitions import read_definitions
 from index.library import Library
 from index.snapshot import Snapshot
+from jobs.api import open_library
 from jobs.ingest import ingest
 from jobs.tag import tag
 from jobs.teach import teach
@@ -53,6 +54,14 @@ def test_new_ingests_are_tagged_with_the_names_that_are_there(
     teach(library, videos / "examples.csv", "beginning")
     assert DeltaTable(library / "clips").version() == before[1]
     assert DeltaTable(library / "clips").to_pyarrow_table().equals(before[0])
+
+    with open_library(library) as opened:
+        assert opened.sql("select count(*) as n from tags").to_pylist() == [{"n": 12}]
+        (again,) = opened.tag("falling down", prompts=["a video of {}", "{}"])
+        assert again == found
+        taught = opened.teach(videos / "examples.csv", "beginning")
+        assert [one.tag for one in taught.taught] == ["beginning"]
+        assert opened.sql("select count(*) as n from tags").to_pylist() == [{"n": 12}]
 
     monkeypatch.setattr(jobs.tag, "load_embedder", lambda *_: pytest.fail("the text model is not needed"))
     write_video(videos / "c.mp4", 100)
