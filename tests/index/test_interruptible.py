@@ -50,8 +50,12 @@ def test_what_takes_too_long_is_interrupted_until_it_hears() -> None:
 
 def test_ctrl_c_is_raised_when_the_work_has_ended() -> None:
     work = Work()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is deaf to it
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        run_interruptible(work.run, work.interrupt, None)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_interruptible(work.run, work.interrupt, None)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert work.ended
