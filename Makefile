@@ -1,6 +1,6 @@
 # make setup    an environment in .venv with vidsift in it
 # make demo     films of its own making, ingested with the pocket models and asked; answers beside the truth
-# make pocket   train the pocket models again, from a seed (about an hour on 2 cores; goes on where it was interrupted)
+# make pocket   train the pocket models again, from a seed (within 90 minutes on 2 cores; goes on where it was interrupted)
 # make test     what CI runs: formatting, lint, types, tests
 # make fix      let the formatter and the linter mend what they can
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,6 @@ from jobs.learn.commands import COMMANDS
 from jobs.terminal import ProgressLine
 from schemas.errors import UsageError, VidsiftError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
-
-if TYPE_CHECKING:
-    pass
 
 _LIBRARY = click.option(
     "--library", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The library's folder."

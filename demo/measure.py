@@ -21,18 +21,15 @@ from demo.render import render_all
 from demo.tour import STRIDE_S, WINDOW_S
 from demo.truth import write_captions, write_truth
 from demo.world import PAIRS, plan
-from index.library import Library
-from index.search import nearest_clips
-from index.snapshot import Snapshot
 from jobs.ingest import ingest
 from jobs.learn.evaluate import evaluate_model
 from jobs.learn.measuring import EvaluateOptions
 from jobs.learn.metrics import ClassifierResults, EmbedderResults
 from jobs.measures import overlap
-from pipeline.models import load_embedder
-from pipeline.models.checkpoint import find_checkpoint
+from jobs.query import Searcher
 from schemas.options import IngestOptions
 from schemas.records import Span
+from schemas.search import SearchOptions
 
 TEST_SEED, TEST_CLIPS, TEST_FILMS = 2, 1_200, 40
 
@@ -123,10 +120,9 @@ def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
             stride_s=STRIDE_S,
             options=IngestOptions(batch_size=32),
         )
-        snapshot = Snapshot(Library(library))
-        model = load_embedder(find_checkpoint(embedder, "--embedder"), "fp32")
-        vectors = model.embed_texts([scene["caption"] for scene in scenes])
-        best = [nearest_clips(snapshot, vector, 1)[0] for vector in vectors]
+        searcher = Searcher(library)
+        asked = [SearchOptions(texts=(scene["caption"],), by="clip", k=1, rerank=0, show_all=True) for scene in scenes]
+        best = [searcher.search(options).moments[0] for options in asked]
     overlaps = []
     for scene, hit in zip(scenes, best, strict=True):
         alike = [one for one in scenes if all(one[fact] == scene[fact] for fact in ("action", "shirt", "background"))]

@@ -104,7 +104,7 @@ def measure(work: Path) -> None:
 def main() -> None:
     """Make the pocket checkpoints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path, help="where worlds, decoded clips and unfinished trainings are kept (12 GB)")
+    parser.add_argument("work", type=Path, help="where worlds, decoded clips and unfinished trainings are kept (6 GB)")
     parser.add_argument("--install", action="store_true", help="put the checkpoints into demo/pocket")
     arguments = parser.parse_args()
     work: Path = arguments.work

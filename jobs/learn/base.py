@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from pipeline.models.checkpoint import find_checkpoint, pocket_folder, read_config
-from pipeline.models.loading import first_line
+from pipeline.models.loading import attention_for, first_line
 from pipeline.models.pixels import best_device, choose_dtype
 from pipeline.models.preprocessing import Preprocessing, read_preprocessing
 from schemas.errors import ModelError
@@ -77,7 +77,7 @@ def load_base(auto_class: Any, base: Base, *, may_be_new: tuple[str, ...] = (), 
         ModelError: transformers cannot make ``auto_class`` of it, or it lacks what it should bring.
     """
     name = base.checkpoint.name
-    attention = "eager" if choose_dtype("auto", best_device()) == torch.bfloat16 and best_device().type == "cpu" else None
+    attention = attention_for(best_device(), choose_dtype("auto", best_device()))
     try:
         if not base.has_weights:
             config = transformers.AutoConfig.from_pretrained(base.checkpoint.folder, local_files_only=True, **settings)

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.learn import metrics
-from jobs.learn.exact import XClipScorer
 from jobs.learn.measuring import EvaluateOptions, Measuring, Source, choose_split, named_pair
+from pipeline.models import Described, ExactEmbedder, load_embedder
 from schemas.datasets import Dataset
-from schemas.errors import UsageError
+from schemas.errors import ModelError, UsageError
 from schemas.models import Checkpoint
+from schemas.options import Precision
 
 
 def measure_embedder(
@@ -44,7 +45,7 @@ def measure_embedder(
         examples = tuple(examples[number] for number in numbers)
         draws = [[(numbers.index(number), caption) for number, caption in draw] for draw in draws]
     say(f"{len(examples)} examples: {about['why']}")
-    model = XClipScorer(checkpoint, options.precision)
+    model = _load(checkpoint, options.precision)
     source = Source(examples, model.preprocessing, options, say, on_progress)
     texts = [text for values in prompts.values() for of_value in values.values() for text in of_value]
     seen, tables, asked = _score(model, source, draws, texts)
@@ -73,7 +74,7 @@ _SCORES = ("exact", "plain")
 
 
 def _score(
-    model: XClipScorer, source: Source, draws: Sequence[Sequence[tuple[int, str]]], texts: Sequence[str]
+    model: ExactEmbedder, source: Source, draws: Sequence[Sequence[tuple[int, str]]], texts: Sequence[str]
 ) -> tuple[NDArray[np.bool_], list[NDArray[np.float32]], NDArray[np.float32]]:
     """Compare each clip with what it is asked about, batch by batch.
 
@@ -83,22 +84,35 @@ def _score(
     """
     places = [{number: place for place, (number, _) in enumerate(draw)} for draw in draws]
     tables = [np.full((2, len(draw), len(draw)), np.nan, np.float32) for draw in draws]
-    read = [model.texts([caption for _, caption in draw]) for draw in draws]
+    read = [[caption for _, caption in draw] for draw in draws]
     seen = np.zeros(len(source.examples), bool)
     asked = np.full((2, len(source.examples), len(texts)), np.nan, np.float32)
-    prompts = model.texts(texts) if texts else None
     for numbers, pixels in source.batches(model.device, model.dtype):
-        clips = model.clips(pixels)
+        clips = model.describe_clips(pixels)
         seen[numbers] = True
-        if prompts is not None:
-            asked[:, numbers] = model.compare(clips, prompts)
+        if texts:
+            asked[:, numbers] = _compare(model, clips, texts)
         for place, table, captions in zip(places, tables, read, strict=True):
             ours = [row for row, number in enumerate(numbers) if number in place]
             if ours:
-                scores = model.compare((clips[0][ours], clips[1][ours]), captions)
+                scores = _compare(model, Described(clips.embeddings[ours], clips.features[ours]), captions)
                 table[:, :, [place[numbers[row]] for row in ours]] = scores.transpose(0, 2, 1)
     kept = [[place for place, (number, _) in enumerate(draw) if seen[number]] for draw in draws]
     return seen, [table[:, of_draw][:, :, of_draw] for table, of_draw in zip(tables, kept, strict=True)], asked
+
+
+def _load(checkpoint: Checkpoint, precision: Precision) -> ExactEmbedder:
+    model = load_embedder(checkpoint, precision)
+    if not isinstance(model, ExactEmbedder):
+        raise ModelError(f"MODEL {checkpoint.name}: got an embedder without a score of its own, allowed is X-CLIP")
+    return model
+
+
+def _compare(model: ExactEmbedder, clips: Described, texts: Sequence[str]) -> NDArray[np.float32]:
+    """float32 [2, clips, texts]: exact scores, and plain ones: cosines of separate embeddings, scaled alike."""
+    exact = model.exact_scores(texts, clips.embeddings, clips.features).T
+    plain = model.logit_scale * clips.embeddings @ model.embed_texts(texts).T
+    return np.stack([exact, plain]).astype(np.float32)
 
 
 def _retrieval(name: str, tables: Sequence[NDArray[np.float32]]) -> metrics.Retrieval:

@@ -15,12 +15,11 @@ from jobs.learn.card import model_card
 from jobs.learn.clips import LeftOut, Stored, kept_input, store_clips
 from jobs.learn.tasks import ClipDataset, Task
 from jobs.learn.trainer import Trained, TrainProgress, run_training
-from pipeline.models.checkpoint import PREPROCESSING_FILES
+from pipeline.models.checkpoint import PREPROCESSING_FILES, TOKENIZER_FILES
 from schemas.datasets import SPLITS, Dataset, Split
 from schemas.errors import JobError, UsageError
 from schemas.training import TrainOptions
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
 _UNFINISHED = ".training"
 
 Say = Callable[[str], None]
@@ -195,7 +194,7 @@ class Session:
         model = model.half() if self.options.half else model.float()
         model.to("cpu").save_pretrained(self.output)
         source = Path(self.base.checkpoint.folder)
-        for name in (*PREPROCESSING_FILES, *_TOKENIZER_FILES):
+        for name in (*PREPROCESSING_FILES, *TOKENIZER_FILES):
             if (source / name).exists():
                 shutil.copyfile(source / name, self.output / name)
 

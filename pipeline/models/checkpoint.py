@@ -20,7 +20,7 @@ _HUB_FILES = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
 POCKET = "pocket"
 _POCKET_KINDS = {"--classifier": "classifier", "--embedder": "embedder"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 
 # Of config.json, what changes without the model changing.
 _PASSING_KEYS = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype"})
@@ -182,7 +182,7 @@ def _hash(folder: Path, config: dict[str, Any], name: str, option: str) -> str:
         )
     lasting = {key: value for key, value in config.items() if key not in _PASSING_KEYS}
     digest = sha256(json.dumps(lasting, sort_keys=True).encode())
-    small = [folder / file for file in (*PREPROCESSING_FILES, *_TOKENIZER_FILES)]
+    small = [folder / file for file in (*PREPROCESSING_FILES, *TOKENIZER_FILES)]
     for path in [*weights, *(path for path in small if path.exists())]:
         digest.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as stream:
