@@ -18,8 +18,14 @@ _TIMEOUT_S = 60.0
 
 _LABELS = "labels join (select * exclude (label) from clips) clips using (clip_id, video_id, path, start_s, end_s)"
 _KEYS = "using (clip_id, video_id, path, start_s, end_s)"
-# The first in which all names of the condition mean something.
-_SOURCES = ("clips", _LABELS, f"clips join tags {_KEYS}", f"{_LABELS} join tags {_KEYS}")
+# Where a condition's names mean something, the first of these that has them all; the first two have every clip once.
+_SOURCES = (
+    "select clip_id from clips",
+    "select clip_id from clips join videos using (video_id, path)",
+    f"select distinct clip_id from {_LABELS} join videos using (video_id, path)",
+    f"select distinct clip_id from clips join tags {_KEYS} join videos using (video_id, path)",
+    f"select distinct clip_id from {_LABELS} join tags {_KEYS} join videos using (video_id, path)",
+)
 
 
 def passing_clips(catalog: Catalog, condition: str) -> NDArray[np.int64]:
@@ -28,14 +34,12 @@ def passing_clips(catalog: Catalog, condition: str) -> NDArray[np.int64]:
     Raises:
         QueryError: it is no condition over these tables, or takes too long.
     """
-    first: QueryError | None = None
+    unknown: list[UnknownNameError] = []
     for source in _SOURCES:
-        query = f"select distinct clip_id from {source} join videos using (video_id, path) where (\n{condition}\n)"
         try:
-            found = catalog.sql(query, timeout_s=_TIMEOUT_S, argument="--where")
+            found = catalog.sql(f"{source} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
         except UnknownNameError as exc:
-            first = first or exc
+            unknown.append(exc)
             continue
         return np.asarray(found["clip_id"].to_numpy(), np.int64)
-    assert first is not None
-    raise first
+    raise unknown[1]  # of the clips and the videos: what nearly every condition is about

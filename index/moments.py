@@ -25,7 +25,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index.confidence import background_of
 from index.windows import SAME_MOMENT_S, Windows
 
 KEPT_RISE = 0.85
@@ -60,11 +59,17 @@ def window_as_stretch(windows: Windows, position: int) -> Stretch:
 class Grower:
     """Makes moments of one query's scores."""
 
-    def __init__(self, windows: Windows, scores: NDArray[np.float64], free: NDArray[np.bool_]) -> None:
-        """``scores`` [n] of all windows, on one scale, and which of them may be part of a moment at the time one grows."""
+    def __init__(self, windows: Windows, scores: NDArray[np.float64], free: NDArray[np.bool_], spread: float) -> None:
+        """Make moments of ``scores``.
+
+        Args:
+            windows: of the library.
+            scores: float64 [n], of all windows, on one scale.
+            free: bool [n], which of them may be part of a moment at the time one grows.
+            spread: of the scores over the library (`index.confidence.Background`).
+        """
         self._windows, self._scores, self._free = windows, scores, free
-        known = scores[np.isfinite(scores)]
-        self._margin = LEAST_MARGIN * background_of(known).spread if len(known) else 0.0
+        self._margin = LEAST_MARGIN * spread
 
     def floor(self, best: int) -> float:
         """What a window has to score to answer as well as ``best`` does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ SAME_MOMENT_S = 1e-3
 """Times closer than this are one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Windows:
     """The clips of a library, by video and within one by start.
 
@@ -50,8 +51,17 @@ class Windows:
         return np.asarray(here.start + np.flatnonzero(shown), np.int64)
 
     def among(self, clip_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which windows are among these clips, each of which is named once: bool [n]."""
-        return np.asarray(np.isin(self.ids, clip_ids, assume_unique=True), np.bool_)
+        """Which windows are among these clips: bool [n]."""
+        found = np.zeros(len(self), np.bool_)
+        if len(self):
+            places = np.searchsorted(self.ids, clip_ids, sorter=self._by_id)
+            places = self._by_id[places.clip(max=len(self) - 1)]
+            found[places[self.ids[places] == clip_ids]] = True
+        return found
+
+    @cached_property
+    def _by_id(self) -> NDArray[np.int64]:
+        return np.argsort(self.ids)
 
 
 def read_windows(catalog: Catalog, vectors: VectorIndex) -> Windows:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.confidence import confidence, stands_out
+from index.confidence import background_of, confidence, stands_out
 from index.filters import passing_clips
 from index.library import Identity, Library, read_identity
 from index.moments import Grower, Stretch, disjoint, window_as_stretch
@@ -96,6 +96,7 @@ class _Ranking:
         dot: float64 [n], the same by dot products alone, which confidence goes by: the model's own scores are computed
             for the best only, and those of the best of anything are high.
         exact: bool [n], where ``shown`` is the model's own score.
+        spread: of ``level`` over the library, robustly.
         make: what grows from a window, given which windows are free.
         parts: the scores of what follows each other, or of the one thing.
     """
@@ -104,6 +105,7 @@ class _Ranking:
     level: NDArray[np.float64]
     dot: NDArray[np.float64]
     exact: NDArray[np.bool_]
+    spread: float
     make: Callable[[NDArray[np.bool_]], Callable[[int], Stretch]]
     parts: tuple[Scored, ...]
 
@@ -236,7 +238,7 @@ def _one(windows: Windows, scored: Scored, options: SearchOptions) -> _Ranking:
     def make(free: NDArray[np.bool_]) -> Callable[[int], Stretch]:
         return _maker(windows, scored, options, free)
 
-    return _Ranking(scored.shown, scored.level, scored.dot, scored.exact, make, (scored,))
+    return _Ranking(scored.shown, scored.level, scored.dot, scored.exact, scored.spread, make, (scored,))
 
 
 def _pair(windows: Windows, first: Scored, second: Scored, options: SearchOptions, free: NDArray[np.bool_]) -> _Ranking:
@@ -245,11 +247,14 @@ def _pair(windows: Windows, first: Scored, second: Scored, options: SearchOption
     def make(left: NDArray[np.bool_]) -> Callable[[int], Stretch]:
         return pair_maker(windows, followers, _maker(windows, first, options, left), _maker(windows, second, options, free))
 
+    level = pair_scores(first.level, second.level, followers)
+    known = level[np.isfinite(level)]
     return _Ranking(
         pair_scores(first.shown, second.shown, followers),
-        pair_scores(first.level, second.level, followers),
+        level,
         pair_scores(first.dot, second.dot, followers),
         first.exact & second.exact[followers],
+        background_of(known).spread if len(known) else 0.0,
         make,
         (first, second),
     )
@@ -259,7 +264,7 @@ def _maker(windows: Windows, scored: Scored, options: SearchOptions, free: NDArr
     """What grows from a window: a moment, or nothing more with ``--by clip``."""
     if options.by == "clip":
         return lambda position: window_as_stretch(windows, position)
-    return Grower(windows, scored.level, free).grow
+    return Grower(windows, scored.level, free, scored.spread).grow
 
 
 def _answers(
@@ -286,7 +291,7 @@ def _videos(
 ) -> Iterator[tuple[Stretch, int]]:
     """The best moment of each video, and how many of its moments answer as well as that."""
     order = order.copy()
-    floor = Grower(windows, ranking.level, left).floor
+    floor = Grower(windows, ranking.level, left, ranking.spread).floor
     while len(order) and np.isfinite(order[best := int(np.argmax(order))]):
         here = np.full(len(order), -np.inf)
         video = windows.of_video(best)

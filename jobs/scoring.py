@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.combine import align, combine
-from index.confidence import GENERIC_TEXTS, Reference, background_of, reference_of
+from index.confidence import GENERIC_TEXTS, Background, Reference, background_of, reference_of
 from index.snapshot import Snapshot
 from index.windows import read_windows
 from pipeline.models import Embedder
 from schemas.errors import LibraryError, UsageError
 from schemas.options import Sampling
 
-_SAMPLE = 50
-"""Clips, evenly spaced over the library, by which the model's own scores are brought to the scale of the dot product."""
 _EXAMPLES = 32
 """Clips, evenly spaced over the library, that stand for any example."""
 _MOST_TEXTS = 10_000
@@ -47,6 +45,7 @@ class Scored:
         dot: float64 [n], the same by dot products alone: what is known of all windows, and so says what is unusual.
         shown: float64 [n], what is printed: the model's own score where it was computed, as a cosine.
         exact: bool [n], where it was.
+        spread: of ``dot`` over the library (`index.confidence.Background`).
     """
 
     question: Question
@@ -55,11 +54,13 @@ class Scored:
     dot: Floats
     shown: Floats
     exact: NDArray[np.bool_]
+    spread: float
 
     def on_scale_of(self, other: Scored) -> Scored:
         """The same, its background as that of ``other``: clips are more like clips than like texts."""
-        level = align(self.level, background_of(self.level), background_of(other.level))
-        return replace(self, level=level, dot=level, shown=level)
+        theirs = background_of(other.level)
+        level = align(self.level, background_of(self.level), theirs)
+        return replace(self, level=level, dot=level, shown=level, spread=theirs.spread)
 
 
 def ranked(shown: Floats, exact: NDArray[np.bool_], free: NDArray[np.bool_]) -> Floats:
@@ -70,6 +71,10 @@ def ranked(shown: Floats, exact: NDArray[np.bool_], free: NDArray[np.bool_]) -> 
     if first.any() and rest.any():
         order[rest] -= max(0.0, float(order[rest].max() - order[first].min())) + 1.0
     return order
+
+
+def _mean_and_spread(scores: Floats) -> Background:
+    return Background(float(np.mean(scores)), max(float(np.std(scores)), 1e-9))
 
 
 class Scorer:
@@ -100,34 +105,36 @@ class Scorer:
                 plain[row] = align(plain[row], background_of(plain[row]), own)
         split = len(wanted)
         level = combine(plain[:split], plain[split:], [float(np.median(row)) for row in plain[split:]])
-        return Scored(question, plain, level, level, level, np.zeros(len(level), bool))
+        spread = background_of(level).spread
+        return Scored(question, plain, level, level, level, np.zeros(len(level), bool), spread)
 
     def refine(self, scored: Scored, positions: NDArray[np.int64]) -> Scored:
         """The same with the model's own score for the windows at ``positions``; unchanged where there is no such score.
 
-        The model's own scores of a text are brought to the scale of its dot products by how both are spread over a sample of
-        the library, so that windows with and without one can be compared.
+        The model's own scores of a text are moved and stretched to the mean and the spread that its dot products have over
+        the same windows, so that windows with and without one can be compared.
         """
         question, count = scored.question, len(scored.question.texts)
         texts = [*question.texts, *question.without]
         if not texts or not len(positions):
             return scored
-        sample = np.unique(np.linspace(0, len(self.windows) - 1, min(_SAMPLE, len(self.windows))).astype(np.int64))
-        asked = np.union1d(positions, sample)
-        found = self._exact(texts, asked)
+        found = self._exact(texts, positions)
         if found is None:
             return scored
-        rows = [*range(count), *range(len(scored.plain) - len(question.without), len(scored.plain))]
-        in_sample, wanted_at = np.searchsorted(asked, sample), np.searchsorted(asked, positions)
-        level = scored.plain[:, asked].copy()
-        for row, exact in zip(rows, found, strict=True):
-            level[row] = align(exact, background_of(exact[in_sample]), background_of(scored.plain[row, sample]))
         split = len(scored.plain) - len(question.without)
-        levels = combine(level[:split], level[split:], [float(np.median(row)) for row in scored.plain[split:]])
-        centres = [float(np.median(exact[in_sample])) for exact in found[count:]]
+        level, medians = scored.plain[:, positions].copy(), [float(np.median(row)) for row in scored.plain[split:]]
+        own = [_mean_and_spread(exact) for exact in found]
+        dots = [_mean_and_spread(level[row]) for row in (*range(count), *range(split, len(level)))]
+        for row, exact, one, other in zip((*range(count), *range(split, len(level))), found, own, dots, strict=True):
+            level[row] = align(exact, one, other)
+        levels = combine(level[:split], level[split:], medians)
+        centres = [
+            float(align(np.array(median), other, one))
+            for median, one, other in zip(medians, own[count:], dots[count:], strict=True)
+        ]
         shown = levels if question.like else combine(found[:count], found[count:], centres)
         refined = replace(scored, level=scored.level.copy(), shown=scored.shown.copy(), exact=scored.exact.copy())
-        refined.level[positions], refined.shown[positions] = levels[wanted_at], shown[wanted_at]
+        refined.level[positions], refined.shown[positions] = levels, shown
         refined.exact[positions] = True
         return refined
 

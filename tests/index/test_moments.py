@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from index.confidence import background_of
 from index.moments import Grower, Stretch, disjoint
 from index.windows import Windows
 
@@ -24,7 +25,8 @@ def every(stride_s: float, window_s: float, count: int) -> list[tuple[float, flo
 
 def grow(windows: Windows, scores: list[float], best: int, free: NDArray[np.bool_] | None = None) -> Stretch:
     known = np.array(scores, float)
-    return Grower(windows, known, np.ones(len(known), bool) if free is None else free).grow(best)
+    spread = background_of(known).spread
+    return Grower(windows, known, np.ones(len(known), bool) if free is None else free, spread).grow(best)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_moments_share_no_second_and_come_best_first() -> None:
         scores = rng.normal(size=70)
         free = rng.random(70) < 0.8
         passed = free.copy()
-        found = list(disjoint(windows, scores, free, Grower(windows, scores, free).grow))
+        found = list(disjoint(windows, scores, free, Grower(windows, scores, free, background_of(scores).spread).grow))
         assert [scores[one.best] for one in found] == sorted((scores[one.best] for one in found), reverse=True)
         by_video: dict[int, list[Stretch]] = {}
         for one in found:
@@ -112,4 +114,4 @@ def test_moments_share_no_second_and_come_best_first() -> None:
 def test_no_windows_no_moments() -> None:
     windows = windows_of()
     nothing, free = np.zeros(0), np.zeros(0, bool)
-    assert list(disjoint(windows, nothing, free, Grower(windows, nothing, free).grow)) == []
+    assert list(disjoint(windows, nothing, free, Grower(windows, nothing, free, 0.0).grow)) == []
