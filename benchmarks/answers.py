@@ -6,6 +6,8 @@ WORLD is rendered with seed 2 where it does not exist, and LIBRARY made of it. P
 
 - nothing here: captions of scenes that the long films show, and captions of combinations of action, shirt and place that
   they do not; the area under the ROC curve of the search's confidence, and what the command would have said.
+- moments: of the scenes in the long films, by their captions, how often the first answer of the whole library is a moment
+  that shows the same action, shirt and place; `vidsift evaluate` knows no facts, and wants the very scene that was captioned.
 - A, then B: for two scenes in a row of one film, ``A --then B``; how often the first answer is these two.
 - tag against teach: the action of each short clip by the highest score, with the names alone and from 5 marked clips each.
 """
@@ -54,7 +56,7 @@ def read_scenes(world: Path) -> list[Scene]:
 def nothing_here(searcher: Searcher, films: Sequence[Scene], rerank: int) -> list[tuple[str, float]]:
     """Confidence as a judge of presence."""
     rng = random.Random(0)
-    shown = {(one["action"], one["shirt"], one["background"]) for one in films}
+    shown = {_facts(one) for one in films}
     absent = [what for what in itertools.product(BASE_ACTIONS, SHIRTS, BACKGROUNDS) if what not in shown]
     sure: dict[bool, list[float]] = {}
     for present, kinds in ((True, sorted(shown)), (False, absent)):
@@ -73,6 +75,24 @@ def roc_auc(positive: Sequence[float], negative: Sequence[float]) -> float:
     """The share of pairs that are in the right order; equal ones count half."""
     difference = np.subtract.outer(np.array(positive), np.array(negative))
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def moments(searcher: Searcher, scenes: Sequence[Scene], rerank: int) -> list[tuple[str, float]]:
+    """First answers from the whole library, right by the facts (IoU >= 0.5)."""
+    places: dict[tuple[str, ...], list[tuple[str, Span]]] = defaultdict(list)
+    for scene in scenes:
+        places[_facts(scene)].append((scene["path"], Span(float(scene["start_s"]), float(scene["end_s"]))))
+    films, right = [scene for scene in scenes if "/films/" in scene["path"]], []
+    for scene in films:
+        options = SearchOptions(texts=(scene["caption"],), k=1, rerank=rerank, show_all=True)
+        (first,) = searcher.search(options).moments
+        path, found = os.path.realpath(first.path), Span(first.start_s, first.end_s)
+        right.append(any(path == where and overlap(found, span) >= 0.5 for where, span in places[_facts(scene)]))
+    return [(f"moments: recall@1 of {len(films)}, any of the same facts", float(np.mean(right)))]
+
+
+def _facts(scene: Scene) -> tuple[str, ...]:
+    return scene["action"], scene["shirt"], scene["background"]
 
 
 def sequences(searcher: Searcher, films: Sequence[Scene], rerank: int) -> list[tuple[str, float]]:
@@ -157,8 +177,11 @@ def main() -> None:
     table = [
         (f"{name}, rerank {rerank}", value)
         for rerank in (0, 100)
-        for measure in (nothing_here, sequences)
-        for name, value in measure(searcher, films, rerank)
+        for name, value in (
+            *nothing_here(searcher, films, rerank),
+            *moments(searcher, scenes, rerank),
+            *sequences(searcher, films, rerank),
+        )
     ]
     for name, value in [*table, *own_labels(arguments.library, clips)]:
         print(f"{name:<64} {value:.3f}")
