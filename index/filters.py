@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.catalog import Catalog
-from schemas.errors import QueryError, UnknownNameError
+from schemas.errors import UnknownNameError
 
 _TIMEOUT_S = 60.0
 

@@ -46,6 +46,7 @@ class Job:
             taken=self.taken,
             max_pixels=self.options.max_pixels,
             max_frames=self.options.max_frames,
+            scaling=self.options.scaling,
         )
 
     def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:

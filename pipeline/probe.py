@@ -32,6 +32,14 @@ _BACK_S = 1.0
 _MISSING_LEAST_S = 0.5
 _MISSING_SHARE = 0.02
 
+# Packets in which a first frame is looked for.
+_FIRST_PACKETS = 64
+
+# Containers that say all of a video that is not decoded here anyway. FFmpeg would decode the beginning of what it opens, to
+# learn the format of the pixels: at 1080p that takes as long as ten frames.
+_TELLING = frozenset({".mp4", ".m4v", ".mov"})
+_MOST_STREAMS = 64
+
 
 def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES) -> VideoMeta:
     """Demux the best video stream of ``path``, and decode its first frame for the rotation a player would apply.
@@ -67,7 +75,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 problems.append(missing)
             if (back_s := float(packets.back * time_base)) > _BACK_S:
                 problems.append(f"its times go back by {back_s:.1f} s: parts that claim the same time cannot be told apart")
-            rotation_deg, mirrored = _orientation(path)
+            rotation_deg, mirrored = packets.orientation
             return VideoMeta(
                 container=_container_name(container.format.name, path),
                 codec=stream.codec_context.codec.canonical_name,
@@ -75,7 +83,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 coded_height=height,
                 rotation_deg=rotation_deg,
                 mirrored=mirrored,
-                pixel_aspect=Fraction(stream.sample_aspect_ratio or 1),
+                pixel_aspect=Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1),
                 time_base=time_base,
                 start_pts=min(start_pts, int(packets.pts[0])),
                 pts=packets.pts,
@@ -96,7 +104,14 @@ def open_video(path: str) -> av.container.InputContainer:
         av.FFmpegError: it is no video container.
     """
     # Titles and the like are in any encoding that a camera or a program of their time used.
-    container = av.open(path, options=_OPTIONS, metadata_errors="replace")
+    telling = os.path.splitext(path)[1].lower() in _TELLING
+    undecoded = [{"skip_frame": "all"}] * _MOST_STREAMS if telling else None
+    container = av.open(
+        path,
+        options=_OPTIONS,
+        stream_options=undecoded,  # type: ignore[arg-type]  # its stub is wrong: a dictionary for each stream
+        metadata_errors="replace",
+    )
     if container.format.name in _PLAYLISTS:
         name = container.format.name
         container.close()
@@ -144,6 +159,8 @@ class _Packets:
         count: packets in the stream, whether shown or not.
         back: the furthest that decoding times go back.
         broken: why reading ended before the end, where it did.
+        orientation: as `_orientation` says; (0, False) where no frame could be had of the first packets: the decode step
+            will say what is wrong.
     """
 
     pts: NDArray[np.int64]
@@ -152,6 +169,7 @@ class _Packets:
     count: int
     back: int
     broken: str | None
+    orientation: tuple[int, bool]
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -174,8 +192,11 @@ def _demux(container: av.container.InputContainer, stream: av.video.stream.Video
     broken = None
     count = back = 0
     latest_dts: int | None = None
+    orientation: tuple[int, bool] | None = None
     try:
         for packet in container.demux(stream):
+            if orientation is None and packet.size and count < _FIRST_PACKETS:
+                orientation = _orientation(packet, stream.codec_context)
             time = packet.pts if packet.pts is not None else packet.dts
             count += packet.size > 0 or time is not None
             if count > max_frames:
@@ -197,7 +218,7 @@ def _demux(container: av.container.InputContainer, stream: av.video.stream.Video
     last_duration = 0
     if times:
         last_duration = durations[int(order[-1])] or (int(np.median(np.diff(pts))) if len(pts) > 1 else 0) or 1
-    return _Packets(pts, last_duration, tuple(sorted(keyframes)), count, back, broken)
+    return _Packets(pts, last_duration, tuple(sorted(keyframes)), count, back, broken, orientation or (0, False))
 
 
 def _missing(
@@ -239,25 +260,28 @@ def _end_of_any_stream_s(container: av.container.InputContainer) -> float:
     return end_s
 
 
-def _orientation(path: str) -> tuple[int, bool]:
+def _orientation(packet: av.Packet[av.video.stream.VideoStream], context: av.VideoCodecContext) -> tuple[int, bool] | None:
     """How a player turns and mirrors the picture: counter-clockwise degrees, and whether left and right are swapped first.
 
-    FFmpeg puts the display matrix on frames, so one has to be decoded; (0, False) where none can be: the decode step will
-    say what is wrong.
+    FFmpeg puts the display matrix on frames, so one has to be decoded. A decoder holds frames back to put them in order: it
+    is flushed after a keyframe, and gives it at once. None where no frame came of this packet, and (0, False) where it
+    cannot be decoded.
     """
+    context.thread_count = 1
     try:
-        with open_video(path) as container:
-            stream = video_stream(container)
-            stream.thread_count = 1
-            for frame in container.decode(stream):
-                matrix = frame.side_data.get("DISPLAYMATRIX")
-                if matrix is None:
-                    return 0, False
-                # Row vectors times [[a, b], [c, d]], in 16.16 fixed point; a negative determinant mirrors.
-                a, b, _, c, d = struct.unpack("<5i", memoryview(matrix)[:20])  # type: ignore[arg-type]
-                if a * d - b * c >= 0:
-                    return round(frame.rotation / 90) * 90, False
-                return round(math.degrees(math.atan2(c, -a)) / 90) * 90, True
-    except READING_ERRORS:
+        frames = packet.decode()
+        if not frames and packet.is_keyframe:
+            frames = context.decode(None)
+            context.flush_buffers()
+    except av.FFmpegError:
         return 0, False
-    return 0, False
+    if not frames:
+        return None
+    matrix = frames[0].side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return 0, False
+    # Row vectors times [[a, b], [c, d]], in 16.16 fixed point; a negative determinant mirrors.
+    a, b, _, c, d = struct.unpack("<5i", memoryview(matrix)[:20])  # type: ignore[arg-type]
+    if a * d - b * c >= 0:
+        return round(frames[0].rotation / 90) * 90, False
+    return round(math.degrees(math.atan2(c, -a)) / 90) * 90, True

@@ -15,7 +15,7 @@ from pipeline.sample import plan_jobs
 from pipeline.scale import shown_size
 from schemas.errors import VideoError
 from schemas.models import ModelInput
-from schemas.options import MAX_FRAMES, MAX_PIXELS, Sampling
+from schemas.options import MAX_FRAMES, MAX_PIXELS, Sampling, Scaling
 from schemas.records import (
     Clip,
     ClipRow,
@@ -36,13 +36,19 @@ if TYPE_CHECKING:  # decode workers import this module, and should not pay for t
 
 
 def annotate_video(
-    file: VideoFile, sampling: Sampling, inputs: Sequence[ModelInput], decoder: Decoder, annotator: Annotator
+    file: VideoFile,
+    sampling: Sampling,
+    inputs: Sequence[ModelInput],
+    decoder: Decoder,
+    annotator: Annotator,
+    *,
+    scaling: Scaling = "fast",
 ) -> Iterator[ClipRow | SpanDone | VideoFailed]:
     """Everything vidsift learns of one video, in this process: a row per clip, then what became of each part.
 
     plan (hash, demux, choose frames) -> decode (one pass for both models) -> annotate -> rows.
     """
-    for planned in plan_video(file, sampling, inputs):
+    for planned in plan_video(file, sampling, inputs, scaling=scaling):
         if isinstance(planned, VideoFailed):
             yield planned
             continue
@@ -59,10 +65,11 @@ def plan_video(
     taken: Collection[str] = (),
     max_pixels: int = MAX_PIXELS,
     max_frames: int = MAX_FRAMES,
+    scaling: Scaling = "fast",
 ) -> list[SpanJob | VideoFailed]:
     """Read what the file is and decide which frames to see. A file that cannot be read is a `VideoFailed`.
 
-    ``taken`` are video ids that other videos have; the limits are those of `IngestOptions`.
+    ``taken`` are video ids that other videos have; the limits and ``scaling`` are those of `IngestOptions`.
     """
     video = VideoInfo(video_id_of(None, file.path, taken), file)
     try:
@@ -80,7 +87,7 @@ def plan_video(
             fps=meta.fps,
             duration_s=meta.duration_s,
         )
-        return list(plan_jobs(video, meta, sampling, inputs, max_pixels=max_pixels))
+        return list(plan_jobs(video, meta, sampling, inputs, max_pixels=max_pixels, scaling=scaling))
     except VideoError as exc:
         return [VideoFailed(video, exc.stage, exc.reason)]
     except MemoryError:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import VideoError
 from schemas.models import ModelInput
-from schemas.options import MAX_PIXELS, Sampling
+from schemas.options import MAX_PIXELS, Sampling, Scaling
 from schemas.records import Keyframe, Problem, Span, SpanJob, VideoInfo, VideoMeta
 
 # Two times closer than this are the same moment: a third of a 90 kHz tick, far below any frame's length.
@@ -82,6 +82,7 @@ def plan_jobs(
     inputs: Sequence[ModelInput],
     *,
     max_pixels: int = MAX_PIXELS,
+    scaling: Scaling = "fast",
 ) -> list[SpanJob]:
     """Decide everything a decoder will be asked for: the clips of the whole video, in jobs of about a minute each.
 
@@ -100,7 +101,7 @@ def plan_jobs(
     problems = [Problem("probe", reason) for reason in meta.problems]
     if still_s:
         problems.append(Problem("probe", f"{still_s:.0f} s of it hold no new frame and were passed over"))
-    return plan_spans(video, meta, spans, inputs, max_pixels=max_pixels, problems=problems)
+    return plan_spans(video, meta, spans, inputs, max_pixels=max_pixels, scaling=scaling, problems=problems)
 
 
 def plan_spans(
@@ -110,6 +111,7 @@ def plan_spans(
     inputs: Sequence[ModelInput],
     *,
     max_pixels: int = MAX_PIXELS,
+    scaling: Scaling = "fast",
     problems: Sequence[Problem] = (),
 ) -> list[SpanJob]:
     """Decide what a decoder will be asked for: these spans, by their starts, in jobs of about a minute each.
@@ -151,6 +153,7 @@ def plan_spans(
                 frame_pts=meta.pts[frame_index],
                 picks=tuple(tuple(np.searchsorted(frame_index, index) for index in of_span) for of_span in indices),
                 max_pixels=max_pixels,
+                scaling=scaling,
                 problems=tuple(problems) if part == 0 else (),
             )
         )

@@ -1,8 +1,17 @@
-"""Bring a decoded frame into a model's geometry: turned as shown, resized, cut from the centre, uint8 RGB."""
+"""Bring a decoded frame into a model's geometry: turned as shown, resized, cut from the centre, uint8 RGB.
+
+Two ways. ``exact`` converts the whole frame to RGB and then resizes it, as PIL does in the models' published processors: 0.1
+of 255 levels from theirs on average. ``fast`` does both in one step, over a quarter of the bytes, which takes a quarter of
+the time at 1080p. FFmpeg's conversion of a whole 8-bit 4:2:0 frame rounds down, by about one level, while that of a scaled
+one rounds right; so one level is taken off, since models are trained on what programs show. What is left is 0.6 levels:
+logits of VideoMAE-base with a standard deviation of 2 move by 0.05 at most, where bf16 moves them by 0.03
+(``python -m benchmarks.ingest``).
+"""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -10,6 +19,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from schemas.models import Geometry
+from schemas.options import Scaling
+
+# The formats whose whole frames FFmpeg converts to RGB by a way of its own.
+_ROUNDED_DOWN = frozenset({"yuv420p", "yuvj420p"})
 
 _FILTERS = {"bilinear": Interpolation.BILINEAR, "bicubic": Interpolation.BICUBIC}
 
@@ -24,8 +37,15 @@ class Scaler:
     """Scales the frames of one video; keeps FFmpeg's scaling context between them."""
 
     def __init__(
-        self, geometry: Geometry, *, rotation_deg: int = 0, mirrored: bool = False, pixel_aspect: Fraction = Fraction(1)
+        self,
+        geometry: Geometry,
+        *,
+        rotation_deg: int = 0,
+        mirrored: bool = False,
+        pixel_aspect: Fraction = Fraction(1),
+        scaling: Scaling = "exact",
     ) -> None:
+        self._fast = scaling == "fast"
         self._geometry = geometry
         self._mirrored = mirrored
         self._turns = rotation_deg // 90 % 4
@@ -34,21 +54,26 @@ class Scaler:
         self._resize = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """uint8 [height, width, 3] of one frame.
-
-        RGB first, then resized: doing both in one step of swscale moves pixels by 2.2 levels on average instead of 0.1.
-        """
+        """uint8 [height, width, 3] of one frame."""
         width, height = shown_size(frame.width, frame.height, self._turns * 90, self._pixel_aspect)
         width, height = self._geometry.resized(width, height)
         if self._turns % 2:
             width, height = height, width
-        rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1)
-        rgb = self._resize.reformat(
-            rgb, width=width, height=height, interpolation=_FILTERS[self._geometry.interpolation], threads=1
-        )
-        pixels = rgb.to_ndarray().astype(np.uint8, copy=False)
+        wanted: dict[str, Any] = {
+            "width": width,
+            "height": height,
+            "interpolation": _FILTERS[self._geometry.interpolation],
+            "threads": 1,
+        }
+        at_once = self._fast and frame.format.name in _ROUNDED_DOWN and (width, height) != (frame.width, frame.height)
+        if at_once:  # by planes, since straight to packed RGB the colours of two neighbours become one
+            scaled = self._resize.reformat(frame, format="gbrp", **wanted)
+        else:
+            scaled = self._resize.reformat(self._to_rgb.reformat(frame, format="rgb24", threads=1), **wanted)
+        pixels = scaled.to_ndarray().astype(np.uint8, copy=False)
         pixels = np.rot90(pixels[:, ::-1] if self._mirrored else pixels, self._turns)
-        return np.ascontiguousarray(centre_crop(pixels, self._geometry.crop))
+        pixels = np.ascontiguousarray(centre_crop(pixels, self._geometry.crop))
+        return np.maximum(pixels, 1) - np.uint8(1) if at_once else pixels
 
 
 def centre_crop(pixels: NDArray[np.uint8], crop: tuple[int, int] | None) -> NDArray[np.uint8]:
@@ -63,5 +88,5 @@ def centre_crop(pixels: NDArray[np.uint8], crop: tuple[int, int] | None) -> NDAr
             widths[axis] = (before, -spare - before)
             pixels = np.pad(pixels, widths)
         else:
-            pixels = np.take(pixels, np.arange(wanted) + spare // 2, axis=axis)
+            pixels = pixels[(slice(None),) * axis + (slice(spare // 2, spare // 2 + wanted),)]
     return pixels

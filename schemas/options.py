@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from schemas.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
+Scaling = Literal["fast", "exact"]  # how frames come to a model's size; `pipeline.scale`
 FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps what exact scores need; `schemas.features`
 
 DEFAULT_CLASSIFIER = "MCG-NJU/videomae-base-finetuned-kinetics"
@@ -46,6 +47,8 @@ class IngestOptions:
 
     Attributes:
         decoder: name of a decoder backend (``pipeline.decoders.DECODERS``).
+        scaling: ``fast`` lets the decoder's library scale frames and convert them to RGB in one step; ``exact`` does one
+            after the other, as the models' published processors do.
         precision: arithmetic of both models; ``auto`` takes bf16 where the device computes in it, else fp32.
         batch_size: clips per forward pass.
         top_labels: action labels kept per clip, best first.
@@ -59,6 +62,7 @@ class IngestOptions:
     """
 
     decoder: str = "pyav"
+    scaling: Scaling = "fast"
     precision: Precision = "auto"
     batch_size: int = 8
     top_labels: int = 5
@@ -73,6 +77,8 @@ class IngestOptions:
         """Refuse what no run could use."""
         if self.precision not in get_args(Precision):
             raise UsageError(f"--precision: got {self.precision!r}, allowed is {', '.join(get_args(Precision))}")
+        if self.scaling not in get_args(Scaling):
+            raise UsageError(f"--scaling: got {self.scaling!r}, allowed is {', '.join(get_args(Scaling))}")
         for option, value, least in (
             ("--batch-size", self.batch_size, 1),
             ("--top-labels", self.top_labels, 1),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from schemas.features import ClipFeatures
+    from schemas.options import Scaling
 
 VideoStatus = Literal["indexed", "partial", "failed"]
 
@@ -180,6 +181,7 @@ class SpanJob:
         frame_pts: int64 [n], the same frames' presentation times in ticks.
         picks: for each span and each input, positions in ``frame_pts``.
         max_pixels: frames that turn out larger are refused.
+        scaling: how frames come to the inputs' geometry.
         problems: what the demux pass found wrong; carried by the first part alone.
     """
 
@@ -200,6 +202,7 @@ class SpanJob:
     frame_pts: NDArray[np.int64]
     picks: tuple[tuple[NDArray[np.int64], ...], ...]
     max_pixels: int
+    scaling: Scaling = "fast"
     problems: tuple[Problem, ...] = ()
 
 

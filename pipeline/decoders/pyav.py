@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decoders import Decoded
+from pipeline.decoders.av1 import Thinner
 from pipeline.probe import READING_ERRORS, check_pixels, describe, open_video, video_stream
 from pipeline.scale import Scaler
 from schemas.errors import VideoError
 from schemas.records import Keyframe, SpanJob
 
 # Leaving out unwanted frames that no other frame refers to gave the same pixels as a full decode on 53 files of these;
-# with MPEG-4 and AV1 it lost or shifted frames.
-_SELECTIVE_CODECS = frozenset({"h264", "hevc"})
+# with MPEG-4 it lost frames.
+# FFmpeg's own skipping shifts frames of AV1, so there the packets are left out.
+_SELECTIVE_CODECS = frozenset({"h264", "hevc", "av1"})
 
 # Frames may come out of damaged files out of order: go on this far past the last wanted one before giving up on others.
 _LATE_FRAMES = 32
@@ -38,7 +40,13 @@ class _Attempt:
         self._index = first_index or 0
         self.goes_back = False
         self._scalers = [
-            Scaler(wanted.geometry, rotation_deg=job.rotation_deg, mirrored=job.mirrored, pixel_aspect=job.pixel_aspect)
+            Scaler(
+                wanted.geometry,
+                rotation_deg=job.rotation_deg,
+                mirrored=job.mirrored,
+                pixel_aspect=job.pixel_aspect,
+                scaling=job.scaling,
+            )
             for wanted in job.inputs
         ]
 
@@ -109,12 +117,14 @@ class PyAVDecoder:
                 context.thread_count = 1
                 if seek and job.seek is not None:
                     seek_keyframe(container, stream, job.seek)
+                thinner = Thinner(context.extradata) if selective and job.codec == "av1" else None
                 for packet in container.demux(stream):
                     time = packet.pts if packet.pts is not None else packet.dts
-                    if selective:
-                        context.skip_frame = "DEFAULT" if time is None or time in attempt.wanted else "NONREF"
+                    wanted = time is None or time in attempt.wanted
+                    if selective and not thinner:
+                        context.skip_frame = "DEFAULT" if wanted else "NONREF"
                     try:
-                        frames = packet.decode()
+                        frames = _decode_thinned(packet, thinner, wanted=wanted) if thinner else packet.decode()
                     except av.FFmpegError as exc:
                         attempt.problems[f"a packet could not be decoded: {describe(exc)}"] += 1
                         continue
@@ -125,6 +135,21 @@ class PyAVDecoder:
         except READING_ERRORS as exc:
             attempt.problems[f"the container breaks off: {describe(exc)}"] += 1
         return attempt
+
+
+def _decode_thinned(
+    packet: av.Packet[av.video.stream.VideoStream], thinner: Thinner, *, wanted: bool
+) -> list[av.VideoFrame]:
+    """Decode a packet, or what other frames need of one whose own is not wanted."""
+    data = bytes(packet)
+    needed = thinner.needed(data)
+    if wanted or len(needed) == len(data):
+        return packet.decode()
+    if not needed:
+        return []
+    rest = av.Packet(needed)
+    rest.stream, rest.pts, rest.dts, rest.time_base = packet.stream, packet.pts, packet.dts, packet.time_base
+    return packet.stream.codec_context.decode(rest)
 
 
 def seek_keyframe(container: av.container.InputContainer, stream: av.video.stream.VideoStream, keyframe: Keyframe) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.decoders import DECODERS, load_decoder
+from pipeline.decoders.av1 import Thinner
 from pipeline.probe import probe
 from pipeline.sample import plan_jobs
 from schemas.errors import UsageError, VideoError
@@ -201,6 +202,40 @@ def test_pyav_decodes_just_the_pixels_of_a_full_decode(shared_clips: Path) -> No
         decoded = load_decoder("pyav").decode(replace(job, pixel_aspect=Fraction(1)))
         for index, pixels in zip(job.frame_index, decoded.frames[0], strict=True):
             assert np.array_equal(pixels, frames[index]), (name, index)
+
+
+def test_av1_frames_that_no_other_needs_are_left_out_and_no_pixel_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.mp4", 200, codec="libsvtav1", options={"preset": "10", "crf": "40", "g": "60"})
+    jobs = jobs_of(path, WHOLE)
+    everything = decode_all(path)[1]
+    needed, left_out = Thinner.needed, []
+
+    def watched(thinner: Thinner, packet: bytes) -> bytes:
+        rest = needed(thinner, packet)
+        left_out.append(len(rest) < len(packet))
+        return rest
+
+    monkeypatch.setattr(Thinner, "needed", watched)
+    for job in jobs:
+        decoded = load_decoder("pyav").decode(job)
+        assert len(decoded.positions) == len(job.frame_index)
+        for index, pixels in zip(job.frame_index, decoded.frames[0], strict=True):
+            assert np.array_equal(pixels, everything[index]), index
+    assert sum(left_out) > 50
+
+
+@pytest.mark.parametrize("extradata", [None, b"", b"\x81", b"\x81\x00\x00\x00" + b"\xff" * 20, bytes(range(80))])
+def test_av1_packets_that_are_not_understood_are_decoded_whole(extradata: bytes | None) -> None:
+    rng = np.random.default_rng(0)
+    thinner = Thinner(extradata)
+    for length in (0, 1, 2, 7, 64, 400):
+        for _ in range(50):
+            packet = rng.integers(0, 256, length, np.uint8).tobytes()
+            assert thinner.needed(packet) == packet or packet.startswith(thinner.needed(packet))
+    frame = bytes([0x32, 4, 0x30, 0, 0, 0])  # an inter frame before any sequence header
+    assert Thinner(None).needed(frame) == frame
 
 
 def test_pyav_keeps_the_good_part_of_a_damaged_clip(shared_clips: Path) -> None:

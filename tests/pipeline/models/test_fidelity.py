@@ -19,7 +19,7 @@ from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.run import annotate_video
 from pipeline.sample import distinct_inputs
-from schemas.options import Precision, Sampling
+from schemas.options import Precision, Sampling, Scaling
 from schemas.records import ClipRow, Span, VideoFile
 from tests.videos import decode_all
 
@@ -48,30 +48,34 @@ def stock_answers(classifier: Path, embedder: Path, frames: Frames) -> tuple[tor
     return probabilities, list(model.config.id2label.values()), vector / vector.norm()
 
 
-def vidsift_rows(path: Path, classifier: Path, embedder: Path, precision: Precision) -> list[ClipRow]:
+def vidsift_rows(path: Path, classifier: Path, embedder: Path, precision: Precision, scaling: Scaling) -> list[ClipRow]:
     models = (
         load_classifier(find_checkpoint(str(classifier), "--classifier"), precision),
         load_embedder(find_checkpoint(str(embedder), "--embedder"), precision),
     )
     inputs = distinct_inputs([model.preprocessing.input for model in models])
     assert len(inputs) == 1, "both models share one set of frames"
-    outcomes = annotate_video(
-        VideoFile(str(path), 1, 1), Sampling(), inputs, load_decoder("pyav"), Annotator(*models, inputs=inputs)
-    )
+    file, annotator = VideoFile(str(path), 1, 1), Annotator(*models, inputs=inputs)
+    outcomes = annotate_video(file, Sampling(), inputs, load_decoder("pyav"), annotator, scaling=scaling)
     return [outcome for outcome in outcomes if isinstance(outcome, ClipRow)]
 
 
 def check(path: Path, classifier: Path, embedder: Path) -> None:
-    exact, fast = (
-        vidsift_rows(path, classifier, embedder, precision) for precision in cast("list[Precision]", ["fp32", "bf16"])
+    exact, fast, faster = (
+        vidsift_rows(path, classifier, embedder, "fp32", "exact"),
+        vidsift_rows(path, classifier, embedder, "fp32", "fast"),
+        vidsift_rows(path, classifier, embedder, "bf16", "fast"),
     )
     assert exact
-    for row, row_bf16 in zip(exact, fast, strict=True):
+    for row, row_fast, row_bf16 in zip(exact, fast, faster, strict=True):
         probabilities, labels, vector = stock_answers(classifier, embedder, stock_samples(path, row.span))
         best = probabilities.topk(5)
         assert [label.label for label in row.labels] == [labels[i] for i in best.indices]
         assert [label.score for label in row.labels] == pytest.approx(best.values.tolist(), abs=1e-2)
         assert float(row.embedding @ vector.numpy()) >= 0.999
+        assert row_fast.labels[0].label == row.labels[0].label
+        assert row_fast.labels[0].score == pytest.approx(row.labels[0].score, abs=0.03)
+        assert float(row_fast.embedding @ vector.numpy()) >= 0.995
         assert row_bf16.labels[0].label == row.labels[0].label
         assert float(row_bf16.embedding @ vector.numpy()) >= 0.99
         assert np.linalg.norm(row.embedding) == pytest.approx(1.0, abs=1e-6)
@@ -114,7 +118,7 @@ def test_a_text_longer_than_the_model_reads_is_cut(embedder_folder: Path) -> Non
 
 def test_a_batch_is_the_same_as_one_by_one(films: list[Path], classifier_folder: Path, embedder_folder: Path) -> None:
     """Clips of one video are annotated together; each comes out as if alone."""
-    rows = vidsift_rows(films[0], classifier_folder, embedder_folder, "fp32")
+    rows = vidsift_rows(films[0], classifier_folder, embedder_folder, "fp32", "exact")
     classifier = load_classifier(find_checkpoint(str(classifier_folder), "--classifier"), "fp32")
     for row in rows:
         pixels = stock_pixels(classifier_folder, stock_samples(films[0], row.span))
