@@ -67,7 +67,10 @@ def main() -> None:
 @click.option("--decoder", default="pyav", show_default=True, help="pyav, decord or torchcodec.")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @click.option("--top-labels", type=int, default=5, show_default=True, help="Action labels kept per clip.")
-@click.option("--batch-size", type=int, default=8, show_default=True, help="Clips per forward pass.")
+@click.option("--batch-size", type=int, help="Clips per forward pass. [default: by the machine and the models]")
+@click.option("--decoders", type=int, help="Decode tasks at a time. [default: one per CPU]")
+@click.option("--threads", type=int, help="Threads of each process with the models, on CPUs. [default: by the machine]")
+@click.option("--scaling", default="fast", show_default=True, help="fast, or exact as the models' published processors.")
 @click.option("--video-timeout", type=float, default=600.0, show_default=True, help="Seconds to read any minute of a video.")
 @click.option("--max-pixels", type=int, default=MAX_PIXELS, show_default=True, help="Pixels of a frame.")
 @click.option("--max-memory", type=int, default=4096, show_default=True, help="Megabytes to read a video in.")
@@ -77,6 +80,7 @@ def main() -> None:
 @click.option("--keep-missing", is_flag=True, help="Keep videos whose files are gone.")
 @click.option("--allow-empty", is_flag=True, help="Let a source that holds no video any more empty its part of the library.")
 @click.option("--retry-failed", is_flag=True, help="Read again what could not be indexed before, or not whole.")
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write what each process did, for Perfetto.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
     """Bring a library up to date with folders and files of video.
@@ -101,6 +105,9 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         max_frames=given["max_frames"],
         address=given["address"],
         num_cpus=given["cpus"],
+        num_decoders=given["decoders"],
+        num_threads=given["threads"],
+        scaling=given["scaling"],
     )
     line, code = ProgressLine(), 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
@@ -118,6 +125,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
             allow_empty=given["allow_empty"],
             retry_failed=given["retry_failed"],
             on_progress=line.show,
+            trace=given["trace"],
         )
     except Interrupted as exc:
         report, code = exc.report, 130

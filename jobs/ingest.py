@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from index.library import Identity, Library, read_identity
 from jobs.accounts import Accounts
+from jobs.bill import Bill, Shape, make_bill
 from jobs.changes import Changes, compare
 from jobs.identity import identify, sampling_of, settle_identity
 from jobs.progress import Progress, Tally, bottleneck
 from jobs.stages import Job
+from jobs.trace import check_trace, write_trace
+from jobs.work import Work, core_seconds, timed
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
 from pipeline.models.checkpoint import locate
@@ -53,6 +56,7 @@ class IngestReport:
         video_seconds: seconds of video in them.
         wall_seconds: how long it all took.
         bottleneck: the stage that held the run up, ``decode`` or ``annotate``; None where nothing ran.
+        bill: what the run cost; None where nothing ran.
     """
 
     found: int = 0
@@ -66,6 +70,7 @@ class IngestReport:
     video_seconds: float = 0.0
     wall_seconds: float = 0.0
     bottleneck: str | None = None
+    bill: Bill | None = None
     failures: list[VideoRow] = field(default_factory=list)
 
     @property
@@ -91,9 +96,19 @@ class IngestReport:
         """The object that ``--json`` prints."""
         found = asdict(self)
         del found["failures"]
+        found["run"] = _rounded(found.pop("bill"))
         if self.not_done:
             found["not_done"] = self.not_done
         return found | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}
+
+
+def _rounded(found: Any) -> Any:
+    """The same with every number of an object's to the thousandth."""
+    if isinstance(found, dict):
+        return {key: _rounded(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_rounded(value) for value in found]
+    return round(found, 3) if isinstance(found, float) else found
 
 
 class Interrupted(KeyboardInterrupt):
@@ -122,6 +137,7 @@ def ingest(
     allow_empty: bool = False,
     retry_failed: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    trace: Path | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
@@ -138,6 +154,7 @@ def ingest(
         allow_empty: let a source that holds no video any more empty its part of the library.
         retry_failed: read again what could not be indexed before, or not whole.
         on_progress: called about once a second.
+        trace: where to write what each process did and when, for Perfetto.
 
     Raises:
         UsageError: a source does not exist, or an option is out of its range.
@@ -151,13 +168,19 @@ def ingest(
     from jobs.tagging import checked_definitions
     from jobs.writing import writing
 
-    began = time.monotonic()
+    began, run = time.monotonic(), _Run()
     options = options or IngestOptions()
     load_decoder(options.decoder)
+    if trace is not None:
+        check_trace(trace)
+        options = replace(options, trace=True)
     library = Library(folder)
     identity = read_identity(library)
     sampling = sampling_of(identity, window_s, stride_s)
-    found = list(find_videos(sources))
+    with timed("find") as work:
+        found = list(find_videos(sources))
+        work.count = len(found)
+    run.own.append(work)
     given = identity
     if given is None or classifier or embedder or sampling != given.sampling or features not in (None, given.features):
         given = identify(identity, classifier, embedder, sampling, features)
@@ -175,13 +198,57 @@ def ingest(
         try:
             _apply(changes, tables)
             if changes.to_do or changes.unreadable or changes.copies:
-                _run(_job(library, identity, given, changes, options), changes, tables, report, on_progress)
+                _run(_job(library, identity, given, changes, options), changes, tables, report, run, on_progress)
         except (KeyboardInterrupt, SystemExit) as exc:  # the latter is what Ray makes of SIGTERM while it starts
             raise Interrupted(report) from exc
         finally:
+            with timed("publish") as work:
+                publish_tables(library, tables, identity, report.changes())
+            work.count = report.clips
+            run.own.append(work)
+            report.bill = run.bill(report.bottleneck)
             report.wall_seconds = time.monotonic() - began
-            publish_tables(library, tables, identity, report.changes())
+            if trace is not None:
+                write_trace(trace, [*run.own, *run.works])
     return report
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is to be told of a run afterwards.
+
+    Attributes:
+        began_s: when it began, in seconds since the epoch.
+        tally: what the workers did, in the waves that are over.
+        shape: how it was laid out; None where nothing ran.
+        own: what this process did.
+        works: what each worker did, for a trace.
+        cores: what `core_seconds` said when the stages began; None where they run on a cluster.
+        idle_share: of this machine's cores while they ran.
+    """
+
+    began_s: float = field(default_factory=time.time)
+    tally: Tally = field(default_factory=Tally)
+    shape: Shape | None = None
+    own: list[Work] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)
+    cores: tuple[float, float] | None = None
+    idle_share: float | None = None
+
+    def wave_ended(self, run: RayRun, options: IngestOptions) -> None:
+        """Ask a wave's workers for what they did."""
+        self.tally += run.tally()
+        self.shape = run.used()
+        if options.trace:
+            self.works += run.works()
+        if self.cores and (now := core_seconds()) and now[1] > self.cores[1]:
+            self.idle_share = (now[0] - self.cores[0]) / (now[1] - self.cores[1])
+
+    def bill(self, bound_by: str | None) -> Bill | None:
+        """What it all cost."""
+        if self.shape is None:
+            return None
+        return make_bill(self.shape, self.tally, self.own, bound_by, self.began_s, self.idle_share)
 
 
 def _job(library: Library, known: Identity, given: Identity, changes: Changes, options: IngestOptions) -> Job:
@@ -215,7 +282,12 @@ def _apply(changes: Changes, tables: Tables) -> None:
 
 
 def _run(
-    job: Job, changes: Changes, tables: Tables, report: IngestReport, on_progress: Callable[[Progress], None] | None
+    job: Job,
+    changes: Changes,
+    tables: Tables,
+    report: IngestReport,
+    told: _Run,
+    on_progress: Callable[[Progress], None] | None,
 ) -> None:
     """Decode and annotate what is new, committing videos as they finish."""
     accounts = Accounts([*changes.to_do, *(file for file, _ in changes.unreadable)], job.taken)
@@ -228,25 +300,31 @@ def _run(
     def commit() -> None:
         rows = accounts.take_finished()
         done.update((row.video.file.path, row) for row in rows)
-        tables.commit_clips(files)
-        files.clear()
-        tables.commit_videos(rows, replace_paths=changes.replacing)
+        with timed("commit") as work:
+            tables.commit_clips(files)
+            files.clear()
+            tables.commit_videos(rows, replace_paths=changes.replacing)
+        work.count = len(rows)
+        told.own.append(work)
         report.count(rows)
 
     if not changes.to_do:
         commit()
         _commit_copies(changes, tables, report, done, job.taken)
         return
-    from jobs.engine import RayRun, ray_session
+    with ExitStack() as session:
+        with timed("start") as work:
+            from jobs.engine import RayRun, ray_session
 
-    before = Tally()  # of the waves that are over
-    with ray_session(job.options):
+            session.enter_context(ray_session(job.options))
+        told.own.append(work)
+        told.cores = core_seconds() if job.options.address is None else None
         began = committed = time.monotonic()
         for start in range(0, len(changes.to_do), _WAVE):
             wave = changes.to_do[start : start + _WAVE]
             run = RayRun(job, wave)
 
-            def progress(run: RayRun = run, before: Tally = before) -> Progress:
+            def progress(run: RayRun = run, before: Tally = told.tally) -> Progress:
                 tally = before + run.tally()
                 return Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, tally)
 
@@ -266,8 +344,8 @@ def _run(
                     accounts.close(wave, run.lost())
             finally:
                 commit()
-            before += run.tally()
-            report.bottleneck = bottleneck(before, run.slots)
+            told.wave_ended(run, job.options)
+            report.bottleneck = bottleneck(told.tally, run.slots)
     _commit_copies(changes, tables, report, done, job.taken)
 
 

@@ -2,52 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
+
+from jobs.work import Work
+
+
+@dataclass(slots=True)
+class StageTally:
+    """The works of one stage, added up.
+
+    Attributes:
+        seconds: that its workers were at work, over all of them.
+        cpu_s: CPU seconds of them.
+        count: what they counted.
+        video_s: seconds of video in that.
+        waiting_s: seconds between one work of a worker and its next one of the same stage.
+        began_s: when the first work began, in seconds since the epoch.
+        first_s: when the first one ended; infinity before it has.
+        last_s: when the last one ended.
+        first_count: what the first one counted.
+    """
+
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    count: int = 0
+    video_s: float = 0.0
+    waiting_s: float = 0.0
+    began_s: float = float("inf")
+    first_s: float = float("inf")
+    last_s: float = 0.0
+    first_count: int = 0
+
+    def add(self, other: StageTally) -> None:
+        """Add ``other``'s figures to this one's."""
+        if other.first_s < self.first_s:
+            self.first_s, self.first_count = other.first_s, other.first_count
+        self.began_s, self.last_s = min(self.began_s, other.began_s), max(self.last_s, other.last_s)
+        for name in ("seconds", "cpu_s", "count", "video_s", "waiting_s"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts that the stages of one run add up.
+    """How far a run is.
 
     Attributes:
         planned_videos: videos whose container has been read.
         planned_s: seconds of video in them.
-        clips: clips annotated.
-        clip_s: seconds of video in them.
-        decode_busy_s: seconds that decode tasks have worked, over all of them.
-        annotate_busy_s: the same of the annotators.
+        stages: what each stage did, by its name.
     """
 
     planned_videos: int = 0
     planned_s: float = 0.0
-    clips: int = 0
-    clip_s: float = 0.0
-    decode_busy_s: float = 0.0
-    annotate_busy_s: float = 0.0
+    stages: dict[str, StageTally] = field(default_factory=dict)
+
+    @property
+    def clips(self) -> int:
+        """Clips annotated."""
+        return self.of("annotate").count
+
+    @property
+    def clip_s(self) -> float:
+        """Seconds of video in them."""
+        return self.of("annotate").video_s
+
+    def of(self, stage: str) -> StageTally:
+        """What ``stage`` did."""
+        return self.stages.get(stage, StageTally())
+
+    def enter(self, work: Work, waiting_s: float = 0.0) -> None:
+        """Add a piece of work, before which its worker stood still for ``waiting_s``."""
+        one = StageTally(work.seconds, work.cpu_s, work.count, work.video_s, waiting_s)
+        one.began_s, one.first_s, one.last_s, one.first_count = work.began_s, work.ended_s, work.ended_s, work.count
+        self.stages.setdefault(work.stage, StageTally()).add(one)
 
     def __add__(self, other: Tally) -> Tally:
         """The counts of both."""
-        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-    def add(self, **counts: float) -> None:
-        """Add to counts by name."""
-        for name, count in counts.items():
-            setattr(self, name, getattr(self, name) + count)
+        total = Tally(self.planned_videos + other.planned_videos, self.planned_s + other.planned_s)
+        for tally in (self, other):
+            for name, stage in tally.stages.items():
+                total.stages.setdefault(name, StageTally()).add(stage)
+        return total
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """How many tasks of a stage can run at a time."""
+    """What the stages of a run have to work with.
+
+    Attributes:
+        decode: how many decode tasks can run at a time.
+        annotate: how many annotators.
+        shared: whether both compute on the same cores.
+    """
 
     decode: float
     annotate: float
+    shared: bool = False
 
 
 def bottleneck(tally: Tally, slots: Slots) -> str | None:
-    """The stage that was busy for the larger share of its slots' time; None where nothing ran."""
-    shares = {"decode": tally.decode_busy_s / slots.decode, "annotate": tally.annotate_busy_s / slots.annotate}
-    stage = max(shares, key=lambda name: shares[name])
-    return stage if shares[stage] > 0 else None
+    """The stage that held a run up; None where nothing ran.
+
+    Where both share the cores, the one that took more of their time; else the one that was busy for more of its own.
+    """
+    decode, annotate = tally.of("decode"), tally.of("annotate")
+    if slots.shared:
+        loads = {"decode": decode.cpu_s, "annotate": annotate.cpu_s}
+    else:
+        loads = {"decode": decode.seconds / slots.decode, "annotate": annotate.seconds / slots.annotate}
+    stage = max(loads, key=lambda name: loads[name])
+    return stage if loads[stage] > 0 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from schemas.errors import UsageError
 from schemas.records import path_text
 
 if TYPE_CHECKING:
+    from jobs.bill import Bill
     from jobs.ingest import IngestReport
     from jobs.learn.session import TrainReport
     from jobs.status import LibraryStatus
@@ -39,12 +40,35 @@ def ingest_text(report: IngestReport) -> str:
         speed = report.video_seconds / report.wall_seconds
         lines.append(
             f"{report.clips} clips from {clock(report.video_seconds)} of video in {clock(report.wall_seconds)} "
-            f"({speed:.1f} s of video per second, bound by {report.bottleneck})"
+            f"({speed:.1f} s of video per second)"
         )
+    if report.bill and report.clips:
+        lines += _bill_lines(report.bill)
     lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MOST_FAILURES]]
     if len(report.failures) > _MOST_FAILURES:
         lines.append(f"  and {len(report.failures) - _MOST_FAILURES} more: vidsift status lists them all")
     return "\n".join(lines)
+
+
+def _bill_lines(bill: Bill) -> list[str]:
+    """What a run cost, stage by stage."""
+    rows = [
+        (
+            one.stage,
+            f"{one.seconds:.1f}",
+            f"{one.share:.0%}",
+            f"{one.per_s:.1f} {one.unit}/s" if one.unit and one.per_s else "",
+            f"{one.waiting_s:.1f}" if one.waiting_s else "",
+        )
+        for one in bill.stages
+    ]
+    idle = "" if bill.idle_share is None else f", cores idle for {bill.idle_share:.0%} of it"
+    return [
+        columns_text(("stage", "seconds", "of cpu", "throughput", "waiting s"), rows),
+        f"{bill.shape}",
+        f"decoding began after {bill.first_frame_s:.1f} s, {bill.hours_per_hour:.1f} h of video per hour{idle}",
+        f"bound by {bill.bound_by}: {bill.advice}",
+    ]
 
 
 def status_text(status: LibraryStatus) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.decoders import load_decoder
 from pipeline.run import decode_job, plan_video
@@ -13,6 +14,32 @@ from pipeline.write import write_clips
 from schemas.models import Checkpoint, ModelInput
 from schemas.options import FeatureKind, IngestOptions, Sampling
 from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
+
+if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
+    from pipeline.annotate import Annotator
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnnotator:
+    """Runs both models over batches; what they raise comes back as a `JobFailed`.
+
+    Attributes:
+        annotator: the models.
+        device: where they compute.
+        precision: the arithmetic they compute in.
+    """
+
+    annotator: Annotator
+    device: str
+    precision: str
+
+    def __call__(self, clips: Sequence[Clip]) -> list[ClipRow | JobFailed]:
+        """A row for each clip."""
+        try:
+            return list(self.annotator.annotate(clips))
+        except Exception as exc:  # noqa: BLE001 - a model is the user's own; whatever it raises is no video's fault
+            reason = (str(exc) or type(exc).__name__).splitlines()[0]
+            return [JobFailed(f"the models could not compute a batch of {len(clips)}: {reason}")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +80,7 @@ class Job:
         """Decode one job's clips."""
         return decode_job(job, load_decoder(self.options.decoder))
 
-    def annotator(self, num_threads: int | None = None) -> Callable[[Sequence[Clip]], list[ClipRow | JobFailed]]:
+    def annotator(self, num_threads: int | None = None) -> BatchAnnotator:
         """Load both models, and return what runs them over a batch.
 
         Args:
@@ -63,7 +90,7 @@ class Job:
         from pipeline.models import load_classifier, load_embedder
 
         annotator = Annotator(
-            load_classifier(self.classifier, self.options.precision),
+            classifier := load_classifier(self.classifier, self.options.precision),
             load_embedder(self.embedder, self.options.precision),
             inputs=self.inputs,
             top_labels=self.options.top_labels,
@@ -71,14 +98,7 @@ class Job:
             features=self.features,
         )
 
-        def annotate(clips: Sequence[Clip]) -> list[ClipRow | JobFailed]:
-            try:
-                return list(annotator.annotate(clips))
-            except Exception as exc:  # noqa: BLE001 - a model is the user's own; whatever it raises is no video's fault
-                reason = (str(exc) or type(exc).__name__).splitlines()[0]
-                return [JobFailed(f"the models could not compute a batch of {len(clips)}: {reason}")]
-
-        return annotate
+        return BatchAnnotator(annotator, classifier.device.type, "bf16" if "bfloat16" in str(classifier.dtype) else "fp32")
 
     def write(self, rows: Sequence[ClipRow]) -> Written | JobFailed:
         """Write one Parquet file."""

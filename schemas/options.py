@@ -50,7 +50,7 @@ class IngestOptions:
         scaling: ``fast`` lets the decoder's library scale frames and convert them to RGB in one step; ``exact`` does one
             after the other, as the models' published processors do.
         precision: arithmetic of both models; ``auto`` takes bf16 where the device computes in it, else fp32.
-        batch_size: clips per forward pass.
+        batch_size: clips per forward pass; None leaves that to the machine and the models.
         top_labels: action labels kept per clip, best first.
         video_timeout_s: seconds that reading any minute of a video may take before the process that does is ended.
         max_pixels: pixels of a frame, above which a video is refused. The default passes 8K and more, and no picture of
@@ -59,12 +59,15 @@ class IngestOptions:
         max_frames: frames of a video, above which it is refused; the default is 10 h at 60 a second eight times over.
         address: Ray cluster to join; None starts Ray inside this process.
         num_cpus: CPUs given to the embedded Ray; None takes the machine's.
+        num_decoders: decode tasks at a time; None takes as many as there are CPUs.
+        num_threads: threads that each process with the models computes with on CPUs; None leaves that to the machine.
+        trace: keep every piece of work, for a trace.
     """
 
     decoder: str = "pyav"
     scaling: Scaling = "fast"
     precision: Precision = "auto"
-    batch_size: int = 8
+    batch_size: int | None = None
     top_labels: int = 5
     video_timeout_s: float = 600.0
     max_pixels: int = MAX_PIXELS
@@ -72,6 +75,9 @@ class IngestOptions:
     max_frames: int = MAX_FRAMES
     address: str | None = None
     num_cpus: int | None = None
+    num_decoders: int | None = None
+    num_threads: int | None = None
+    trace: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
@@ -87,6 +93,8 @@ class IngestOptions:
             ("--max-memory", self.max_memory_mb, 64),
             ("--max-frames", self.max_frames, 1),
             ("--cpus", self.num_cpus, 1),
+            ("--decoders", self.num_decoders, 1),
+            ("--threads", self.num_threads, 1),
         ):
             if value is not None and not least <= value < float("inf"):
                 raise UsageError(f"{option}: got {value:g}, allowed is {least} or more")

@@ -1,0 +1,346 @@
+"""What indexing costs: vidsift against the script that one would write from the models' documentation, and against two limits.
+
+    python -m benchmarks.ingest                   the shipped pocket checkpoints on 1080p H.264, then full-size ones
+    python -m benchmarks.ingest --only pocket --videos FOLDER
+
+Full-size checkpoints are random ones of VideoMAE-base and X-CLIP base/32. Each way has a process of its own and all cores:
+
+- plain script: PyAV decodes every frame, transformers' own processors, both models in fp32 and one clip at a time, one video
+  after the other.
+- in process: `pipeline.run.annotate_video`, one video after the other.
+- Ray, whole: `vidsift ingest` as a command, from its start to the published library.
+- Ray, steady: the same between the first clip that came out of the models and the last.
+- decode alone: planning and decoding in one process per core.
+- models alone: both on ready clips, in one process per core and one thread each.
+- both alone: what the two limits allow together, where they share the cores: 1 / (1 / decode + 1 / models).
+
+Loading models and starting processes counts only in "Ray, whole". Then how far vidsift's answers are from the plain script's on
+FOLDER's videos (or --real's, which may be others): top-1, probabilities, and the embeddings' cosine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.videos import KINDS, encode, repeat
+from pipeline.find import find_videos
+from schemas.records import VideoFile
+
+WINDOW_S = 4.0
+_SETS = {"pocket": ("h264-1080p.mp4", 12), "full": ("h264-360p.mp4", 6)}
+
+
+def make_set(folder: Path, name: str) -> Path:
+    """Files that differ in length, since a second of the same content would only be copied."""
+    kind_name, count = _SETS[name]
+    (kind,) = (kind for kind in KINDS if kind.name == kind_name)
+    target = folder / name
+    if not target.exists():
+        target.mkdir(parents=True)
+        piece = folder / f"piece-{kind.name}"
+        encode(piece, kind)
+        for number in range(count):
+            repeat(piece, target / f"{number:02d}-{kind.name}", 2 + number if name == "pocket" else 1 + number)
+    return target
+
+
+def models_of(name: str, folder: Path) -> tuple[str, str]:
+    """The classifier and the embedder."""
+    if name == "pocket":
+        return "pocket", "pocket"
+    from demo.checkpoints import write_classifier, write_embedder
+
+    if not (folder / "classifier").exists():
+        write_classifier(folder / "classifier", "base", num_labels=400)
+        write_embedder(folder / "embedder", "base")
+    return str(folder / "classifier"), str(folder / "embedder")
+
+
+# What a user would write from the documentation of PyAV, VideoMAE and X-CLIP.
+
+
+class PlainScript:
+    """Both models and their processors."""
+
+    def __init__(self, classifier: str, embedder: str) -> None:
+        import torch
+        from transformers import (
+            AutoImageProcessor,
+            VideoMAEForVideoClassification,
+            XCLIPModel,
+        )
+
+        from pipeline.models.checkpoint import find_checkpoint
+
+        names = [find_checkpoint(classifier, "--classifier").folder, find_checkpoint(embedder, "--embedder").folder]
+        self.processors = [AutoImageProcessor.from_pretrained(name, use_fast=False) for name in names]
+        self.classifier = VideoMAEForVideoClassification.from_pretrained(names[0], dtype=torch.float32).eval()
+        self.embedder = XCLIPModel.from_pretrained(names[1], dtype=torch.float32).eval()
+
+    def clip(self, frames: list[Any]) -> tuple[Any, Any]:
+        """Probabilities [labels] and the embedding [dim] of 16 frames."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = self.processors[0](frames, return_tensors="pt")["pixel_values"]
+            probabilities = self.classifier(pixels).logits.softmax(-1)[0]
+            pixels = self.processors[1](frames[::2], return_tensors="pt")["pixel_values"]
+            vector = self.embedder.get_video_features(pixels).pooler_output[0]
+        return probabilities, vector / vector.norm()
+
+    def video(self, path: str) -> list[tuple[Any, Any]]:
+        """All clips of a video."""
+        import av
+
+        found, frames, clip = [], [], 0
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            start_s = float((container.start_time or 0) / av.time_base)
+            shown = None
+            for frame in container.decode(stream):
+                time_s = (frame.time or 0.0) - start_s
+                while shown is not None and time_s > clip * WINDOW_S + (len(frames) + 0.5) * WINDOW_S / 16 + 4e-6:
+                    frames.append(shown.to_ndarray(format="rgb24"))
+                    if len(frames) == 16:
+                        found.append(self.clip(frames))
+                        frames, clip = [], clip + 1
+                shown = frame
+        return found
+
+
+def plain(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
+    """One video after the other, one clip after the other."""
+    script = PlainScript(classifier, embedder)
+    began = time.perf_counter()
+    clips = sum(len(script.video(video.path)) for video in videos)
+    return {"clips": clips, "seconds": time.perf_counter() - began}
+
+
+# vidsift's ways.
+
+
+def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any, Any]:
+    """The annotator, and the distinct inputs of its models."""
+    from pipeline.annotate import Annotator
+    from pipeline.models import load_classifier, load_embedder
+    from pipeline.models.checkpoint import find_checkpoint
+    from pipeline.sample import distinct_inputs
+
+    models: Any = (
+        load_classifier(find_checkpoint(classifier, "--classifier"), precision),  # type: ignore[arg-type]
+        load_embedder(find_checkpoint(embedder, "--embedder"), precision),  # type: ignore[arg-type]
+    )
+    inputs = distinct_inputs([model.preprocessing.input for model in models])
+    return Annotator(*models, inputs=inputs, features="int8"), inputs
+
+
+def in_process(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
+    """Without Ray."""
+    from pipeline.decoders import load_decoder
+    from pipeline.run import annotate_video
+    from schemas.options import Sampling
+    from schemas.records import ClipRow
+
+    annotator, inputs = _parts(classifier, embedder)
+    clips, decoder, began = 0, load_decoder("pyav"), time.perf_counter()
+    for video in videos:
+        for row in annotate_video(video, Sampling(), inputs, decoder, annotator):
+            clips += isinstance(row, ClipRow)
+    return {"clips": clips, "seconds": time.perf_counter() - began}
+
+
+def by_ray(classifier: str, embedder: str, videos: Sequence[VideoFile], scratch: Path) -> dict[str, float]:
+    """The command."""
+    library = scratch / f"library-{time.time_ns()}"
+    command = [sys.executable, "-m", "cli", "ingest", *(video.path for video in videos), "--library", str(library), "--json"]
+    began = time.perf_counter()
+    done = subprocess.run([*command, "--classifier", classifier, "--embedder", embedder], check=True, capture_output=True)
+    seconds = time.perf_counter() - began
+    report = json.loads(done.stdout)
+    run = report["run"]
+    return {
+        "clips": report["clips"],
+        "seconds": seconds,
+        "steady": run["steady_clips_per_s"],
+        "first_frame_s": run["first_frame_s"],
+        "idle": run["idle_share"],
+    }
+
+
+def decode_alone(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
+    """A process per core."""
+    from pipeline.models.checkpoint import find_checkpoint
+    from pipeline.models.preprocessing import read_preprocessing
+    from pipeline.sample import distinct_inputs
+
+    inputs = distinct_inputs(
+        [
+            read_preprocessing(find_checkpoint(classifier, "--classifier"), "--classifier").input,
+            read_preprocessing(find_checkpoint(embedder, "--embedder"), "--embedder").input,
+        ]
+    )
+    cores = len(os.sched_getaffinity(0))
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        pool.map(_ready, range(2 * cores), chunksize=1)
+        began = time.perf_counter()
+        planned = pool.imap_unordered(_plan, [(video, inputs) for video in videos])
+        clips = sum(pool.imap_unordered(_decode, (job for jobs in planned for job in jobs)))
+        return {"clips": clips, "seconds": time.perf_counter() - began}
+
+
+def _ready(_: int) -> None:
+    import pipeline.decoders.pyav  # noqa: F401
+
+    time.sleep(0.2)
+
+
+def _plan(asked: tuple[VideoFile, Any]) -> list[Any]:
+    from pipeline.run import plan_video
+    from schemas.options import Sampling
+
+    return list(plan_video(asked[0], Sampling(), asked[1]))
+
+
+def _decode(job: Any) -> int:
+    from pipeline.decoders import load_decoder
+    from pipeline.run import decode_job
+    from schemas.records import Clip
+
+    return sum(isinstance(item, Clip) for item in decode_job(job, load_decoder("pyav")))
+
+
+def models_alone(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
+    """A process per core, on clips of the first video."""
+    cores, rounds = len(os.sched_getaffinity(0)), 2 if classifier != "pocket" else 24
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        ready = pool.starmap(_forward, [(classifier, embedder, videos[-1], rounds)] * cores, chunksize=1)
+    clips = sum(count for count, _ in ready)
+    return {"clips": clips, "seconds": max(seconds for _, seconds in ready)}
+
+
+def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> tuple[int, float]:
+    import torch
+
+    from pipeline.decoders import load_decoder
+    from pipeline.run import decode_job, plan_video
+    from schemas.options import Sampling
+    from schemas.records import Clip
+
+    torch.set_num_threads(1)
+    annotator, inputs = _parts(classifier, embedder)
+    job = plan_video(video, Sampling(), inputs)[0]
+    clips: list[Any] = [item for item in decode_job(job, load_decoder("pyav")) if isinstance(item, Clip)][:8]
+    annotator.annotate(clips[:2])
+    began = time.perf_counter()
+    for _ in range(rounds):
+        annotator.annotate(clips)
+    return rounds * len(clips), time.perf_counter() - began
+
+
+def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
+    """How far from the plain script, over every clip of 4 s."""
+    from pipeline.decoders import load_decoder
+    from pipeline.run import annotate_video
+    from schemas.options import Sampling
+    from schemas.records import ClipRow
+
+    script = PlainScript(classifier, embedder)
+    labels = script.classifier.config.id2label
+    annotator, inputs = _parts(classifier, embedder)
+    same, drift, cosines = [], [], []
+    for video in videos:
+        try:
+            expected = script.video(video.path)
+        except Exception:  # noqa: BLE001 - a damaged file ends the plain script
+            continue
+        rows = [row for row in annotate_video(video, Sampling(), inputs, load_decoder("pyav"), annotator)]
+        clips = [
+            row for row in rows if isinstance(row, ClipRow) and abs(row.span.end_s - row.span.start_s - WINDOW_S) < 1e-6
+        ]
+        for row, (probabilities, vector) in zip(clips, expected, strict=False):
+            best = int(probabilities.argmax())
+            same.append(labels[best] == row.labels[0].label)
+            drift.append(max(abs(label.score - float(probabilities[_index(labels, label.label)])) for label in row.labels))
+            cosines.append(float(row.embedding @ vector.numpy()))
+    return {
+        "clips": len(same),
+        "same top-1": float(np.mean(same)),
+        "largest probability drift": max(drift),
+        "lowest cosine": min(cosines),
+    }
+
+
+def _index(labels: dict[int, str], label: str) -> int:
+    return next(index for index, name in labels.items() if name == label)
+
+
+WAYS: dict[str, Callable[[str, str, Sequence[VideoFile], Path], dict[str, float]]] = {
+    "plain script": plain,
+    "in process": in_process,
+    "Ray": by_ray,
+    "decode alone": decode_alone,
+    "models alone": models_alone,
+    "faithfulness": faithfulness,
+}
+
+
+def measured(way: str, models: tuple[str, str], videos: Path, scratch: Path) -> dict[str, float]:
+    """One way in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.ingest", "--way", way, "--videos", str(videos), "--models", *models]
+    done = subprocess.run([*command, "--scratch", str(scratch)], check=True, stdout=subprocess.PIPE)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def table(name: str, models: tuple[str, str], videos: Path, real: Path | None, scratch: Path) -> None:
+    """Measure and print one set."""
+    found = {way: measured(way, models, videos, scratch) for way in WAYS if way != "faithfulness"}
+    speed = {way: values["clips"] / values["seconds"] for way, values in found.items()}
+    ray = found["Ray"]
+    speed["Ray, whole"], speed["Ray, steady"] = speed.pop("Ray"), ray["steady"]
+    speed["both alone"] = 1 / (1 / speed["decode alone"] + 1 / speed["models alone"])
+    print(f"\n{name}: {ray['clips']:.0f} clips of {videos.name}, {len(os.sched_getaffinity(0))} cores")
+    print(f"{'':<16}{'clips/s':>9}{'to plain':>10}{'to decode':>11}{'to both':>9}")
+    for way in ("plain script", "in process", "Ray, whole", "Ray, steady", "decode alone", "models alone", "both alone"):
+        ratios = [speed[way] / speed[other] for other in ("plain script", "decode alone", "both alone")]
+        print(f"{way:<16}{speed[way]:9.2f}{ratios[0]:10.2f}{ratios[1]:11.2f}{ratios[2]:9.2f}")
+    print(f"Ray: first frame decoded after {ray['first_frame_s']:.1f} s, cores idle for {ray['idle']:.0%} of the run")
+    exact = measured("faithfulness", models, real or videos, scratch)
+    print(", ".join(f"{key} {value:.5g}" for key, value in exact.items()), flush=True)
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=list(_SETS))
+    parser.add_argument("--videos", type=Path, help="instead of those made here")
+    parser.add_argument("--real", type=Path, help="videos for the last line")
+    parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--models", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--scratch", type=Path, help="a folder to keep made videos and models in")
+    arguments = parser.parse_args()
+    if arguments.way:
+        videos = [video for video in find_videos([arguments.videos]) if isinstance(video, VideoFile)]
+        print(json.dumps(WAYS[arguments.way](*arguments.models, videos, arguments.scratch)))
+        return
+    with tempfile.TemporaryDirectory() as made:
+        scratch = arguments.scratch or Path(made)
+        for name in [arguments.only] if arguments.only else _SETS:
+            videos = arguments.videos or make_set(scratch / "videos", name)
+            table(name, models_of(name, scratch / "models"), videos, arguments.real, scratch)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""A run as a trace that Perfetto (ui.perfetto.dev) and Chrome's about:tracing open: a row for each process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from jobs.work import Work
+from schemas.errors import UsageError
+
+
+def check_trace(path: Path) -> None:
+    """Make the file, so that a run that ends hours from now does not fail to write it.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        path.touch()
+    except OSError as exc:
+        raise UsageError(
+            f"--trace: {str(path)!r} cannot be written: {exc.strerror}; give a file that you may write"
+        ) from exc
+
+
+def write_trace(path: Path, works: Iterable[Work]) -> None:
+    """Write complete events of the Trace Event Format, times in microseconds, a process for each worker's."""
+    works = sorted(works, key=lambda work: work.began_s)
+    began_s = works[0].began_s if works else 0.0
+    workers = {worker: number for number, worker in enumerate(dict.fromkeys(work.worker for work in works), start=1)}
+    stages: dict[str, set[str]] = {worker: set() for worker in workers}
+    for work in works:
+        stages[work.worker].add(work.stage)
+    events: list[dict[str, object]] = [
+        {"name": "process_name", "ph": "M", "pid": number, "args": {"name": f"{'+'.join(sorted(stages[worker]))} {worker}"}}
+        for worker, number in workers.items()
+    ]
+    events += [
+        {
+            "name": work.stage,
+            "cat": work.stage,
+            "ph": "X",
+            "pid": workers[work.worker],
+            "tid": 1,
+            "ts": round((work.began_s - began_s) * 1e6),
+            "dur": round(work.seconds * 1e6),
+            "args": {"count": work.count, "video_s": work.video_s, "cpu_s": round(work.cpu_s, 4), "about": work.note},
+        }
+        for work in works
+    ]
+    path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")

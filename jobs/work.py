@@ -1,0 +1,61 @@
+"""What a process did and when: the pieces of work that a run's table and its trace are made of."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Work:
+    """One piece of work of one process.
+
+    Attributes:
+        stage: what it was part of.
+        began_s: when it began, in seconds since the epoch.
+        seconds: how long it took.
+        cpu_s: CPU seconds of its process meanwhile, over all threads.
+        count: how many of what the stage counts: files, videos, clips, rows.
+        video_s: seconds of video in them.
+        worker: the host and the process that did it.
+        note: what it was about.
+    """
+
+    stage: str
+    began_s: float
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    count: int = 0
+    video_s: float = 0.0
+    worker: str = ""
+    note: str = ""
+
+    @property
+    def ended_s(self) -> float:
+        """When it ended."""
+        return self.began_s + self.seconds
+
+
+@contextmanager
+def timed(stage: str, note: str = "") -> Iterator[Work]:
+    """Time the block; what it counted is entered by the caller."""
+    work = Work(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
+    began, cpu = time.perf_counter(), time.process_time()
+    try:
+        yield work
+    finally:
+        work.seconds, work.cpu_s = time.perf_counter() - began, time.process_time() - cpu
+
+
+def core_seconds() -> tuple[float, float] | None:
+    """Seconds that this machine's cores have been idle, and all of their seconds, since it started; None if it does not say."""
+    try:
+        with open("/proc/stat", encoding="ascii") as stat:
+            ticks = [int(number) for number in stat.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    per_second = os.sysconf("SC_CLK_TCK")
+    return (ticks[3] + ticks[4]) / per_second, sum(ticks) / per_second
