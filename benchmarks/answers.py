@@ -7,7 +7,7 @@ WORLD is rendered with seed 2 where it does not exist, and LIBRARY made of it. P
 - nothing here: captions of scenes that the long films show, and captions of combinations of action, shirt and place that
   they do not; the area under the ROC curve of the search's confidence, and what the command would have said.
 - moments: of the scenes in the long films, by their captions, how often the first answer of the whole library is a moment
-  that shows the same action, shirt and place; `vidsift evaluate` knows no facts, and wants the very scene that was captioned.
+  that shows the same action, shirt and place; `vidsift evaluate` knows no facts, and wants the scene that was captioned.
 - A, then B: for two scenes in a row of one film, ``A --then B``; how often the first answer is these two.
 - tag against teach: the action of each short clip by the highest score, with the names alone and from 5 marked clips each.
 """

@@ -14,8 +14,8 @@ Full-size checkpoints are random ones of VideoMAE-base and X-CLIP base/32. Each 
 - models alone: both on ready clips, in one process per core and one thread each.
 - both alone: what the two limits allow together, where they share the cores: 1 / (1 / decode + 1 / models).
 
-Loading models and starting processes counts only in "Ray, whole". Then how far vidsift's answers are from the plain script's on
-FOLDER's videos (or --real's, which may be others): top-1, probabilities, and the embeddings' cosine.
+Loading models and starting processes counts only in "Ray, whole". Then how far vidsift's answers are from the plain script's
+on the same videos (or --real's, which may be others): top-1, probabilities, and the embeddings' cosine.
 """
 
 from __future__ import annotations
@@ -236,11 +236,11 @@ def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> t
     from pipeline.decoders import load_decoder
     from pipeline.run import decode_job, plan_video
     from schemas.options import Sampling
-    from schemas.records import Clip
+    from schemas.records import Clip, SpanJob
 
     torch.set_num_threads(1)
     annotator, inputs = _parts(classifier, embedder)
-    job = plan_video(video, Sampling(), inputs)[0]
+    (job,) = [planned for planned in plan_video(video, Sampling(), inputs)[:1] if isinstance(planned, SpanJob)]
     clips: list[Any] = [item for item in decode_job(job, load_decoder("pyav")) if isinstance(item, Clip)][:8]
     annotator.annotate(clips[:2])
     began = time.perf_counter()
@@ -332,8 +332,9 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help="a folder to keep made videos and models in")
     arguments = parser.parse_args()
     if arguments.way:
-        videos = [video for video in find_videos([arguments.videos]) if isinstance(video, VideoFile)]
-        print(json.dumps(WAYS[arguments.way](*arguments.models, videos, arguments.scratch)))
+        found = [video for video in find_videos([arguments.videos]) if isinstance(video, VideoFile)]
+        classifier, embedder = arguments.models
+        print(json.dumps(WAYS[arguments.way](classifier, embedder, found, arguments.scratch)))
         return
     with tempfile.TemporaryDirectory() as made:
         scratch = arguments.scratch or Path(made)

@@ -44,6 +44,7 @@ class Kind:
 
 _X264 = {"preset": "fast", "crf": "23", "g": "100"}
 _X265 = {"preset": "fast", "crf": "26", "x265-params": "log-level=none:keyint=100:open-gop=0"}
+_VP9 = {"crf": "34", "b": "0", "deadline": "realtime", "cpu-used": "5", "g": "100"}
 KINDS = (
     Kind("h264-1080p.mp4", "libx264", 1920, 1080, _X264 | {"bf": "3"}),
     Kind("h264-1080p-no-b.mp4", "libx264", 1920, 1080, _X264 | {"bf": "0", "g": "30"}),
@@ -51,7 +52,7 @@ KINDS = (
     Kind("h264-360p.mp4", "libx264", 640, 360, _X264 | {"bf": "3"}),
     Kind("hevc-1080p.mp4", "libx265", 1920, 1080, _X265),
     Kind("hevc-720p.mp4", "libx265", 1280, 720, _X265),
-    Kind("vp9-720p.webm", "libvpx-vp9", 1280, 720, {"crf": "34", "b": "0", "deadline": "realtime", "cpu-used": "5", "g": "100"}),
+    Kind("vp9-720p.webm", "libvpx-vp9", 1280, 720, _VP9),
     Kind("av1-720p.mp4", "libsvtav1", 1280, 720, {"crf": "38", "preset": "9", "g": "100"}),
     Kind("mpeg4-480p.avi", "mpeg4", 854, 480, {"qscale": "5", "g": "100"}),
 )  # fmt: skip

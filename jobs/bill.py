@@ -12,6 +12,7 @@ from jobs.work import Work
 _UNITS = {
     "find": "files",
     "start": "",
+    "load models": "",
     "plan": "videos",
     "decode": "clips",
     "annotate": "clips",

@@ -1,11 +1,12 @@
-"""The only module that knows Ray: runs a `Job`'s steps as Ray Data stages, on this machine or on a cluster.
+"""The only module that knows Ray: runs a `Job`'s steps on this machine or on a cluster.
 
     groups of files -> plan (tasks) -> groups of jobs -> decode (tasks) -> clips -> annotate (actors, one per GPU)
-    -> write (tasks) -> outcomes, to the driver
+    -> rows -> write (tasks) -> outcomes, to the driver
 
-Rows are single Python objects in a column named "item". What a stage does not handle passes through to the driver. A task
-costs Ray about ten milliseconds, so short videos go in groups. A worker that dies at one of a group is replaced, and the
-new one, which is told at which videos two others have died, passes these over.
+The driver hands out work and passes on references: frames go from the decoder's machine to the annotator's, once. It hands
+out no more to decode while what is decoded and not yet annotated fills half of the object store. A task costs Ray some
+milliseconds, so short videos go in groups. A worker that dies at one of a group is replaced, and the new one, which is told
+at which videos two others have died, passes these over.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import socket
 import sys
 import threading
 import time
-import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from jobs.bill import Shape
 from jobs.progress import Slots, Tally
@@ -38,14 +39,14 @@ from schemas.options import IngestOptions
 from schemas.records import (
     Clip,
     ClipRow,
+    JobFailed,
     Outcome,
     Problem,
     SpanDone,
     SpanJob,
     VideoFailed,
     VideoFile,
-    VideoInfo,
-    video_id_of,
+    Written,
 )
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
@@ -54,13 +55,11 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # Ray prints dead worke
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
-import ray.data
-from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
 # Longer than any network that a cluster would be run over.
 _CONNECT_S = 10.0
 
-# Frames wait in shared memory between decoding and annotating; Ray Data holds decoders back when this fills up.
+# Frames wait in shared memory between decoding and annotating; decoders are held back when half of this is full.
 _OBJECT_STORE_BYTES = 2 << 30
 
 # A table's file: small enough that finished videos are committed soon, large enough that there are not too many.
@@ -74,12 +73,23 @@ _GROUP_FILES = 16
 _GROUP_BYTES = 32 << 20
 _GROUP_S = JOB_S
 
-# Pixels of clips in one forward pass: 4 clips of VideoMAE-base on a CPU, where more gain nothing, and 64 on a GPU.
+# Pixels of clips in one forward pass: 4 clips of VideoMAE-base on a CPU, where more gain nothing, and 64 on a GPU. Of small
+# models' clips as many as a minute of video holds, so that the first answers do not wait for more.
 _CPU_BATCH_PIXELS, _GPU_BATCH_PIXELS = 3_300_000, 52_000_000
-_LARGEST_BATCH = 64
+_LARGEST_CPU_BATCH, _LARGEST_GPU_BATCH = 16, 64
 
-# Threads of an annotator on CPUs. Each holds both models: half a gigabyte for the full-size ones in bf16.
-_ANNOTATOR_THREADS = 4
+# Groups of jobs that are planned before there is a decoder for them, for each one; calls that wait for an annotator, so that
+# it finds its next clips there; and how often an annotator that dies is replaced.
+_PLANNED_AHEAD = 3
+_CALLS_AHEAD = 2
+_RESTARTS = 3
+
+# Annotators with one thread each compute 1.2 times as much as one with two, but each holds both models. So on CPUs there are
+# as many as fit in a quarter of the memory, weights in bf16 and a gigabyte for the rest; of models that look at small
+# pictures, which take far less time than decoding does, one for every fourth CPU.
+_SMALL_CLIP_PIXELS = 200_000
+_MEMORY_SHARE = 0.25
+_ANNOTATOR_BYTES = 1 << 30
 
 _CRASHED = (
     "crashed: the process that read it died twice, in native code or for want of memory; "
@@ -89,8 +99,6 @@ _TIMED_OUT = (
     "timed out: reading a part of it took longer than {:g} s, twice; try a longer --video-timeout with --retry-failed, "
     "or another --decoder"
 )
-
-_Items = dict[str, Any]
 
 
 @contextmanager
@@ -166,7 +174,7 @@ class RayRun:
         self._files = files
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
-        self.shape = choose_shape(job, int(resources.get("CPU", 1)), self._gpus)
+        self.shape = choose_shape(job, int(resources.get("CPU", 1)), self._gpus, resources.get("memory", 0.0))
         self.slots = Slots(self.shape.decoders, self.shape.annotators, shared=not self._gpus)
         self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Counter).remote(job.options.trace)
 
@@ -191,60 +199,167 @@ class RayRun:
         return lambda file: found.get(os.fsencode(file.path), Problem("decode", _CRASHED))
 
     def __iter__(self) -> Iterator[Outcome]:
-        """Run, and yield what comes back in any order. Videos whose worker died twice do not come back."""
-        job, counter = self._job, self._counter
-        context = DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        context.max_errored_blocks = -1  # a block that is lost costs its own videos, which the accounts will miss
-        logging.getLogger("ray").setLevel(logging.CRITICAL)
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        # A worker that dies is retried for ever by default, and one bad file would hang the job. Two may die at each video.
-        again = {"max_retries": 2 * _GROUP_FILES}
-        warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
-        groups = [{"item": group} for group in group_files(self._files, self.shape.decoders)]
-        # On CPUs alone, annotators and decoders share the cores: whichever is behind gets more of them, since the others
-        # wait for it. So annotators ask for no CPU of Ray's.
-        on: dict[str, Any] = {"num_gpus": 1.0, "num_cpus": 1.0} if self._gpus else {"num_cpus": 0.0}
-        data = (
-            ray.data.from_items(groups, override_num_blocks=len(groups))
-            .flat_map(_Plan(job, counter), num_cpus=1, **again)
-            .repartition(target_num_rows_per_block=1)
-            .flat_map(_Decode(job, counter), num_cpus=1, compute=TaskPoolStrategy(size=self.shape.decoders), **again)
-            .map_batches(
-                _Annotate,
-                fn_constructor_args=(job, counter, self.shape.threads or None),
-                batch_size=self.shape.batch_size,
-                batch_format="numpy",
-                compute=ActorPoolStrategy(size=self.shape.annotators),
-                **on,
-            )
-            .map_batches(_Write(job, counter), batch_size=_ROWS_PER_FILE, batch_format="numpy", num_cpus=0)
-        )
+        """Run, and yield what comes back in any order. Videos whose worker could not be replaced do not come back."""
+        flow = _Flow(self._job, self._counter, self.shape, self._gpus, self._files)
         try:
-            for batch in data.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-                yield from batch["item"]
+            yield from flow.run()
         except ray.exceptions.RayError as exc:
             raise JobError(f"the run ended early: {_cause(exc)}; run the same command again to go on") from exc
+        finally:
+            flow.stop()
 
 
-def choose_shape(job: Job, cpus: int, gpus: int) -> Shape:
+class _Flow:
+    """What is under way in a run, and what waits."""
+
+    def __init__(self, job: Job, counter: Any, shape: Shape, gpus: int, files: Sequence[VideoFile]) -> None:
+        self._shape = shape
+        # A worker that dies is retried for ever by default, and one bad file would hang the job. Two may die at each video.
+        again = {"num_cpus": 1, "max_retries": 2 * _GROUP_FILES}
+        worker = ray.remote(_Worker)
+        self._plan = ray.remote(_plan).options(**again)
+        self._decode = ray.remote(_decode).options(**again, num_returns=2)
+        self._write = ray.remote(_write).options(num_cpus=0, max_retries=2)
+        # On CPUs alone, annotators and decoders share the cores: whichever is behind gets more of them, since the others
+        # wait for it. So annotators ask for no CPU of Ray's.
+        on: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": 0}
+        lasting = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS}
+        self._job, self._counter = ray.put(job), counter
+        self._annotators = {
+            worker.options(**on, **lasting).remote(self._job, counter, shape.threads or None, shape.batch_size): 0
+            for _ in range(shape.annotators)
+        }
+        bytes_per_clip = sum(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) * 3 for wanted in job.inputs)
+        most_clips = int(ray.cluster_resources().get("object_store_memory", _OBJECT_STORE_BYTES)) // 2 // bytes_per_clip
+        # Clips that may be decoded or about to be, and not yet annotated.
+        self._most_clips = max(most_clips, 2 * shape.annotators * shape.batch_size)
+        self._groups = iter(group_files(files, shape.decoders))
+        self._planned: deque[JobGroup] = deque()
+        self._under_way: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}
+        self._planning = self._decoding = self._clips = 0
+        self._decoded: deque[tuple[Any, int]] = deque()
+        self._rows: list[Any] = []
+        self._num_rows = 0
+
+    def run(self) -> Iterator[Outcome]:
+        """Hand out work and take in what is done until there is neither."""
+        while True:
+            self._hand_out()
+            if not self._under_way:
+                return
+            (done, *_), _ = ray.wait(list(self._under_way), num_returns=1)
+            yield from self._under_way.pop(done)(done)
+
+    def stop(self) -> None:
+        """Let go of the machines, whatever is under way."""
+        for ref in self._under_way:
+            ray.cancel(ref, force=False)
+        for annotator in self._annotators:
+            ray.kill(annotator)
+
+    def _hand_out(self) -> None:
+        """Start what there is room for: later stages first, so that little waits."""
+        self._hand_to_annotators()
+        while self._planned and self._decoding < self._shape.decoders and self._clips < self._most_clips:
+            group = self._planned.popleft()
+            count = sum(len(job.spans) for job in group.jobs)
+            clips, told = self._decode.remote(self._job, self._counter, group)
+            self._decoding, self._clips = self._decoding + 1, self._clips + count
+            self._under_way[told] = partial(self._take_decoded, clips, count)
+        while len(self._planned) + self._planning < _PLANNED_AHEAD * self._shape.decoders:
+            files = next(self._groups, None)
+            if files is None:
+                break
+            self._planning += 1
+            self._under_way[self._plan.remote(self._job, self._counter, files)] = self._take_planned
+        nothing_left = not (self._planned or self._planning or self._decoding or self._decoded or self._clips)
+        if self._num_rows >= _ROWS_PER_FILE or (nothing_left and self._rows):
+            self._under_way[self._write.remote(self._job, self._counter, *self._rows)] = self._take_outcomes
+            self._rows, self._num_rows = [], 0
+
+    def _hand_to_annotators(self) -> None:
+        """Give decoded clips to annotators that have little to do: whole batches, but for the last ones."""
+        last = not (self._planned or self._planning or self._decoding) or self._clips >= self._most_clips
+        while self._decoded:
+            annotator = min(self._annotators, key=lambda one: self._annotators[one])
+            waiting = sum(count for _, count in self._decoded)
+            if self._annotators[annotator] >= _CALLS_AHEAD or (waiting < self._shape.batch_size and not last):
+                return
+            refs, count = [], 0
+            while self._decoded and count < self._shape.batch_size:
+                ref, more = self._decoded.popleft()
+                refs.append(ref)
+                count += more
+            self._annotators[annotator] += 1
+            rows, told = annotator.annotate.options(num_returns=2).remote(*refs)
+            self._under_way[told] = partial(self._take_annotated, annotator, rows, count)
+
+    def _take_planned(self, ref: Any) -> Iterator[Outcome]:
+        self._planning -= 1
+        for item in self._value(ref) or ():
+            if isinstance(item, JobGroup):
+                self._planned.append(item)
+            else:
+                yield item
+
+    def _take_decoded(self, clips: Any, promised: int, ref: Any) -> Iterator[Outcome]:
+        self._decoding -= 1
+        count, done = self._value(ref) or (0, ())
+        self._clips -= promised - count
+        if count:
+            self._decoded.append((clips, count))
+        yield from done
+
+    def _take_annotated(self, annotator: Any, rows: Any, count: int, ref: Any) -> Iterator[Outcome]:
+        self._annotators[annotator] -= 1
+        self._clips -= count
+        made, failed = ray.get(ref)
+        if made:
+            self._rows.append(rows)
+            self._num_rows += made
+        yield from failed
+
+    def _take_outcomes(self, ref: Any) -> Iterator[Outcome]:
+        yield ray.get(ref)
+
+    def _value(self, ref: Any) -> Any:
+        """What a task gave; None where its worker died too often: the accounts will miss what it had."""
+        try:
+            return ray.get(ref)
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.RayTaskError):
+            return None
+
+
+def choose_shape(job: Job, cpus: int, gpus: int, memory: float) -> Shape:
     """How to lay out a run: what the options ask for, and else by the machines and by what the models are shown.
 
     Args:
         job: its options, and its models' inputs.
         cpus: of all machines.
         gpus: likewise; each holds one annotator.
+        memory: bytes, likewise.
     """
     options = job.options
-    annotators = gpus or max(1, cpus // _ANNOTATOR_THREADS)
     pixels = max(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) for wanted in job.inputs)
-    fitting = (_GPU_BATCH_PIXELS if gpus else _CPU_BATCH_PIXELS) // pixels
+    fitting, largest = (
+        (_GPU_BATCH_PIXELS // pixels, _LARGEST_GPU_BATCH) if gpus else (_CPU_BATCH_PIXELS // pixels, _LARGEST_CPU_BATCH)
+    )
+    threads = options.num_threads
+    if gpus:
+        annotators, threads = gpus, 0
+    elif pixels < _SMALL_CLIP_PIXELS:
+        threads = threads or 1
+        annotators = max(1, cpus // threads // 4)
+    else:
+        weights = sum(file.stat().st_size for one in job.checkpoints for file in Path(one.folder).glob("*.safetensors"))
+        fitting_annotators = int(_MEMORY_SHARE * memory // (_ANNOTATOR_BYTES + weights / 2))
+        annotators = max(1, min(cpus // (threads or 1), fitting_annotators))
+        threads = threads or max(1, cpus // annotators)
     return Shape(
         decoders=options.num_decoders or max(1, cpus - gpus),
         annotators=annotators,
-        threads=options.num_threads or (0 if gpus else max(1, cpus // annotators)),
-        batch_size=options.batch_size or min(max(1, fitting), _LARGEST_BATCH),
+        threads=threads,
+        batch_size=options.batch_size or min(max(1, fitting), largest),
     )
 
 
@@ -320,25 +435,24 @@ class _Counter:
         if self._kept is not None:
             self._kept.append(work)
 
-    def planned(self, videos: int, seconds: float) -> None:
-        """Videos have been planned."""
-        self._tally.planned_videos += videos
-        self._tally.planned_s += seconds
-
-    def begin(self, attempt: Attempt) -> Problem | None:
-        """A worker is about to read something, unless two have died at it: then why.
+    def begin(self, attempt: Attempt) -> bool:
+        """A worker is about to read something, and may if not two have died at it; the accounts will miss it then.
 
         Told first, so that it is known what a worker that died was at.
         """
         times = self._begun.setdefault(attempt, [])
         if len(times) > 1:
-            return self._why(attempt)
+            return False
         times.append(time.monotonic())
-        return None
+        return True
 
-    def end(self, attempt: Attempt) -> None:
+    def end(self, attempt: Attempt, work: Work) -> None:
         """It has lived to tell of it."""
         self._begun.pop(attempt, None)
+        if work.stage == "plan":
+            self._tally.planned_videos += work.count
+            self._tally.planned_s += work.video_s
+        self.work(work)
 
     def snapshot(self) -> Tally:
         return self._tally
@@ -355,115 +469,91 @@ class _Counter:
 
     def lost(self) -> dict[bytes, Problem]:
         """For every path at which two workers died, why."""
-        return {attempt.path: self._why(attempt) for attempt, times in self._begun.items() if len(times) > 1}
-
-    def _why(self, attempt: Attempt) -> Problem:
-        first, second = self._begun[attempt][:2]
-        late = second - first >= attempt.limit_s
-        return Problem(attempt.stage, _TIMED_OUT.format(attempt.limit_s) if late else _CRASHED)
-
-
-class _Plan:
-    """A FileGroup -> its videos' jobs in groups, or the reasons why there are none."""
-
-    def __init__(self, job: Job, counter: Any) -> None:
-        self._job, self._counter = job, counter
-
-    def __call__(self, row: _Items) -> list[_Items]:
-        planned = [item for file in row["item"].files for item in self._plan(file)]
-        return [{"item": item} for item in _group_jobs(planned)]
-
-    def _plan(self, file: VideoFile) -> list[SpanJob | VideoFailed]:
-        options = self._job.options
-        seconds = options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
-        attempt = Attempt(os.fsencode(file.path), "probe", 0, seconds)
-        if problem := ray.get(self._counter.begin.remote(attempt)):
-            video = VideoInfo(video_id_of(None, file.path, self._job.taken), file)
-            return [VideoFailed(video, problem.stage, problem.reason)]
-        with timed("plan", file.path) as work, _limits(seconds, options.max_memory_mb):
-            planned = self._job.plan(file)
-        work.count, work.video_s = 1, next((item.video.duration_s or 0.0 for item in planned), 0.0)
-        self._counter.end.remote(attempt)
-        self._counter.work.remote(work)
-        self._counter.planned.remote(1, work.video_s)
-        return planned
+        found = {}
+        for attempt, times in self._begun.items():
+            if len(times) > 1:
+                late = times[1] - times[0] >= attempt.limit_s
+                reason = _TIMED_OUT.format(attempt.limit_s) if late else _CRASHED
+                found[attempt.path] = Problem(attempt.stage, reason)
+        return found
 
 
-class _Decode:
-    """A JobGroup -> its Clips, and a SpanDone for each job."""
-
-    def __init__(self, job: Job, counter: Any) -> None:
-        self._job, self._counter = job, counter
-
-    def __call__(self, row: _Items) -> list[_Items]:
-        if not isinstance(row["item"], JobGroup):
-            return [row]
-        return [{"item": item} for job in row["item"].jobs for item in self._decode(job)]
-
-    def _decode(self, job: SpanJob) -> list[Clip | SpanDone]:
-        options = self._job.options
-        attempt = Attempt(os.fsencode(job.video.file.path), "decode", job.part, options.video_timeout_s)
-        if problem := ray.get(self._counter.begin.remote(attempt)):
-            return [SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))]
-        note = f"{job.video.file.path} part {job.part + 1} of {job.num_parts}"
-        with timed("decode", note) as work, _limits(options.video_timeout_s, options.max_memory_mb):
-            items = list(self._job.decode(job))
-        work.count, work.video_s = _measure(items)
-        self._counter.end.remote(attempt)
-        self._counter.work.remote(work)
-        return items
+def _plan(job: Job, counter: Any, group: FileGroup) -> list[JobGroup | VideoFailed]:
+    """A group's videos' jobs in groups, or the reasons why there are none."""
+    return list(_group_jobs([item for file in group.files for item in _plan_file(job, counter, file)]))
 
 
-class _Annotate:
-    """Clips -> ClipRows, in an actor that holds both models."""
+def _plan_file(job: Job, counter: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
+    seconds = job.options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
+    attempt = Attempt(os.fsencode(file.path), "probe", 0, seconds)
+    if not ray.get(counter.begin.remote(attempt)):
+        return []
+    with timed("plan", file.path) as work, _limits(seconds, job.options.max_memory_mb):
+        planned = job.plan(file)
+    work.count, work.video_s = 1, next((item.video.duration_s or 0.0 for item in planned), 0.0)
+    counter.end.remote(attempt, work)
+    return planned
 
-    def __init__(self, job: Job, counter: Any, num_threads: int | None) -> None:
+
+def _decode(job: Job, counter: Any, group: JobGroup) -> tuple[list[Clip], tuple[int, list[SpanDone]]]:
+    """A group's clips; and apart, since the driver wants no frames, how many they are and what became of each job."""
+    items = [item for one in group.jobs for item in _decode_job(job, counter, one)]
+    clips = [item for item in items if isinstance(item, Clip)]
+    return clips, (len(clips), [item for item in items if isinstance(item, SpanDone)])
+
+
+def _decode_job(job: Job, counter: Any, wanted: SpanJob) -> list[Clip | SpanDone]:
+    video, options = wanted.video, job.options
+    attempt = Attempt(os.fsencode(video.file.path), "decode", wanted.part, options.video_timeout_s)
+    if not ray.get(counter.begin.remote(attempt)):
+        return []
+    note = f"{video.file.path} part {wanted.part + 1} of {wanted.num_parts}"
+    with timed("decode", note) as work, _limits(options.video_timeout_s, options.max_memory_mb):
+        items = list(job.decode(wanted))
+    work.count, work.video_s = _measure(items)
+    counter.end.remote(attempt, work)
+    return items
+
+
+class _Worker:
+    """An actor that holds both models."""
+
+    def __init__(self, job: Job, counter: Any, num_threads: int | None, batch_size: int) -> None:
         with timed("load models") as work:
             self._annotate = job.annotator(num_threads)
-        self._counter = counter
+        self._counter, self._batch_size = counter, batch_size
         counter.compute.remote(self._annotate.device, self._annotate.precision)
         counter.work.remote(work)
 
-    def __call__(self, batch: _Items) -> _Items:
-        clips = [item for item in batch["item"] if isinstance(item, Clip)]
-        others = [item for item in batch["item"] if not isinstance(item, Clip)]
-        if not clips:
-            return batch
-        with timed("annotate") as work:
-            rows = self._annotate(clips)
-        work.count, work.video_s = _measure(clips)
-        self._counter.work.remote(work)
-        return _pack([*rows, *others])
+    def annotate(self, *groups: list[Clip]) -> tuple[list[ClipRow], tuple[int, list[JobFailed]]]:
+        """Rows of all clips; and apart, how many they are and what went wrong."""
+        clips = [clip for group in groups for clip in group]
+        rows: list[ClipRow | JobFailed] = []
+        passes = -(-len(clips) // self._batch_size)
+        for number in range(passes):  # of equal sizes
+            batch = clips[number * len(clips) // passes : (number + 1) * len(clips) // passes]
+            with timed("annotate") as work:
+                rows += self._annotate(batch)
+            work.count, work.video_s = _measure(batch)
+            self._counter.work.remote(work)
+        made = [row for row in rows if isinstance(row, ClipRow)]
+        return made, (len(made), [row for row in rows if isinstance(row, JobFailed)])
 
 
-class _Write:
-    """ClipRows -> one Written."""
-
-    def __init__(self, job: Job, counter: Any) -> None:
-        self._job, self._counter = job, counter
-
-    def __call__(self, batch: _Items) -> _Items:
-        rows = [item for item in batch["item"] if isinstance(item, ClipRow)]
-        others = [item for item in batch["item"] if not isinstance(item, ClipRow)]
-        if not rows:
-            return batch
-        with timed("write") as work:
-            written = self._job.write(rows)
-        work.count, work.video_s = _measure(rows)
-        self._counter.work.remote(work)
-        return _pack([written, *others])
+def _write(job: Job, counter: Any, *groups: list[ClipRow]) -> Written | JobFailed:
+    """One file of each table."""
+    rows = [row for group in groups for row in group]
+    with timed("write") as work:
+        written = job.write(rows)
+    work.count, work.video_s = _measure(rows)
+    counter.work.remote(work)
+    return written
 
 
 def _measure(items: Sequence[object]) -> tuple[int, float]:
     """How many clips there are among ``items``, and how many seconds they show."""
     spans = [item.span for item in items if isinstance(item, Clip | ClipRow)]
     return len(spans), sum(span.end_s - span.start_s for span in spans)
-
-
-def _pack(items: Sequence[object]) -> _Items:
-    column = np.empty(len(items), dtype=object)
-    column[:] = items
-    return {"item": column}
 
 
 @contextmanager

@@ -96,7 +96,9 @@ class IngestReport:
         """The object that ``--json`` prints."""
         found = asdict(self)
         del found["failures"]
-        found["run"] = _rounded(found.pop("bill"))
+        bill = found.pop("bill")
+        if bill is not None:
+            found["run"] = _rounded(bill)
         if self.not_done:
             found["not_done"] = self.not_done
         return found | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}

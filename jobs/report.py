@@ -57,15 +57,15 @@ def _bill_lines(bill: Bill) -> list[str]:
             one.stage,
             f"{one.seconds:.1f}",
             f"{one.share:.0%}",
-            f"{one.per_s:.1f} {one.unit}/s" if one.unit and one.per_s else "",
-            f"{one.waiting_s:.1f}" if one.waiting_s else "",
+            f"{one.per_s:.1f} {one.unit}/s" if one.unit else "",
+            f"{one.waiting_s:.1f}",
         )
         for one in bill.stages
     ]
     idle = "" if bill.idle_share is None else f", cores idle for {bill.idle_share:.0%} of it"
     return [
-        columns_text(("stage", "seconds", "of cpu", "throughput", "waiting s"), rows),
-        f"{bill.shape}",
+        columns_text(("stage", "seconds", "of CPU", "throughput", "waiting s"), rows),
+        str(bill.shape),
         f"decoding began after {bill.first_frame_s:.1f} s, {bill.hours_per_hour:.1f} h of video per hour{idle}",
         f"bound by {bill.bound_by}: {bill.advice}",
     ]

@@ -64,6 +64,11 @@ class Job:
     features: FeatureKind = "none"
     features_folder: Path | None = None
 
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, Checkpoint]:
+        """Of both models."""
+        return self.classifier, self.embedder
+
     def plan(self, file: VideoFile) -> list[SpanJob | VideoFailed]:
         """Hash, demux, choose frames."""
         return plan_video(

@@ -51,7 +51,7 @@ def timed(stage: str, note: str = "") -> Iterator[Work]:
 
 
 def core_seconds() -> tuple[float, float] | None:
-    """Seconds that this machine's cores have been idle, and all of their seconds, since it started; None if it does not say."""
+    """Seconds that this machine's cores have been idle since it started, and all their seconds; None if it does not say."""
     try:
         with open("/proc/stat", encoding="ascii") as stat:
             ticks = [int(number) for number in stat.readline().split()[1:9]]

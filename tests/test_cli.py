@@ -43,6 +43,14 @@ def library(tmp_path_factory: pytest.TempPathFactory, classifier_folder: Path, e
     report = json.loads(line)
     assert report.pop("wall_seconds") > 0
     assert report.pop("bottleneck") in ("decode", "annotate")
+    bill = report.pop("run")
+    assert [(one["stage"], one["count"]) for one in bill["stages"] if one["stage"] != "commit"] == [
+        ("find", 3), ("start", 0), ("load models", 0), ("plan", 3), ("decode", 4), ("annotate", 4), ("write", 4),
+        ("publish", 4),
+    ]  # fmt: skip
+    assert bill["shape"]["decoders"] >= 1
+    assert bill["first_clip_s"] > bill["first_frame_s"] > 0
+    assert bill["bound_by"] in ("start", "decode", "annotate")
     assert report == {
         "found": 3, "indexed": 2, "partial": 0, "failed": 1, "unchanged": 0, "moved": 0, "removed": 0, "clips": 4,
         "video_seconds": 11.2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -193,7 +194,7 @@ def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, 
     for number, name in enumerate(("good-1", "good-2", "killed-in-probe", "hang", "segfault", "memory-hog")):
         write_video(run.folder / f"{name}.mp4", 25 + number)
     write_video(run.folder / "segfault-late.mp4", 400, fps=5)
-    report = run(options=IngestOptions(video_timeout_s=3.0))
+    report = run(options=IngestOptions(video_timeout_s=8.0))
     assert counts(report) | {"clips": 0} == {"indexed": 2, "partial": 1, "failed": 4, "clips": 0}
     rows = {row["path"].rsplit("/", 1)[1]: row for row in run.sql("select * from videos where status <> 'indexed'")}
     assert {name: (row["status"], row["error_stage"]) for name, row in rows.items()} == {
@@ -203,7 +204,7 @@ def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, 
         "memory-hog.mp4": ("failed", "decode"),
         "segfault-late.mp4": ("partial", "decode"),
     }
-    assert rows["hang.mp4"]["error"].startswith("timed out: reading a part of it took longer than 3 s, twice")
+    assert rows["hang.mp4"]["error"].startswith("timed out: reading a part of it took longer than 8 s, twice")
     assert rows["segfault.mp4"]["error"].startswith("crashed: the process that read it died twice")
     assert rows["killed-in-probe.mp4"]["error"].startswith("crashed: ")
     assert rows["segfault-late.mp4"]["error"].startswith("1 of 2 parts: crashed: the process that read it died twice")
@@ -335,13 +336,64 @@ def test_a_second_ingest_says_who_holds_the_library(run: Ingest) -> None:
     assert counts(run()) == {"unchanged": 1}
 
 
+class GroupKillerJob(Job):
+    """Two of the files that one task plans and decodes kill it, at either step."""
+
+    def plan(self, file: VideoFile) -> list[SpanJob | VideoFailed]:
+        if file.path.endswith("03.mp4"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().plan(file)
+
+    def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:
+        if job.video.file.path.endswith("05.mp4"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().decode(job)
+
+
+def test_of_a_group_only_the_files_that_kill_their_worker_are_lost(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jobs.engine import group_files
+
+    monkeypatch.setattr(jobs.ingest, "Job", GroupKillerJob)
+    files = [write_video(run.folder / f"{number:02d}.mp4", 5 + number) for number in range(24)]
+    groups = group_files([VideoFile(str(path), path.stat().st_size, 0) for path in files], decoders=2)
+    assert [len(group.files) for group in groups] == [3] * 8, "files 3 and 5 are in one"
+    report = run()
+    assert counts(report) | {"clips": 0} == {"indexed": 22, "failed": 2, "clips": 0}
+    rows = run.sql("select path, error_stage, error from videos where status = 'failed' order by path")
+    assert [(row["path"][-6:], row["error_stage"]) for row in rows] == [("03.mp4", "probe"), ("05.mp4", "decode")]
+    assert all(row["error"].startswith("crashed: the process that read it died twice") for row in rows)
+
+
+def test_a_run_is_traced_and_its_bill_counts_every_clip(run: Ingest, tmp_path: Path) -> None:
+    for number in range(3):
+        write_video(run.folder / f"{number}.mp4", 100 + number)
+    trace = tmp_path / "trace.json"
+    report = run(trace=trace)
+    assert report.bill is not None
+    by_name = {one.stage: one for one in report.bill.stages}
+    assert {name: by_name[name].count for name in ("find", "plan", "decode", "annotate", "write", "publish")} == {
+        "find": 3, "plan": 3, "decode": report.clips, "annotate": report.clips, "write": report.clips,
+        "publish": report.clips,
+    }  # fmt: skip
+    assert sum(one.share for one in report.bill.stages) == pytest.approx(1.0)
+    events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+    assert sum(event["args"]["count"] for event in events if event["name"] == "annotate") == report.clips
+    assert sorted(event["args"]["about"] for event in events if event["name"] == "plan") == sorted(
+        str(run.folder / f"{number}.mp4") for number in range(3)
+    )
+
+
+class Broken:
+    device, precision = "cpu", "fp32"
+
+    def __call__(self, clips: Any) -> list[ClipRow | JobFailed]:
+        return [JobFailed("the models could not compute a batch of 1: out of memory")]
+
+
 def test_models_that_cannot_compute_end_the_job_with_their_reason(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     class BrokenJob(Job):
         def annotator(self, num_threads: int | None = None) -> Any:
-            def annotate(clips: Any) -> list[ClipRow | JobFailed]:
-                return [JobFailed("the models could not compute a batch of 1: out of memory")] if clips else []
-
-            return annotate
+            return Broken()
 
     monkeypatch.setattr(jobs.ingest, "Job", BrokenJob)
     write_video(run.folder / "a.mp4", 25)

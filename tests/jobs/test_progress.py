@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.progress import Progress, Slots, Tally, bottleneck, clock
+from jobs.progress import Progress, Slots, StageTally, Tally, bottleneck, clock
+from jobs.work import Work
 
 
 @pytest.mark.parametrize(
@@ -13,22 +14,37 @@ def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
+def tally_of(**counts: tuple[float, float, int, float]) -> Tally:
+    """Of stages by name: seconds, CPU seconds, count, seconds of video."""
+    tally = Tally()
+    for stage, (seconds, cpu_s, count, video_s) in counts.items():
+        tally.enter(Work(stage, 0.0, seconds, cpu_s, count, video_s))
+    return tally
+
+
 def test_the_line_says_how_far_how_fast_and_how_long() -> None:
-    tally = Tally(planned_videos=4, planned_s=400.0, clips=50, clip_s=200.0)
+    tally = tally_of(annotate=(1.0, 1.0, 50, 200.0)) + Tally(planned_videos=4, planned_s=400.0)
     progress = Progress(1, 10, 20.0, tally)
     assert str(progress) == "1/10 videos · 50 clips · 10.0 s of video per second · about 1:20 left"
     assert str(Progress(0, 10, 1.0, Tally())) == "0/10 videos · 0 clips · 0.0 s of video per second"
 
 
 def test_the_bottleneck_is_the_busier_stage_per_slot() -> None:
-    assert bottleneck(Tally(decode_busy_s=10.0, annotate_busy_s=9.0), Slots(decode=2, annotate=1)) == "annotate"
-    assert bottleneck(Tally(decode_busy_s=20.0, annotate_busy_s=9.0), Slots(decode=2, annotate=1)) == "decode"
-    assert bottleneck(Tally(), Slots(decode=2, annotate=1)) is None
+    """Apart; where both share the cores, it is the one that took more of their time, however long it stood in line."""
+    apart, shared = Slots(decode=2, annotate=1), Slots(decode=2, annotate=1, shared=True)
+    tally = tally_of(decode=(10.0, 9.5, 1, 0), annotate=(9.0, 2.0, 1, 0))
+    assert bottleneck(tally, apart) == "annotate"
+    assert bottleneck(tally, shared) == "decode"
+    assert bottleneck(tally_of(decode=(20.0, 1.0, 1, 0), annotate=(9.0, 2.0, 1, 0)), apart) == "decode"
+    assert bottleneck(tally_of(decode=(20.0, 1.0, 1, 0), annotate=(9.0, 2.0, 1, 0)), shared) == "annotate"
+    assert bottleneck(Tally(), apart) is bottleneck(Tally(), shared) is None
 
 
-def test_counts_add_up() -> None:
+def test_works_add_up() -> None:
     tally = Tally()
-    tally.add(clips=2, clip_s=8.0)
-    tally.add(clips=1, planned_videos=1)
-    assert tally == Tally(planned_videos=1, clips=3, clip_s=8.0)
-    assert tally + Tally(clips=4, decode_busy_s=1.5) == Tally(planned_videos=1, clips=7, clip_s=8.0, decode_busy_s=1.5)
+    tally.enter(Work("decode", 100.0, 2.0, 1.5, 4, 16.0))
+    tally.enter(Work("decode", 99.0, 1.0, 0.5, 3, 12.0), waiting_s=0.25)
+    assert tally.of("decode") == StageTally(3.0, 2.0, 7, 28.0, 0.25, 99.0, 100.0, 102.0, 3)
+    assert tally.of("annotate") == StageTally()
+    both = tally + tally
+    assert (both.of("decode").count, both.of("decode").waiting_s, tally.of("decode").count) == (14, 0.5, 7)

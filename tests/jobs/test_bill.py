@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from jobs.bill import Shape, make_bill
+from jobs.progress import Tally
+from jobs.work import Work
+
+SHAPE = Shape(decoders=2, annotators=1, threads=1, batch_size=4, precision="bf16")
+
+
+def worked() -> Tally:
+    """A run of 40 s: two decodes, then three passes of the models, the last of which ends at 140."""
+    tally = Tally(planned_videos=2, planned_s=40.0)
+    tally.enter(Work("plan", 103.0, 1.0, 0.5, 2, 40.0))
+    tally.enter(Work("decode", 104.0, 10.0, 10.0, 5, 20.0))
+    tally.enter(Work("decode", 114.0, 10.0, 10.0, 5, 20.0), waiting_s=0.5)
+    for number, count in enumerate((4, 4, 2)):
+        tally.enter(Work("annotate", 115.0 + 10 * number, 5.0, 6.0, count, 4.0 * count), waiting_s=5.0 * (number > 0))
+    return tally
+
+
+def test_the_bill_adds_up() -> None:
+    own = [Work("find", 100.0, 0.5, 0.5, 2), Work("start", 100.5, 2.5, 1.0)]
+    bill = make_bill(SHAPE, worked(), own, "decode", 100.0, 0.25)
+    assert [one.stage for one in bill.stages] == ["find", "start", "plan", "decode", "annotate"]
+    decode = bill.stages[3]
+    assert (decode.seconds, decode.cpu_s, decode.count, decode.unit, decode.waiting_s) == (20.0, 20.0, 10, "clips", 0.5)
+    assert decode.share == 20.0 / 40.0
+    assert decode.per_s == 10 / 20.0
+    assert sum(one.share for one in bill.stages) == pytest.approx(1.0)
+    assert bill.first_frame_s == 4.0
+    assert bill.first_clip_s == 20.0
+    assert bill.steady_clips_per_s == 6 / 20.0, "what came after the first clips, in the time after them"
+    assert bill.hours_per_hour == 40.0 / 40.0
+    assert bill.idle_share == 0.25
+    assert (bill.bound_by, bill.advice) == (
+        "decode",
+        "more or faster cores decode more: a larger machine, or a cluster (--address)",
+    )
+
+
+def test_what_would_help_depends_on_what_bound_the_run() -> None:
+    bill = make_bill(SHAPE, worked(), [], "annotate", 100.0, None)
+    assert bill.advice.startswith("the models bind: a GPU, more cores (--address), a smaller model")
+    on_gpu = make_bill(replace(SHAPE, device="cuda", threads=0), worked(), [], "annotate", 100.0, None)
+    assert on_gpu.advice == "the models bind: more GPUs (--address), or a smaller model"
+    late = make_bill(SHAPE, worked(), [Work("start", 50.0, 50.0)], "decode", 50.0, None)
+    assert (late.bound_by, late.first_clip_s) == ("start", 70.0)
+    assert make_bill(SHAPE, Tally(), [], None, 0.0, None).bound_by is None
+
+
+def test_a_shape_in_words() -> None:
+    assert str(SHAPE) == "2 decoders, 1 annotator of 1 thread on cpu in bf16, 4 clips at a time"
+    shape = Shape(15, 2, 0, 64, "cuda", "bf16")
+    assert str(shape) == "15 decoders, 2 annotators on cuda in bf16, 64 clips at a time"
