@@ -1,4 +1,4 @@
-"""What indexing costs: vidsift against the script that one would write from the models' documentation, and against two limits.
+"""What indexing costs: vidsift against the script that one would write from documentation, and against two limits.
 
     python -m benchmarks.ingest                   the shipped pocket checkpoints on 1080p H.264, then full-size ones
     python -m benchmarks.ingest --only pocket --videos FOLDER

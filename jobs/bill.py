@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.progress import Tally
+from jobs.shape import Shape
 from jobs.work import Work
 
 # What a stage counts.
@@ -20,35 +21,6 @@ _UNITS = {
     "commit": "videos",
     "publish": "clips",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How a run is laid out over a machine or a cluster.
-
-    Attributes:
-        decoders: decode tasks that run at a time.
-        annotators: processes that hold both models.
-        threads: threads that each of them computes with; 0 on a GPU.
-        batch_size: clips per forward pass.
-        device: where they compute, as ``cpu`` or ``cuda``.
-        precision: the arithmetic they compute in.
-    """
-
-    decoders: int
-    annotators: int
-    threads: int
-    batch_size: int
-    device: str = "cpu"
-    precision: str = "fp32"
-
-    def __str__(self) -> str:
-        """In words."""
-        threads = f" of {self.threads} thread{'s' * (self.threads != 1)}" if self.threads else ""
-        return (
-            f"{self.decoders} decoder{'s' * (self.decoders != 1)}, {self.annotators} annotator{'s' * (self.annotators != 1)}"
-            f"{threads} on {self.device} in {self.precision}, {self.batch_size} clips at a time"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The only module that knows Ray: runs a `Job`'s steps on this machine or on a cluster.
+"""Runs a `Job`'s steps on this machine or on a cluster.
 
     groups of files -> plan (tasks) -> groups of jobs -> decode (tasks) -> clips -> annotate (actors, one per GPU)
     -> rows -> write (tasks) -> outcomes, to the driver
@@ -6,47 +6,36 @@
 The driver hands out work and passes on references: frames go from the decoder's machine to the annotator's, once. It hands
 out no more to decode while what is decoded and not yet annotated fills half of the object store. A task costs Ray some
 milliseconds, so short videos go in groups. A worker that dies at one of a group is replaced, and the new one, which is told
-at which videos two others have died, passes these over.
+at which videos two others have died, passes these over. What workers run is in `jobs.workers`; nothing else knows Ray.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import math
 import os
-import resource
 import signal
 import socket
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from jobs.bill import Shape
+from jobs.groups import GROUP_FILES, JobGroup, group_files
 from jobs.progress import Slots, Tally
+from jobs.shape import Shape, choose_shape
 from jobs.stages import Job
-from jobs.work import Work, timed
-from pipeline.sample import JOB_S
+from jobs.work import Work
 from schemas.errors import JobError, UsageError
 from schemas.options import IngestOptions
 from schemas.records import (
-    Clip,
-    ClipRow,
-    JobFailed,
     Outcome,
     Problem,
-    SpanDone,
-    SpanJob,
-    VideoFailed,
     VideoFile,
-    Written,
 )
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
@@ -55,6 +44,8 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # Ray prints dead worke
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+
+from jobs.workers import CRASHED, AnnotatorActor, Counter, decode_group, plan_group, write_rows
 
 # Longer than any network that a cluster would be run over.
 _CONNECT_S = 10.0
@@ -65,40 +56,11 @@ _OBJECT_STORE_BYTES = 2 << 30
 # A table's file: small enough that finished videos are committed soon, large enough that there are not too many.
 _ROWS_PER_FILE = 128
 
-# Bytes per second: planning reads whole files, twice, and a large one on a slow network drive must not look like a hang.
-_SLOWEST_DISK = 5e6
-
-# A group of files, and of decode jobs, that one task sees to: as much as is decoded in a second or so.
-_GROUP_FILES = 16
-_GROUP_BYTES = 32 << 20
-_GROUP_S = JOB_S
-
-# Pixels of clips in one forward pass: 4 clips of VideoMAE-base on a CPU, where more gain nothing, and 64 on a GPU. Of small
-# models' clips as many as a minute of video holds, so that the first answers do not wait for more.
-_CPU_BATCH_PIXELS, _GPU_BATCH_PIXELS = 3_300_000, 52_000_000
-_LARGEST_CPU_BATCH, _LARGEST_GPU_BATCH = 16, 64
-
 # Groups of jobs that are planned before there is a decoder for them, for each one; calls that wait for an annotator, so that
 # it finds its next clips there; and how often an annotator that dies is replaced.
 _PLANNED_AHEAD = 3
 _CALLS_AHEAD = 2
 _RESTARTS = 3
-
-# Annotators with one thread each compute 1.2 times as much as one with two, but each holds both models. So on CPUs there are
-# as many as fit in a quarter of the memory, weights in bf16 and a gigabyte for the rest; of models that look at small
-# pictures, which take far less time than decoding does, one for every fourth CPU.
-_SMALL_CLIP_PIXELS = 200_000
-_MEMORY_SHARE = 0.25
-_ANNOTATOR_BYTES = 1 << 30
-
-_CRASHED = (
-    "crashed: the process that read it died twice, in native code or for want of memory; "
-    "try another --decoder, or re-encode it"
-)
-_TIMED_OUT = (
-    "timed out: reading a part of it took longer than {:g} s, twice; try a longer --video-timeout with --retry-failed, "
-    "or another --decoder"
-)
 
 
 @contextmanager
@@ -176,7 +138,7 @@ class RayRun:
         self._gpus = int(resources.get("GPU", 0))
         self.shape = choose_shape(job, int(resources.get("CPU", 1)), self._gpus, resources.get("memory", 0.0))
         self.slots = Slots(self.shape.decoders, self.shape.annotators, shared=not self._gpus)
-        self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Counter).remote(job.options.trace)
+        self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Counter).remote(job.options.trace)
 
     def tally(self) -> Tally:
         """How far the run is."""
@@ -196,7 +158,7 @@ class RayRun:
     def lost(self) -> Callable[[VideoFile], Problem]:
         """Why a video did not come back, for those that did not."""
         found: dict[bytes, Problem] = ray.get(self._counter.lost.remote())
-        return lambda file: found.get(os.fsencode(file.path), Problem("decode", _CRASHED))
+        return lambda file: found.get(os.fsencode(file.path), Problem("decode", CRASHED))
 
     def __iter__(self) -> Iterator[Outcome]:
         """Run, and yield what comes back in any order. Videos whose worker could not be replaced do not come back."""
@@ -215,11 +177,11 @@ class _Flow:
     def __init__(self, job: Job, counter: Any, shape: Shape, gpus: int, files: Sequence[VideoFile]) -> None:
         self._shape = shape
         # A worker that dies is retried for ever by default, and one bad file would hang the job. Two may die at each video.
-        again = {"num_cpus": 1, "max_retries": 2 * _GROUP_FILES}
-        worker = ray.remote(_Worker)
-        self._plan = ray.remote(_plan).options(**again)
-        self._decode = ray.remote(_decode).options(**again, num_returns=2)
-        self._write = ray.remote(_write).options(num_cpus=0, max_retries=2)
+        again = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
+        worker = ray.remote(AnnotatorActor)
+        self._plan = ray.remote(plan_group).options(**again)
+        self._decode = ray.remote(decode_group).options(**again, num_returns=2)
+        self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
         # On CPUs alone, annotators and decoders share the cores: whichever is behind gets more of them, since the others
         # wait for it. So annotators ask for no CPU of Ray's.
         on: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": 0}
@@ -328,256 +290,6 @@ class _Flow:
             return ray.get(ref)
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.RayTaskError):
             return None
-
-
-def choose_shape(job: Job, cpus: int, gpus: int, memory: float) -> Shape:
-    """How to lay out a run: what the options ask for, and else by the machines and by what the models are shown.
-
-    Args:
-        job: its options, and its models' inputs.
-        cpus: of all machines.
-        gpus: likewise; each holds one annotator.
-        memory: bytes, likewise.
-    """
-    options = job.options
-    pixels = max(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) for wanted in job.inputs)
-    fitting, largest = (
-        (_GPU_BATCH_PIXELS // pixels, _LARGEST_GPU_BATCH) if gpus else (_CPU_BATCH_PIXELS // pixels, _LARGEST_CPU_BATCH)
-    )
-    threads = options.num_threads
-    if gpus:
-        annotators, threads = gpus, 0
-    elif pixels < _SMALL_CLIP_PIXELS:
-        threads = threads or 1
-        annotators = max(1, cpus // threads // 4)
-    else:
-        weights = sum(file.stat().st_size for one in job.checkpoints for file in Path(one.folder).glob("*.safetensors"))
-        fitting_annotators = int(_MEMORY_SHARE * memory // (_ANNOTATOR_BYTES + weights / 2))
-        annotators = max(1, min(cpus // (threads or 1), fitting_annotators))
-        threads = threads or max(1, cpus // annotators)
-    return Shape(
-        decoders=options.num_decoders or max(1, cpus - gpus),
-        annotators=annotators,
-        threads=threads,
-        batch_size=options.batch_size or min(max(1, fitting), largest),
-    )
-
-
-def group_files(files: Sequence[VideoFile], decoders: int) -> list[FileGroup]:
-    """Files in groups that a task plans at once: small ones together, but for every decoder several groups."""
-    most = max(1, min(_GROUP_FILES, len(files) // (4 * decoders)))
-    groups: list[FileGroup] = []
-    group: list[VideoFile] = []
-    for file in files:
-        if group and (len(group) >= most or sum(one.size_bytes for one in group) + file.size_bytes > _GROUP_BYTES):
-            groups.append(FileGroup(tuple(group)))
-            group = []
-        group.append(file)
-    return [*groups, FileGroup(tuple(group))] if group else groups
-
-
-@dataclass(frozen=True, slots=True)
-class FileGroup:
-    """Files that one task plans."""
-
-    files: tuple[VideoFile, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class JobGroup:
-    """Jobs that one task decodes."""
-
-    jobs: tuple[SpanJob, ...]
-
-
-def _group_jobs(planned: Sequence[SpanJob | VideoFailed]) -> Iterator[JobGroup | VideoFailed]:
-    """Jobs of short videos together, up to what a job of a long video holds."""
-    group: list[SpanJob] = []
-    for item in planned:
-        if isinstance(item, VideoFailed):
-            yield item
-            continue
-        seconds = sum(job.spans[-1].end_s - job.spans[0].start_s for job in (*group, item))
-        if group and seconds > _GROUP_S:
-            yield JobGroup(tuple(group))
-            group = []
-        group.append(item)
-    if group:
-        yield JobGroup(tuple(group))
-
-
-class Attempt(NamedTuple):
-    """A worker's attempt at one place of one video; ``limit_s`` are the seconds it has."""
-
-    path: bytes
-    stage: str
-    part: int
-    limit_s: float
-
-
-class _Counter:
-    """The run's tally, in a process that all stages can reach."""
-
-    def __init__(self, keep: bool) -> None:
-        """``keep`` every piece of work, for a trace."""
-        self._tally = Tally()
-        self._kept: list[Work] | None = [] if keep else None
-        self._last: dict[str, Work] = {}
-        self._begun: dict[Attempt, list[float]] = {}
-        self._computing = "cpu", "fp32"
-
-    def work(self, work: Work) -> None:
-        """A worker has done something."""
-        before = self._last.get(work.worker)
-        waited_s = max(0.0, work.began_s - before.ended_s) if before and before.stage == work.stage else 0.0
-        self._last[work.worker] = work
-        self._tally.enter(work, waited_s)
-        if self._kept is not None:
-            self._kept.append(work)
-
-    def begin(self, attempt: Attempt) -> bool:
-        """A worker is about to read something, and may if not two have died at it; the accounts will miss it then.
-
-        Told first, so that it is known what a worker that died was at.
-        """
-        times = self._begun.setdefault(attempt, [])
-        if len(times) > 1:
-            return False
-        times.append(time.monotonic())
-        return True
-
-    def end(self, attempt: Attempt, work: Work) -> None:
-        """It has lived to tell of it."""
-        self._begun.pop(attempt, None)
-        if work.stage == "plan":
-            self._tally.planned_videos += work.count
-            self._tally.planned_s += work.video_s
-        self.work(work)
-
-    def snapshot(self) -> Tally:
-        return self._tally
-
-    def works(self) -> list[Work]:
-        return self._kept or []
-
-    def compute(self, device: str, precision: str) -> None:
-        """What an annotator found to compute on."""
-        self._computing = device, precision
-
-    def computing(self) -> tuple[str, str]:
-        return self._computing
-
-    def lost(self) -> dict[bytes, Problem]:
-        """For every path at which two workers died, why."""
-        found = {}
-        for attempt, times in self._begun.items():
-            if len(times) > 1:
-                late = times[1] - times[0] >= attempt.limit_s
-                reason = _TIMED_OUT.format(attempt.limit_s) if late else _CRASHED
-                found[attempt.path] = Problem(attempt.stage, reason)
-        return found
-
-
-def _plan(job: Job, counter: Any, group: FileGroup) -> list[JobGroup | VideoFailed]:
-    """A group's videos' jobs in groups, or the reasons why there are none."""
-    return list(_group_jobs([item for file in group.files for item in _plan_file(job, counter, file)]))
-
-
-def _plan_file(job: Job, counter: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
-    seconds = job.options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
-    attempt = Attempt(os.fsencode(file.path), "probe", 0, seconds)
-    if not ray.get(counter.begin.remote(attempt)):
-        return []
-    with timed("plan", file.path) as work, _limits(seconds, job.options.max_memory_mb):
-        planned = job.plan(file)
-    work.count, work.video_s = 1, next((item.video.duration_s or 0.0 for item in planned), 0.0)
-    counter.end.remote(attempt, work)
-    return planned
-
-
-def _decode(job: Job, counter: Any, group: JobGroup) -> tuple[list[Clip], tuple[int, list[SpanDone]]]:
-    """A group's clips; and apart, since the driver wants no frames, how many they are and what became of each job."""
-    items = [item for one in group.jobs for item in _decode_job(job, counter, one)]
-    clips = [item for item in items if isinstance(item, Clip)]
-    return clips, (len(clips), [item for item in items if isinstance(item, SpanDone)])
-
-
-def _decode_job(job: Job, counter: Any, wanted: SpanJob) -> list[Clip | SpanDone]:
-    video, options = wanted.video, job.options
-    attempt = Attempt(os.fsencode(video.file.path), "decode", wanted.part, options.video_timeout_s)
-    if not ray.get(counter.begin.remote(attempt)):
-        return []
-    note = f"{video.file.path} part {wanted.part + 1} of {wanted.num_parts}"
-    with timed("decode", note) as work, _limits(options.video_timeout_s, options.max_memory_mb):
-        items = list(job.decode(wanted))
-    work.count, work.video_s = _measure(items)
-    counter.end.remote(attempt, work)
-    return items
-
-
-class _Worker:
-    """An actor that holds both models."""
-
-    def __init__(self, job: Job, counter: Any, num_threads: int | None, batch_size: int) -> None:
-        with timed("load models") as work:
-            self._annotate = job.annotator(num_threads)
-        self._counter, self._batch_size = counter, batch_size
-        counter.compute.remote(self._annotate.device, self._annotate.precision)
-        counter.work.remote(work)
-
-    def annotate(self, *groups: list[Clip]) -> tuple[list[ClipRow], tuple[int, list[JobFailed]]]:
-        """Rows of all clips; and apart, how many they are and what went wrong."""
-        clips = [clip for group in groups for clip in group]
-        rows: list[ClipRow | JobFailed] = []
-        passes = -(-len(clips) // self._batch_size)
-        for number in range(passes):  # of equal sizes
-            batch = clips[number * len(clips) // passes : (number + 1) * len(clips) // passes]
-            with timed("annotate") as work:
-                rows += self._annotate(batch)
-            work.count, work.video_s = _measure(batch)
-            self._counter.work.remote(work)
-        made = [row for row in rows if isinstance(row, ClipRow)]
-        return made, (len(made), [row for row in rows if isinstance(row, JobFailed)])
-
-
-def _write(job: Job, counter: Any, *groups: list[ClipRow]) -> Written | JobFailed:
-    """One file of each table."""
-    rows = [row for group in groups for row in group]
-    with timed("write") as work:
-        written = job.write(rows)
-    work.count, work.video_s = _measure(rows)
-    counter.work.remote(work)
-    return written
-
-
-def _measure(items: Sequence[object]) -> tuple[int, float]:
-    """How many clips there are among ``items``, and how many seconds they show."""
-    spans = [item.span for item in items if isinstance(item, Clip | ClipRow)]
-    return len(spans), sum(span.end_s - span.start_s for span in spans)
-
-
-@contextmanager
-def _limits(seconds: float, megabytes: int) -> Iterator[None]:
-    """Both limits on reading a video: seconds, and megabytes beyond what the process has now."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        now = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + (megabytes << 20), before[1]))
-    try:
-        with _time_limit(seconds):
-            yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """End this process if the block takes longer: nothing else ends a decoder that hangs with Python's lock held."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _cause(exc: BaseException) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from index.library import Identity, Library, read_identity
 from jobs.accounts import Accounts
-from jobs.bill import Bill, Shape, make_bill
+from jobs.bill import Bill, make_bill
 from jobs.changes import Changes, compare
 from jobs.identity import identify, sampling_of, settle_identity
 from jobs.progress import Progress, Tally, bottleneck
+from jobs.shape import Shape
 from jobs.stages import Job
 from jobs.trace import check_trace, write_trace
 from jobs.work import Work, core_seconds, timed

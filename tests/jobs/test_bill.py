@@ -3,8 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from jobs.shape import Shape
 
-from jobs.bill import Shape, make_bill
+from jobs.bill import make_bill
 from jobs.progress import Tally
 from jobs.work import Work
 

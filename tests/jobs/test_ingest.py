@@ -194,7 +194,7 @@ def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, 
     for number, name in enumerate(("good-1", "good-2", "killed-in-probe", "hang", "segfault", "memory-hog")):
         write_video(run.folder / f"{name}.mp4", 25 + number)
     write_video(run.folder / "segfault-late.mp4", 400, fps=5)
-    report = run(options=IngestOptions(video_timeout_s=8.0))
+    report = run(options=IngestOptions(video_timeout_s=3.0))
     assert counts(report) | {"clips": 0} == {"indexed": 2, "partial": 1, "failed": 4, "clips": 0}
     rows = {row["path"].rsplit("/", 1)[1]: row for row in run.sql("select * from videos where status <> 'indexed'")}
     assert {name: (row["status"], row["error_stage"]) for name, row in rows.items()} == {
@@ -204,7 +204,7 @@ def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, 
         "memory-hog.mp4": ("failed", "decode"),
         "segfault-late.mp4": ("partial", "decode"),
     }
-    assert rows["hang.mp4"]["error"].startswith("timed out: reading a part of it took longer than 8 s, twice")
+    assert rows["hang.mp4"]["error"].startswith("timed out: reading a part of it took longer than 3 s, twice")
     assert rows["segfault.mp4"]["error"].startswith("crashed: the process that read it died twice")
     assert rows["killed-in-probe.mp4"]["error"].startswith("crashed: ")
     assert rows["segfault-late.mp4"]["error"].startswith("1 of 2 parts: crashed: the process that read it died twice")
@@ -351,7 +351,7 @@ class GroupKillerJob(Job):
 
 
 def test_of_a_group_only_the_files_that_kill_their_worker_are_lost(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobs.engine import group_files
+    from jobs.groups import group_files
 
     monkeypatch.setattr(jobs.ingest, "Job", GroupKillerJob)
     files = [write_video(run.folder / f"{number:02d}.mp4", 5 + number) for number in range(24)]

@@ -1,0 +1,235 @@
+"""What Ray's workers run: each step of a `Job` within its limits, told to the run's counter before and after."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+
+from jobs.groups import FileGroup, JobGroup, group_jobs
+from jobs.progress import Tally
+from jobs.stages import Job
+from jobs.work import Work, timed
+from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
+
+# Bytes per second: planning reads whole files, twice, and a large one on a slow network drive must not look like a hang.
+_SLOWEST_DISK = 5e6
+
+# Workers that may die at one place of a video.
+_MOST_DEATHS = 2
+
+CRASHED = (
+    "crashed: the process that read it died twice, in native code or for want of memory; "
+    "try another --decoder, or re-encode it"
+)
+_TIMED_OUT = (
+    "timed out: reading a part of it took longer than {:g} s, twice; try a longer --video-timeout with --retry-failed, "
+    "or another --decoder"
+)
+
+
+class Attempt(NamedTuple):
+    """A worker's attempt at one place of one video; ``limit_s`` are the seconds it has."""
+
+    path: bytes
+    stage: str
+    part: int
+    limit_s: float
+
+
+class Counter:
+    """The run's tally, in a process that all stages can reach."""
+
+    def __init__(self, keep: bool) -> None:
+        """``keep`` every piece of work, for a trace."""
+        self._tally = Tally()
+        self._kept: list[Work] | None = [] if keep else None
+        self._last: dict[str, Work] = {}
+        self._begun: dict[Attempt, list[bool]] = {}  # and of each worker that died there, whether it took too long
+        self._computing = "cpu", "fp32"
+
+    def work(self, work: Work) -> None:
+        """A worker has done something."""
+        before = self._last.get(work.worker)
+        waited_s = max(0.0, work.began_s - before.ended_s) if before and before.stage == work.stage else 0.0
+        self._last[work.worker] = work
+        self._tally.enter(work, waited_s)
+        if self._kept is not None:
+            self._kept.append(work)
+
+    def begin(self, attempt: Attempt, late: bool) -> bool:
+        """A worker is about to read something, and may if not two have died at it; the accounts will miss it then.
+
+        Told first, so that it is known what a worker that died was at. ``late`` says that the one before took too long.
+        """
+        deaths = self._begun.get(attempt)
+        if deaths is None:
+            self._begun[attempt] = []
+            return True
+        deaths.append(late)
+        return len(deaths) < _MOST_DEATHS
+
+    def end(self, attempt: Attempt, work: Work) -> None:
+        """It has lived to tell of it."""
+        self._begun.pop(attempt, None)
+        if work.stage == "plan":
+            self._tally.planned_videos += work.count
+            self._tally.planned_s += work.video_s
+        self.work(work)
+
+    def snapshot(self) -> Tally:
+        """How far the run is."""
+        return self._tally
+
+    def works(self) -> list[Work]:
+        """All that was done, where it is kept."""
+        return self._kept or []
+
+    def compute(self, device: str, precision: str) -> None:
+        """What an annotator found to compute on."""
+        self._computing = device, precision
+
+    def computing(self) -> tuple[str, str]:
+        """The device and the arithmetic of the annotators."""
+        return self._computing
+
+    def lost(self) -> dict[bytes, Problem]:
+        """For every path at which two workers died, why."""
+        return {
+            attempt.path: Problem(attempt.stage, _TIMED_OUT.format(attempt.limit_s) if any(deaths) else CRASHED)
+            for attempt, deaths in self._begun.items()
+            if deaths
+        }
+
+
+def plan_group(job: Job, counter: Any, group: FileGroup) -> list[JobGroup | VideoFailed]:
+    """A group's videos' jobs in groups, or the reasons why there are none."""
+    return list(group_jobs([item for file in group.files for item in _plan_file(job, counter, file)]))
+
+
+def _plan_file(job: Job, counter: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
+    seconds = job.options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
+    attempt = Attempt(os.fsencode(file.path), "probe", 0, seconds)
+    if not _may_begin(counter, attempt):
+        return []
+    with timed("plan", file.path) as work, _limits(attempt, job.options.max_memory_mb):
+        planned = job.plan(file)
+    work.count, work.video_s = 1, next((item.video.duration_s or 0.0 for item in planned), 0.0)
+    counter.end.remote(attempt, work)
+    return planned
+
+
+def decode_group(job: Job, counter: Any, group: JobGroup) -> tuple[list[Clip], tuple[int, list[SpanDone]]]:
+    """A group's clips; and apart, since the driver wants no frames, how many they are and what became of each job."""
+    items = [item for one in group.jobs for item in _decode_job(job, counter, one)]
+    clips = [item for item in items if isinstance(item, Clip)]
+    return clips, (len(clips), [item for item in items if isinstance(item, SpanDone)])
+
+
+def _decode_job(job: Job, counter: Any, wanted: SpanJob) -> list[Clip | SpanDone]:
+    video, options = wanted.video, job.options
+    attempt = Attempt(os.fsencode(video.file.path), "decode", wanted.part, options.video_timeout_s)
+    if not _may_begin(counter, attempt):
+        return []
+    note = f"{video.file.path} part {wanted.part + 1} of {wanted.num_parts}"
+    with timed("decode", note) as work, _limits(attempt, options.max_memory_mb):
+        items = list(job.decode(wanted))
+    work.count, work.video_s = _measure(items)
+    counter.end.remote(attempt, work)
+    return items
+
+
+class AnnotatorActor:
+    """An actor that holds both models."""
+
+    def __init__(self, job: Job, counter: Any, num_threads: int | None, batch_size: int) -> None:
+        with timed("load models") as work:
+            self._annotate = job.annotator(num_threads)
+        self._counter, self._batch_size = counter, batch_size
+        counter.compute.remote(self._annotate.device, self._annotate.precision)
+        counter.work.remote(work)
+
+    def annotate(self, *groups: list[Clip]) -> tuple[list[ClipRow], tuple[int, list[JobFailed]]]:
+        """Rows of all clips; and apart, how many they are and what went wrong."""
+        clips = [clip for group in groups for clip in group]
+        rows: list[ClipRow | JobFailed] = []
+        passes = -(-len(clips) // self._batch_size)
+        for number in range(passes):  # of equal sizes
+            batch = clips[number * len(clips) // passes : (number + 1) * len(clips) // passes]
+            with timed("annotate") as work:
+                rows += self._annotate(batch)
+            work.count, work.video_s = _measure(batch)
+            self._counter.work.remote(work)
+        made = [row for row in rows if isinstance(row, ClipRow)]
+        return made, (len(made), [row for row in rows if isinstance(row, JobFailed)])
+
+
+def write_rows(job: Job, counter: Any, *groups: list[ClipRow]) -> Written | JobFailed:
+    """One file of each table."""
+    rows = [row for group in groups for row in group]
+    with timed("write") as work:
+        written = job.write(rows)
+    work.count, work.video_s = _measure(rows)
+    counter.work.remote(work)
+    return written
+
+
+def _measure(items: Sequence[object]) -> tuple[int, float]:
+    """How many clips there are among ``items``, and how many seconds they show."""
+    spans = [item.span for item in items if isinstance(item, Clip | ClipRow)]
+    return len(spans), sum(span.end_s - span.start_s for span in spans)
+
+
+@contextmanager
+def _limits(attempt: Attempt, megabytes: int) -> Iterator[None]:
+    """Both limits on reading a video: seconds, and megabytes beyond what the process has now."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        now = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + (megabytes << 20), before[1]))
+    try:
+        with _time_limit(attempt):
+            yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@contextmanager
+def _time_limit(attempt: Attempt) -> Iterator[None]:
+    """End this process if the block takes longer: nothing else ends a decoder that hangs with Python's lock held.
+
+    Where it was is then written to a file, by which the next worker on this machine knows of it.
+    """
+    path = _last_words(attempt)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8") as file:
+        faulthandler.dump_traceback_later(attempt.limit_s, exit=True, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            path.unlink(missing_ok=True)
+
+
+def _last_words(attempt: Attempt) -> Path:
+    digest = blake2b(repr((attempt, ray.get_runtime_context().get_job_id())).encode(), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir(), f"vidsift-{os.getuid()}-{digest}")
+
+
+def _may_begin(counter: Any, attempt: Attempt) -> bool:
+    """Tell the counter of the attempt, and how the one before has ended."""
+    try:
+        late = _last_words(attempt).stat().st_size > 0
+    except OSError:
+        late = False
+    may = bool(ray.get(counter.begin.remote(attempt, late)))
+    if not may:
+        _last_words(attempt).unlink(missing_ok=True)
+    return may
