@@ -1,13 +1,17 @@
-"""Whether memory grows with a film's length: one of 10 minutes and one of 3 hours, 1080p H.264, ingested alone.
+"""Whether memory grows with a film's length, and what a mixed folder takes; and whether all cores have work.
 
     python -m benchmarks.memory
 
-Prints the peak of the sum over all processes of the job (proportional set size, so that shared memory counts once).
+A 1080p H.264 film of 10 minutes, one of 3 hours, each ingested alone with random small models; then 200 clips of ten seconds
+in all codecs and sizes of `benchmarks.videos`, and 2,000 of two seconds in 360p, with the shipped models. Prints the peak of
+the sum over all processes of the job (proportional set size, so that shared memory counts once), and the share of the cores
+that were idle from when Ray was there until the last clip was written.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -18,6 +22,7 @@ from pathlib import Path
 import av
 
 from benchmarks.crashes import children
+from benchmarks.videos import make_mixed, make_tiny
 from demo.checkpoints import write_classifier, write_embedder
 from demo.films import plan_films, render
 
@@ -50,10 +55,10 @@ def write_long(path: Path, minutes: int, scratch: Path) -> Path:
     return path
 
 
-def peak_megabytes(command: list[str]) -> tuple[float, float]:
-    """Run ``command``; the peak of the memory of all its processes together in MB, and how many seconds it took."""
+def peak_megabytes(command: list[str]) -> tuple[float, float, str]:
+    """Run ``command``: the peak of the memory of all its processes together in MB, its seconds, and what it printed."""
     began = time.monotonic()
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = 0
     while driver.poll() is None:
         total = 0
@@ -65,23 +70,36 @@ def peak_megabytes(command: list[str]) -> tuple[float, float]:
             total += next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
         peak = max(peak, total)
         time.sleep(0.5)
-    return peak / 1024, time.monotonic() - began
+    assert driver.stdout is not None
+    return peak / 1024, time.monotonic() - began, driver.stdout.read()
 
 
 def main() -> None:
     """Run, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=int, nargs="+", default=[10, 180])
+    parser.add_argument("--minutes", type=int, nargs="*", default=[10, 180])
+    parser.add_argument("--mixed", type=int, default=200)
+    parser.add_argument("--tiny", type=int, default=2000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         models = ["--classifier", str(write_classifier(root / "c")), "--embedder", str(write_embedder(root / "e"))]
-        print("minutes  file MB  seconds  peak MB")
-        for minutes in arguments.minutes:
-            film = write_long(root / f"{minutes}.mp4", minutes, root)
-            command = [sys.executable, "-m", "cli", "ingest", str(film), "--library", str(root / f"l{minutes}"), *models]
-            peak, seconds = peak_megabytes(command)
-            print(f"{minutes:7}  {film.stat().st_size / 1e6:7.0f}  {seconds:7.0f}  {peak:7.0f}", flush=True)
+        pocket = ["--classifier", "pocket", "--embedder", "pocket"]
+        sources = [(f"{m} minutes", write_long(root / f"{m}.mp4", m, root), models) for m in arguments.minutes]
+        if arguments.mixed:
+            make_mixed(root / "mixed", arguments.mixed)
+            sources.append((f"{arguments.mixed} mixed", root / "mixed", pocket))
+        if arguments.tiny:
+            make_tiny(root / "tiny", arguments.tiny)
+            sources.append((f"{arguments.tiny} tiny", root / "tiny", pocket))
+        print(f"{'':<12} {'MB':>8} {'seconds':>8} {'peak MB':>8} {'idle':>6}")
+        for number, (name, source, chosen) in enumerate(sources):
+            command = [sys.executable, "-m", "cli", "ingest", str(source), "--library", str(root / f"l{number}"), *chosen]
+            peak, seconds, report = peak_megabytes([*command, "--json"])
+            idle = json.loads(report)["run"]["idle_share"]
+            files = [source] if source.is_file() else list(source.glob("[!.]*"))
+            size = sum(file.stat().st_size for file in files) / 1e6
+            print(f"{name:<12} {size:8.0f} {seconds:8.0f} {peak:8.0f} {idle:6.1%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -74,21 +75,47 @@ def make_videos(folder: Path, seconds: int = 40, kinds: tuple[Kind, ...] = KINDS
     return made
 
 
-def encode(path: Path, kind: Kind) -> None:
+def make_mixed(folder: Path, count: int) -> list[Path]:
+    """``count`` files of ten seconds, of all kinds in turn; they differ in their titles, as a copy would not be read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)]
+        piece, path = folder / f".piece-{kind.name}", folder / f"{number:04d}-{kind.name}"
+        if not piece.exists():
+            encode(piece, kind)
+        if not path.exists():
+            repeat(piece, path, 1, title=str(number))
+        made.append(path)
+    return made
+
+
+def make_tiny(folder: Path, count: int) -> None:
+    """``count`` files of two seconds in 360p H.264, which differ in their titles."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (kind,) = (kind for kind in KINDS if kind.name == "h264-360p.mp4")
+    piece = folder / f".piece-{kind.name}"
+    encode(piece, kind, seconds=2)
+    for number in range(count):
+        repeat(piece, folder / f"{number:05d}-{kind.name}", 1, title=str(number))
+
+
+def encode(path: Path, kind: Kind, seconds: int = _PIECE_S) -> None:
     """Write one piece."""
     os.environ.setdefault("SVT_LOG", "1")  # errors only
     with av.open(str(path), "w") as container:
         stream = container.add_stream(kind.encoder, rate=FPS, options=kind.options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = kind.width, kind.height, "yuv420p"
-        for picture in _pictures(kind.width, kind.height):
+        for picture in islice(_pictures(kind.width, kind.height), seconds * FPS):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
 
 
-def repeat(piece: Path, path: Path, times: int) -> None:
+def repeat(piece: Path, path: Path, times: int, *, title: str = "") -> None:
     """Write the packets of ``piece`` one after the other, ``times`` times."""
     with av.open(str(piece)) as reader, av.open(str(path), "w") as container:
+        container.metadata["title"] = title
         original = reader.streams.video[0]
         copy = container.add_stream_from_template(original, opaque=True)
         packets = [packet for packet in reader.demux(original) if packet.size]

@@ -45,7 +45,10 @@ def make_pixels(
     Returns:
         [batch, num_frames, 3, height, width] on ``device``.
     """
-    pixels = torch.from_numpy(frames).to(device).permute(0, 1, 4, 2, 3).float()
+    source = torch.from_numpy(frames)
+    if device.type == "cuda":
+        source = source.pin_memory()  # else the copy waits for the GPU, and the GPU for it
+    pixels = source.to(device, non_blocking=True).permute(0, 1, 4, 2, 3).float()
     gain = torch.tensor(preprocessing.gain, device=device).view(3, 1, 1)
     shift = torch.tensor(preprocessing.shift, device=device).view(3, 1, 1)
     return pixels.mul_(gain).add_(shift).to(dtype).contiguous()
