@@ -45,7 +45,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 
-from jobs.workers import CRASHED, AnnotatorActor, Counter, decode_group, plan_group, write_rows
+from jobs.workers import CHUNKS, CRASHED, AnnotatorActor, Counter, decode_group, plan_group, write_rows
 
 # Longer than any network that a cluster would be run over.
 _CONNECT_S = 10.0
@@ -180,7 +180,7 @@ class _Flow:
         again = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
         worker = ray.remote(AnnotatorActor)
         self._plan = ray.remote(plan_group).options(**again)
-        self._decode = ray.remote(decode_group).options(**again, num_returns=2)
+        self._decode = ray.remote(decode_group).options(**again, num_returns=1 + CHUNKS)
         self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
         # On CPUs alone, annotators and decoders share the cores: whichever is behind gets more of them, since the others
         # wait for it. So annotators ask for no CPU of Ray's.
@@ -225,9 +225,9 @@ class _Flow:
         while self._planned and self._decoding < self._shape.decoders and self._clips < self._most_clips:
             group = self._planned.popleft()
             count = sum(len(job.spans) for job in group.jobs)
-            clips, told = self._decode.remote(self._job, self._counter, group)
+            told, *chunks = self._decode.remote(self._job, self._counter, group)
             self._decoding, self._clips = self._decoding + 1, self._clips + count
-            self._under_way[told] = partial(self._take_decoded, clips, count)
+            self._under_way[told] = partial(self._take_decoded, chunks, count)
         while len(self._planned) + self._planning < _PLANNED_AHEAD * self._shape.decoders:
             files = next(self._groups, None)
             if files is None:
@@ -264,12 +264,11 @@ class _Flow:
             else:
                 yield item
 
-    def _take_decoded(self, clips: Any, promised: int, ref: Any) -> Iterator[Outcome]:
+    def _take_decoded(self, chunks: list[Any], promised: int, ref: Any) -> Iterator[Outcome]:
         self._decoding -= 1
-        count, done = self._value(ref) or (0, ())
-        self._clips -= promised - count
-        if count:
-            self._decoded.append((clips, count))
+        counts, done = self._value(ref) or ((), ())
+        self._clips -= promised - sum(counts)
+        self._decoded.extend((chunk, count) for chunk, count in zip(chunks, counts, strict=False) if count)
         yield from done
 
     def _take_annotated(self, annotator: Any, rows: Any, count: int, ref: Any) -> Iterator[Outcome]:

@@ -23,6 +23,9 @@ from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob
 # Bytes per second: planning reads whole files, twice, and a large one on a slow network drive must not look like a hang.
 _SLOWEST_DISK = 5e6
 
+# Parts that what a task decodes is passed on in, so that several annotators can have some of it.
+CHUNKS = 4
+
 # Workers that may die at one place of a video.
 _MOST_DEATHS = 2
 
@@ -127,11 +130,14 @@ def _plan_file(job: Job, counter: Any, file: VideoFile) -> list[SpanJob | VideoF
     return planned
 
 
-def decode_group(job: Job, counter: Any, group: JobGroup) -> tuple[list[Clip], tuple[int, list[SpanDone]]]:
-    """A group's clips; and apart, since the driver wants no frames, how many they are and what became of each job."""
+def decode_group(
+    job: Job, counter: Any, group: JobGroup
+) -> tuple[tuple[list[int], list[SpanDone]], *tuple[list[Clip], ...]]:
+    """How many clips are in each chunk and what became of each job; then the chunks, of which the driver wants no frames."""
     items = [item for one in group.jobs for item in _decode_job(job, counter, one)]
     clips = [item for item in items if isinstance(item, Clip)]
-    return clips, (len(clips), [item for item in items if isinstance(item, SpanDone)])
+    chunks = [clips[number * len(clips) // CHUNKS : (number + 1) * len(clips) // CHUNKS] for number in range(CHUNKS)]
+    return ([len(chunk) for chunk in chunks], [item for item in items if isinstance(item, SpanDone)]), *chunks
 
 
 def _decode_job(job: Job, counter: Any, wanted: SpanJob) -> list[Clip | SpanDone]:
