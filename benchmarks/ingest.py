@@ -254,6 +254,7 @@ def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> t
 def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
     """How far from the plain script."""
     from pipeline.decoders import load_decoder
+    from pipeline.probe import probe
     from pipeline.run import annotate_video
     from schemas.options import Sampling
     from schemas.records import ClipRow
