@@ -65,6 +65,9 @@ def main() -> None:
     "--features", metavar="KIND", help="What X-CLIP's own score needs: int8, fp16, none. [default: the library's, or int8]"
 )
 @click.option("--decoder", default="pyav", show_default=True, help="pyav, decord or torchcodec.")
+@click.option(
+    "--engine", default="torch", show_default=True, help="torch, or openvino where it is installed: faster on CPUs."
+)
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @click.option("--top-labels", type=int, default=5, show_default=True, help="Action labels kept per clip.")
 @click.option("--batch-size", type=int, help="Clips per forward pass. [default: by the machine and the models]")
@@ -97,6 +100,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     options = IngestOptions(
         decoder=given["decoder"],
         precision=given["precision"],
+        engine=given["engine"],
         batch_size=given["batch_size"],
         top_labels=given["top_labels"],
         video_timeout_s=given["video_timeout"],

@@ -76,7 +76,14 @@ class Bill:
 
 
 def make_bill(
-    shape: Shape, tally: Tally, own: Sequence[Work], bound_by: str | None, began_s: float, idle_share: float | None
+    shape: Shape,
+    tally: Tally,
+    own: Sequence[Work],
+    *,
+    bound_by: str | None,
+    began_s: float,
+    video_s: float,
+    idle_share: float | None,
 ) -> Bill:
     """Add up.
 
@@ -86,6 +93,7 @@ def make_bill(
         own: what this process did besides.
         bound_by: the stage of the workers that held the run up.
         began_s: when the ingest began, in seconds since the epoch.
+        video_s: seconds of video that were indexed.
         idle_share: of this machine's cores.
     """
     whole = tally + Tally()
@@ -109,7 +117,7 @@ def make_bill(
     if bound_by and start.seconds and first_clip_s > wall_s / 2:
         bound_by = "start"
     first_frame_s = max(0.0, whole.of("decode").began_s - began_s) if whole.of("decode").count else 0.0
-    hours = annotated.video_s / wall_s if wall_s > 0 else 0.0
+    hours = video_s / wall_s if wall_s > 0 else 0.0
     return Bill(
         shape, tuple(stages), bound_by, _advice(bound_by, shape), hours, steady, first_frame_s, first_clip_s, idle_share
     )

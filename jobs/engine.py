@@ -287,7 +287,7 @@ class _Flow:
         """What a task gave; None where its worker died too often: the accounts will miss what it had."""
         try:
             return ray.get(ref)
-        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.RayTaskError):
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
             return None
 
 

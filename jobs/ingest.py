@@ -22,6 +22,7 @@ from jobs.trace import check_trace, write_trace
 from jobs.work import Work, core_seconds, timed
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
+from pipeline.models import check_engine
 from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.sample import distinct_inputs
@@ -209,7 +210,7 @@ def ingest(
                 publish_tables(library, tables, identity, report.changes())
             work.count = report.clips
             run.own.append(work)
-            report.bill = run.bill(report.bottleneck)
+            report.bill = run.bill(report)
             report.wall_seconds = time.monotonic() - began
             if trace is not None:
                 write_trace(trace, [*run.own, *run.works])
@@ -247,11 +248,19 @@ class _Run:
         if self.cores and (now := core_seconds()) and now[1] > self.cores[1]:
             self.idle_share = (now[0] - self.cores[0]) / (now[1] - self.cores[1])
 
-    def bill(self, bound_by: str | None) -> Bill | None:
+    def bill(self, report: IngestReport) -> Bill | None:
         """What it all cost."""
         if self.shape is None:
             return None
-        return make_bill(self.shape, self.tally, self.own, bound_by, self.began_s, self.idle_share)
+        return make_bill(
+            self.shape,
+            self.tally,
+            self.own,
+            bound_by=report.bottleneck,
+            began_s=self.began_s,
+            video_s=report.video_seconds,
+            idle_share=self.idle_share,
+        )
 
 
 def _job(library: Library, known: Identity, given: Identity, changes: Changes, options: IngestOptions) -> Job:
@@ -260,6 +269,7 @@ def _job(library: Library, known: Identity, given: Identity, changes: Changes, o
     classifier = locate(known.classifier, "--classifier", where)
     where = given.embedder.folder if given.embedder != known.embedder else None
     embedder = locate(known.embedder, "--embedder", where)
+    check_engine(options.engine, embedder)
     inputs = [
         read_preprocessing(classifier, "--classifier").input,
         read_preprocessing(embedder, "--embedder").input,

@@ -95,8 +95,8 @@ class Job:
         from pipeline.models import load_classifier, load_embedder
 
         annotator = Annotator(
-            classifier := load_classifier(self.classifier, self.options.precision),
-            load_embedder(self.embedder, self.options.precision),
+            classifier := load_classifier(self.classifier, self.options.precision, self.options.engine),
+            load_embedder(self.embedder, self.options.precision, self.options.engine),
             inputs=self.inputs,
             top_labels=self.options.top_labels,
             num_threads=num_threads,

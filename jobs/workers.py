@@ -146,8 +146,12 @@ def _decode_job(job: Job, counter: Any, wanted: SpanJob) -> list[Clip | SpanDone
     if not _may_begin(counter, attempt):
         return []
     note = f"{video.file.path} part {wanted.part + 1} of {wanted.num_parts}"
-    with timed("decode", note) as work, _limits(attempt, options.max_memory_mb):
-        items = list(job.decode(wanted))
+    try:
+        with timed("decode", note) as work, _limits(attempt, options.max_memory_mb):
+            items = list(job.decode(wanted))
+    except MemoryError:
+        problem = Problem("decode", "reading it takes more memory than --max-memory allows")
+        items = [SpanDone(video, wanted.part, wanted.num_parts, (), (*wanted.problems, problem))]
     work.count, work.video_s = _measure(items)
     counter.end.remote(attempt, work)
     return items

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from schemas.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
+Engine = Literal["torch", "openvino"]  # what runs both models' forward passes over clips
 Scaling = Literal["fast", "exact"]  # how frames come to a model's size; `pipeline.scale`
 FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps what exact scores need; `schemas.features`
 
@@ -49,6 +50,7 @@ class IngestOptions:
         decoder: name of a decoder backend (``pipeline.decoders.DECODERS``).
         scaling: ``fast`` lets the decoder's library scale frames and convert them to RGB in one step; ``exact`` does one
             after the other, as the models' published processors do.
+        engine: what runs both models over clips: PyTorch, or on CPUs OpenVINO where it is installed.
         precision: arithmetic of both models; ``auto`` takes bf16 where the device computes in it, else fp32.
         batch_size: clips per forward pass; None leaves that to the machine and the models.
         top_labels: action labels kept per clip, best first.
@@ -66,6 +68,7 @@ class IngestOptions:
 
     decoder: str = "pyav"
     scaling: Scaling = "fast"
+    engine: Engine = "torch"
     precision: Precision = "auto"
     batch_size: int | None = None
     top_labels: int = 5
@@ -83,6 +86,8 @@ class IngestOptions:
         """Refuse what no run could use."""
         if self.precision not in get_args(Precision):
             raise UsageError(f"--precision: got {self.precision!r}, allowed is {', '.join(get_args(Precision))}")
+        if self.engine not in get_args(Engine):
+            raise UsageError(f"--engine: got {self.engine!r}, allowed is {', '.join(get_args(Engine))}")
         if self.scaling not in get_args(Scaling):
             raise UsageError(f"--scaling: got {self.scaling!r}, allowed is {', '.join(get_args(Scaling))}")
         for option, value, least in (

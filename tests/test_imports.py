@@ -42,6 +42,7 @@ OWNERS = {
         "pipeline/annotate.py",
         "pipeline/models/pixels.py",
         "pipeline/models/loading.py",
+        "pipeline/models/openvino.py",
         "pipeline/models/prompts.py",
         "pipeline/models/video_classifier.py",
         "pipeline/models/xclip.py",
@@ -59,6 +60,7 @@ OWNERS = {
     },
     "transformers": {
         "pipeline/models/loading.py",
+        "pipeline/models/openvino.py",
         "pipeline/models/video_classifier.py",
         "pipeline/models/xclip.py",
         "pipeline/models/xclip_texts.py",

@@ -6,9 +6,11 @@ Both take pixels that `pipeline.models.pixels` prepared, so that two models of t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from pipeline.models.checkpoint import check_embedder
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.models.preprocessing import Preprocessing
     from schemas.models import Checkpoint, Label
-    from schemas.options import Precision
+    from schemas.options import Engine, Precision
 
 
 class VideoModel(Protocol):
@@ -129,22 +131,44 @@ TEXT_EMBEDDERS = {"xclip": _xclip_texts_first}  # where there is a way to begin 
 EXACT_EMBEDDERS = frozenset({"xclip"})  # of these, the ones that are an `ExactEmbedder`
 
 
-def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto") -> Classifier:
-    """Load a classifier onto the best device at hand.
+def check_engine(engine: Engine, embedder: Checkpoint) -> None:
+    """See that models can be run by ``engine``.
+
+    Raises:
+        UsageError: its package is not installed, or it cannot run such an embedder.
+    """
+    if engine != "openvino":
+        return
+    if find_spec("openvino") is None:
+        raise UsageError("--engine openvino: its package is not installed; pip install 'vidsift[openvino]', or take torch")
+    if embedder.model_type != "xclip":
+        raise UsageError(f"--engine openvino: got an embedder of type {embedder.model_type!r}, allowed is xclip; take torch")
+
+
+def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Classifier:
+    """Load a classifier onto the best device at hand; with ``openvino``, onto the CPU.
 
     Raises:
         ModelError: transformers knows no video classifier of this type, or the files do not fit together.
     """
+    if engine == "openvino":
+        from pipeline.models.openvino import OpenVinoClassifier
+
+        return OpenVinoClassifier(checkpoint, precision)
     return CLASSIFIERS.get(checkpoint.model_type, _hugging_face)(checkpoint, precision)
 
 
-def load_embedder(checkpoint: Checkpoint, precision: Precision = "auto") -> Embedder:
-    """Load an embedder onto the best device at hand.
+def load_embedder(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Embedder:
+    """Load an embedder onto the best device at hand; with ``openvino``, onto the CPU.
 
     Raises:
         ModelError: no embedder of this type is known, or the files do not fit together.
     """
     check_embedder(checkpoint)
+    if engine == "openvino":
+        from pipeline.models.openvino import OpenVinoXClip
+
+        return OpenVinoXClip(checkpoint, precision)
     return EMBEDDERS[checkpoint.model_type](checkpoint, precision)
 
 

@@ -25,9 +25,13 @@ class HuggingFaceClassifier:
     @torch.inference_mode()
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """See `pipeline.models.Classifier.classify`."""
-        logits = self._model(**{self._model.main_input_name: pixels}).logits
-        best = logits.float().softmax(-1).topk(min(top, len(self._labels)), -1)
+        best = self._logits(pixels).float().softmax(-1).topk(min(top, len(self._labels)), -1)
         return [
             tuple(Label(self._labels[i], p) for p, i in zip(row, indices, strict=True))
             for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
+
+    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[batch, labels]."""
+        logits: torch.Tensor = self._model(**{self._model.main_input_name: pixels}).logits
+        return logits

@@ -54,17 +54,22 @@ class XClipEmbedder:
     @torch.inference_mode()
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """See `pipeline.models.Embedder.embed_clips`."""
-        return _unit(self._model.get_video_features(pixels).pooler_output)
+        return _unit(self._see(pixels)[0])
 
     @torch.inference_mode()
     def describe_clips(self, pixels: torch.Tensor) -> Described:
         """See `pipeline.models.ExactEmbedder.describe_clips`. One pass of the vision model serves both."""
-        seen = self._model.get_video_features(pixels)
-        patches = self._model.prompts_visual_layernorm(seen.last_hidden_state[:, 1:])  # without the class token
+        videos, hidden = self._see(pixels)
+        patches = self._model.prompts_visual_layernorm(hidden[:, 1:])  # without the class token
         patches = patches @ self._model.prompts_visual_projection
         batch, frames = pixels.shape[:2]
         features = patches.float().view(batch, frames, -1, self.dim).mean(1)
-        return Described(_unit(seen.pooler_output), cast("NDArray[np.float32]", features.cpu().numpy()))
+        return Described(_unit(videos), cast("NDArray[np.float32]", features.cpu().numpy()))
+
+    def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Projected videos [batch, dim], and the hidden states [batch * num_frames, 1 + tokens, width] of their frames."""
+        seen = self._model.get_video_features(pixels)
+        return seen.pooler_output, seen.last_hidden_state
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from jobs.shape import Shape
 
-from jobs.bill import make_bill
+from jobs.bill import Bill, make_bill
 from jobs.progress import Tally
+from jobs.shape import Shape
 from jobs.work import Work
 
 SHAPE = Shape(decoders=2, annotators=1, threads=1, batch_size=4, precision="bf16")
@@ -23,9 +23,20 @@ def worked() -> Tally:
     return tally
 
 
+def bill_of(
+    own: list[Work],
+    bound_by: str,
+    *,
+    shape: Shape = SHAPE,
+    began_s: float = 100.0,
+    idle_share: float | None = None,
+) -> Bill:
+    return make_bill(shape, worked(), own, bound_by=bound_by, began_s=began_s, video_s=30.0, idle_share=idle_share)
+
+
 def test_the_bill_adds_up() -> None:
     own = [Work("find", 100.0, 0.5, 0.5, 2), Work("start", 100.5, 2.5, 1.0)]
-    bill = make_bill(SHAPE, worked(), own, "decode", 100.0, 0.25)
+    bill = bill_of(own, "decode", idle_share=0.25)
     assert [one.stage for one in bill.stages] == ["find", "start", "plan", "decode", "annotate"]
     decode = bill.stages[3]
     assert (decode.seconds, decode.cpu_s, decode.count, decode.unit, decode.waiting_s) == (20.0, 20.0, 10, "clips", 0.5)
@@ -35,7 +46,7 @@ def test_the_bill_adds_up() -> None:
     assert bill.first_frame_s == 4.0
     assert bill.first_clip_s == 20.0
     assert bill.steady_clips_per_s == 6 / 20.0, "what came after the first clips, in the time after them"
-    assert bill.hours_per_hour == 40.0 / 40.0
+    assert bill.hours_per_hour == 30.0 / 40.0
     assert bill.idle_share == 0.25
     assert (bill.bound_by, bill.advice) == (
         "decode",
@@ -44,13 +55,14 @@ def test_the_bill_adds_up() -> None:
 
 
 def test_what_would_help_depends_on_what_bound_the_run() -> None:
-    bill = make_bill(SHAPE, worked(), [], "annotate", 100.0, None)
+    bill = bill_of([], "annotate")
     assert bill.advice.startswith("the models bind: a GPU, more cores (--address), a smaller model")
-    on_gpu = make_bill(replace(SHAPE, device="cuda", threads=0), worked(), [], "annotate", 100.0, None)
+    on_gpu = bill_of([], "annotate", shape=replace(SHAPE, device="cuda", threads=0))
     assert on_gpu.advice == "the models bind: more GPUs (--address), or a smaller model"
-    late = make_bill(SHAPE, worked(), [Work("start", 50.0, 50.0)], "decode", 50.0, None)
+    late = bill_of([Work("start", 50.0, 50.0)], "decode", began_s=50.0)
     assert (late.bound_by, late.first_clip_s) == ("start", 70.0)
-    assert make_bill(SHAPE, Tally(), [], None, 0.0, None).bound_by is None
+    nothing = make_bill(SHAPE, Tally(), [], bound_by=None, began_s=0.0, video_s=0.0, idle_share=None)
+    assert (nothing.bound_by, nothing.advice, nothing.hours_per_hour) == (None, "", 0.0)
 
 
 def test_a_shape_in_words() -> None:
