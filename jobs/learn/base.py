@@ -77,7 +77,8 @@ def load_base(auto_class: Any, base: Base, *, may_be_new: tuple[str, ...] = (), 
         ModelError: transformers cannot make ``auto_class`` of it, or it lacks what it should bring.
     """
     name = base.checkpoint.name
-    attention = attention_for(best_device(), choose_dtype("auto", best_device()))
+    # Eager is as fast as vidsift's own attention where there are gradients, and known to every process that gets the model.
+    attention = "eager" if attention_for(best_device(), choose_dtype("auto", best_device())) else None
     try:
         if not base.has_weights:
             config = transformers.AutoConfig.from_pretrained(base.checkpoint.folder, local_files_only=True, **settings)
