@@ -103,6 +103,7 @@ class _Compiled:
             "INFERENCE_PRECISION_HINT": "bf16" if self._dtype == torch.bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # else every process takes the first cores, whoever has them
         }
         return core.compile_model(str(self._converted(example)), "CPU", config).create_infer_request()
 
