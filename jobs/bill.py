@@ -123,6 +123,20 @@ def make_bill(
     )
 
 
+def bottleneck(tally: Tally, shape: Shape) -> str | None:
+    """The stage of the workers that held a run up; None where nothing ran.
+
+    Where both share the cores, the one that took more of their time; else the one that was busy for more of its own.
+    """
+    decode, annotate = tally.of("decode"), tally.of("annotate")
+    if shape.device == "cpu":
+        loads = {"decode": decode.cpu_s, "annotate": annotate.cpu_s}
+    else:
+        loads = {"decode": decode.seconds / shape.decoders, "annotate": annotate.seconds / shape.annotators}
+    stage = max(loads, key=lambda name: loads[name])
+    return stage if loads[stage] > 0 else None
+
+
 def _advice(bound_by: str | None, shape: Shape) -> str:
     """What would make such a run faster."""
     if bound_by == "start":

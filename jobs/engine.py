@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 from jobs.groups import GROUP_FILES, JobGroup, group_files
-from jobs.progress import Slots, Tally
+from jobs.progress import Tally
 from jobs.shape import Shape, choose_shape
 from jobs.stages import Job
 from jobs.work import Work
@@ -137,7 +137,6 @@ class RayRun:
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
         self.shape = choose_shape(job, int(resources.get("CPU", 1)), self._gpus, resources.get("memory", 0.0))
-        self.slots = Slots(self.shape.decoders, self.shape.annotators, shared=not self._gpus)
         self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Counter).remote(job.options.trace)
 
     def tally(self) -> Tally:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from index.library import Identity, Library, read_identity
 from jobs.accounts import Accounts
-from jobs.bill import Bill, make_bill
+from jobs.bill import Bill, bottleneck, make_bill
 from jobs.changes import Changes, compare
 from jobs.identity import identify, sampling_of, settle_identity
-from jobs.progress import Progress, Tally, bottleneck
+from jobs.progress import Progress, Tally
 from jobs.shape import Shape
 from jobs.stages import Job
 from jobs.trace import check_trace, write_trace
@@ -225,6 +225,7 @@ class _Run:
         began_s: when it began, in seconds since the epoch.
         tally: what the workers did, in the waves that are over.
         shape: how it was laid out; None where nothing ran.
+        bottleneck: the stage of the workers that held it up.
         own: what this process did.
         works: what each worker did, for a trace.
         cores: what `core_seconds` said when the stages began; None where they run on a cluster.
@@ -234,6 +235,7 @@ class _Run:
     began_s: float = field(default_factory=time.time)
     tally: Tally = field(default_factory=Tally)
     shape: Shape | None = None
+    bottleneck: str | None = None
     own: list[Work] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
     cores: tuple[float, float] | None = None
@@ -243,6 +245,7 @@ class _Run:
         """Ask a wave's workers for what they did."""
         self.tally += run.tally()
         self.shape = run.used()
+        self.bottleneck = bottleneck(self.tally, self.shape)
         if options.trace:
             self.works += run.works()
         if self.cores and (now := core_seconds()) and now[1] > self.cores[1]:
@@ -358,7 +361,7 @@ def _run(
             finally:
                 commit()
             told.wave_ended(run, job.options)
-            report.bottleneck = bottleneck(told.tally, run.slots)
+            report.bottleneck = told.bottleneck
     _commit_copies(changes, tables, report, done, job.taken)
 
 

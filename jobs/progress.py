@@ -47,13 +47,9 @@ class Tally:
     """How far a run is.
 
     Attributes:
-        planned_videos: videos whose container has been read.
-        planned_s: seconds of video in them.
         stages: what each stage did, by its name.
     """
 
-    planned_videos: int = 0
-    planned_s: float = 0.0
     stages: dict[str, StageTally] = field(default_factory=dict)
 
     @property
@@ -78,40 +74,11 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         """The counts of both."""
-        total = Tally(self.planned_videos + other.planned_videos, self.planned_s + other.planned_s)
+        total = Tally()
         for tally in (self, other):
             for name, stage in tally.stages.items():
                 total.stages.setdefault(name, StageTally()).add(stage)
         return total
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """What the stages of a run have to work with.
-
-    Attributes:
-        decode: how many decode tasks can run at a time.
-        annotate: how many annotators.
-        shared: whether both compute on the same cores.
-    """
-
-    decode: float
-    annotate: float
-    shared: bool = False
-
-
-def bottleneck(tally: Tally, slots: Slots) -> str | None:
-    """The stage that held a run up; None where nothing ran.
-
-    Where both share the cores, the one that took more of their time; else the one that was busy for more of its own.
-    """
-    decode, annotate = tally.of("decode"), tally.of("annotate")
-    if slots.shared:
-        loads = {"decode": decode.cpu_s, "annotate": annotate.cpu_s}
-    else:
-        loads = {"decode": decode.seconds / slots.decode, "annotate": annotate.seconds / slots.annotate}
-    stage = max(loads, key=lambda name: loads[name])
-    return stage if loads[stage] > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +104,10 @@ class Progress:
     @property
     def left_s(self) -> float | None:
         """Seconds until the end at this speed, the videos not yet read taken to be as long as the others; None at first."""
-        if not self.tally.planned_videos or not self.speed:
+        planned = self.tally.of("plan")
+        if not planned.count or not self.speed:
             return None
-        total_s = self.tally.planned_s / self.tally.planned_videos * self.total_videos
+        total_s = planned.video_s / planned.count * self.total_videos
         return max(0.0, total_s - self.tally.clip_s) / self.speed
 
     def __str__(self) -> str:

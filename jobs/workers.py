@@ -83,9 +83,6 @@ class Counter:
     def end(self, attempt: Attempt, work: Work) -> None:
         """It has lived to tell of it."""
         self._begun.pop(attempt, None)
-        if work.stage == "plan":
-            self._tally.planned_videos += work.count
-            self._tally.planned_s += work.video_s
         self.work(work)
 
     def snapshot(self) -> Tally:

@@ -33,7 +33,7 @@ def attention_for(device: torch.device, dtype: torch.dtype) -> str | None:
     """The name of the attention to ask transformers for; None leaves it the choice: fused where the family has it.
 
     On a CPU in bf16, `plain_attention` makes the whole of VideoMAE-base 1.6 times as fast as the fused kernel does, and
-    of X-CLIP base/32 as fast (one core with AVX-512 BF16, ``python -m benchmarks.ingest``).
+    of X-CLIP base/32 as fast (seen on one core with AVX-512 BF16).
     """
     return _PLAIN if device.type == "cpu" and dtype == torch.bfloat16 else None
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.bill import Bill, make_bill
+from jobs.bill import Bill, bottleneck, make_bill
 from jobs.progress import Tally
 from jobs.shape import Shape
 from jobs.work import Work
@@ -14,7 +14,7 @@ SHAPE = Shape(decoders=2, annotators=1, threads=1, batch_size=4, precision="bf16
 
 def worked() -> Tally:
     """A run of 40 s: two decodes, then three passes of the models, the last of which ends at 140."""
-    tally = Tally(planned_videos=2, planned_s=40.0)
+    tally = Tally()
     tally.enter(Work("plan", 103.0, 1.0, 0.5, 2, 40.0))
     tally.enter(Work("decode", 104.0, 10.0, 10.0, 5, 20.0))
     tally.enter(Work("decode", 114.0, 10.0, 10.0, 5, 20.0), waiting_s=0.5)
@@ -52,6 +52,24 @@ def test_the_bill_adds_up() -> None:
         "decode",
         "more or faster cores decode more: a larger machine, or a cluster (--address)",
     )
+
+
+def tally_of(decode: tuple[float, float], annotate: tuple[float, float]) -> Tally:
+    """Of two stages: their seconds and CPU seconds."""
+    tally = Tally()
+    for stage, (seconds, cpu_s) in (("decode", decode), ("annotate", annotate)):
+        tally.enter(Work(stage, 0.0, seconds, cpu_s, 1))
+    return tally
+
+
+def test_the_bottleneck_is_the_busier_stage() -> None:
+    """Per worker on a GPU; where both share the cores, the one that took more of their time, not of the clock."""
+    on_gpu = replace(SHAPE, device="cuda")
+    assert bottleneck(tally_of((10.0, 9.5), (9.0, 2.0)), on_gpu) == "annotate"
+    assert bottleneck(tally_of((10.0, 9.5), (9.0, 2.0)), SHAPE) == "decode"
+    assert bottleneck(tally_of((20.0, 1.0), (9.0, 2.0)), on_gpu) == "decode"
+    assert bottleneck(tally_of((20.0, 1.0), (9.0, 2.0)), SHAPE) == "annotate"
+    assert bottleneck(Tally(), on_gpu) is bottleneck(Tally(), SHAPE) is None
 
 
 def test_what_would_help_depends_on_what_bound_the_run() -> None:

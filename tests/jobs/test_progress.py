@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.progress import Progress, Slots, StageTally, Tally, bottleneck, clock
+from jobs.progress import Progress, StageTally, Tally, clock
 from jobs.work import Work
 
 
@@ -23,21 +23,10 @@ def tally_of(**counts: tuple[float, float, int, float]) -> Tally:
 
 
 def test_the_line_says_how_far_how_fast_and_how_long() -> None:
-    tally = tally_of(annotate=(1.0, 1.0, 50, 200.0)) + Tally(planned_videos=4, planned_s=400.0)
+    tally = tally_of(plan=(1.0, 1.0, 4, 400.0), annotate=(1.0, 1.0, 50, 200.0))
     progress = Progress(1, 10, 20.0, tally)
     assert str(progress) == "1/10 videos · 50 clips · 10.0 s of video per second · about 1:20 left"
     assert str(Progress(0, 10, 1.0, Tally())) == "0/10 videos · 0 clips · 0.0 s of video per second"
-
-
-def test_the_bottleneck_is_the_busier_stage_per_slot() -> None:
-    """Apart; where both share the cores, it is the one that took more of their time, however long it stood in line."""
-    apart, shared = Slots(decode=2, annotate=1), Slots(decode=2, annotate=1, shared=True)
-    tally = tally_of(decode=(10.0, 9.5, 1, 0), annotate=(9.0, 2.0, 1, 0))
-    assert bottleneck(tally, apart) == "annotate"
-    assert bottleneck(tally, shared) == "decode"
-    assert bottleneck(tally_of(decode=(20.0, 1.0, 1, 0), annotate=(9.0, 2.0, 1, 0)), apart) == "decode"
-    assert bottleneck(tally_of(decode=(20.0, 1.0, 1, 0), annotate=(9.0, 2.0, 1, 0)), shared) == "annotate"
-    assert bottleneck(Tally(), apart) is bottleneck(Tally(), shared) is None
 
 
 def test_works_add_up() -> None:

@@ -29,6 +29,10 @@ def test_sampling_refuses_what_would_leave_seconds_unseen(sampling: dict[str, fl
     [
         ({"precision": "int8"}, "--precision: got 'int8', allowed is auto, fp32, bf16"),
         ({"batch_size": 0}, "--batch-size: got 0, allowed is 1 or more"),
+        ({"scaling": "slow"}, "--scaling: got 'slow', allowed is fast, exact"),
+        ({"engine": "tensorflow"}, "--engine: got 'tensorflow', allowed is torch, openvino"),
+        ({"num_decoders": 0}, "--decoders: got 0, allowed is 1 or more"),
+        ({"num_threads": 0}, "--threads: got 0, allowed is 1 or more"),
         ({"num_cpus": 0}, "--cpus: got 0, allowed is 1 or more"),
         ({"video_timeout_s": 0.5}, "--video-timeout: got 0.5, allowed is 1 or more"),
     ],
