@@ -64,7 +64,7 @@ def main() -> None:
 @click.option(
     "--features", metavar="KIND", help="What X-CLIP's own score needs: int8, fp16, none. [default: the library's, or int8]"
 )
-@click.option("--decoder", default="pyav", show_default=True, help="pyav, decord or torchcodec.")
+@click.option("--decoder", default="pyav", show_default=True, help="pyav, decord, torchcodec or nvdec (a GPU's own).")
 @click.option(
     "--engine", default="torch", show_default=True, help="torch, or openvino where it is installed: faster on CPUs."
 )

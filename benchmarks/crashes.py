@@ -2,8 +2,9 @@
 
     python -m benchmarks.crashes --kills 50
 
-Each round starts `vidsift ingest`, kills its driver, one of its workers or its raylet with SIGKILL after a random time, and
-searches the library meanwhile. At the end the library's content is compared with that of an uninterrupted ingest.
+Each round starts `vidsift ingest`, kills its driver, one of its workers or Ray itself (its raylet, or an agent, with which
+the raylet ends) with SIGKILL after a random time, and searches the library meanwhile. At the end the library's content is
+compared with that of an uninterrupted ingest.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -59,16 +61,16 @@ def children(pid: int) -> list[tuple[int, str]]:
 
 
 def kill_something(driver: subprocess.Popen[bytes], rng: random.Random) -> str:
-    """Kill the driver, a worker or the raylet; returns which."""
+    """Kill the driver, a worker or Ray itself; returns which."""
     below = children(driver.pid)
-    what = rng.choice(("driver", "worker", "worker", "raylet"))
-    workers = [pid for pid, command in below if "ray::" in command]
-    raylets = [pid for pid, command in below if "raylet/raylet" in command]
+    what = rng.choice(("driver", "worker", "worker", "ray"))
+    ray = [pid for pid, command in below if "raylet/raylet" in command or re.match("ray::.*Agent", command)]
+    workers = [pid for pid, command in below if "ray::" in command and pid not in ray]
     target = driver.pid
     if what == "worker" and workers:
         target = rng.choice(workers)
-    elif what == "raylet" and raylets:
-        target = raylets[0]
+    elif what == "ray" and ray:
+        target = rng.choice(ray)
     else:
         what = "driver"
     os.kill(target, signal.SIGKILL)
@@ -130,6 +132,9 @@ def main() -> None:
                     driver.kill()
                     driver.wait()
                 ends[f"{what}: exit {driver.returncode}"] += 1
+                assert driver.stderr is not None
+                if what != "driver" and (said := driver.stderr.read().decode().strip()):
+                    print(f"{what}: {said.splitlines()[-1]}", flush=True)
             finished = driver.returncode == 0
         subprocess.run(command("killed"), check=True, stdout=subprocess.DEVNULL)
         print("killed", dict(killed), "ended", dict(sorted(ends.items())))

@@ -132,7 +132,7 @@ def bottleneck(tally: Tally, shape: Shape) -> str | None:
     if shape.device == "cpu":
         loads = {"decode": decode.cpu_s, "annotate": annotate.cpu_s}
     else:
-        loads = {"decode": decode.seconds / shape.decoders, "annotate": annotate.seconds / shape.annotators}
+        loads = {"decode": decode.seconds / shape.decoders, "annotate": annotate.seconds / (shape.annotators * shape.lanes)}
     stage = max(loads, key=lambda name: loads[name])
     return stage if loads[stage] > 0 else None
 

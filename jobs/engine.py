@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jobs.groups import GROUP_FILES, JobGroup, group_files
@@ -30,6 +31,7 @@ from jobs.progress import Tally
 from jobs.shape import Shape, choose_shape
 from jobs.stages import Job
 from jobs.work import Work
+from pipeline.decoders import ON_GPU
 from schemas.errors import JobError, UsageError
 from schemas.options import IngestOptions
 from schemas.records import (
@@ -50,17 +52,20 @@ from jobs.workers import CHUNKS, CRASHED, AnnotatorActor, Counter, decode_group,
 # Longer than any network that a cluster would be run over.
 _CONNECT_S = 10.0
 
-# Frames wait in shared memory between decoding and annotating; decoders are held back when half of this is full.
+# For each GPU, or without any. Frames wait in shared memory between decoding and annotating; decoders are held back when
+# half of this is full.
 _OBJECT_STORE_BYTES = 2 << 30
 
 # A table's file: small enough that finished videos are committed soon, large enough that there are not too many.
 _ROWS_PER_FILE = 128
 
-# Groups of jobs that are planned before there is a decoder for them, for each one; calls that wait for an annotator, so that
-# it finds its next clips there; and how often an annotator that dies is replaced.
+# Groups of jobs that are planned before there is a decoder for them, for each one; and how often an annotator that dies is
+# replaced.
 _PLANNED_AHEAD = 3
-_CALLS_AHEAD = 2
 _RESTARTS = 3
+
+# Of each GPU, for those who decode on it; less than half, or Ray would put two annotators on one.
+_DECODERS_SHARE = 0.4
 
 
 @contextmanager
@@ -81,16 +86,19 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
                 _check_reachable(options.address)
                 ray.init(address=options.address, **quiet)
             else:
-                store = min(_OBJECT_STORE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+                gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+                memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+                store = min(_OBJECT_STORE_BYTES * max(1, gpus), memory // 4)
                 ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
     except (KeyboardInterrupt, SystemExit):
         ray.shutdown()  # what has started of it
         raise
-    except (OSError, ValueError, RuntimeError) as exc:
+    except Exception as exc:  # Ray raises that very class where a node does not come up
+        reason = (str(exc) or type(exc).__name__).splitlines()[0]
         if options.address is None:
-            raise JobError(f"Ray could not be started on this machine: {str(exc).splitlines()[0]}") from exc
+            raise JobError(f"Ray could not be started on this machine: {reason}") from exc
         raise UsageError(
-            f"--address: got {options.address!r}, and no Ray cluster answers there ({str(exc).splitlines()[0]}); start one "
+            f"--address: got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
             "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
         ) from exc
     if threading.current_thread() is threading.main_thread() and stop is not None:
@@ -131,11 +139,17 @@ class RayRun:
     """One run over many videos. Iterate over it for outcomes; `tally` tells meanwhile how far it is."""
 
     def __init__(self, job: Job, files: Sequence[VideoFile]) -> None:
-        """Lay out the stages for the machines that the Ray session has. Nothing runs before iteration."""
+        """Lay out the stages for the machines that the Ray session has. Nothing runs before iteration.
+
+        Raises:
+            UsageError: the decoder needs a GPU, and there is none.
+        """
         self._job = job
         self._files = files
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
+        if job.options.decoder in ON_GPU and not self._gpus:
+            raise UsageError(f"--decoder {job.options.decoder}: got a Ray cluster without GPUs; take pyav")
         self.shape = choose_shape(job, int(resources.get("CPU", 1)), self._gpus, resources.get("memory", 0.0))
         self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Counter).remote(job.options.trace)
 
@@ -176,19 +190,22 @@ class _Flow:
     def __init__(self, job: Job, counter: Any, shape: Shape, gpus: int, files: Sequence[VideoFile]) -> None:
         self._shape = shape
         # A worker that dies is retried for ever by default, and one bad file would hang the job. Two may die at each video.
-        again = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
+        again: dict[str, Any] = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
         worker = ray.remote(AnnotatorActor)
-        self._plan = ray.remote(plan_group).options(**again)
-        self._decode = ray.remote(decode_group).options(**again, num_returns=1 + CHUNKS)
-        self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
         # On CPUs alone, annotators and decoders share the cores: whichever is behind gets more of them, since the others
         # wait for it. So annotators ask for no CPU of Ray's.
+        # On GPUs each has one, but for what decoders of a GPU's own take of it.
         on: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": 0}
-        lasting = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS}
+        if job.options.decoder in ON_GPU:
+            on["num_gpus"] = 1 - _DECODERS_SHARE
+            again["num_gpus"] = math.floor(1e4 * _DECODERS_SHARE * gpus / shape.decoders) / 1e4  # Ray counts in these
+        lasting = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS, "max_concurrency": shape.lanes}
+        self._plan = ray.remote(plan_group).options(**again | {"num_gpus": 0})
+        self._decode = ray.remote(decode_group).options(**again, num_returns=1 + CHUNKS)
+        self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
         self._job, self._counter = ray.put(job), counter
         self._annotators = {
-            worker.options(**on, **lasting).remote(self._job, counter, shape.threads or None, shape.batch_size): 0
-            for _ in range(shape.annotators)
+            worker.options(**on, **lasting).remote(self._job, counter, shape): 0 for _ in range(shape.annotators)
         }
         bytes_per_clip = sum(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) * 3 for wanted in job.inputs)
         most_clips = int(ray.cluster_resources().get("object_store_memory", _OBJECT_STORE_BYTES)) // 2 // bytes_per_clip
@@ -239,12 +256,15 @@ class _Flow:
             self._rows, self._num_rows = [], 0
 
     def _hand_to_annotators(self) -> None:
-        """Give decoded clips to annotators that have little to do: whole batches, but for the last ones."""
+        """Give decoded clips to annotators that have little to do: whole batches, but for the last ones.
+
+        One call more waits for each than it works at, so that it finds its next clips there.
+        """
         last = not (self._planned or self._planning or self._decoding) or self._clips >= self._most_clips
         while self._decoded:
             annotator = min(self._annotators, key=lambda one: self._annotators[one])
             waiting = sum(count for _, count in self._decoded)
-            if self._annotators[annotator] >= _CALLS_AHEAD or (waiting < self._shape.batch_size and not last):
+            if self._annotators[annotator] > self._shape.lanes or (waiting < self._shape.batch_size and not last):
                 return
             refs, count = [], 0
             while self._decoded and count < self._shape.batch_size:

@@ -20,7 +20,7 @@ from jobs.shape import Shape
 from jobs.stages import Job
 from jobs.trace import check_trace, write_trace
 from jobs.work import Work, core_seconds, timed
-from pipeline.decoders import load_decoder
+from pipeline.decoders import check_decoder, load_decoder
 from pipeline.find import find_videos
 from pipeline.models import check_engine
 from pipeline.models.checkpoint import locate
@@ -174,7 +174,7 @@ def ingest(
 
     began, run = time.monotonic(), _Run()
     options = options or IngestOptions()
-    load_decoder(options.decoder)
+    (load_decoder if options.address is None else check_decoder)(options.decoder)
     if trace is not None:
         check_trace(trace)
         options = replace(options, trace=True)

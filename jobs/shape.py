@@ -30,6 +30,8 @@ class Shape:
         annotators: processes that hold both models.
         threads: threads that each of them computes with; 0 on a GPU.
         batch_size: clips per forward pass.
+        lanes: calls that each annotator works at. On a GPU one's clips are computed while another's frames travel there, or
+            what came of them is packed.
         device: where they compute, as ``cpu`` or ``cuda``.
         precision: the arithmetic they compute in.
     """
@@ -38,6 +40,7 @@ class Shape:
     annotators: int
     threads: int
     batch_size: int
+    lanes: int = 1
     device: str = "cpu"
     precision: str = "fp32"
 
@@ -80,4 +83,5 @@ def choose_shape(job: Job, cpus: int, gpus: int, memory: float) -> Shape:
         annotators=annotators,
         threads=threads,
         batch_size=options.batch_size or min(max(1, fitting), largest),
+        lanes=2 if gpus else 1,
     )

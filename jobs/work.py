@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,10 +18,10 @@ class Work:
         stage: what it was part of.
         began_s: when it began, in seconds since the epoch.
         seconds: how long it took.
-        cpu_s: CPU seconds of its process meanwhile, over all threads.
+        cpu_s: CPU seconds of its process meanwhile, over all threads; of its thread alone, where others work too.
         count: how many of what the stage counts: files, videos, clips, rows.
         video_s: seconds of video in them.
-        worker: the host and the process that did it.
+        worker: the host and the thread that did it; a process's first thread has its number.
         note: what it was about.
     """
 
@@ -40,14 +41,17 @@ class Work:
 
 
 @contextmanager
-def timed(stage: str, note: str = "") -> Iterator[Work]:
-    """Time the block; what it counted is entered by the caller."""
-    work = Work(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
-    began, cpu = time.perf_counter(), time.process_time()
+def timed(stage: str, note: str = "", cpu: Callable[[], float] = time.process_time) -> Iterator[Work]:
+    """Time the block; what it counted is entered by the caller.
+
+    Where a process has several such blocks at a time, ``cpu`` must be `time.thread_time`.
+    """
+    work = Work(stage, time.time(), worker=f"{os.uname().nodename}/{threading.get_native_id()}", note=note)
+    began, began_cpu = time.perf_counter(), cpu()
     try:
         yield work
     finally:
-        work.seconds, work.cpu_s = time.perf_counter() - began, time.process_time() - cpu
+        work.seconds, work.cpu_s = time.perf_counter() - began, cpu() - began_cpu
 
 
 def core_seconds() -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ import faulthandler
 import os
 import resource
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -16,8 +17,10 @@ import ray
 
 from jobs.groups import FileGroup, JobGroup, group_jobs
 from jobs.progress import Tally
+from jobs.shape import Shape
 from jobs.stages import Job
 from jobs.work import Work, timed
+from pipeline.decoders import load_decoder
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
 # Bytes per second: planning reads whole files, twice, and a large one on a slow network drive must not look like a hang.
@@ -131,6 +134,7 @@ def decode_group(
     job: Job, counter: Any, group: JobGroup
 ) -> tuple[tuple[list[int], list[SpanDone]], *tuple[list[Clip], ...]]:
     """How many clips are in each chunk and what became of each job; then the chunks, of which the driver wants no frames."""
+    load_decoder(job.options.decoder)  # before the limits: what its libraries reserve is no video's doing
     items = [item for one in group.jobs for item in _decode_job(job, counter, one)]
     clips = [item for item in items if isinstance(item, Clip)]
     chunks = [clips[number * len(clips) // CHUNKS : (number + 1) * len(clips) // CHUNKS] for number in range(CHUNKS)]
@@ -155,12 +159,13 @@ def _decode_job(job: Job, counter: Any, wanted: SpanJob) -> list[Clip | SpanDone
 
 
 class AnnotatorActor:
-    """An actor that holds both models."""
+    """An actor that holds both models; its calls may overlap (`Shape.lanes`)."""
 
-    def __init__(self, job: Job, counter: Any, num_threads: int | None, batch_size: int) -> None:
+    def __init__(self, job: Job, counter: Any, shape: Shape) -> None:
         with timed("load models") as work:
-            self._annotate = job.annotator(num_threads)
-        self._counter, self._batch_size = counter, batch_size
+            self._annotate = job.annotator(shape.threads or None)
+        self._counter, self._batch_size = counter, shape.batch_size
+        self._cpu = time.thread_time if shape.lanes > 1 else time.process_time
         counter.compute.remote(self._annotate.device, self._annotate.precision)
         counter.work.remote(work)
 
@@ -171,7 +176,7 @@ class AnnotatorActor:
         passes = -(-len(clips) // self._batch_size)
         for number in range(passes):  # of equal sizes
             batch = clips[number * len(clips) // passes : (number + 1) * len(clips) // passes]
-            with timed("annotate") as work:
+            with timed("annotate", cpu=self._cpu) as work:
                 rows += self._annotate(batch)
             work.count, work.video_s = _measure(batch)
             self._counter.work.remote(work)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from pipeline.models import Classifier, Embedder, ExactEmbedder, VideoModel
-from pipeline.models.pixels import make_pixels
+from pipeline.models import Classifier, Described, Embedder, ExactEmbedder, VideoModel
+from pipeline.models.pixels import Sender, normalise
 from schemas.features import ClipFeatures, FeatureLayout
 from schemas.models import ModelInput
 from schemas.options import FeatureKind
@@ -17,7 +17,10 @@ from schemas.records import Clip, ClipRow
 
 
 class Annotator:
-    """Both models on one device; where they are shown the same, they share one pixel tensor."""
+    """Both models on one device; where they are shown the same, they share one pixel tensor.
+
+    Several threads may call it: one's batch is computed while another's frames are gathered and sent to the GPU.
+    """
 
     def __init__(
         self,
@@ -43,42 +46,61 @@ class Annotator:
             torch.set_num_threads(num_threads)
         self._classifier = classifier
         self._embedder = embedder
-        self._inputs = tuple(inputs)
+        self._sources: dict[VideoModel, tuple[int, int]] = {
+            model: _source_for(model, inputs) for model in (classifier, embedder)
+        }
         self._top_labels = top_labels
         self._kind = features
+        self._sender = Sender(classifier.device)
+        self._turn = threading.Lock()
 
     def annotate(self, clips: Sequence[Clip]) -> list[ClipRow]:
         """One row per clip, in order. Any number of clips is one batch; one clip is a batch of one."""
         if not clips:
             return []
-        made: dict[tuple[object, ...], torch.Tensor] = {}
-        labels = self._classifier.classify(self._pixels(clips, self._classifier, made), self._top_labels)
-        embeddings, features = self._embed(self._pixels(clips, self._embedder, made))
+        sent = {
+            source: self._sender.send([clip.frames[source] for clip in clips])
+            for source in {source for source, _ in self._sources.values()}
+        }
+        with self._turn:
+            made: dict[tuple[object, ...], torch.Tensor] = {}
+            labels = self._classifier.classify(self._pixels(self._classifier, sent, made), self._top_labels)
+            described = self._describe(self._pixels(self._embedder, sent, made))
         return [
             ClipRow(clip.clip_id, clip.video_id, clip.span, *of_clip)
-            for clip, *of_clip in zip(clips, labels, embeddings, features, strict=True)
+            for clip, *of_clip in zip(clips, labels, described.embeddings, self._packed(described), strict=True)
         ]
 
-    def _embed(self, pixels: torch.Tensor) -> tuple[NDArray[np.float32], Sequence[ClipFeatures | None]]:
-        """Embeddings [batch, dim], and each clip's features, packed at once: as fp32 they are four times as large."""
+    def _describe(self, pixels: torch.Tensor) -> Described:
+        """Embeddings, and features where they are kept."""
         if self._kind == "none":
-            return self._embedder.embed_clips(pixels), [None] * len(pixels)
+            embeddings = self._embedder.embed_clips(pixels)
+            return Described(embeddings, np.empty((len(embeddings), 0, self._embedder.dim), np.float32))
         assert isinstance(self._embedder, ExactEmbedder), "the ingest has seen to this"
-        described = self._embedder.describe_clips(pixels)
+        return self._embedder.describe_clips(pixels)
+
+    def _packed(self, described: Described) -> Sequence[ClipFeatures | None]:
+        """Each clip's features, packed at once: as fp32 they are four times as large."""
+        if self._kind == "none":
+            return [None] * len(described.embeddings)
         layout = FeatureLayout(self._kind, *described.features.shape[1:])
-        records = layout.encode(described.embeddings, described.features)
-        return described.embeddings, [ClipFeatures(layout, record.tobytes()) for record in records]
+        return [ClipFeatures(layout, record.tobytes()) for record in layout.encode(*described)]
 
     def _pixels(
-        self, clips: Sequence[Clip], model: VideoModel, made: dict[tuple[object, ...], torch.Tensor]
+        self, model: VideoModel, sent: Mapping[int, Callable[[], torch.Tensor]], made: dict[tuple[object, ...], torch.Tensor]
     ) -> torch.Tensor:
         """[batch, num_frames, 3, height, width] for ``model``, cut from a tensor already in ``made`` where one fits."""
-        wanted = model.preprocessing
-        for source, step in ((i, wanted.input.subset_step(other)) for i, other in enumerate(self._inputs)):
-            if step:
-                key = (source, wanted.gain, wanted.shift, model.dtype)
-                if key not in made:
-                    frames = np.stack([clip.frames[source] for clip in clips])
-                    made[key] = make_pixels(frames, wanted, model.device, model.dtype)
-                return made[key][:, ::step]
-        raise AssertionError(f"clips hold no frames for {wanted.input}")
+        (source, step), wanted = self._sources[model], model.preprocessing
+        key = (source, wanted.gain, wanted.shift, model.dtype)
+        if key not in made:
+            made[key] = normalise(sent[source](), wanted, model.dtype)
+        return made[key][:, ::step]
+
+
+def _source_for(model: VideoModel, inputs: Sequence[ModelInput]) -> tuple[int, int]:
+    """Which of the inputs holds a model's frames, and how many steps apart."""
+    wanted = model.preprocessing.input
+    for source, step in ((number, wanted.subset_step(other)) for number, other in enumerate(inputs)):
+        if step:
+            return source, step
+    raise AssertionError(f"clips hold no frames for {wanted}")

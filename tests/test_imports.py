@@ -40,10 +40,12 @@ OWNERS = {
     },
     "torch": {
         "pipeline/annotate.py",
+        "pipeline/decoders/torchcodec.py",
         "pipeline/models/pixels.py",
         "pipeline/models/loading.py",
         "pipeline/models/openvino.py",
         "pipeline/models/prompts.py",
+        "pipeline/models/recorded.py",
         "pipeline/models/video_classifier.py",
         "pipeline/models/xclip.py",
         "pipeline/models/xclip_texts.py",

@@ -60,18 +60,50 @@ def _torchcodec() -> Decoder:
     return TorchCodecDecoder()
 
 
-DECODERS: dict[str, Callable[[], Decoder]] = {"pyav": _pyav, "decord": _decord, "torchcodec": _torchcodec}
-_MODULES = {"pyav": "av", "decord": "decord", "torchcodec": "torchcodec"}
+def _nvdec() -> Decoder:
+    from pipeline.decoders.torchcodec import TorchCodecDecoder
+
+    return TorchCodecDecoder("cuda")
+
+
+DECODERS: dict[str, Callable[[], Decoder]] = {
+    "pyav": _pyav,
+    "decord": _decord,
+    "torchcodec": _torchcodec,
+    "nvdec": _nvdec,
+}
+_PACKAGES = {"decord": "decord", "torchcodec": "torchcodec", "nvdec": "torchcodec"}  # what is not always installed
+ON_GPU = frozenset({"nvdec"})
 
 
 def load_decoder(name: str) -> Decoder:
-    """The decoder called ``name``.
+    """The decoder called ``name``, on this machine.
+
+    Raises:
+        UsageError: no such decoder, its package is not installed, or it cannot run here.
+    """
+    check_decoder(name)
+    try:
+        return DECODERS[name]()
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+        AssertionError,
+    ) as exc:  # what torch and torchcodec raise for want of a library
+        needs = "a GPU, and a torchcodec and a torch made for it" if name in ON_GPU else "FFmpeg's shared libraries"
+        reason = (str(exc) or type(exc).__name__).splitlines()[0]
+        raise UsageError(f"--decoder {name}: it cannot run here ({reason}); it needs {needs}; or take pyav") from exc
+
+
+def check_decoder(name: str) -> None:
+    """See that there is such a decoder, wherever it is to run.
 
     Raises:
         UsageError: no such decoder, or its package is not installed.
     """
     if name not in DECODERS:
         raise UsageError(f"--decoder: got {name!r}, allowed is {', '.join(DECODERS)}")
-    if find_spec(_MODULES.get(name, "av")) is None:
-        raise UsageError(f"--decoder {name}: its package is not installed; pip install 'vidsift[{name}]', or take pyav")
-    return DECODERS[name]()
+    package = _PACKAGES.get(name)
+    if package and find_spec(package) is None:
+        raise UsageError(f"--decoder {name}: its package is not installed; pip install 'vidsift[{package}]', or take pyav")

@@ -18,10 +18,11 @@ class DecordDecoder:
 
     def decode(self, job: SpanJob) -> Decoded:
         """See `pipeline.decoders.Decoder.decode`."""
+        errors = (decord.DECORDError, RuntimeError)
         try:
             reader = decord.VideoReader(job.video.file.path, num_threads=1)
-            return decode_by_number(job, "decord", len(reader), lambda index: reader.get_batch(index).asnumpy())
-        except (decord.DECORDError, RuntimeError) as exc:
+            return decode_by_number(job, "decord", len(reader), lambda index: reader.get_batch(index).asnumpy(), errors)
+        except errors as exc:
             raise VideoError(
                 "decode", f"decord cannot decode this {job.codec}: {str(exc).splitlines()[-1]}; try --decoder pyav"
             ) from exc

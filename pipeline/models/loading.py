@@ -10,6 +10,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from pipeline.models.pixels import best_device, choose_dtype
+from pipeline.models.recorded import place_tables
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -132,4 +133,5 @@ def load_pretrained(
             f"{option} {checkpoint.name}: its weights lack {len(report['missing_keys'])} tensors that the model needs "
             f"({', '.join(sorted(report['missing_keys'])[:3])}, ...), which would be random; give a fine-tuned checkpoint"
         )
+    place_tables(model, device)
     return model.to(device).eval(), device, dtype

@@ -20,6 +20,7 @@ import transformers
 from numpy.typing import NDArray
 
 from pipeline.models.pixels import choose_dtype
+from pipeline.models.recorded import place_tables
 from pipeline.models.video_classifier import HuggingFaceClassifier
 from pipeline.models.xclip import XClipEmbedder
 from schemas.models import Checkpoint
@@ -35,11 +36,8 @@ class OpenVinoClassifier(HuggingFaceClassifier):
         """Load the checkpoint; see `pipeline.models.load_classifier`."""
         super().__init__(checkpoint, "fp32")
         self.device, self.dtype = _CPU, choose_dtype(precision, _CPU)
+        place_tables(self._model, _CPU)
         self._run = _Compiled(checkpoint, _Logits(self._model.cpu()), self.dtype)
-
-    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        (logits,) = self._run(pixels)
-        return logits
 
 
 class OpenVinoXClip(XClipEmbedder):
@@ -49,11 +47,8 @@ class OpenVinoXClip(XClipEmbedder):
         """Load the checkpoint; see `pipeline.models.load_embedder`."""
         super().__init__(checkpoint, "fp32")
         self.device, self.dtype = _CPU, choose_dtype(precision, _CPU)
+        place_tables(self._model, _CPU)
         self._run = _Compiled(checkpoint, _Seen(self._model.cpu()), self.dtype)
-
-    def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pooled, patches = self._run(pixels)
-        return pooled, patches
 
 
 class _Logits(torch.nn.Module):

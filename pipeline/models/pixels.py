@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -45,10 +48,50 @@ def make_pixels(
     Returns:
         [batch, num_frames, 3, height, width] on ``device``.
     """
-    source = torch.from_numpy(frames)
-    if device.type == "cuda":
-        source = source.pin_memory()  # else the copy waits for the GPU, and the GPU for it
-    pixels = source.to(device, non_blocking=True).permute(0, 1, 4, 2, 3).float()
-    gain = torch.tensor(preprocessing.gain, device=device).view(3, 1, 1)
-    shift = torch.tensor(preprocessing.shift, device=device).view(3, 1, 1)
-    return pixels.mul_(gain).add_(shift).to(dtype).contiguous()
+    return normalise(torch.from_numpy(frames).to(device), preprocessing, dtype)
+
+
+def normalise(frames: torch.Tensor, preprocessing: Preprocessing, dtype: torch.dtype) -> torch.Tensor:
+    """The second half of `make_pixels`, where ``frames`` are: uint8 [batch, num_frames, height, width, 3]."""
+    gain, shift = _affine(preprocessing.gain, preprocessing.shift, frames.device)
+    return frames.permute(0, 1, 4, 2, 3).float().mul_(gain).add_(shift).to(dtype).contiguous()
+
+
+@lru_cache(maxsize=8)
+def _affine(gain: tuple[float, ...], shift: tuple[float, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both as [3, 1, 1]: kept, since each copy to a GPU waits for what that has to do."""
+    with torch.inference_mode(False):  # kept for those too who train
+        return tuple(torch.tensor(values, device=device).view(3, 1, 1) for values in (gain, shift))  # type: ignore[return-value]
+
+
+class Sender:
+    """Sends frames to a device beside what that computes."""
+
+    def __init__(self, device: torch.device) -> None:
+        """One stream for all that is sent, apart from the one that computes."""
+        self._device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def send(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], torch.Tensor]:
+        """Put a batch on its way: clips' uint8 [num_frames, height, width, 3], all of one shape.
+
+        Returns:
+            What gives uint8 [batch, num_frames, height, width, 3] on the device, and there makes what is computed next wait
+            for it.
+        """
+        # From memory that is not pinned, a copy would wait for the GPU, and the GPU for it.
+        stacked = torch.empty((len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=self._stream is not None)
+        np.stack(frames, out=stacked.numpy())
+        if self._stream is None:
+            return lambda: stacked
+        with torch.cuda.stream(self._stream):
+            sent = stacked.to(self._device, non_blocking=True)
+            on_its_way = self._stream.record_event()
+
+        def arrived() -> torch.Tensor:
+            computing = torch.cuda.current_stream(self._device)
+            computing.wait_event(on_its_way)
+            sent.record_stream(computing)  # or its memory could be taken for the next batch while this one is computed
+            return sent
+
+        return arrived

@@ -7,6 +7,7 @@ from transformers import AutoModelForVideoClassification
 
 from pipeline.models.loading import load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
+from pipeline.models.recorded import RECORDABLE, Forward, Recorded
 from schemas.models import Checkpoint, Label
 from schemas.options import Precision
 
@@ -20,18 +21,20 @@ class HuggingFaceClassifier:
         self._model, self.device, self.dtype = load_pretrained(
             AutoModelForVideoClassification, checkpoint, precision, "--classifier"
         )
+        recorded = self.device.type == "cuda" and checkpoint.model_type in RECORDABLE
+        self._run: Forward = Recorded(self._forward) if recorded else self._forward
         self._labels = [self._model.config.id2label[i] for i in range(self._model.config.num_labels)]
 
     @torch.inference_mode()
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """See `pipeline.models.Classifier.classify`."""
-        best = self._logits(pixels).float().softmax(-1).topk(min(top, len(self._labels)), -1)
+        (logits,) = self._run(pixels)
+        best = logits.float().softmax(-1).topk(min(top, len(self._labels)), -1)
         return [
             tuple(Label(self._labels[i], p) for p, i in zip(row, indices, strict=True))
             for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
 
-    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[batch, labels]."""
-        logits: torch.Tensor = self._model(**{self._model.main_input_name: pixels}).logits
-        return logits
+    def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:
+        """Logits [batch, labels]."""
+        return (self._model(**{self._model.main_input_name: pixels}).logits,)

@@ -20,6 +20,7 @@ from pipeline.models import Described
 from pipeline.models.loading import first_line, load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.prompts import PromptScorer
+from pipeline.models.recorded import Forward, Recorded
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -35,6 +36,7 @@ class XClipEmbedder:
         """Load the checkpoint; see `pipeline.models.load_embedder`."""
         self.preprocessing = read_preprocessing(checkpoint, "--embedder")
         self._model, self.device, self.dtype = self._load(checkpoint, precision)
+        self._run: Forward = Recorded(self._see) if self.device.type == "cuda" else self._see
         self.dim = int(self._model.config.projection_dim)
         self.logit_scale = math.exp(self._model.logit_scale.item())
         try:
@@ -54,12 +56,12 @@ class XClipEmbedder:
     @torch.inference_mode()
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """See `pipeline.models.Embedder.embed_clips`."""
-        return _unit(self._see(pixels)[0])
+        return _unit(self._run(pixels)[0])
 
     @torch.inference_mode()
     def describe_clips(self, pixels: torch.Tensor) -> Described:
         """See `pipeline.models.ExactEmbedder.describe_clips`. One pass of the vision model serves both."""
-        videos, hidden = self._see(pixels)
+        videos, hidden = self._run(pixels)
         patches = self._model.prompts_visual_layernorm(hidden[:, 1:])  # without the class token
         patches = patches @ self._model.prompts_visual_projection
         batch, frames = pixels.shape[:2]

@@ -68,6 +68,10 @@ def test_the_bottleneck_is_the_busier_stage() -> None:
     assert bottleneck(tally_of((10.0, 9.5), (9.0, 2.0)), on_gpu) == "annotate"
     assert bottleneck(tally_of((10.0, 9.5), (9.0, 2.0)), SHAPE) == "decode"
     assert bottleneck(tally_of((20.0, 1.0), (9.0, 2.0)), on_gpu) == "decode"
+    assert bottleneck(tally_of((20.0, 1.0), (19.0, 2.0)), on_gpu) == "annotate"
+    assert bottleneck(tally_of((20.0, 1.0), (19.0, 2.0)), replace(on_gpu, lanes=2)) == "decode", (
+        "half of the lanes stood still"
+    )
     assert bottleneck(tally_of((20.0, 1.0), (9.0, 2.0)), SHAPE) == "annotate"
     assert bottleneck(Tally(), on_gpu) is bottleneck(Tally(), SHAPE) is None
 
@@ -85,5 +89,5 @@ def test_what_would_help_depends_on_what_bound_the_run() -> None:
 
 def test_a_shape_in_words() -> None:
     assert str(SHAPE) == "2 decoders, 1 annotator of 1 thread on cpu in bf16, 4 clips at a time"
-    shape = Shape(15, 2, 0, 64, "cuda", "bf16")
+    shape = Shape(15, 2, 0, 64, 2, "cuda", "bf16")
     assert str(shape) == "15 decoders, 2 annotators on cuda in bf16, 64 clips at a time"

@@ -1,7 +1,8 @@
-"""Joining a cluster that somebody else started."""
+"""Starting Ray, and joining a cluster that somebody else started."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.engine import ray_session
+from schemas.errors import JobError
+from schemas.options import IngestOptions
 from tests.videos import write_video
 
 BIN = Path(sys.executable).parent
@@ -21,6 +25,48 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def test_a_ray_that_does_not_come_up_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore.")  # the class that Ray raises
+
+    monkeypatch.setattr("jobs.engine.ray.is_initialized", lambda: False)
+    monkeypatch.setattr("jobs.engine.ray.init", fail)
+    with (
+        pytest.raises(
+            JobError, match=r"^Ray could not be started on this machine: The current node timed out during startup\.$"
+        ),
+        ray_session(IngestOptions()),
+    ):
+        pass
+
+
+GPU_RUN = """
+import json, sys, ray
+ray.init(address="local", num_cpus=3, num_gpus=2, include_dashboard=False, log_to_driver=False)
+from pathlib import Path
+from jobs.ingest import ingest
+report = ingest([sys.argv[1]], Path(sys.argv[2]), classifier=sys.argv[3], embedder=sys.argv[4])
+print(json.dumps(report.as_json()))
+"""
+
+
+def test_where_ray_has_gpus_each_has_an_annotator_with_two_lanes(
+    tmp_path: Path, classifier_folder: Path, embedder_folder: Path
+) -> None:
+    """Ray takes our word for two GPUs; the models find none, and compute on the CPU."""
+    (tmp_path / "videos").mkdir()
+    for number in range(6):
+        write_video(tmp_path / "videos" / f"{number}.mp4", 60 + number)
+    done = subprocess.run(
+        [sys.executable, "-c", GPU_RUN, tmp_path / "videos", tmp_path / "library", classifier_folder, embedder_folder],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    report = json.loads(done.stdout.splitlines()[-1])
+    shape = {name: report["run"]["shape"][name] for name in ("decoders", "annotators", "threads", "batch_size", "lanes")}
+    assert shape == {"decoders": 1, "annotators": 2, "threads": 0, "batch_size": 64, "lanes": 2}
+    assert (report["indexed"], report["clips"]) == (6, 6)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "nonsense", "no-such-host.invalid:6379"])

@@ -8,8 +8,10 @@ import os
 import shutil
 import signal
 import sys
+import time
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from index.snapshot import Snapshot
 from jobs.ingest import IngestReport, ingest
 from jobs.progress import Progress
 from jobs.query import search
+from jobs.shape import Shape, choose_shape
 from jobs.stages import Job
 from schemas.errors import JobError, LibraryError, ModelError, UsageError
 from schemas.options import IngestOptions
@@ -381,6 +384,48 @@ def test_a_run_is_traced_and_its_bill_counts_every_clip(run: Ingest, tmp_path: P
     assert sorted(event["args"]["about"] for event in events if event["name"] == "plan") == sorted(
         str(run.folder / f"{number}.mp4") for number in range(3)
     )
+
+
+class SlowToGather:
+    """A call that takes a while before the models' turn."""
+
+    def __init__(self, annotate: Any) -> None:
+        self._annotate, self.device, self.precision = annotate, annotate.device, annotate.precision
+
+    def __call__(self, clips: Any) -> Any:
+        time.sleep(0.5)
+        return self._annotate(clips)
+
+
+class SlowJob(Job):
+    def annotator(self, num_threads: int | None = None) -> Any:
+        return SlowToGather(super().annotator(num_threads))
+
+
+def test_an_annotator_with_two_lanes_works_at_two_calls_and_finds_the_same(
+    run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import jobs.engine
+
+    for number in range(4):
+        write_video(run.folder / f"{number}.mp4", 100 + number)
+    trace = tmp_path / "trace.json"
+    query = "select clip_id, label, label_score from clips order by clip_id"
+    one_by_one = run(options=IngestOptions(batch_size=1)), run.sql(query)
+    shutil.rmtree(run.library)
+
+    def choose_two_lanes(*machine: Any) -> Shape:
+        return replace(choose_shape(*machine), annotators=1, lanes=2)
+
+    monkeypatch.setattr(jobs.ingest, "Job", SlowJob)
+    monkeypatch.setattr(jobs.engine, "choose_shape", choose_two_lanes)
+    both = run(options=IngestOptions(batch_size=1), trace=trace), run.sql(query)
+    assert both[0].clips == one_by_one[0].clips == 4
+    assert both[1] == one_by_one[1]
+    events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["name"] == "annotate"]
+    began, ended = ([event["ts"] for event in events], [event["ts"] + event["dur"] for event in events])
+    overlapping = sum(a < d and c < b for a, b in zip(began, ended, strict=True) for c, d in zip(began, ended, strict=True))
+    assert overlapping > len(events), "some call began before another had ended"
 
 
 class Broken:

@@ -32,7 +32,7 @@ def job_of(wanted: ModelInput, folder: Path, **options: int) -> Job:
         (LARGE, 1, 0, 16 * GB, Shape(1, 1, 1, 4)),
         (SMALL, 2, 0, 16 * GB, Shape(2, 1, 1, 16)),
         (SMALL, 16, 0, 16 * GB, Shape(16, 4, 1, 16)),
-        (LARGE, 16, 2, 64 * GB, Shape(14, 2, 0, 64)),
+        (LARGE, 16, 2, 64 * GB, Shape(14, 2, 0, 64, lanes=2)),
     ],
 )
 def test_a_shape_follows_from_the_machine_and_the_models(

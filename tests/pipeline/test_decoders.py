@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from pipeline.decoders import DECODERS, load_decoder
+import pipeline.decoders
+from pipeline.decoders import DECODERS, Decoder, load_decoder
 from pipeline.decoders.av1 import Thinner
+from pipeline.decoders.by_number import decode_by_number
 from pipeline.probe import probe
 from pipeline.sample import plan_jobs
 from schemas.errors import UsageError, VideoError
@@ -21,9 +23,15 @@ from schemas.options import Sampling
 from schemas.records import SpanJob, VideoFile, VideoInfo, VideoMeta
 from tests.videos import decode_all, number_in, write_video
 
-INSTALLED = [
-    name for name, module in (("pyav", "av"), ("decord", "decord"), ("torchcodec", "torchcodec")) if find_spec(module)
-]
+
+def runs_here(name: str) -> bool:
+    try:
+        return bool(load_decoder(name))
+    except UsageError:
+        return False
+
+
+INSTALLED = [name for name in DECODERS if runs_here(name)]
 WHOLE = ModelInput(16, Geometry(None, None))
 SQUARE = ModelInput(16, Geometry(64, (64, 64)))
 
@@ -259,14 +267,53 @@ def test_a_format_that_a_decoder_does_not_know_is_named_with_what_to_try(tmp_pat
 
 
 def test_an_unknown_decoder_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"--decoder: got 'vlc', allowed is pyav, decord, torchcodec"):
+    with pytest.raises(UsageError, match=r"--decoder: got 'vlc', allowed is pyav, decord, torchcodec, nvdec"):
         load_decoder("vlc")
 
 
-def test_a_decoder_that_is_not_installed_says_how_to_get_it() -> None:
-    missing = [name for name in DECODERS if name not in INSTALLED]
-    for name in missing:
-        with pytest.raises(
-            UsageError, match=rf"--decoder {name}: its package is not installed; pip install 'vidsift\[{name}\]'"
-        ):
-            load_decoder(name)
+@pytest.mark.parametrize(("name", "package"), [("decord", "decord"), ("torchcodec", "torchcodec"), ("nvdec", "torchcodec")])
+def test_a_decoder_that_is_not_installed_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    monkeypatch.setattr(pipeline.decoders, "find_spec", lambda asked: None if asked == package else "there")
+    with pytest.raises(
+        UsageError,
+        match=rf"^--decoder {name}: its package is not installed; pip install 'vidsift\[{package}\]', or take pyav$",
+    ):
+        load_decoder(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [("torchcodec", "FFmpeg's shared libraries"), ("nvdec", "a GPU, and a torchcodec and a torch made for it")],
+)
+def test_a_decoder_that_cannot_run_here_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, name: str, needs: str) -> None:
+    def fail() -> Decoder:
+        raise RuntimeError("Could not load it.\nA long story.")
+
+    monkeypatch.setattr(pipeline.decoders, "find_spec", lambda asked: "there")
+    monkeypatch.setitem(DECODERS, name, fail)
+    with pytest.raises(UsageError) as error:
+        load_decoder(name)
+    assert str(error.value) == f"--decoder {name}: it cannot run here (Could not load it.); it needs {needs}; or take pyav"
+
+
+def test_frames_that_a_decoder_by_number_cannot_read_are_left_out_and_said(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 40)
+    job = all_frames(path, probe(str(path)))
+    asked = []
+
+    def read(index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        asked.append(len(index))
+        if 20 in index or 39 in index:
+            raise ValueError("no such frame")
+        return np.stack([np.full((64, 96, 3), number, np.uint8) for number in index])
+
+    decoded = decode_by_number(job, "it", 40, read, (ValueError,))
+    good = [number for number in range(40) if number not in (20, 39)]
+    assert decoded.positions.tolist() == good
+    assert decoded.frames[0][:, 0, 0, 0].tolist() == good
+    assert decoded.problems == ("2 of 40 sampled frames could not be decoded",)
+    assert max(asked) == 16, "whole frames of a minute would not fit into memory"
+    with pytest.raises(ValueError, match="no such frame"):
+        decode_by_number(replace(job, frame_index=job.frame_index[20:21]), "it", 40, read, (ValueError,))

@@ -1,0 +1,85 @@
+"""Forward passes on a GPU as CUDA graphs: recorded once for each size of batch, then played back in one call.
+
+In Python, both models of VideoMAE-base and X-CLIP base/32 start some hundreds of kernels one by one, which a GPU gets
+through faster than Python does where batches are small. A graph starts them all at once, and they are the same kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+Forward = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+
+# Families whose forward passes ask the host for nothing, which no graph could hold. Others run as they are.
+RECORDABLE = frozenset({"videomae", "timesformer", "vivit", "vjepa2", "xclip"})
+
+# What runs before a recording, so that libraries have chosen their kernels and taken their memory.
+_WARM_UP = 3
+
+
+class Recording(NamedTuple):
+    """One size of batch.
+
+    Attributes:
+        pixels: where the recorded pass reads [size, num_frames, 3, height, width].
+        replay: runs it.
+        outputs: where it writes; the length of each is a multiple of the size.
+    """
+
+    pixels: torch.Tensor
+    replay: Callable[[], None]
+    outputs: tuple[torch.Tensor, ...]
+
+
+class Recorded:
+    """A forward pass that is recorded when a size of batch is first met. One thread at a time may call it."""
+
+    def __init__(self, forward: Forward, record: Callable[[Forward, torch.Tensor], Recording] | None = None) -> None:
+        """``record`` makes a recording of zeros like the pixels it is shown; None makes a CUDA graph."""
+        self._forward, self._record = forward, record or _record_graph
+        self._recordings: dict[int, Recording] = {}
+
+    def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the forward pass gives for ``pixels``, [batch, num_frames, 3, height, width]: of one shape each."""
+        batch = len(pixels)
+        size = round_up(batch)
+        if size not in self._recordings:
+            self._recordings[size] = self._record(self._forward, pixels.new_zeros(size, *pixels.shape[1:]))
+        recording = self._recordings[size]
+        recording.pixels[:batch].copy_(pixels)
+        recording.replay()
+        return tuple(output[: len(output) // size * batch].clone() for output in recording.outputs)
+
+
+def round_up(batch: int) -> int:
+    """The size that a batch is filled up to, so that there are few recordings: 1, 2, 4, 8, and then each multiple of 8."""
+    return 1 << (batch - 1).bit_length() if batch < 8 else -(-batch // 8) * 8
+
+
+def _record_graph(forward: Forward, pixels: torch.Tensor) -> Recording:
+    aside = torch.cuda.Stream(pixels.device)  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream(pixels.device))
+    with torch.cuda.stream(aside):
+        for _ in range(_WARM_UP):
+            forward(pixels)
+    torch.cuda.current_stream(pixels.device).wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    # Another thread may meanwhile be sending the next batch's frames, which is no part of this.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        outputs = forward(pixels)
+    return Recording(pixels, graph.replay, outputs)
+
+
+def place_tables(model: torch.nn.Module, device: torch.device) -> None:
+    """Move to ``device`` what a model computes with and does not itself count among its weights.
+
+    VideoMAE's table of positions is such a tensor: left on the host, it is copied from there in every forward pass, which
+    waits for all that the GPU has to do.
+    """
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor):
+                setattr(module, name, value.to(device))
