@@ -3,7 +3,8 @@
     python -m benchmarks.ingest                   the shipped pocket checkpoints on 1080p H.264, then full-size ones
     python -m benchmarks.ingest --only pocket --videos FOLDER
 
-Full-size checkpoints are random ones of VideoMAE-base and X-CLIP base/32. Each way has a process of its own and all cores:
+Full-size checkpoints are random ones of VideoMAE-base and X-CLIP base/32. Where there is a GPU, all models are on it. Each
+way has a process of its own and all cores:
 
 - plain script: PyAV decodes every frame, transformers' own processors, both models in fp32 and one clip at a time, one video
   after the other.
@@ -11,7 +12,9 @@ Full-size checkpoints are random ones of VideoMAE-base and X-CLIP base/32. Each 
 - Ray, whole: `vidsift ingest` as a command, from its start to the published library.
 - Ray, steady: the same between the first clip that came out of the models and the last.
 - decode alone: planning and decoding in one process per core.
-- models alone: both on ready clips, in one process per core and one thread each.
+- models alone: both on ready clips, in one process per core and one thread each; on a GPU in one, by two threads.
+- arithmetic: the two models' multiplications and additions alone, at the speed at which the same processes multiply large
+  matrices in the same precision.
 - both alone: what the two limits allow together, where they share the cores: 1 / (1 / decode + 1 / models).
 
 Loading models and starting processes counts only in "Ray, whole". Then how far vidsift's answers are from the plain script's
@@ -31,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +92,22 @@ class PlainScript:
 
         names = [find_checkpoint(classifier, "--classifier").folder, find_checkpoint(embedder, "--embedder").folder]
         self.processors = [AutoImageProcessor.from_pretrained(name, use_fast=False) for name in names]
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.classifier = VideoMAEForVideoClassification.from_pretrained(names[0], dtype=torch.float32).eval()
         self.embedder = XCLIPModel.from_pretrained(names[1], dtype=torch.float32).eval()
+        for model in (self.classifier, self.embedder):
+            model.to(self.device)
 
     def clip(self, frames: list[Any]) -> tuple[Any, Any]:
         """Probabilities [labels] and the embedding [dim] of 16 frames."""
         import torch
 
         with torch.inference_mode():
-            pixels = self.processors[0](frames, return_tensors="pt")["pixel_values"]
+            pixels = self.processors[0](frames, return_tensors="pt")["pixel_values"].to(self.device)
             probabilities = self.classifier(pixels).logits.softmax(-1)[0]
-            pixels = self.processors[1](frames[::2], return_tensors="pt")["pixel_values"]
+            pixels = self.processors[1](frames[::2], return_tensors="pt")["pixel_values"].to(self.device)
             vector = self.embedder.get_video_features(pixels).pooler_output[0]
-        return probabilities, vector / vector.norm()
+        return probabilities.cpu(), (vector / vector.norm()).cpu()
 
     def video(self, path: str, window_s: float = WINDOW_S) -> list[tuple[Any, Any]]:
         """All clips of a video."""
@@ -224,12 +231,68 @@ def _decode(job: Any) -> int:
 
 
 def models_alone(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
-    """A process per core, on clips of the first video."""
-    cores, rounds = len(os.sched_getaffinity(0)), 2 if classifier != "pocket" else 24
-    with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        ready = pool.starmap(_forward, [(classifier, embedder, videos[-1], rounds)] * cores, chunksize=1)
+    """On clips of the last video."""
+    processes, rounds = _computing_processes(), 2 if classifier != "pocket" else 24
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        ready = pool.starmap(_forward, [(classifier, embedder, videos[-1], rounds)] * processes, chunksize=1)
     clips = sum(count for count, _ in ready)
     return {"clips": clips, "seconds": max(seconds for _, seconds in ready)}
+
+
+def _computing_processes() -> int:
+    """One on a GPU, else one for each core."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+
+
+def arithmetic(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
+    """As many clips as the matrix products of both models allow, if nothing else took time."""
+    with multiprocessing.get_context("spawn").Pool(processes := _computing_processes()) as pool:
+        flop_per_s = sum(pool.map(_multiply, range(processes), chunksize=1))
+    flop = _flop(classifier, embedder)
+    return {"clips": flop_per_s / flop, "seconds": 1.0, "gflop": flop / 1e9}
+
+
+def _multiply(_: int) -> float:
+    """Floating-point operations a second in large products of matrices, one thread."""
+    import torch
+
+    from pipeline.models.pixels import best_device, choose_dtype
+
+    torch.set_num_threads(1)
+    device = best_device()
+    size = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(size, size, device=device).to(choose_dtype("auto", device)) for _ in range(2))
+
+    def several(count: int) -> float:
+        began = time.perf_counter()
+        for _ in range(count):
+            left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    count = max(4, int(2 / several(2)))
+    return count * 2 * size**3 / several(count)
+
+
+def _flop(classifier: str, embedder: str) -> float:
+    """Floating-point operations of both models on a clip, counted without computing them."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import AutoConfig, VideoMAEForVideoClassification, XCLIPModel
+
+    from pipeline.models.checkpoint import find_checkpoint
+
+    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        config = AutoConfig.from_pretrained(find_checkpoint(classifier, "--classifier").folder, attn_implementation="eager")
+        size = config.image_size
+        VideoMAEForVideoClassification(config).eval()(torch.empty(1, config.num_frames, 3, size, size))
+        config = AutoConfig.from_pretrained(find_checkpoint(embedder, "--embedder").folder, attn_implementation="eager")
+        seen = torch.empty(1, config.vision_config.num_frames, 3, *[config.vision_config.image_size] * 2)
+        XCLIPModel(config).eval().get_video_features(seen)
+        return float(counter.get_total_flops())
 
 
 def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> tuple[int, float]:
@@ -244,11 +307,14 @@ def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> t
     annotator, inputs = _parts(classifier, embedder)
     (job,) = [planned for planned in plan_video(video, Sampling(), inputs)[:1] if isinstance(planned, SpanJob)]
     clips: list[Any] = [item for item in decode_job(job, load_decoder("pyav")) if isinstance(item, Clip)][:8]
-    annotator.annotate(clips[:2])
-    began = time.perf_counter()
-    for _ in range(rounds):
-        annotator.annotate(clips)
-    return rounds * len(clips), time.perf_counter() - began
+    lanes = 1
+    if torch.cuda.is_available():
+        clips, lanes, rounds = clips * 8, 2, 8 * rounds
+    annotator.annotate(clips)
+    with ThreadPoolExecutor(lanes) as threads:
+        began = time.perf_counter()
+        list(threads.map(annotator.annotate, [clips] * rounds))
+        return rounds * len(clips), time.perf_counter() - began
 
 
 def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
@@ -296,6 +362,7 @@ WAYS: dict[str, Callable[[str, str, Sequence[VideoFile], Path], dict[str, float]
     "Ray": by_ray,
     "decode alone": decode_alone,
     "models alone": models_alone,
+    "arithmetic": arithmetic,
     "faithfulness": faithfulness,
 }
 
@@ -317,9 +384,13 @@ def table(name: str, models: tuple[str, str], videos: Path, real: Path | None, s
     speed["both alone"] = 1 / (1 / speed["decode alone"] + 1 / speed["models alone"])
     print(f"\n{name}: {ray['clips']:.0f} clips of {videos.name}, {len(os.sched_getaffinity(0))} cores")
     print(f"{'':<16}{'clips/s':>9}{'to plain':>10}{'to decode':>11}{'to both':>9}")
-    for way in ("plain script", "in process", "Ray, whole", "Ray, steady", "decode alone", "models alone", "both alone"):
+    for way in (
+        "plain script", "in process", "Ray, whole", "Ray, steady", "decode alone", "models alone", "both alone", "arithmetic"
+    ):  # fmt: skip
         ratios = [speed[way] / speed[other] for other in ("plain script", "decode alone", "both alone")]
         print(f"{way:<16}{speed[way]:9.2f}{ratios[0]:10.2f}{ratios[1]:11.2f}{ratios[2]:9.2f}")
+    reached = speed["models alone"] / speed["arithmetic"]
+    print(f"{found['arithmetic']['gflop']:.3g} GFLOP a clip, of whose speed the models alone reach {reached:.0%}")
     print(f"Ray: first frame decoded after {ray['first_frame_s']:.1f} s, cores idle for {ray['idle']:.0%} of the run")
     exact = measured("faithfulness", models, real or videos, scratch)
     print(", ".join(f"{key} {value:.5g}" for key, value in exact.items()), flush=True)

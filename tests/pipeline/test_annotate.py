@@ -1,0 +1,81 @@
+"""Both models over batches, on whatever this machine has: a GPU's streams and graphs are checked where there is one."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.annotate import Annotator
+from pipeline.models import load_classifier, load_embedder
+from pipeline.models.pixels import make_pixels
+from pipeline.models.recorded import Recorded
+from pipeline.models.video_classifier import HuggingFaceClassifier
+from pipeline.models.xclip import XClipEmbedder
+from pipeline.sample import distinct_inputs
+from schemas.models import Checkpoint
+from schemas.records import Clip, ClipRow, Span
+
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+SIZES = (1, 5, 3, 8, 2, 13, 5, 1)
+
+
+@pytest.fixture
+def annotator(classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint) -> Annotator:
+    models = load_classifier(classifier_checkpoint, "fp32"), load_embedder(embedder_checkpoint, "fp32")
+    inputs = distinct_inputs([model.preprocessing.input for model in models])
+    return Annotator(*models, inputs=inputs, features="fp16")
+
+
+def batches() -> list[list[Clip]]:
+    """Of many sizes, all clips different."""
+    rng = np.random.default_rng(0)
+    return [
+        [
+            Clip(100 * number + n, f"{number}", Span(0.0, 4.0), (rng.integers(0, 256, (16, 64, 64, 3), np.uint8),))
+            for n in range(size)
+        ]
+        for number, size in enumerate(SIZES)
+    ]
+
+
+def told(rows: list[ClipRow]) -> list[tuple[object, ...]]:
+    return [
+        (row.clip_id, *(label.label for label in row.labels), row.embedding.round(4).tolist(), row.features) for row in rows
+    ]
+
+
+def test_several_threads_get_the_rows_of_their_own_clips(annotator: Annotator) -> None:
+    asked = batches() * 4
+    one_by_one = [told(annotator.annotate(clips)) for clips in asked]
+    with ThreadPoolExecutor(4) as threads:
+        assert [told(rows) for rows in threads.map(annotator.annotate, asked)] == one_by_one
+
+
+def test_a_row_does_not_depend_on_its_batch(annotator: Annotator) -> None:
+    for clips in batches():
+        rows = annotator.annotate(clips)
+        assert [row.clip_id for row in rows] == [clip.clip_id for clip in clips]
+        for row, clip in zip(rows, clips, strict=True):
+            (alone,) = annotator.annotate([clip])
+            assert np.abs(row.embedding - alone.embedding).max() < 1e-4
+            assert [label.label for label in row.labels] == [label.label for label in alone.labels]
+
+
+@NEEDS_GPU
+def test_graphs_give_what_their_forward_passes_give(
+    classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint
+) -> None:
+    classifier, embedder = HuggingFaceClassifier(classifier_checkpoint), XClipEmbedder(embedder_checkpoint)
+    rng = np.random.default_rng(0)
+    for model in (classifier, embedder):
+        assert isinstance(model._run, Recorded)
+        for size in SIZES:
+            frames = rng.integers(0, 256, (size, model.preprocessing.input.num_frames, 64, 64, 3), np.uint8)
+            with torch.inference_mode():
+                pixels = make_pixels(frames, model.preprocessing, model.device, model.dtype)
+                for played, computed in zip(model._run(pixels), model._run._forward(pixels), strict=True):
+                    assert played.shape == computed.shape
+                    assert torch.allclose(played.float(), computed.float(), atol=2e-2)
