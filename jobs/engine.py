@@ -43,6 +43,7 @@ from schemas.records import (
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is said in the videos' rows
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # Ray prints dead workers' obituaries to standard output
+os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")  # by default 1 s, and starting one takes as long
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
@@ -63,6 +64,9 @@ _ROWS_PER_FILE = 128
 # replaced.
 _PLANNED_AHEAD = 3
 _RESTARTS = 3
+
+# Seconds in which a run that is over must say what it did.
+_TELL_S = 10.0
 
 # Of each GPU, for those who decode on it; less than half, or Ray would put two annotators on one.
 _DECODERS_SHARE = 0.4
@@ -158,15 +162,16 @@ class RayRun:
         found: Tally = ray.get(self._counter.snapshot.remote())
         return found
 
-    def works(self) -> list[Work]:
-        """What each worker did, where the options ask for a trace."""
-        found: list[Work] = ray.get(self._counter.works.remote())
-        return found
-
-    def used(self) -> Shape:
-        """The shape, with the device and the arithmetic that the annotators found."""
-        device, precision = ray.get(self._counter.computing.remote())
-        return replace(self.shape, device=device, precision=precision, threads=0 if device != "cpu" else self.shape.threads)
+    def told(self) -> tuple[Tally, Shape, list[Work]] | None:
+        """The tally, the shape with what the annotators found to compute on, and works for a trace; None if Ray has gone."""
+        counter = self._counter
+        asked = [counter.snapshot.remote(), counter.computing.remote(), counter.works.remote()]
+        try:
+            tally, (device, precision), works = ray.get(asked, timeout=_TELL_S)
+        except ray.exceptions.RayError:
+            return None
+        threads = 0 if device != "cpu" else self.shape.threads
+        return tally, replace(self.shape, device=device, precision=precision, threads=threads), works
 
     def lost(self) -> Callable[[VideoFile], Problem]:
         """Why a video did not come back, for those that did not."""

@@ -16,12 +16,13 @@ from jobs.bill import Bill, bottleneck, make_bill
 from jobs.changes import Changes, compare
 from jobs.identity import identify, sampling_of, settle_identity
 from jobs.progress import Progress, Tally
+from jobs.session import RaySession
 from jobs.shape import Shape
 from jobs.stages import Job
 from jobs.trace import check_trace, write_trace
 from jobs.work import Work, core_seconds, timed
 from pipeline.decoders import check_decoder, load_decoder
-from pipeline.find import find_videos
+from pipeline.find import check_sources, find_videos
 from pipeline.models import check_engine
 from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing
@@ -181,14 +182,21 @@ def ingest(
     library = Library(folder)
     identity = read_identity(library)
     sampling = sampling_of(identity, window_s, stride_s)
-    with timed("find") as work:
-        found = list(find_videos(sources))
-        work.count = len(found)
-    run.own.append(work)
+    check_sources(sources)
     given = identity
     if given is None or classifier or embedder or sampling != given.sampling or features not in (None, given.features):
         given = identify(identity, classifier, embedder, sampling, features)
-    with writing(library):
+    with ExitStack() as held:
+        session = held.enter_context(RaySession(options))
+        with timed("find") as work:
+            found = []
+            for item in find_videos(sources):
+                found.append(item)
+                if identity is None:  # a new library: whatever else there is, this is to be read
+                    session.begin()
+            work.count = len(found)
+        run.own.append(work)
+        held.enter_context(writing(library))
         identity = settle_identity(library, given)
         tables = Tables(library, features=identity.features != "none")
         checked_definitions(library, identity)  # if they are damaged, that is better said now than after hours of work
@@ -202,8 +210,8 @@ def ingest(
         try:
             _apply(changes, tables)
             if changes.to_do or changes.unreadable or changes.copies:
-                _run(_job(library, identity, given, changes, options), changes, tables, report, run, on_progress)
-        except (KeyboardInterrupt, SystemExit) as exc:  # the latter is what Ray makes of SIGTERM while it starts
+                _run(_job(library, identity, given, changes, options), session, changes, tables, report, run, on_progress)
+        except KeyboardInterrupt as exc:
             raise Interrupted(report) from exc
         finally:
             with timed("publish") as work:
@@ -241,13 +249,15 @@ class _Run:
     cores: tuple[float, float] | None = None
     idle_share: float | None = None
 
-    def wave_ended(self, run: RayRun, options: IngestOptions) -> None:
-        """Ask a wave's workers for what they did."""
-        self.tally += run.tally()
-        self.shape = run.used()
+    def wave_ended(self, run: RayRun) -> None:
+        """Ask a wave's workers for what they did; if Ray has gone, nobody knows."""
+        told = run.told()
+        if told is None:
+            return
+        tally, self.shape, works = told
+        self.tally += tally
         self.bottleneck = bottleneck(self.tally, self.shape)
-        if options.trace:
-            self.works += run.works()
+        self.works += works
         if self.cores and (now := core_seconds()) and now[1] > self.cores[1]:
             self.idle_share = (now[0] - self.cores[0]) / (now[1] - self.cores[1])
 
@@ -299,6 +309,7 @@ def _apply(changes: Changes, tables: Tables) -> None:
 
 def _run(
     job: Job,
+    session: RaySession,
     changes: Changes,
     tables: Tables,
     report: IngestReport,
@@ -328,40 +339,36 @@ def _run(
         commit()
         _commit_copies(changes, tables, report, done, job.taken)
         return
-    with ExitStack() as session:
-        with timed("start") as work:
-            from jobs.engine import RayRun, ray_session
+    told.own.append(session.ready())
+    from jobs.engine import RayRun
 
-            session.enter_context(ray_session(job.options))
-        told.own.append(work)
-        told.cores = core_seconds() if job.options.address is None else None
-        began = committed = time.monotonic()
-        for start in range(0, len(changes.to_do), _WAVE):
-            wave = changes.to_do[start : start + _WAVE]
-            run = RayRun(job, wave)
+    told.cores = core_seconds() if job.options.address is None else None
+    began = committed = time.monotonic()
+    for start in range(0, len(changes.to_do), _WAVE):
+        wave = changes.to_do[start : start + _WAVE]
+        run = RayRun(job, wave)
 
-            def progress(run: RayRun = run, before: Tally = told.tally) -> Progress:
-                tally = before + run.tally()
-                return Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, tally)
+        def progress(run: RayRun = run, before: Tally = told.tally) -> Progress:
+            tally = before + run.tally()
+            return Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, tally)
 
-            try:
-                with _shown(progress, on_progress):
-                    for outcome in run:
-                        if isinstance(outcome, JobFailed):
-                            raise JobError(
-                                f"{outcome.reason}; what was finished is kept, run the same command again to go on"
-                            )
-                        if isinstance(outcome, Written):
-                            files.append(outcome)
-                        accounts.add(outcome)
-                        if time.monotonic() - committed > _COMMIT_EVERY_S:
-                            commit()
-                            committed = time.monotonic()
-                    accounts.close(wave, run.lost())
-            finally:
-                commit()
-            told.wave_ended(run, job.options)
+        try:
+            with _shown(progress, on_progress):
+                for outcome in run:
+                    if isinstance(outcome, JobFailed):
+                        raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
+                    if isinstance(outcome, Written):
+                        files.append(outcome)
+                    accounts.add(outcome)
+                    if time.monotonic() - committed > _COMMIT_EVERY_S:
+                        commit()
+                        committed = time.monotonic()
+                accounts.close(wave, run.lost())
+        finally:
+            commit()
+            told.wave_ended(run)
             report.bottleneck = told.bottleneck
+    session.end()
     _commit_copies(changes, tables, report, done, job.taken)
 
 

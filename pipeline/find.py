@@ -57,6 +57,20 @@ _KINDS = {
 }
 
 
+def check_sources(sources: Sequence[str | Path]) -> None:
+    """See that there is something at each of ``sources``.
+
+    Raises:
+        UsageError: there is nothing at one.
+    """
+    for source in sources:
+        if not os.path.lexists(source):
+            raise UsageError(
+                f"SOURCE: no such file or folder: {str(source)!r}; give folders or video files that exist "
+                f"(the current folder is {os.getcwd()!r})"
+            )
+
+
 def find_videos(sources: Sequence[str | Path]) -> Iterator[VideoFile | tuple[VideoFile, VideoError]]:
     """Yield every video below ``sources`` once, in the order of names within a folder.
 
@@ -67,12 +81,7 @@ def find_videos(sources: Sequence[str | Path]) -> Iterator[VideoFile | tuple[Vid
     Raises:
         UsageError: a source does not exist.
     """
-    for source in sources:
-        if not os.path.lexists(source):
-            raise UsageError(
-                f"SOURCE: no such file or folder: {str(source)!r}; give folders or video files that exist "
-                f"(the current folder is {os.getcwd()!r})"
-            )
+    check_sources(sources)
     seen: set[str] = set()
     for source in sources:
         unreadable: list[OSError] = []

@@ -186,7 +186,7 @@ def test_an_interrupted_ingest_keeps_what_is_finished(
     command = [sys.executable, "-m", "cli", "ingest", str(tmp_path / "videos"), "--library", str(tmp_path / "library"),
                "--json", "--classifier", str(classifier_folder), "--embedder", str(embedder_folder)]  # fmt: skip
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not any("ray::" in command for _, command in children(driver.pid)):  # until Ray is up and has work
+    while not any("ray::Counter" in command for _, command in children(driver.pid)):  # until the run has begun
         assert driver.poll() is None
         time.sleep(0.1)
     time.sleep(1.0)
@@ -195,6 +195,7 @@ def test_an_interrupted_ingest_keeps_what_is_finished(
     assert driver.returncode == 130, errors
     assert errors == "vidsift: interrupted; what was finished is kept, run the same command again to go on\n"
     report = json.loads(output)
+    assert report["run"]["shape"]["decoders"] == 2, "an interrupted run has a bill too"
     assert report["found"] == 60 == report["indexed"] + report["not_done"]
     assert report["not_done"] > 0
     assert len(sql(tmp_path / "library", "from videos")) == report["indexed"]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobs.session import RaySession
+from schemas.errors import JobError
+from schemas.options import IngestOptions
+from tests.videos import write_video
+
+
+class Ray:
+    """Stands in for Ray: notes what is done with it, and by which thread."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.threads: set[threading.Thread] = set()
+        self.error: Exception | None = None
+
+    @contextmanager
+    def session(self, options: IngestOptions) -> Iterator[None]:
+        time.sleep(0.2)
+        if self.error:
+            raise self.error
+        self.done.append("up")
+        self.threads.add(threading.current_thread())
+        yield
+        self.done.append("down")
+        self.threads.add(threading.current_thread())
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+    ray = Ray()
+    monkeypatch.setattr("jobs.engine.ray_session", ray.session)
+    return ray
+
+
+def test_ray_starts_beside_what_the_caller_does_and_ends_in_the_same_thread(ray: Ray) -> None:
+    with RaySession(IngestOptions()) as session:
+        session.begin()
+        session.begin()
+        ray.done.append("something else")
+        work = session.ready()
+        assert (work.stage, work.seconds >= 0.2) == ("start", True)
+        assert session.ready() is work
+        ray.done.append("used")
+    assert ray.done == ["something else", "up", "used", "down"]
+    assert len(ray.threads - {threading.current_thread()}) == 1, "its processes end with the thread that started them"
+
+
+def test_a_session_that_nobody_asks_for_starts_nothing(ray: Ray) -> None:
+    with RaySession(IngestOptions()):
+        pass
+    assert ray.done == []
+
+
+def test_ray_is_stopped_also_when_the_caller_fails_while_it_starts(ray: Ray) -> None:
+    def fail() -> None:
+        with RaySession(IngestOptions()) as session:
+            session.begin()
+            raise ValueError("no such folder")
+
+    with pytest.raises(ValueError, match="no such folder"):
+        fail()
+    assert ray.done == ["up", "down"]
+
+
+def test_why_ray_does_not_start_is_raised_where_it_is_needed(ray: Ray) -> None:
+    ray.error = JobError("Ray could not be started on this machine: no memory")
+    with RaySession(IngestOptions()) as session:
+        session.begin()
+        with pytest.raises(JobError, match="no memory"):
+            session.ready()
+
+
+def test_an_ingest_that_finds_nothing_new_does_not_even_import_ray(
+    tmp_path: Path, classifier_folder: Path, embedder_folder: Path
+) -> None:
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "a.mp4", 50)
+    script = (
+        "import sys; from pathlib import Path; from jobs.ingest import ingest\n"
+        f"report = ingest([{str(tmp_path / 'videos')!r}], Path({str(tmp_path / 'library')!r}), "
+        f"classifier={str(classifier_folder)!r}, embedder={str(embedder_folder)!r})\n"
+        "print(report.indexed, report.unchanged, 'ray' in sys.modules)"
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120).stdout
+        for _ in range(2)
+    ]
+    assert [lines.splitlines()[-1] for lines in said] == ["1 0 True", "0 1 False"]
