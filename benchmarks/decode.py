@@ -9,7 +9,9 @@ included (hashing the file, and reading its packets' times); the best of ``--rep
 - ffmpeg: the program on the PATH, one thread, all frames decoded and none kept.
 - sequential: PyAV, every frame decoded in order, wanted ones to RGB and scaled: the loop that PyAV's documentation shows.
 - faithful: vidsift's default decoder with ``--scaling exact``.
-- decord, torchcodec: vidsift's other decoders, where they are installed.
+- decord, torchcodec, nvdec: vidsift's other decoders, where they can run; what nvdec's GPU does takes no CPU time.
+
+Then how far the frames of the others are from those of `faithful`, in levels of 255 on average over the first minute.
 """
 
 from __future__ import annotations
@@ -22,16 +24,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 
 from benchmarks.videos import make_videos
-from pipeline.decoders import load_decoder
+from pipeline.decoders import DECODERS, load_decoder
 from pipeline.find import find_videos
 from pipeline.run import decode_job, plan_video
+from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling, Scaling
 from schemas.records import Clip, SpanJob, VideoFile
@@ -76,6 +79,23 @@ def by_vidsift(decoder: str, scaling: Scaling) -> Callable[[VideoFile], int]:
     return run
 
 
+def runs_here(name: str) -> bool:
+    """Whether a decoder is installed and has what it needs."""
+    try:
+        return bool(load_decoder(name))
+    except UsageError:
+        return False
+
+
+def drift(video: VideoFile, decoder: str, scaling: Scaling) -> float:
+    """Mean distance of a decoder's frames from the default one's, scaled as the published processors do."""
+    (job, *_) = (planned for planned in plan_video(video, Sampling(), [INPUT]) if isinstance(planned, SpanJob))
+    expected = load_decoder("pyav").decode(replace(job, scaling="exact"))
+    found = load_decoder(decoder).decode(replace(job, scaling=scaling))
+    _, ours, theirs = np.intersect1d(expected.positions, found.positions, return_indices=True)
+    return float(np.abs(expected.frames[0][ours].astype(np.int16) - found.frames[0][theirs]).mean())
+
+
 def cpu_s() -> float:
     """CPU seconds of this process and of those it has waited for."""
     return sum(
@@ -92,7 +112,8 @@ def main() -> None:
     arguments = parser.parse_args()
     ways: dict[str, Callable[[VideoFile], int]] = {"ffmpeg": by_ffmpeg} if shutil.which("ffmpeg") else {}
     ways |= {"sequential": by_hand, "vidsift": by_vidsift("pyav", "fast"), "faithful": by_vidsift("pyav", "exact")}
-    ways |= {name: by_vidsift(name, "fast") for name in ("decord", "torchcodec") if find_spec(name)}
+    others = [name for name in DECODERS if name != "pyav" and runs_here(name)]
+    ways |= {name: by_vidsift(name, "fast") for name in others}
     with tempfile.TemporaryDirectory() as scratch:
         if arguments.folder is None:
             make_videos(Path(scratch))
@@ -115,6 +136,16 @@ def main() -> None:
             figures = "".join(f"{best[way]:12.1f}" if way in best else f"{'-':>12}" for way in ways)
             against = f"{best['vidsift'] / best['ffmpeg']:18.2f}" if "ffmpeg" in best and "vidsift" in best else ""
             print(f"{os.path.basename(video.path)[:31]:<32}{figures}{against}", flush=True)
+        compared: list[tuple[str, Scaling]] = [("pyav", "fast"), *((name, "exact") for name in others)]
+        print(f"\n{'levels of 255 from faithful':<32}" + "".join(f"{name:>12}" for name, _ in compared))
+        for video in videos:
+            figures = ""
+            for name, scaling in compared:
+                try:
+                    figures += f"{drift(video, name, scaling):12.2f}"
+                except VideoError:
+                    figures += f"{'-':>12}"
+            print(f"{os.path.basename(video.path)[:31]:<32}{figures}", flush=True)
         print(f"{time.strftime('%Y-%m-%d')}, PyAV {av.__version__}, one process")
 
 

@@ -48,17 +48,17 @@ WINDOW_S = 4.0
 _SETS = {"pocket": ("h264-1080p.mp4", 12), "full": ("h264-360p.mp4", 8)}
 
 
-def make_set(folder: Path, name: str) -> Path:
+def make_set(folder: Path, name: str, times: int) -> Path:
     """Files that differ in length, since a second of the same content would only be copied."""
     kind_name, count = _SETS[name]
     (kind,) = (kind for kind in KINDS if kind.name == kind_name)
-    target = folder / name
+    target = folder / (name if times == 1 else f"{name}-{times}")
     if not target.exists():
         target.mkdir(parents=True)
         piece = folder / f"piece-{kind.name}"
         encode(piece, kind)
         for number in range(count):
-            repeat(piece, target / f"{number:02d}-{kind.name}", 2 + number if name == "pocket" else 1 + number)
+            repeat(piece, target / f"{number:02d}-{kind.name}", times * (2 + number if name == "pocket" else 1 + number))
     return target
 
 
@@ -401,6 +401,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=list(_SETS))
     parser.add_argument("--videos", type=Path, help="instead of those made here")
+    parser.add_argument("--times", type=int, default=1, help="make them so many times as long: an hour, and not 15 minutes")
     parser.add_argument("--real", type=Path, help="videos for the last line")
     parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--models", nargs=2, help=argparse.SUPPRESS)
@@ -414,7 +415,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         scratch = arguments.scratch or Path(made)
         for name in [arguments.only] if arguments.only else _SETS:
-            videos = arguments.videos or make_set(scratch / "videos", name)
+            videos = arguments.videos or make_set(scratch / "videos", name, arguments.times)
             table(name, models_of(name, scratch / "models"), videos, arguments.real, scratch)
 
 
