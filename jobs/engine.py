@@ -197,13 +197,13 @@ class _Flow:
         # A worker that dies is retried for ever by default, and one bad file would hang the job. Two may die at each video.
         again: dict[str, Any] = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
         worker = ray.remote(AnnotatorActor)
-        # On CPUs alone, annotators and decoders share the cores: whichever is behind gets more of them, since the others
-        # wait for it. So annotators ask for no CPU of Ray's.
-        # On GPUs each has one, but for what decoders of a GPU's own take of it.
-        on: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": 0}
+        # Annotators ask for no CPU of Ray's: on CPUs alone they and the decoders share the cores, and whichever is behind
+        # gets more of them, since the others wait for it; and with fewer CPUs than GPUs, none would be left to decode.
+        on = {"num_cpus": 0, "num_gpus": float(shape.on_gpus)}
         if job.options.decoder in ON_GPU:
-            on["num_gpus"] = 1 - _DECODERS_SHARE
-            again["num_gpus"] = math.floor(1e4 * _DECODERS_SHARE * gpus / shape.decoders) / 1e4  # Ray counts in these
+            on["num_gpus"] *= 1 - _DECODERS_SHARE
+            of_each = math.floor(1e4 * _DECODERS_SHARE / math.ceil(shape.decoders / gpus)) / 1e4  # as finely as Ray counts
+            again["num_gpus"] = of_each
         lasting = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS, "max_concurrency": shape.lanes}
         self._plan = ray.remote(plan_group).options(**again | {"num_gpus": 0})
         self._decode = ray.remote(decode_group).options(**again, num_returns=1 + CHUNKS)

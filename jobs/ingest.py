@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from jobs.engine import RayRun
     from jobs.tables import Tables
 
-# Files given to Ray at a time: it keeps a block for each, and 100,000 of them at once would be a burden.
-_WAVE = 5_000
-
 # How often finished videos are committed, and progress is shown.
 _COMMIT_EVERY_S = 10.0
 _SHOW_EVERY_S = 1.0
@@ -231,7 +228,7 @@ class _Run:
 
     Attributes:
         began_s: when it began, in seconds since the epoch.
-        tally: what the workers did, in the waves that are over.
+        tally: what the workers did.
         shape: how it was laid out; None where nothing ran.
         bottleneck: the stage of the workers that held it up.
         own: what this process did.
@@ -249,15 +246,13 @@ class _Run:
     cores: tuple[float, float] | None = None
     idle_share: float | None = None
 
-    def wave_ended(self, run: RayRun) -> None:
-        """Ask a wave's workers for what they did; if Ray has gone, nobody knows."""
+    def ended(self, run: RayRun) -> None:
+        """Ask the workers for what they did; if Ray has gone, nobody knows."""
         told = run.told()
         if told is None:
             return
-        tally, self.shape, works = told
-        self.tally += tally
+        self.tally, self.shape, self.works = told
         self.bottleneck = bottleneck(self.tally, self.shape)
-        self.works += works
         if self.cores and (now := core_seconds()) and now[1] > self.cores[1]:
             self.idle_share = (now[0] - self.cores[0]) / (now[1] - self.cores[1])
 
@@ -344,30 +339,27 @@ def _run(
 
     told.cores = core_seconds() if job.options.address is None else None
     began = committed = time.monotonic()
-    for start in range(0, len(changes.to_do), _WAVE):
-        wave = changes.to_do[start : start + _WAVE]
-        run = RayRun(job, wave)
+    run = RayRun(job, changes.to_do)
 
-        def progress(run: RayRun = run, before: Tally = told.tally) -> Progress:
-            tally = before + run.tally()
-            return Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, tally)
+    def progress() -> Progress:
+        return Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, run.tally())
 
-        try:
-            with _shown(progress, on_progress):
-                for outcome in run:
-                    if isinstance(outcome, JobFailed):
-                        raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
-                    if isinstance(outcome, Written):
-                        files.append(outcome)
-                    accounts.add(outcome)
-                    if time.monotonic() - committed > _COMMIT_EVERY_S:
-                        commit()
-                        committed = time.monotonic()
-                accounts.close(wave, run.lost())
-        finally:
-            commit()
-            told.wave_ended(run)
-            report.bottleneck = told.bottleneck
+    try:
+        with _shown(progress, on_progress):
+            for outcome in run:
+                if isinstance(outcome, JobFailed):
+                    raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
+                if isinstance(outcome, Written):
+                    files.append(outcome)
+                accounts.add(outcome)
+                if time.monotonic() - committed > _COMMIT_EVERY_S:
+                    commit()
+                    committed = time.monotonic()
+            accounts.close(changes.to_do, run.lost())
+    finally:
+        commit()
+        told.ended(run)
+        report.bottleneck = told.bottleneck
     session.end()
     _commit_copies(changes, tables, report, done, job.taken)
 

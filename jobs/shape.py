@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.stages import Job
+from pipeline.decoders import ON_GPU
 
 # Pixels of clips in one forward pass: 4 clips of VideoMAE-base on a CPU, where more gain nothing, and 64 on a GPU. Of small
 # models' clips as many as a minute of video holds, so that the first answers do not wait for more.
@@ -20,6 +21,9 @@ _SMALL_CLIP_PIXELS = 200_000
 _MEMORY_SHARE = 0.25
 _ANNOTATOR_BYTES = 1 << 30
 
+# Decoders that share one GPU's own: it has a handful, and each process that uses them takes half a gigabyte of its memory.
+_MOST_ON_A_GPU = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -32,6 +36,7 @@ class Shape:
         batch_size: clips per forward pass.
         lanes: calls that each annotator works at. On a GPU one's clips are computed while another's frames travel there, or
             what came of them is packed.
+        on_gpus: whether each annotator has a GPU.
         device: where they compute, as ``cpu`` or ``cuda``.
         precision: the arithmetic they compute in.
     """
@@ -41,6 +46,7 @@ class Shape:
     threads: int
     batch_size: int
     lanes: int = 1
+    on_gpus: bool = False
     device: str = "cpu"
     precision: str = "fp32"
 
@@ -59,10 +65,13 @@ def choose_shape(job: Job, cpus: int, gpus: int, memory: float) -> Shape:
     Args:
         job: its options, and its models' inputs.
         cpus: of all machines.
-        gpus: likewise; each holds one annotator.
+        gpus: likewise; each holds one annotator, where the models can be on one.
         memory: bytes, likewise.
     """
     options = job.options
+    most_decoders = _MOST_ON_A_GPU * gpus if options.decoder in ON_GPU else cpus
+    if options.engine == "openvino":
+        gpus = 0
     pixels = max(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) for wanted in job.inputs)
     fitting, largest = (
         (_GPU_BATCH_PIXELS // pixels, _LARGEST_GPU_BATCH) if gpus else (_CPU_BATCH_PIXELS // pixels, _LARGEST_CPU_BATCH)
@@ -79,9 +88,10 @@ def choose_shape(job: Job, cpus: int, gpus: int, memory: float) -> Shape:
         annotators = max(1, min(cpus // (threads or 1), fitting_annotators))
         threads = threads or max(1, cpus // annotators)
     return Shape(
-        decoders=options.num_decoders or max(1, cpus - gpus),
+        decoders=options.num_decoders or min(most_decoders, max(1, cpus - gpus)),
         annotators=annotators,
         threads=threads,
         batch_size=options.batch_size or min(max(1, fitting), largest),
         lanes=2 if gpus else 1,
+        on_gpus=gpus > 0,
     )

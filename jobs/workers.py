@@ -163,7 +163,8 @@ class AnnotatorActor:
 
     def __init__(self, job: Job, counter: Any, shape: Shape) -> None:
         with timed("load models") as work:
-            self._annotate = job.annotator(shape.threads or None)
+            cores = len(os.sched_getaffinity(0))  # for where Ray has GPUs and the models find none: Ray would leave them one
+            self._annotate = job.annotator(shape.threads or max(1, cores // shape.annotators))
         self._counter, self._batch_size = counter, shape.batch_size
         self._cpu = time.thread_time if shape.lanes > 1 else time.process_time
         counter.compute.remote(self._annotate.device, self._annotate.precision)

@@ -35,12 +35,12 @@ OWNERS = {
         "pipeline/sound.py",
         "pipeline/decoders/pyav.py",
         "pipeline/decoders/by_number.py",
+        "pipeline/decoders/torchcodec.py",
         "demo/films.py",
         "demo/render.py",
     },
     "torch": {
         "pipeline/annotate.py",
-        "pipeline/decoders/torchcodec.py",
         "pipeline/models/pixels.py",
         "pipeline/models/loading.py",
         "pipeline/models/openvino.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,12 +55,14 @@ def _decord() -> Decoder:
     return DecordDecoder()
 
 
+@cache
 def _torchcodec() -> Decoder:
     from pipeline.decoders.torchcodec import TorchCodecDecoder
 
     return TorchCodecDecoder()
 
 
+@cache
 def _nvdec() -> Decoder:
     from pipeline.decoders.torchcodec import TorchCodecDecoder
 

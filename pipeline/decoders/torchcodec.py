@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from functools import cache
+
+import av
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torchcodec.decoders import VideoDecoder
 
@@ -18,13 +21,23 @@ _ERRORS = (RuntimeError, ValueError, IndexError)
 class TorchCodecDecoder:
     """Decodes in the calling thread. What a GPU cannot decode, torchcodec decodes on the CPU by itself.
 
-    Of AVI with B-frames it gave the neighbours of some of the last frames.
+    Of AVI with B-frames it gave the neighbours of some of the last frames. A process keeps to the GPU it was first given.
     """
 
     def __init__(self, device: str = "cpu") -> None:
-        """``device`` is ``cpu`` or ``cuda``."""
+        """See that it can decode: what it lacks shows only then, and what a GPU's driver reserves is no video's memory.
+
+        Args:
+            device: ``cpu`` or ``cuda``.
+
+        Raises:
+            RuntimeError: it cannot, or not there.
+        """
         self._device = device
-        torch.zeros(1, device=device)  # now: what a GPU's driver reserves for it would count as memory that a video takes
+        decoder = VideoDecoder(_small_video(), dimension_order="NHWC", device=device)
+        decoder.get_frames_at([0])
+        if decoder.cpu_fallback:
+            raise RuntimeError(str(decoder.cpu_fallback))
 
     def decode(self, job: SpanJob) -> Decoded:
         """See `pipeline.decoders.Decoder.decode`. Frames are turned to RGB where they are decoded, and scaled on the CPU."""
@@ -40,3 +53,16 @@ class TorchCodecDecoder:
             raise VideoError(
                 "decode", f"torchcodec cannot decode this {job.codec}: {str(exc).splitlines()[0]}; try --decoder pyav"
             ) from exc
+
+
+@cache
+def _small_video() -> bytes:
+    """Some frames of H.264, of a size that every GPU decodes."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 256, 256, "yuv420p"
+        for _ in range(4):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((256, 256, 3), np.uint8), format="rgb24")))
+        container.mux(video.encode())
+    return stream.getvalue()

@@ -110,8 +110,10 @@ def load_pretrained(
     device = best_device()
     dtype = choose_dtype(precision, device)
     attention = attention_for(device, dtype)
-    if device.type == "cpu" and dtype == torch.float32:
-        use_faster_fp32()
+    if dtype == torch.float32:
+        if device.type == "cpu":
+            use_faster_fp32()
+        torch.backends.cudnn.allow_tf32 = False  # which has bf16's precision but for three bits
     try:
         model, report = auto_class.from_pretrained(
             checkpoint.folder,

@@ -70,7 +70,11 @@ class Sender:
     def __init__(self, device: torch.device) -> None:
         """One stream for all that is sent, apart from the one that computes."""
         self._device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._stream = None
+        if (
+            device.type == "cuda"
+        ):  # of another priority, since streams of one come from a small pool that graphs too take from
+            self._stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
     def send(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], torch.Tensor]:
         """Put a batch on its way: clips' uint8 [num_frames, height, width, 3], all of one shape.

@@ -7,7 +7,7 @@ through faster than Python does where batches are small. A graph starts them all
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -39,16 +39,21 @@ class Recorded:
 
     def __init__(self, forward: Forward, record: Callable[[Forward, torch.Tensor], Recording] | None = None) -> None:
         """``record`` makes a recording of zeros like the pixels it is shown; None makes a CUDA graph."""
-        self._forward, self._record = forward, record or _record_graph
-        self._recordings: dict[int, Recording] = {}
+        self._forward, self._record = forward, record or _GraphRecorder()
+        self._recordings: dict[int, Recording | None] = {}
 
     def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What the forward pass gives for ``pixels``, [batch, num_frames, 3, height, width]: of one shape each."""
         batch = len(pixels)
         size = round_up(batch)
         if size not in self._recordings:
-            self._recordings[size] = self._record(self._forward, pixels.new_zeros(size, *pixels.shape[1:]))
+            try:
+                self._recordings[size] = self._record(self._forward, pixels.new_zeros(size, *pixels.shape[1:]))
+            except RuntimeError:  # no room for it, or something that a graph cannot hold: it can still be computed
+                self._recordings[size] = None
         recording = self._recordings[size]
+        if recording is None:
+            return self._forward(pixels)
         recording.pixels[:batch].copy_(pixels)
         recording.replay()
         return tuple(output[: len(output) // size * batch].clone() for output in recording.outputs)
@@ -59,18 +64,30 @@ def round_up(batch: int) -> int:
     return 1 << (batch - 1).bit_length() if batch < 8 else -(-batch // 8) * 8
 
 
-def _record_graph(forward: Forward, pixels: torch.Tensor) -> Recording:
-    aside = torch.cuda.Stream(pixels.device)  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream(pixels.device))
-    with torch.cuda.stream(aside):
-        for _ in range(_WARM_UP):
-            forward(pixels)
-    torch.cuda.current_stream(pixels.device).wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    # Another thread may meanwhile be sending the next batch's frames, which is no part of this.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        outputs = forward(pixels)
-    return Recording(pixels, graph.replay, outputs)
+class _GraphRecorder:
+    """Makes CUDA graphs that share the memory of what is between their inputs and outputs, since one at a time is played."""
+
+    def __init__(self) -> None:
+        self._aside: Any = None
+        self._pool: Any = None
+
+    def __call__(self, forward: Forward, pixels: torch.Tensor) -> Recording:
+        here = torch.cuda.current_stream(pixels.device)
+        self._aside = self._aside or torch.cuda.Stream(pixels.device)  # type: ignore[no-untyped-call]
+        self._aside.wait_stream(here)
+        with torch.cuda.stream(self._aside):
+            for _ in range(_WARM_UP):
+                forward(pixels)
+        here.wait_stream(self._aside)
+        graph, pool = torch.cuda.CUDAGraph(), self._pool or torch.cuda.graph_pool_handle()
+        with (
+            torch.cuda.stream(here),  # or a capture that fails would leave this thread on the stream of captures
+            # Another thread may meanwhile be sending the next batch's frames, which is no part of this.
+            torch.cuda.graph(graph, pool=pool, stream=self._aside, capture_error_mode="thread_local"),
+        ):
+            outputs = forward(pixels)
+        self._pool = pool
+        return Recording(pixels, graph.replay, outputs)
 
 
 def place_tables(model: torch.nn.Module, device: torch.device) -> None:

@@ -28,7 +28,7 @@ class HuggingFaceClassifier:
     @torch.inference_mode()
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """See `pipeline.models.Classifier.classify`."""
-        (logits,) = self._run(pixels)
+        (logits,) = self._run(pixels.to(self.device))
         best = logits.float().softmax(-1).topk(min(top, len(self._labels)), -1)
         return [
             tuple(Label(self._labels[i], p) for p, i in zip(row, indices, strict=True))

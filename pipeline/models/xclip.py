@@ -56,12 +56,12 @@ class XClipEmbedder:
     @torch.inference_mode()
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """See `pipeline.models.Embedder.embed_clips`."""
-        return _unit(self._run(pixels)[0])
+        return _unit(self._run(pixels.to(self.device))[0])
 
     @torch.inference_mode()
     def describe_clips(self, pixels: torch.Tensor) -> Described:
         """See `pipeline.models.ExactEmbedder.describe_clips`. One pass of the vision model serves both."""
-        videos, hidden = self._run(pixels)
+        videos, hidden = self._run(pixels.to(self.device))
         patches = self._model.prompts_visual_layernorm(hidden[:, 1:])  # without the class token
         patches = patches @ self._model.prompts_visual_projection
         batch, frames = pixels.shape[:2]

@@ -89,5 +89,5 @@ def test_what_would_help_depends_on_what_bound_the_run() -> None:
 
 def test_a_shape_in_words() -> None:
     assert str(SHAPE) == "2 decoders, 1 annotator of 1 thread on cpu in bf16, 4 clips at a time"
-    shape = Shape(15, 2, 0, 64, 2, "cuda", "bf16")
+    shape = Shape(15, 2, 0, 64, lanes=2, on_gpus=True, device="cuda", precision="bf16")
     assert str(shape) == "15 decoders, 2 annotators on cuda in bf16, 64 clips at a time"

@@ -519,15 +519,6 @@ def test_a_snapshot_that_is_damaged_is_published_again(run: Ingest) -> None:
     assert run.sql("select count(*) as n from clips") == [{"n": 1}]
 
 
-def test_many_files_go_in_waves(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs.ingest, "_WAVE", 2)
-    monkeypatch.setattr(jobs.ingest, "Job", KillerJob)
-    for number, name in enumerate(("a", "b", "c", "segfault", "e")):
-        write_video(run.folder / f"{name}.mp4", 25 + number)
-    assert counts(run()) == {"indexed": 4, "failed": 1, "clips": 4}
-    assert [row["error"][:8] for row in run.sql("select error from videos where status = 'failed'")] == ["crashed:"]
-
-
 def test_the_same_file_under_ten_names_is_decoded_once(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[VideoFile] = []
 

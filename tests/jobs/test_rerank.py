@@ -19,6 +19,7 @@ from index.snapshot import Snapshot
 from jobs.accounts import Accounts
 from jobs.publish import publish_tables
 from jobs.rerank import exact_scores
+from jobs.scoring import Question, Scorer
 from jobs.stages import Job
 from jobs.tables import Tables
 from jobs.upkeep import compact, rollback, verify
@@ -139,7 +140,7 @@ def expected(
     for film in films:
         for clip in decode(job_of(library, identity_of(classifier, sharp_folder, "none")), film)[0]:
             pixels = make_pixels(clip.frames[0][None, ::2], embedder.preprocessing, embedder.device, embedder.dtype)
-            found[clip.clip_id] = forward(sharp_folder, TEXTS, pixels)[:, 0]
+            found[clip.clip_id] = forward(sharp_folder, TEXTS, pixels.cpu())[:, 0]
     return found
 
 
@@ -160,6 +161,27 @@ def test_a_library_scores_as_the_model_itself_would(
     assert back is not None
     assert back[0, ::-1] == pytest.approx(found[0], abs=1e-5)
     assert agrees(Library(made[kind]))
+
+
+def test_exact_scores_are_moved_to_the_dot_products_of_the_same_windows(
+    made: dict[str, Path], sharp_folder: Path, expected: dict[int, NDArray[np.float32]]
+) -> None:
+    """So that windows with an exact score can be ranked among those without one; their order is the model's own."""
+    embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
+    scorer = Scorer(Snapshot(Library(made["fp16"])), lambda: embedder, Sampling(), lambda note: None)
+    scored = scorer.score(Question((TEXTS[0],)))
+    positions = np.arange(0, len(scored.level), 2)
+    refined = scorer.refine(scored, positions)
+    others = np.setdiff1d(np.arange(len(scored.level)), positions)
+    assert len(positions) >= 3
+    assert refined.level[positions].mean() == pytest.approx(scored.dot[positions].mean())
+    assert refined.level[positions].std() == pytest.approx(scored.dot[positions].std())
+    own = np.array([expected[int(i)][0] for i in scorer.windows.ids[positions]]) / embedder.logit_scale  # type: ignore[attr-defined]
+    assert refined.shown[positions] == pytest.approx(own, abs=1e-4)
+    moved = (own - own.mean()) / own.std() * scored.dot[positions].std() + scored.dot[positions].mean()
+    assert refined.level[positions] == pytest.approx(moved, abs=1e-3)
+    assert np.array_equal(refined.level[others], scored.level[others])
+    assert refined.exact.tolist() == [number % 2 == 0 for number in range(len(scored.level))]
 
 
 def test_none_where_there_are_no_features_or_no_exact_score(made: dict[str, Path], sharp_folder: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +18,10 @@ LARGE, SMALL = ModelInput(16, Geometry(224, (224, 224))), ModelInput(16, Geometr
 GB = 1 << 30
 
 
-def job_of(wanted: ModelInput, folder: Path, **options: int) -> Job:
+def job_of(wanted: ModelInput, folder: Path, **options: Any) -> Job:
     (folder / "model.safetensors").write_bytes(b"")
     checkpoint = Checkpoint("m", str(folder), None, "videomae", "")
-    return Job(checkpoint, checkpoint, Sampling(), (wanted,), folder, IngestOptions(**options))  # type: ignore[arg-type]
+    return Job(checkpoint, checkpoint, Sampling(), (wanted,), folder, IngestOptions(**options))
 
 
 @pytest.mark.parametrize(
@@ -32,13 +33,19 @@ def job_of(wanted: ModelInput, folder: Path, **options: int) -> Job:
         (LARGE, 1, 0, 16 * GB, Shape(1, 1, 1, 4)),
         (SMALL, 2, 0, 16 * GB, Shape(2, 1, 1, 16)),
         (SMALL, 16, 0, 16 * GB, Shape(16, 4, 1, 16)),
-        (LARGE, 16, 2, 64 * GB, Shape(14, 2, 0, 64, lanes=2)),
+        (LARGE, 16, 2, 64 * GB, Shape(14, 2, 0, 64, lanes=2, on_gpus=True)),
     ],
 )
 def test_a_shape_follows_from_the_machine_and_the_models(
     tmp_path: Path, wanted: ModelInput, cpus: int, gpus: int, memory: float, expected: Shape
 ) -> None:
     assert choose_shape(job_of(wanted, tmp_path), cpus, gpus, memory) == expected
+
+
+def test_decoders_of_a_gpus_own_are_few_and_openvino_leaves_gpus_alone(tmp_path: Path) -> None:
+    assert choose_shape(job_of(LARGE, tmp_path, decoder="nvdec"), 64, 2, 64 * GB).decoders == 16
+    assert choose_shape(job_of(LARGE, tmp_path, decoder="nvdec"), 8, 2, 64 * GB).decoders == 6
+    assert choose_shape(job_of(LARGE, tmp_path, engine="openvino"), 16, 2, 64 * GB) == Shape(16, 16, 1, 4)
 
 
 def test_a_shape_can_be_asked_for(tmp_path: Path) -> None:

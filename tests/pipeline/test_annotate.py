@@ -49,9 +49,9 @@ def told(rows: list[ClipRow]) -> list[tuple[object, ...]]:
 
 def test_several_threads_get_the_rows_of_their_own_clips(annotator: Annotator) -> None:
     asked = batches() * 4
-    one_by_one = [told(annotator.annotate(clips)) for clips in asked]
-    with ThreadPoolExecutor(4) as threads:
-        assert [told(rows) for rows in threads.map(annotator.annotate, asked)] == one_by_one
+    with ThreadPoolExecutor(4) as threads:  # first, so that graphs are recorded while others send their frames
+        at_a_time = [told(rows) for rows in threads.map(annotator.annotate, asked)]
+    assert at_a_time == [told(annotator.annotate(clips)) for clips in asked]
 
 
 def test_a_row_does_not_depend_on_its_batch(annotator: Annotator) -> None:
@@ -68,7 +68,7 @@ def test_a_row_does_not_depend_on_its_batch(annotator: Annotator) -> None:
 def test_graphs_give_what_their_forward_passes_give(
     classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint
 ) -> None:
-    classifier, embedder = HuggingFaceClassifier(classifier_checkpoint), XClipEmbedder(embedder_checkpoint)
+    classifier, embedder = HuggingFaceClassifier(classifier_checkpoint, "fp32"), XClipEmbedder(embedder_checkpoint, "fp32")
     rng = np.random.default_rng(0)
     for model in (classifier, embedder):
         assert isinstance(model._run, Recorded)
@@ -78,4 +78,4 @@ def test_graphs_give_what_their_forward_passes_give(
                 pixels = make_pixels(frames, model.preprocessing, model.device, model.dtype)
                 for played, computed in zip(model._run(pixels), model._run._forward(pixels), strict=True):
                     assert played.shape == computed.shape
-                    assert torch.allclose(played.float(), computed.float(), atol=2e-2)
+                    assert torch.allclose(played, computed, atol=1e-3)

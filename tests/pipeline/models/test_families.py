@@ -79,7 +79,7 @@ def test_a_checkpoint_of_each_family_classifies(tmp_path: Path, family: str) -> 
     found = classifier.classify(pixels, top=3)
 
     with torch.inference_mode():
-        probabilities = model(pixels).logits.softmax(-1)
+        probabilities = model(pixels.cpu()).logits.softmax(-1)
     for labels, row in zip(found, probabilities, strict=True):
         best = row.topk(3)
         assert [label.label for label in labels] == [f"action {i}" for i in best.indices.tolist()]

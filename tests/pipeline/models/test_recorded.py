@@ -125,5 +125,18 @@ def test_every_batch_gets_its_own_answers_from_few_recordings() -> None:
     assert made == [8, 4, 1, 16, 64]
 
 
+def test_what_cannot_be_recorded_is_computed_as_it_is() -> None:
+    tried: list[int] = []
+
+    def fail(forward: Forward, pixels: torch.Tensor) -> Recording:
+        tried.append(len(pixels))
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    run, pixels = Recorded(sums, fail), torch.rand(5, 4, 3, 2, 2)
+    for _ in range(2):
+        assert all(torch.equal(found, expected) for found, expected in zip(run(pixels), sums(pixels), strict=True))
+    assert tried == [8], "once"
+
+
 def test_batches_are_filled_up_to_few_sizes() -> None:
     assert [round_up(batch) for batch in (1, 2, 3, 4, 5, 8, 9, 16, 17, 63, 64)] == [1, 2, 4, 4, 8, 8, 16, 16, 24, 64, 64]
