@@ -71,7 +71,7 @@ def main() -> None:
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @click.option("--top-labels", type=int, default=5, show_default=True, help="Action labels kept per clip.")
 @click.option("--batch-size", type=int, help="Clips per forward pass. [default: by the machine and the models]")
-@click.option("--decoders", type=int, help="Decode tasks at a time. [default: one per CPU]")
+@click.option("--decoders", type=int, help="Decode tasks at a time. [default: one per CPU, less one per GPU]")
 @click.option("--threads", type=int, help="Threads of each process with the models, on CPUs. [default: by the machine]")
 @click.option("--scaling", default="fast", show_default=True, help="fast, or exact as the models' published processors.")
 @click.option("--video-timeout", type=float, default=600.0, show_default=True, help="Seconds to read any minute of a video.")

@@ -1,4 +1,4 @@
-"""Whether anything is lost by kills: an ingest of 40 videos, killed again and again at random moments, then completed.
+"""Whether anything is lost by kills: an ingest of 150 videos, killed again and again at random moments, then completed.
 
     python -m benchmarks.crashes --kills 50
 
@@ -65,7 +65,7 @@ def kill_something(driver: subprocess.Popen[bytes], rng: random.Random) -> str:
     below = children(driver.pid)
     what = rng.choice(("driver", "worker", "worker", "ray"))
     ray = [pid for pid, command in below if "raylet/raylet" in command or re.match("ray::.*Agent", command)]
-    workers = [pid for pid, command in below if "ray::" in command and pid not in ray]
+    workers = [pid for pid, command in below if "ray::" in command and "ray::IDLE" not in command and pid not in ray]
     target = driver.pid
     if what == "worker" and workers:
         target = rng.choice(workers)
@@ -91,7 +91,7 @@ def main() -> None:
     """Run, and print what happened."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--videos", type=int, default=40)
+    parser.add_argument("--videos", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)

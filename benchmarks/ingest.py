@@ -258,10 +258,13 @@ def _multiply(_: int) -> float:
     """Floating-point operations a second in large products of matrices, one thread."""
     import torch
 
+    from pipeline.models.loading import use_faster_fp32
     from pipeline.models.pixels import best_device, choose_dtype
 
     torch.set_num_threads(1)
     device = best_device()
+    if device.type == "cpu":
+        use_faster_fp32()
     size = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=device).to(choose_dtype("auto", device)) for _ in range(2))
 

@@ -4,9 +4,9 @@
     python -m benchmarks.models FOLDER --models pocket pocket
 
 Full-size checkpoints are random ones of VideoMAE-base, whose logits spread with a standard deviation of 2 as a trained one's
-do, and X-CLIP base/32. On one thread of a CPU, whatever else there is. The reference is transformers: its published
-processors on whole frames, its own models in fp32. Left out are videos that are turned, or whose pixels are not square:
-processors know nothing of that.
+do, and X-CLIP base/32; others must be shown frames of one size. On one thread of a CPU, also where there is a GPU, one clip
+at a time. Frames are compared with what the published processors make of whole frames, forward passes with fp32 as PyTorch
+has it. Left out are videos that are turned, or whose pixels are not square: processors know nothing of that.
 """
 
 from __future__ import annotations
@@ -88,10 +88,9 @@ def levels(pixels: torch.Tensor, preprocessing: Preprocessing) -> NDArray[np.flo
 @torch.inference_mode()
 def scaling(clips: list[Shown], checkpoint: Checkpoint) -> None:
     """How frames come to the model's size."""
-    model = load_classifier(checkpoint, "fp32")
-    run: Any = model
+    model: Any = load_classifier(checkpoint, "fp32")
     print(f"{'frames':<32}{'levels':>9}{'logits, largest':>17}{'their spread':>14}{'same top-1':>12}")
-    reference = torch.cat([run._run(clip.stock)[0] for clip in clips])
+    reference = torch.cat([model._run(clip.stock)[0] for clip in clips])
     for way in ("exact", "fast"):
         frames = [torch.as_tensor(getattr(clip, way))[None].numpy() for clip in clips]
         pixels = [make_pixels(one, model.preprocessing, torch.device("cpu"), torch.float32) for one in frames]
@@ -101,7 +100,7 @@ def scaling(clips: list[Shown], checkpoint: Checkpoint) -> None:
                 for ours, clip in zip(pixels, clips, strict=True)
             ]
         )
-        logits = torch.cat([run._run(one)[0] for one in pixels])
+        logits = torch.cat([model._run(one)[0] for one in pixels])
         same = float((logits.argmax(-1) == reference.argmax(-1)).float().mean())
         drift = float((logits - reference).abs().max())
         print(f"--scaling {way:<22}{apart:9.2f}{drift:17.3f}{float(reference.std()):14.2f}{same:12.2f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 from jobs.progress import Tally
@@ -96,7 +97,7 @@ def make_bill(
         video_s: seconds of video that were indexed.
         idle_share: of this machine's cores.
     """
-    whole = tally + Tally()
+    whole = deepcopy(tally)
     for work in own:
         whole.enter(work)
     cpu_s = sum(stage.cpu_s for stage in whole.stages.values()) or 1.0

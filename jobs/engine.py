@@ -14,13 +14,15 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import signal
+import time
 import socket
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -60,13 +62,14 @@ _OBJECT_STORE_BYTES = 2 << 30
 # A table's file: small enough that finished videos are committed soon, large enough that there are not too many.
 _ROWS_PER_FILE = 128
 
+# Rows are written after so many seconds too, however few: what is not written is lost with the run.
+_WRITE_AFTER_S = 20.0
+
 # Groups of jobs that are planned before there is a decoder for them, for each one; and how often an annotator that dies is
-# replaced.
+# replaced, in short runs and in long ones.
 _PLANNED_AHEAD = 3
 _RESTARTS = 3
-
-# Seconds in which a run that is over must say what it did.
-_TELL_S = 10.0
+_FILES_PER_RESTART = 1_000
 
 # Of each GPU, for those who decode on it; less than half, or Ray would put two annotators on one.
 _DECODERS_SHARE = 0.4
@@ -92,7 +95,8 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
             else:
                 gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
                 memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-                store = min(_OBJECT_STORE_BYTES * max(1, gpus), memory // 4)
+                shared = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 0
+                store = min(max(_OBJECT_STORE_BYTES, min(_OBJECT_STORE_BYTES * gpus, shared)), memory // 4)
                 ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
     except (KeyboardInterrupt, SystemExit):
         ray.shutdown()  # what has started of it
@@ -150,6 +154,7 @@ class RayRun:
         """
         self._job = job
         self._files = files
+        self._tally = Tally()
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
         if job.options.decoder in ON_GPU and not self._gpus:
@@ -159,15 +164,19 @@ class RayRun:
 
     def tally(self) -> Tally:
         """How far the run is."""
-        found: Tally = ray.get(self._counter.snapshot.remote())
-        return found
+        with suppress(ray.exceptions.RayError):  # which ends the run elsewhere
+            self._tally = ray.get(self._counter.snapshot.remote())
+        return self._tally
 
-    def told(self) -> tuple[Tally, Shape, list[Work]] | None:
-        """The tally, the shape with what the annotators found to compute on, and works for a trace; None if Ray has gone."""
+    def told(self, patience_s: float | None = None) -> tuple[Tally, Shape, list[Work]] | None:
+        """The tally, the shape with what the annotators found to compute on, and works for a trace.
+
+        None where Ray has gone, or takes longer than ``patience_s``.
+        """
         counter = self._counter
-        asked = [counter.snapshot.remote(), counter.computing.remote(), counter.works.remote()]
         try:
-            tally, (device, precision), works = ray.get(asked, timeout=_TELL_S)
+            asked = [counter.snapshot.remote(), counter.computing.remote(), counter.works.remote()]
+            tally, (device, precision), works = ray.get(asked, timeout=patience_s)
         except ray.exceptions.RayError:
             return None
         threads = 0 if device != "cpu" else self.shape.threads
@@ -204,7 +213,8 @@ class _Flow:
             on["num_gpus"] *= 1 - _DECODERS_SHARE
             of_each = math.floor(1e4 * _DECODERS_SHARE / math.ceil(shape.decoders / gpus)) / 1e4  # as finely as Ray counts
             again["num_gpus"] = of_each
-        lasting = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS, "max_concurrency": shape.lanes}
+        restarts = _RESTARTS + len(files) // _FILES_PER_RESTART
+        lasting = {"max_restarts": restarts, "max_task_retries": _RESTARTS, "max_concurrency": shape.lanes}
         self._plan = ray.remote(plan_group).options(**again | {"num_gpus": 0})
         self._decode = ray.remote(decode_group).options(**again, num_returns=1 + CHUNKS)
         self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
@@ -215,13 +225,14 @@ class _Flow:
         bytes_per_clip = sum(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) * 3 for wanted in job.inputs)
         most_clips = int(ray.cluster_resources().get("object_store_memory", _OBJECT_STORE_BYTES)) // 2 // bytes_per_clip
         # Clips that may be decoded or about to be, and not yet annotated.
-        self._most_clips = max(most_clips, 2 * shape.annotators * shape.batch_size)
+        self._most_clips = max(most_clips, (shape.lanes + 1) * shape.annotators * shape.batch_size)
         self._groups = iter(group_files(files, shape.decoders))
         self._planned: deque[JobGroup] = deque()
         self._under_way: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}
         self._planning = self._decoding = self._clips = 0
         self._decoded: deque[tuple[Any, int]] = deque()
         self._rows: list[Any] = []
+        self._oldest = 0.0
         self._num_rows = 0
 
     def run(self) -> Iterator[Outcome]:
@@ -256,7 +267,8 @@ class _Flow:
             self._planning += 1
             self._under_way[self._plan.remote(self._job, self._counter, files)] = self._take_planned
         nothing_left = not (self._planned or self._planning or self._decoding or self._decoded or self._clips)
-        if self._num_rows >= _ROWS_PER_FILE or (nothing_left and self._rows):
+        late = time.monotonic() - self._oldest > _WRITE_AFTER_S
+        if self._num_rows >= _ROWS_PER_FILE or (self._rows and (late or nothing_left)):
             self._under_way[self._write.remote(self._job, self._counter, *self._rows)] = self._take_outcomes
             self._rows, self._num_rows = [], 0
 
@@ -300,6 +312,7 @@ class _Flow:
         self._clips -= count
         made, failed = ray.get(ref)
         if made:
+            self._oldest = self._oldest if self._rows else time.monotonic()
             self._rows.append(rows)
             self._num_rows += made
         yield from failed

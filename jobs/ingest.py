@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from pipeline.models.preprocessing import read_preprocessing
 from pipeline.sample import distinct_inputs
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions
-from schemas.records import JobFailed, VideoFailed, VideoInfo, VideoRow, Written, video_id_of
+from schemas.records import JobFailed, VideoFailed, VideoFile, VideoInfo, VideoRow, Written, video_id_of
 
 if TYPE_CHECKING:
     from jobs.engine import RayRun
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 # How often finished videos are committed, and progress is shown.
 _COMMIT_EVERY_S = 10.0
 _SHOW_EVERY_S = 1.0
+
+# How long a run that was broken off is asked what it did.
+_PATIENCE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ class IngestReport:
         video_seconds: seconds of video in them.
         wall_seconds: how long it all took.
         bottleneck: the stage that held the run up, ``decode`` or ``annotate``; None where nothing ran.
-        bill: what the run cost; None where nothing ran.
+        bill: what the run cost; None where nothing ran, or Ray died before it could tell.
     """
 
     found: int = 0
@@ -183,17 +186,15 @@ def ingest(
     given = identity
     if given is None or classifier or embedder or sampling != given.sampling or features not in (None, given.features):
         given = identify(identity, classifier, embedder, sampling, features)
-    with ExitStack() as held:
-        session = held.enter_context(RaySession(options))
-        with timed("find") as work:
+    with writing(library), RaySession(options) as session:
+        with timed("find", cpu=time.thread_time) as work:
             found = []
             for item in find_videos(sources):
                 found.append(item)
-                if identity is None:  # a new library: whatever else there is, this is to be read
+                if identity is None and isinstance(item, VideoFile):  # a new library: whatever else there is, this is new
                     session.begin()
             work.count = len(found)
         run.own.append(work)
-        held.enter_context(writing(library))
         identity = settle_identity(library, given)
         tables = Tables(library, features=identity.features != "none")
         checked_definitions(library, identity)  # if they are damaged, that is better said now than after hours of work
@@ -246,9 +247,9 @@ class _Run:
     cores: tuple[float, float] | None = None
     idle_share: float | None = None
 
-    def ended(self, run: RayRun) -> None:
+    def ended(self, run: RayRun, patience_s: float | None) -> None:
         """Ask the workers for what they did; if Ray has gone, nobody knows."""
-        told = run.told()
+        told = run.told(patience_s)
         if told is None:
             return
         self.tally, self.shape, self.works = told
@@ -340,6 +341,7 @@ def _run(
     told.cores = core_seconds() if job.options.address is None else None
     began = committed = time.monotonic()
     run = RayRun(job, changes.to_do)
+    patience_s: float | None = _PATIENCE_S
 
     def progress() -> Progress:
         return Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, run.tally())
@@ -356,11 +358,11 @@ def _run(
                     commit()
                     committed = time.monotonic()
             accounts.close(changes.to_do, run.lost())
+        patience_s = None
     finally:
         commit()
-        told.ended(run)
+        told.ended(run, patience_s)
         report.bottleneck = told.bottleneck
-    session.end()
     _commit_copies(changes, tables, report, done, job.taken)
 
 

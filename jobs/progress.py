@@ -72,14 +72,6 @@ class Tally:
         one.began_s, one.first_s, one.last_s, one.first_count = work.began_s, work.ended_s, work.ended_s, work.count
         self.stages.setdefault(work.stage, StageTally()).add(one)
 
-    def __add__(self, other: Tally) -> Tally:
-        """The counts of both."""
-        total = Tally()
-        for tally in (self, other):
-            for name, stage in tally.stages.items():
-                total.stages.setdefault(name, StageTally()).add(stage)
-        return total
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:

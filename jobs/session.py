@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import TracebackType
 
 from jobs.work import Work, timed
@@ -41,26 +42,22 @@ class RaySession:
         """
         self.begin()
         self._started.wait()
-        if self._error is not None:
-            raise self._error
         stop = signal.getsignal(signal.SIGTERM)
         if threading.current_thread() is threading.main_thread() and stop is not None:
             signal.signal(signal.SIGTERM, stop)  # Ray has put one below it that writes to the terminal
+        if self._error is not None:
+            raise self._error
         assert self._work is not None
         return self._work
 
-    def end(self) -> None:
-        """Stop it, and do not wait."""
-        self._over.set()
-
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.end()
+        self._over.set()
         if self._thread is not None:
             self._thread.join()
 
     def _hold(self) -> None:
         try:
-            with timed("start") as work:
+            with timed("start", cpu=time.thread_time) as work:
                 from jobs.engine import ray_session
 
                 session = ray_session(self._options)

@@ -1,4 +1,4 @@
-"""A run as a trace that Perfetto (ui.perfetto.dev) and Chrome's about:tracing open: a row for each process."""
+"""A run as a trace that Perfetto (ui.perfetto.dev) and Chrome's about:tracing open: a row for each process, and in it for each thread."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ def write_trace(path: Path, works: Iterable[Work]) -> None:
     began_s = works[0].began_s if works else 0.0
     workers = {worker: number for number, worker in enumerate(dict.fromkeys(work.worker for work in works), start=1)}
     stages: dict[str, set[str]] = {worker: set() for worker in workers}
+    threads: dict[str, list[int]] = {worker: [] for worker in workers}
     for work in works:
         stages[work.worker].add(work.stage)
+        if work.thread not in threads[work.worker]:
+            threads[work.worker].append(work.thread)
     events: list[dict[str, object]] = [
         {"name": "process_name", "ph": "M", "pid": number, "args": {"name": f"{'+'.join(sorted(stages[worker]))} {worker}"}}
         for worker, number in workers.items()
@@ -42,7 +45,7 @@ def write_trace(path: Path, works: Iterable[Work]) -> None:
             "cat": work.stage,
             "ph": "X",
             "pid": workers[work.worker],
-            "tid": 1,
+            "tid": 1 + threads[work.worker].index(work.thread),
             "ts": round((work.began_s - began_s) * 1e6),
             "dur": round(work.seconds * 1e6),
             "args": {"count": work.count, "video_s": work.video_s, "cpu_s": round(work.cpu_s, 4), "about": work.note},

@@ -21,8 +21,9 @@ class Work:
         cpu_s: CPU seconds of its process meanwhile, over all threads; of its thread alone, where others work too.
         count: how many of what the stage counts: files, videos, clips, rows.
         video_s: seconds of video in them.
-        worker: the host and the thread that did it; a process's first thread has its number.
+        worker: the host and the process that did it.
         note: what it was about.
+        thread: which of its threads did, by the system's number.
     """
 
     stage: str
@@ -33,6 +34,7 @@ class Work:
     video_s: float = 0.0
     worker: str = ""
     note: str = ""
+    thread: int = 0
 
     @property
     def ended_s(self) -> float:
@@ -46,7 +48,8 @@ def timed(stage: str, note: str = "", cpu: Callable[[], float] = time.process_ti
 
     Where a process has several such blocks at a time, ``cpu`` must be `time.thread_time`.
     """
-    work = Work(stage, time.time(), worker=f"{os.uname().nodename}/{threading.get_native_id()}", note=note)
+    work = Work(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
+    work.thread = threading.get_native_id()
     began, began_cpu = time.perf_counter(), cpu()
     try:
         yield work

@@ -58,15 +58,15 @@ class Counter:
         """``keep`` every piece of work, for a trace."""
         self._tally = Tally()
         self._kept: list[Work] | None = [] if keep else None
-        self._last: dict[str, Work] = {}
+        self._last: dict[tuple[str, int], Work] = {}
         self._begun: dict[Attempt, list[bool]] = {}  # and of each worker that died there, whether it took too long
         self._computing = "cpu", "fp32"
 
     def work(self, work: Work) -> None:
         """A worker has done something."""
-        before = self._last.get(work.worker)
+        before = self._last.get((work.worker, work.thread))
         waited_s = max(0.0, work.began_s - before.ended_s) if before and before.stage == work.stage else 0.0
-        self._last[work.worker] = work
+        self._last[work.worker, work.thread] = work
         self._tally.enter(work, waited_s)
         if self._kept is not None:
             self._kept.append(work)

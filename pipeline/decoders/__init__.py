@@ -76,6 +76,7 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
     "nvdec": _nvdec,
 }
 _PACKAGES = {"decord": "decord", "torchcodec": "torchcodec", "nvdec": "torchcodec"}  # what is not always installed
+_NEEDS = {"torchcodec": "FFmpeg's shared libraries", "nvdec": "a GPU, and a torchcodec and a torch made for it"}
 ON_GPU = frozenset({"nvdec"})
 
 
@@ -94,7 +95,7 @@ def load_decoder(name: str) -> Decoder:
         RuntimeError,
         AssertionError,
     ) as exc:  # what torch and torchcodec raise for want of a library
-        needs = "a GPU, and a torchcodec and a torch made for it" if name in ON_GPU else "FFmpeg's shared libraries"
+        needs = _NEEDS.get(name, "its libraries")
         reason = (str(exc) or type(exc).__name__).splitlines()[0]
         raise UsageError(f"--decoder {name}: it cannot run here ({reason}); it needs {needs}; or take pyav") from exc
 

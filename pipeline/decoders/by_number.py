@@ -72,8 +72,8 @@ def _each(
                     parts.append((np.array([one]), read(frame_index[[one]])))
                 except errors as exc:
                     error = exc
-        for which, frames in parts:
+        while parts:  # and let go of, before the next are read
             any_read = True
-            yield from zip(which.tolist(), frames, strict=True)
+            yield from zip(parts[0][0].tolist(), parts.pop(0)[1], strict=True)
     if error is not None and not any_read:
         raise error

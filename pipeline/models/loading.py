@@ -98,22 +98,28 @@ def use_faster_fp32() -> None:
 
 
 def load_pretrained(
-    auto_class: Any, checkpoint: Checkpoint, precision: Precision, option: str, *, config: Any = None
+    auto_class: Any,
+    checkpoint: Checkpoint,
+    precision: Precision,
+    option: str,
+    *,
+    config: Any = None,
+    device: torch.device | None = None,
 ) -> tuple[Any, torch.device, torch.dtype]:
-    """The model in evaluation mode on the best device, that device, and its dtype.
+    """The model in evaluation mode on ``device``, or on the best one; that device; and the model's dtype.
 
     ``config`` is for less of a model than the checkpoint's own says: weights that it has no place for are not read.
 
     Raises:
         ModelError: transformers cannot make ``auto_class`` of these files, or weights are missing from them.
     """
-    device = best_device()
+    device = device or best_device()
     dtype = choose_dtype(precision, device)
     attention = attention_for(device, dtype)
     if dtype == torch.float32:
         if device.type == "cpu":
             use_faster_fp32()
-        torch.backends.cudnn.allow_tf32 = False  # which has bf16's precision but for three bits
+        torch.backends.cudnn.allow_tf32 = False  # 10 bits of mantissa, where fp32 has 23
     try:
         model, report = auto_class.from_pretrained(
             checkpoint.folder,

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from transformers import XCLIPModel
 
+from pipeline.models.loading import load_pretrained
 from pipeline.models.pixels import choose_dtype
-from pipeline.models.recorded import place_tables
 from pipeline.models.video_classifier import HuggingFaceClassifier
 from pipeline.models.xclip import XClipEmbedder
 from schemas.models import Checkpoint
@@ -34,10 +35,9 @@ class OpenVinoClassifier(HuggingFaceClassifier):
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
         """Load the checkpoint; see `pipeline.models.load_classifier`."""
-        super().__init__(checkpoint, "fp32")
-        self.device, self.dtype = _CPU, choose_dtype(precision, _CPU)
-        place_tables(self._model, _CPU)
-        self._run = _Compiled(checkpoint, _Logits(self._model.cpu()), self.dtype)
+        super().__init__(checkpoint, "fp32", _CPU)
+        self.dtype = choose_dtype(precision, _CPU)
+        self._run = _Compiled(checkpoint, _Logits(self._model), self.dtype)
 
 
 class OpenVinoXClip(XClipEmbedder):
@@ -46,9 +46,11 @@ class OpenVinoXClip(XClipEmbedder):
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
         """Load the checkpoint; see `pipeline.models.load_embedder`."""
         super().__init__(checkpoint, "fp32")
-        self.device, self.dtype = _CPU, choose_dtype(precision, _CPU)
-        place_tables(self._model, _CPU)
-        self._run = _Compiled(checkpoint, _Seen(self._model.cpu()), self.dtype)
+        self.dtype = choose_dtype(precision, _CPU)
+        self._run = _Compiled(checkpoint, _Seen(self._model), self.dtype)
+
+    def _load(self, checkpoint: Checkpoint, precision: Precision) -> tuple[Any, torch.device, torch.dtype]:
+        return load_pretrained(XCLIPModel, checkpoint, precision, "--embedder", device=_CPU)
 
 
 class _Logits(torch.nn.Module):

@@ -1,7 +1,7 @@
 """Forward passes on a GPU as CUDA graphs: recorded once for each size of batch, then played back in one call.
 
-In Python, both models of VideoMAE-base and X-CLIP base/32 start some hundreds of kernels one by one, which a GPU gets
-through faster than Python does where batches are small. A graph starts them all at once, and they are the same kernels.
+Python starts the hundreds of kernels of VideoMAE-base and of X-CLIP base/32 one by one, and where batches are small a GPU is
+through with them sooner than Python is. A graph starts them all at once, and they are the same kernels.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
-# Families whose forward passes ask the host for nothing, which no graph could hold. Others run as they are.
-RECORDABLE = frozenset({"videomae", "timesformer", "vivit", "vjepa2", "xclip"})
+# Classifiers whose forward passes ask the host for nothing, which no graph could hold. Others run as they are.
+RECORDABLE = frozenset({"videomae", "timesformer", "vivit", "vjepa2"})
 
 # What runs before a recording, so that libraries have chosen their kernels and taken their memory.
 _WARM_UP = 3
@@ -35,17 +35,21 @@ class Recording(NamedTuple):
 
 
 class Recorded:
-    """A forward pass that is recorded when a size of batch is first met. One thread at a time may call it."""
+    """A forward pass that is recorded when a size of batch is met again. One thread at a time may call it."""
 
     def __init__(self, forward: Forward, record: Callable[[Forward, torch.Tensor], Recording] | None = None) -> None:
         """``record`` makes a recording of zeros like the pixels it is shown; None makes a CUDA graph."""
         self._forward, self._record = forward, record or _GraphRecorder()
+        self._met: set[int] = set()
         self._recordings: dict[int, Recording | None] = {}
 
     def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What the forward pass gives for ``pixels``, [batch, num_frames, 3, height, width]: of one shape each."""
         batch = len(pixels)
         size = round_up(batch)
+        if size not in self._met:  # a recording takes several passes, which one clip that is searched for is not worth
+            self._met.add(size)
+            return self._forward(pixels)
         if size not in self._recordings:
             try:
                 self._recordings[size] = self._record(self._forward, pixels.new_zeros(size, *pixels.shape[1:]))

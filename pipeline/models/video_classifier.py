@@ -15,11 +15,13 @@ from schemas.options import Precision
 class HuggingFaceClassifier:
     """VideoMAE, TimeSformer, ViViT, V-JEPA 2 and their kin: logits over ``config.id2label``."""
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
-        """Load the checkpoint; see `pipeline.models.load_classifier`."""
+    def __init__(
+        self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None
+    ) -> None:
+        """Load the checkpoint, onto the best device where none is given; see `pipeline.models.load_classifier`."""
         self.preprocessing = read_preprocessing(checkpoint, "--classifier")
         self._model, self.device, self.dtype = load_pretrained(
-            AutoModelForVideoClassification, checkpoint, precision, "--classifier"
+            AutoModelForVideoClassification, checkpoint, precision, "--classifier", device=device
         )
         recorded = self.device.type == "cuda" and checkpoint.model_type in RECORDABLE
         self._run: Forward = Recorded(self._forward) if recorded else self._forward

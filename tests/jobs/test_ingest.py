@@ -267,6 +267,54 @@ def test_clips_of_an_ingest_that_was_stopped_are_not_seen_and_not_kept(run: Inge
     assert len(Snapshot(Library(run.library)).vectors()) == 3
 
 
+def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
+    run: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs.accounts import Accounts
+    from jobs.ingest import Interrupted
+
+    for number in range(12):
+        write_video(run.folder / f"{number:02d}.mp4", 50 + number)
+    add, written = Accounts.add, []
+
+    def stops_at_the_fourth(accounts: Accounts, outcome: Any) -> None:
+        add(accounts, outcome)
+        written.append(isinstance(outcome, Written))
+        if sum(written) == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.engine._ROWS_PER_FILE", 1)
+        patched.setattr(Accounts, "add", stops_at_the_fourth)
+        with pytest.raises(Interrupted) as interrupted:
+            run(options=IngestOptions(batch_size=1))
+    report = interrupted.value.report
+    assert 1 <= report.indexed <= 4
+    assert report.not_done == 12 - report.indexed
+    assert report.bill is not None, "and it is said what it cost"
+    kept = run.sql("select path, clip_count from videos order by path")
+    assert len(kept) == report.indexed
+    assert counts(run()) == {"indexed": report.not_done, "unchanged": report.indexed, "clips": report.not_done}
+    assert all(row in run.sql("select path, clip_count from videos") for row in kept)
+
+
+def test_rows_are_written_after_a_while_however_few(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jobs.accounts import Accounts
+
+    for number in range(6):
+        write_video(run.folder / f"{number:02d}.mp4", 50 + number)
+    add, files = Accounts.add, []
+
+    def counted(accounts: Accounts, outcome: Any) -> None:
+        add(accounts, outcome)
+        files.append(isinstance(outcome, Written))
+
+    monkeypatch.setattr(Accounts, "add", counted)
+    monkeypatch.setattr("jobs.engine._WRITE_AFTER_S", 0.0)
+    assert run(options=IngestOptions(batch_size=1)).clips == 6
+    assert sum(files) > 1
+
+
 def test_another_model_or_sampling_is_refused_with_what_differs(run: Ingest, tmp_path: Path) -> None:
     from demo.checkpoints import write_classifier
 

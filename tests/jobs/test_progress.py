@@ -35,5 +35,3 @@ def test_works_add_up() -> None:
     tally.enter(Work("decode", 99.0, 1.0, 0.5, 3, 12.0), waiting_s=0.25)
     assert tally.of("decode") == StageTally(3.0, 2.0, 7, 28.0, 0.25, 99.0, 100.0, 102.0, 3)
     assert tally.of("annotate") == StageTally()
-    both = tally + tally
-    assert (both.of("decode").count, both.of("decode").waiting_s, tally.of("decode").count) == (14, 0.5, 7)

@@ -62,7 +62,7 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("family", sorted(RECORDABLE - {"xclip"}))
+@pytest.mark.parametrize("family", sorted(RECORDABLE))
 def test_a_recordable_classifier_asks_the_host_for_nothing(family: str) -> None:
     model = CLASSIFIERS[family]().eval()
     place_tables(model, torch.device("meta"))
@@ -116,13 +116,13 @@ def test_every_batch_gets_its_own_answers_from_few_recordings() -> None:
     made: list[int] = []
     run = Recorded(sums, replayed(made))
     generator = torch.Generator().manual_seed(0)
-    batches = [torch.rand(size, 4, 3, 2, 2, generator=generator) for size in (5, 3, 7, 1, 16, 9, 64, 5)]
+    batches = [torch.rand(size, 4, 3, 2, 2, generator=generator) for size in (5, 3, 7, 1, 16, 9, 64, 5, 4, 2, 60)]
     found = [run(batch) for batch in batches]
     for batch, (clips, frames) in zip(batches, found, strict=True):  # after all of them: none is overwritten by a later one
         expected = sums(batch)
         assert torch.equal(clips, expected[0])
         assert torch.equal(frames, expected[1])
-    assert made == [8, 4, 1, 16, 64]
+    assert made == [8, 16, 4, 64], "at the second batch of a size; the only one of 2 and of 1 are not worth it"
 
 
 def test_what_cannot_be_recorded_is_computed_as_it_is() -> None:
@@ -133,7 +133,7 @@ def test_what_cannot_be_recorded_is_computed_as_it_is() -> None:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     run, pixels = Recorded(sums, fail), torch.rand(5, 4, 3, 2, 2)
-    for _ in range(2):
+    for _ in range(3):
         assert all(torch.equal(found, expected) for found, expected in zip(run(pixels), sums(pixels), strict=True))
     assert tried == [8], "once"
 
