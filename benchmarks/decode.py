@@ -91,7 +91,7 @@ def drift(video: VideoFile, decoder: str, scaling: Scaling) -> float:
     """Mean distance of a decoder's frames from the default one's, scaled as the published processors do."""
     (job, *_) = plan_video(video, Sampling(), [INPUT])
     if not isinstance(job, SpanJob):
-        raise VideoError(job.stage, job.reason)
+        raise VideoError("probe", job.reason)
     expected = load_decoder("pyav").decode(replace(job, scaling="exact"))
     found = load_decoder(decoder).decode(replace(job, scaling=scaling))
     _, ours, theirs = np.intersect1d(expected.positions, found.positions, return_indices=True)
@@ -139,7 +139,10 @@ def main() -> None:
             against = f"{best['vidsift'] / best['ffmpeg']:18.2f}" if "ffmpeg" in best and "vidsift" in best else ""
             print(f"{os.path.basename(video.path)[:31]:<32}{figures}{against}", flush=True)
         compared: list[tuple[str, Scaling]] = [("pyav", "fast"), *((name, "exact") for name in others)]
-        print(f"\n{'levels of 255 from faithful':<32}" + "".join(f"{'vidsift' if name == 'pyav' else name:>12}" for name, _ in compared))
+        print(
+            f"\n{'levels of 255 from faithful':<32}"
+            + "".join(f"{'vidsift' if name == 'pyav' else name:>12}" for name, _ in compared)
+        )
         for video in videos:
             figures = ""
             for name, scaling in compared:

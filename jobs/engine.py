@@ -16,10 +16,10 @@ import math
 import os
 import shutil
 import signal
-import time
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress

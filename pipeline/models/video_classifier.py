@@ -15,9 +15,7 @@ from schemas.options import Precision
 class HuggingFaceClassifier:
     """VideoMAE, TimeSformer, ViViT, V-JEPA 2 and their kin: logits over ``config.id2label``."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None) -> None:
         """Load the checkpoint, onto the best device where none is given; see `pipeline.models.load_classifier`."""
         self.preprocessing = read_preprocessing(checkpoint, "--classifier")
         self._model, self.device, self.dtype = load_pretrained(

@@ -184,7 +184,8 @@ def test_an_interrupted_ingest_keeps_what_is_finished(
     for number in range(60):
         write_video(tmp_path / "videos" / f"{number:02d}.mp4", 100 + number)
     command = [sys.executable, "-m", "cli", "ingest", str(tmp_path / "videos"), "--library", str(tmp_path / "library"),
-               "--json", "--cpus", "2", "--classifier", str(classifier_folder), "--embedder", str(embedder_folder)]  # fmt: skip
+               "--json", "--cpus", "2", "--classifier", str(classifier_folder), "--embedder",
+               str(embedder_folder)]  # fmt: skip
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not any("ray::Counter" in command for _, command in children(driver.pid)):  # until the run has begun
         assert driver.poll() is None
