@@ -1,4 +1,4 @@
-"""A run as a trace that Perfetto (ui.perfetto.dev) and Chrome's about:tracing open: a row for each process, and in it for each thread."""
+"""A run as a trace that Perfetto (ui.perfetto.dev) and about:tracing open: a row for each thread of each process."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ def test_a_trace_is_what_perfetto_opens(tmp_path: Path) -> None:
     works = [
         Work("decode", 12.5, 2.0, 1.5, 3, 12.0, "host/7", "a.mp4 part 1 of 1"),
         Work("plan", 10.0, 0.25, 0.2, 1, 12.0, "host/7", "a.mp4"),
-        Work("annotate", 14.5, 1.0, 2.0, 3, 12.0, "other/9"),
+        Work("annotate", 14.5, 1.0, 2.0, 3, 12.0, "other/9", thread=90),
+        Work("annotate", 15.0, 1.0, 2.0, 3, 12.0, "other/9", thread=91),
     ]
     write_trace(tmp_path / "t.json", works)
     events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
@@ -22,10 +23,11 @@ def test_a_trace_is_what_perfetto_opens(tmp_path: Path) -> None:
         (1, "decode+plan host/7"),
         (2, "annotate other/9"),
     ]
-    assert [(e["name"], e["pid"], e["ts"], e["dur"]) for e in events if e["ph"] == "X"] == [
-        ("plan", 1, 0, 250_000),
-        ("decode", 1, 2_500_000, 2_000_000),
-        ("annotate", 2, 4_500_000, 1_000_000),
+    assert [(e["name"], e["pid"], e["tid"], e["ts"], e["dur"]) for e in events if e["ph"] == "X"] == [
+        ("plan", 1, 1, 0, 250_000),
+        ("decode", 1, 1, 2_500_000, 2_000_000),
+        ("annotate", 2, 1, 4_500_000, 1_000_000),
+        ("annotate", 2, 2, 5_000_000, 1_000_000),
     ]
     assert events[3]["args"] == {"count": 3, "video_s": 12.0, "cpu_s": 1.5, "about": "a.mp4 part 1 of 1"}
 
