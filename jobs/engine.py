@@ -65,11 +65,11 @@ _ROWS_PER_FILE = 128
 # Rows are written after so many seconds too, however few: what is not written is lost with the run.
 _WRITE_AFTER_S = 20.0
 
-# Groups of jobs that are planned before there is a decoder for them, for each one; and how often an annotator that dies is
-# replaced, in short runs and in long ones.
+# Groups of jobs that are planned before there is a decoder for them, for each one; how often an annotator that dies is
+# replaced, and how often it is given the same clips again.
 _PLANNED_AHEAD = 3
-_RESTARTS = 3
-_FILES_PER_RESTART = 1_000
+_RESTARTS = 20
+_RETRIES = 3
 
 # Of each GPU, for those who decode on it; less than half, or Ray would put two annotators on one.
 _DECODERS_SHARE = 0.4
@@ -144,23 +144,44 @@ def _silent_stderr() -> Iterator[None]:
 
 
 class RayRun:
-    """One run over many videos. Iterate over it for outcomes; `tally` tells meanwhile how far it is."""
+    """One run over many videos: `outcomes` does it, and `tally` tells meanwhile how far it is.
 
-    def __init__(self, job: Job, files: Sequence[VideoFile]) -> None:
-        """Lay out the stages for the machines that the Ray session has. Nothing runs before iteration.
+    Attributes:
+        shape: how the stages are laid out over the machines that the Ray session has.
+        is_here: whether these are this machine alone.
+    """
+
+    def __init__(self, job: Job) -> None:
+        """Let the annotators load the models, which takes longest; what there is to do need not be known yet.
 
         Raises:
             UsageError: the decoder needs a GPU, and there is none.
         """
         self._job = job
-        self._files = files
         self._tally = Tally()
+        self.is_here = job.options.address is None
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
         if job.options.decoder in ON_GPU and not self._gpus:
             raise UsageError(f"--decoder {job.options.decoder}: got a Ray cluster without GPUs; take pyav")
         self.shape = choose_shape(job, int(resources.get("CPU", 1)), self._gpus, resources.get("memory", 0.0))
         self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Counter).remote(job.options.trace)
+        # Annotators ask for no CPU of Ray's: on CPUs alone they and the decoders share the cores, and whichever is behind
+        # gets more of them, since the others wait for it; and with fewer CPUs than GPUs, none would be left to decode.
+        share = 1 - _DECODERS_SHARE if job.options.decoder in ON_GPU else 1.0
+        worker = ray.remote(AnnotatorActor).options(
+            num_cpus=0,
+            num_gpus=share * self.shape.on_gpus,
+            max_restarts=_RESTARTS,
+            max_task_retries=_RETRIES,
+            max_concurrency=self.shape.lanes,
+        )
+        self._annotators = [worker.remote(job, self._counter, self.shape) for _ in range(self.shape.annotators)]
+
+    def close(self) -> None:
+        """Let go of the annotators."""
+        for annotator in self._annotators:
+            ray.kill(annotator)
 
     def tally(self) -> Tally:
         """How far the run is."""
@@ -187,9 +208,13 @@ class RayRun:
         found: dict[bytes, Problem] = ray.get(self._counter.lost.remote())
         return lambda file: found.get(os.fsencode(file.path), Problem("decode", CRASHED))
 
-    def __iter__(self) -> Iterator[Outcome]:
-        """Run, and yield what comes back in any order. Videos whose worker could not be replaced do not come back."""
-        flow = _Flow(self._job, self._counter, self.shape, self._gpus, self._files)
+    def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome]:
+        """Run over ``files``, and yield what comes back in any order.
+
+        Videos whose worker could not be replaced do not come back. ``taken`` are ids that none of them may get.
+        """
+        job = replace(self._job, taken=taken)
+        flow = _Flow(job, self._counter, self.shape, self._gpus, self._annotators, files)
         try:
             yield from flow.run()
         except ray.exceptions.RayError as exc:
@@ -201,27 +226,20 @@ class RayRun:
 class _Flow:
     """What is under way in a run, and what waits."""
 
-    def __init__(self, job: Job, counter: Any, shape: Shape, gpus: int, files: Sequence[VideoFile]) -> None:
+    def __init__(
+        self, job: Job, counter: Any, shape: Shape, gpus: int, annotators: Sequence[Any], files: Sequence[VideoFile]
+    ) -> None:
         self._shape = shape
         # A worker that dies is retried for ever by default, and one bad file would hang the job. Two may die at each video.
         again: dict[str, Any] = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
-        worker = ray.remote(AnnotatorActor)
-        # Annotators ask for no CPU of Ray's: on CPUs alone they and the decoders share the cores, and whichever is behind
-        # gets more of them, since the others wait for it; and with fewer CPUs than GPUs, none would be left to decode.
-        on = {"num_cpus": 0, "num_gpus": float(shape.on_gpus)}
         if job.options.decoder in ON_GPU:
-            on["num_gpus"] *= 1 - _DECODERS_SHARE
             of_each = math.floor(1e4 * _DECODERS_SHARE / math.ceil(shape.decoders / gpus)) / 1e4  # as finely as Ray counts
             again["num_gpus"] = of_each
-        restarts = _RESTARTS + len(files) // _FILES_PER_RESTART
-        lasting = {"max_restarts": restarts, "max_task_retries": _RESTARTS, "max_concurrency": shape.lanes}
         self._plan = ray.remote(plan_group).options(**again | {"num_gpus": 0})
         self._decode = ray.remote(decode_group).options(**again, num_returns=1 + CHUNKS)
         self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
         self._job, self._counter = ray.put(job), counter
-        self._annotators = {
-            worker.options(**on, **lasting).remote(self._job, counter, shape): 0 for _ in range(shape.annotators)
-        }
+        self._annotators = dict.fromkeys(annotators, 0)
         bytes_per_clip = sum(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) * 3 for wanted in job.inputs)
         most_clips = int(ray.cluster_resources().get("object_store_memory", _OBJECT_STORE_BYTES)) // 2 // bytes_per_clip
         # Clips that may be decoded or about to be, and not yet annotated.
@@ -245,11 +263,9 @@ class _Flow:
             yield from self._under_way.pop(done)(done)
 
     def stop(self) -> None:
-        """Let go of the machines, whatever is under way."""
+        """Begin nothing more of what is under way."""
         for ref in self._under_way:
             ray.cancel(ref, force=False)
-        for annotator in self._annotators:
-            ray.kill(annotator)
 
     def _hand_out(self) -> None:
         """Start what there is room for: later stages first, so that little waits."""

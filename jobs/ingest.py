@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,19 +187,20 @@ def ingest(
     given = identity
     if given is None or classifier or embedder or sampling != given.sampling or features not in (None, given.features):
         given = identify(identity, classifier, embedder, sampling, features)
-    with writing(library), RaySession(options) as session:
-        with timed("find", cpu=time.thread_time) as work:
-            found = []
-            for item in find_videos(sources):
-                found.append(item)
-                if identity is None and isinstance(item, VideoFile):  # a new library: whatever else there is, this is new
-                    session.begin()
-            work.count = len(found)
-        run.own.append(work)
+    with writing(library), RaySession(partial(_job, library, given, options)) as session:
         identity = settle_identity(library, given)
         tables = Tables(library, features=identity.features != "none")
         checked_definitions(library, identity)  # if they are damaged, that is better said now than after hours of work
         known_videos = tables.known_videos()
+        known_sizes = set(known_videos["size_bytes"].to_pylist())
+        with timed("find", cpu=time.thread_time) as work:
+            found = []
+            for item in find_videos(sources):
+                found.append(item)
+                if isinstance(item, VideoFile) and item.size_bytes not in known_sizes:  # neither known nor moved: it is new
+                    session.begin()
+            work.count = len(found)
+        run.own.append(work)
         changes = compare(found, known_videos, sources, allow_empty=allow_empty or keep_missing, retry_failed=retry_failed)
         if keep_missing:
             changes.removed.clear()
@@ -208,7 +210,7 @@ def ingest(
         try:
             _apply(changes, tables)
             if changes.to_do or changes.unreadable or changes.copies:
-                _run(_job(library, identity, given, changes, options), session, changes, tables, report, run, on_progress)
+                _run(session, changes, tables, report, run, on_progress)
         except KeyboardInterrupt as exc:
             raise Interrupted(report) from exc
         finally:
@@ -272,8 +274,9 @@ class _Run:
         )
 
 
-def _job(library: Library, known: Identity, given: Identity, changes: Changes, options: IngestOptions) -> Job:
+def _job(library: Library, given: Identity, options: IngestOptions) -> Job:
     """What workers need to know, after making sure that the models are still those the library was made with."""
+    known = read_identity(library) or given
     where = given.classifier.folder if given.classifier != known.classifier else None
     classifier = locate(known.classifier, "--classifier", where)
     where = given.embedder.folder if given.embedder != known.embedder else None
@@ -290,9 +293,8 @@ def _job(library: Library, known: Identity, given: Identity, changes: Changes, o
         distinct_inputs(inputs),
         library.clips.absolute(),
         options,
-        changes.taken,
-        known.features,
-        None if known.features == "none" else library.features.absolute(),
+        features=known.features,
+        features_folder=None if known.features == "none" else library.features.absolute(),
     )
 
 
@@ -304,7 +306,6 @@ def _apply(changes: Changes, tables: Tables) -> None:
 
 
 def _run(
-    job: Job,
     session: RaySession,
     changes: Changes,
     tables: Tables,
@@ -313,9 +314,9 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     """Decode and annotate what is new, committing videos as they finish."""
-    accounts = Accounts([*changes.to_do, *(file for file, _ in changes.unreadable)], job.taken)
+    accounts = Accounts([*changes.to_do, *(file for file, _ in changes.unreadable)], changes.taken)
     for file, error in changes.unreadable:
-        accounts.add(VideoFailed(VideoInfo(video_id_of(None, file.path, job.taken), file), error.stage, error.reason))
+        accounts.add(VideoFailed(VideoInfo(video_id_of(None, file.path, changes.taken), file), error.stage, error.reason))
     files: list[Written] = []
 
     done: dict[str, VideoRow] = {}
@@ -333,14 +334,12 @@ def _run(
 
     if not changes.to_do:
         commit()
-        _commit_copies(changes, tables, report, done, job.taken)
+        _commit_copies(changes, tables, report, done, changes.taken)
         return
-    told.own.append(session.ready())
-    from jobs.engine import RayRun
-
-    told.cores = core_seconds() if job.options.address is None else None
+    run = session.ready()
+    told.own.append(session.start)
+    told.cores = core_seconds() if run.is_here else None
     began = committed = time.monotonic()
-    run = RayRun(job, changes.to_do)
     patience_s: float | None = _PATIENCE_S
 
     def progress() -> Progress:
@@ -348,7 +347,7 @@ def _run(
 
     try:
         with _shown(progress, on_progress):
-            for outcome in run:
+            for outcome in run.outcomes(changes.to_do, changes.taken):
                 if isinstance(outcome, JobFailed):
                     raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
                 if isinstance(outcome, Written):
@@ -363,7 +362,7 @@ def _run(
         commit()
         told.ended(run, patience_s)
         report.bottleneck = told.bottleneck
-    _commit_copies(changes, tables, report, done, job.taken)
+    _commit_copies(changes, tables, report, done, changes.taken)
 
 
 def _commit_copies(

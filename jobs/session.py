@@ -1,28 +1,39 @@
-"""Ray's start, beside what an ingest still has to find out: its processes take seconds to come up."""
+"""Ray's start, beside what an ingest still has to find out: its processes take seconds to come up, and so do the models."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from jobs.stages import Job
 from jobs.work import Work, timed
-from schemas.options import IngestOptions
+
+if TYPE_CHECKING:
+    from jobs.engine import RayRun
 
 
 class RaySession:
     """Ray for one run. Where nobody asks for it, it is not started, and not even imported.
 
     A thread holds it from start to end: its processes end with the thread that started them.
+
+    Attributes:
+        start: what starting took, once it is over.
     """
 
-    def __init__(self, options: IngestOptions) -> None:
-        self._options = options
+    def __init__(self, make_job: Callable[[], Job]) -> None:
+        """``make_job`` is called when Ray is to start, by the thread."""
+        self._make_job = make_job
         self._thread: threading.Thread | None = None
         self._started, self._over = threading.Event(), threading.Event()
-        self._work: Work | None = None
+        self._run: RayRun | None = None
         self._error: BaseException | None = None
+        self.start = Work("start", time.time())
 
     def __enter__(self) -> RaySession:
         return self
@@ -33,12 +44,13 @@ class RaySession:
             self._thread = threading.Thread(target=self._hold, daemon=True)
             self._thread.start()
 
-    def ready(self) -> Work:
-        """Wait until it is up; returns what starting took.
+    def ready(self) -> RayRun:
+        """Wait until it is up; returns the run, whose annotators are loading the models.
 
         Raises:
-            JobError: it cannot be started on this machine.
-            UsageError: no Ray cluster answers at the address.
+            ModelError: the job cannot be made.
+            JobError: Ray cannot be started on this machine.
+            UsageError: no Ray cluster answers at the address, or it has no GPU for a decoder that needs one.
         """
         self.begin()
         self._started.wait()
@@ -47,8 +59,8 @@ class RaySession:
             signal.signal(signal.SIGTERM, stop)  # Ray has put one below it that writes to the terminal
         if self._error is not None:
             raise self._error
-        assert self._work is not None
-        return self._work
+        assert self._run is not None
+        return self._run
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._over.set()
@@ -56,17 +68,18 @@ class RaySession:
             self._thread.join()
 
     def _hold(self) -> None:
-        try:
-            with timed("start", cpu=time.thread_time) as work:
-                from jobs.engine import ray_session
+        with ExitStack() as held:
+            try:
+                with timed("start", cpu=time.thread_time) as self.start:
+                    job = self._make_job()
+                    from jobs.engine import RayRun, ray_session
 
-                session = ray_session(self._options)
-                session.__enter__()
-            self._work = work
-        except BaseException as exc:  # noqa: BLE001 - it is raised where somebody waits for the start
-            self._error = exc
-            return
-        finally:
-            self._started.set()
-        self._over.wait()
-        session.__exit__(None, None, None)
+                    held.enter_context(ray_session(job.options))
+                    self._run = RayRun(job)
+                    held.callback(self._run.close)
+            except BaseException as exc:  # noqa: BLE001 - it is raised where somebody waits for the start
+                self._error = exc
+                return
+            finally:
+                self._started.set()
+            self._over.wait()

@@ -49,7 +49,7 @@ class Job:
     Attributes:
         inputs: the distinct inputs of both models.
         clips_folder: where workers write Parquet.
-        taken: video ids that new videos must not get.
+        taken: video ids that new videos must not get; known only when all files are.
         features: how what exact scores need is kept.
         features_folder: where workers write that; None where it is not kept.
     """

@@ -8,9 +8,10 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ from jobs.progress import Progress
 from jobs.query import search
 from jobs.shape import Shape, choose_shape
 from jobs.stages import Job
+from pipeline.find import find_videos
 from schemas.errors import JobError, LibraryError, ModelError, UsageError
 from schemas.options import IngestOptions
-from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
+from schemas.records import Clip, ClipRow, JobFailed, Outcome, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 from schemas.search import Answer, Moment, SearchOptions
 from tests.videos import write_audio, write_video
 
@@ -573,9 +575,9 @@ def test_the_same_file_under_ten_names_is_decoded_once(run: Ingest, monkeypatch:
     import jobs.engine
 
     class CountingRun(jobs.engine.RayRun):
-        def __init__(self, job: Job, files: list[VideoFile]) -> None:
+        def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome]:
             decoded.extend(files)
-            super().__init__(job, files)
+            return super().outcomes(files, taken)
 
     monkeypatch.setattr(jobs.engine, "RayRun", CountingRun)
     first = write_video(run.folder / "0.mp4", 250)
@@ -588,6 +590,37 @@ def test_the_same_file_under_ten_names_is_decoded_once(run: Ingest, monkeypatch:
     shutil.copy(first, run.folder / "late.mp4")
     assert counts(run()) == {"indexed": 1, "unchanged": 10, "clips": 3}
     assert len(decoded) == 1
+
+
+def test_models_are_loaded_while_files_are_still_listed(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    import jobs.engine
+
+    loading, list_files = threading.Event(), find_videos
+
+    class WatchedRun(jobs.engine.RayRun):
+        def __init__(self, job: Job) -> None:
+            super().__init__(job)
+            loading.set()
+
+    def slowly(sources: Any) -> Iterator[Any]:
+        for found in list_files(sources):
+            yield found
+            assert loading.wait(30), "the annotators are not waited for with the rest of the listing"
+
+    write_video(run.folder / "a.mp4", 25)
+    write_video(run.folder / "b.mp4", 26)
+    monkeypatch.setattr(jobs.engine, "RayRun", WatchedRun)
+    monkeypatch.setattr(jobs.ingest, "find_videos", slowly)
+    assert counts(run()) == {"indexed": 2, "clips": 2}
+    loading.clear()
+    write_video(run.folder / "c.mp4", 30)
+    monkeypatch.setattr(jobs.ingest, "find_videos", lambda sources: reversed(list(list_files(sources))))
+    assert counts(run()) == {"indexed": 1, "unchanged": 2, "clips": 1}
+    assert loading.is_set()
+    loading.clear()
+    shutil.move(run.folder / "a.mp4", run.folder / "d.mp4")
+    assert counts(run()) == {"unchanged": 2, "moved": 1}
+    assert not loading.is_set(), "nothing is started for what has only moved"
 
 
 def test_what_is_missing_is_kept_on_request(run: Ingest) -> None:

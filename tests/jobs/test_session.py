@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from jobs.session import RaySession
-from schemas.errors import JobError
-from schemas.options import IngestOptions
+from jobs.stages import Job
+from schemas.errors import JobError, ModelError
+from schemas.models import Checkpoint
+from schemas.options import IngestOptions, Sampling
 from tests.videos import write_video
 
 
@@ -35,50 +37,74 @@ class Ray:
         self.done.append("down")
         self.threads.add(threading.current_thread())
 
+    def run(self, job: Job) -> Ray:
+        self.done.append("models")
+        return self
+
+    def close(self) -> None:
+        self.done.append("closed")
+
 
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
     ray = Ray()
     monkeypatch.setattr("jobs.engine.ray_session", ray.session)
+    monkeypatch.setattr("jobs.engine.RayRun", ray.run)
     return ray
 
 
+def make_job() -> Job:
+    checkpoint = Checkpoint("m", ".", None, "videomae", "")
+    return Job(checkpoint, checkpoint, Sampling(), (), Path(), IngestOptions())
+
+
 def test_ray_starts_beside_what_the_caller_does_and_ends_in_the_same_thread(ray: Ray) -> None:
-    with RaySession(IngestOptions()) as session:
+    with RaySession(make_job) as session:
         session.begin()
         session.begin()
         ray.done.append("something else")
-        work = session.ready()
-        assert (work.stage, work.seconds >= 0.2) == ("start", True)
-        assert session.ready() is work
+        runs: list[object] = [session.ready(), session.ready()]
+        assert runs == [ray, ray]
+        assert (session.start.stage, session.start.seconds >= 0.2) == ("start", True)
         ray.done.append("used")
-    assert ray.done == ["something else", "up", "used", "down"]
+    assert ray.done == ["something else", "up", "models", "used", "closed", "down"]
     assert len(ray.threads - {threading.current_thread()}) == 1, "its processes end with the thread that started them"
 
 
 def test_a_session_that_nobody_asks_for_starts_nothing(ray: Ray) -> None:
-    with RaySession(IngestOptions()):
+    with RaySession(make_job):
         pass
     assert ray.done == []
 
 
 def test_ray_is_stopped_also_when_the_caller_fails_while_it_starts(ray: Ray) -> None:
     def fail() -> None:
-        with RaySession(IngestOptions()) as session:
+        with RaySession(make_job) as session:
             session.begin()
             raise ValueError("no such folder")
 
     with pytest.raises(ValueError, match="no such folder"):
         fail()
-    assert ray.done == ["up", "down"]
+    assert ray.done == ["up", "models", "closed", "down"]
 
 
 def test_why_ray_does_not_start_is_raised_where_it_is_needed(ray: Ray) -> None:
     ray.error = JobError("Ray could not be started on this machine: no memory")
-    with RaySession(IngestOptions()) as session:
+    with RaySession(make_job) as session:
         session.begin()
         with pytest.raises(JobError, match="no memory"):
             session.ready()
+
+
+def test_a_job_that_cannot_be_made_starts_no_ray(ray: Ray) -> None:
+    def fail() -> Job:
+        raise ModelError("--classifier m: it has changed")
+
+    with RaySession(fail) as session:
+        session.begin()
+        with pytest.raises(ModelError, match="it has changed"):
+            session.ready()
+    assert ray.done == []
 
 
 def test_an_ingest_that_finds_nothing_new_does_not_even_import_ray(
