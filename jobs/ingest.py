@@ -233,7 +233,6 @@ class _Run:
         began_s: when it began, in seconds since the epoch.
         tally: what the workers did.
         shape: how it was laid out; None where nothing ran.
-        bottleneck: the stage of the workers that held it up.
         own: what this process did.
         works: what each worker did, for a trace.
         cores: what `core_seconds` said when the stages began; None where they run on a cluster.
@@ -243,11 +242,15 @@ class _Run:
     began_s: float = field(default_factory=time.time)
     tally: Tally = field(default_factory=Tally)
     shape: Shape | None = None
-    bottleneck: str | None = None
     own: list[Work] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
     cores: tuple[float, float] | None = None
     idle_share: float | None = None
+
+    @property
+    def bottleneck(self) -> str | None:
+        """The stage of the workers that held it up."""
+        return bottleneck(self.tally, self.shape) if self.shape else None
 
     def ended(self, run: RayRun, patience_s: float | None) -> None:
         """Ask the workers for what they did; if Ray has gone, nobody knows."""
@@ -255,7 +258,6 @@ class _Run:
         if told is None:
             return
         self.tally, self.shape, self.works = told
-        self.bottleneck = bottleneck(self.tally, self.shape)
         if self.cores and (now := core_seconds()) and now[1] > self.cores[1]:
             self.idle_share = (now[0] - self.cores[0]) / (now[1] - self.cores[1])
 
@@ -267,7 +269,7 @@ class _Run:
             self.shape,
             self.tally,
             self.own,
-            bound_by=report.bottleneck,
+            bound_by=self.bottleneck,
             began_s=self.began_s,
             video_s=report.video_seconds,
             idle_share=self.idle_share,

@@ -89,12 +89,8 @@ def load_decoder(name: str) -> Decoder:
     check_decoder(name)
     try:
         return DECODERS[name]()
-    except (
-        ImportError,
-        OSError,
-        RuntimeError,
-        AssertionError,
-    ) as exc:  # what torch and torchcodec raise for want of a library
+    # What torch and torchcodec raise for want of a library.
+    except (ImportError, OSError, RuntimeError, AssertionError) as exc:
         needs = _NEEDS.get(name, "its libraries")
         reason = (str(exc) or type(exc).__name__).splitlines()[0]
         raise UsageError(f"--decoder {name}: it cannot run here ({reason}); it needs {needs}; or take pyav") from exc

@@ -71,9 +71,8 @@ class Sender:
         """One stream for all that is sent, apart from the one that computes."""
         self._device = device
         self._stream = None
-        if (
-            device.type == "cuda"
-        ):  # of another priority, since streams of one come from a small pool that graphs too take from
+        if device.type == "cuda":
+            # Of another priority, since streams of one come from a small pool, from which graphs take theirs.
             self._stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
     def send(self, frames: Sequence[NDArray[np.uint8]]) -> Callable[[], torch.Tensor]:
