@@ -21,6 +21,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from demo.encoding import same_scheduling
+
 FPS = 25
 _PIECE_S = 10
 _CUT_EVERY_S = 3.4
@@ -103,7 +105,7 @@ def make_tiny(folder: Path, count: int) -> None:
 def encode(path: Path, kind: Kind, seconds: int = _PIECE_S) -> None:
     """Write one piece."""
     os.environ.setdefault("SVT_LOG", "1")  # errors only
-    with av.open(str(path), "w") as container:
+    with same_scheduling(), av.open(str(path), "w") as container:
         stream = container.add_stream(kind.encoder, rate=FPS, options=kind.options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = kind.width, kind.height, "yuv420p"

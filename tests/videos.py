@@ -10,6 +10,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from demo.encoding import same_scheduling
+
 BITS = 8
 
 
@@ -59,7 +61,7 @@ def write_video(
         options: the encoder's.
         muxing: the container's.
     """
-    with av.open(str(path), "w", options=muxing or {}) as container:
+    with same_scheduling(), av.open(str(path), "w", options=muxing or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
