@@ -45,6 +45,7 @@ OWNERS = {
         "pipeline/models/loading.py",
         "pipeline/models/openvino.py",
         "pipeline/models/prompts.py",
+        "pipeline/models/pieces.py",
         "pipeline/models/recorded.py",
         "pipeline/models/video_classifier.py",
         "pipeline/models/xclip.py",

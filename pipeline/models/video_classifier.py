@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModelForVideoClassification
 
 from pipeline.models.loading import load_pretrained
+from pipeline.models.pieces import InPieces
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.recorded import RECORDABLE, Forward, Recorded
 from schemas.models import Checkpoint, Label
@@ -21,8 +22,11 @@ class HuggingFaceClassifier:
         self._model, self.device, self.dtype = load_pretrained(
             AutoModelForVideoClassification, checkpoint, precision, "--classifier", device=device
         )
-        recorded = self.device.type == "cuda" and checkpoint.model_type in RECORDABLE
-        self._run: Forward = Recorded(self._forward) if recorded else self._forward
+        self._run: Forward = self._forward
+        if self.device.type == "cpu":
+            self._run = InPieces(self._forward, self._model.config)
+        elif checkpoint.model_type in RECORDABLE:
+            self._run = Recorded(self._forward)
         self._labels = [self._model.config.id2label[i] for i in range(self._model.config.num_labels)]
 
     @torch.inference_mode()

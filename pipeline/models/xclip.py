@@ -18,6 +18,7 @@ from transformers import AutoTokenizer, XCLIPModel
 
 from pipeline.models import Described
 from pipeline.models.loading import first_line, load_pretrained
+from pipeline.models.pieces import InPieces
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.prompts import PromptScorer
 from pipeline.models.recorded import Forward, Recorded
@@ -36,7 +37,9 @@ class XClipEmbedder:
         """Load the checkpoint; see `pipeline.models.load_embedder`."""
         self.preprocessing = read_preprocessing(checkpoint, "--embedder")
         self._model, self.device, self.dtype = self._load(checkpoint, precision)
-        self._run: Forward = Recorded(self._see) if self.device.type == "cuda" else self._see
+        self._run: Forward = (
+            InPieces(self._see, self._model.config.vision_config) if self.device.type == "cpu" else Recorded(self._see)
+        )
         self.dim = int(self._model.config.projection_dim)
         self.logit_scale = math.exp(self._model.logit_scale.item())
         try:

@@ -44,8 +44,12 @@ def test_plain_attention_can_be_trained_through() -> None:
     assert torch.isfinite(query.grad).all()
 
 
-def test_attention_is_chosen_by_device_and_arithmetic() -> None:
-    assert attention_for(torch.device("cpu"), torch.bfloat16) == "vidsift_plain"
+@pytest.mark.parametrize(("amx", "expected"), [(False, "vidsift_plain"), (True, None)])
+def test_attention_is_chosen_by_device_and_arithmetic(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, expected: str | None
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", "amx_bf16": amx})
+    assert attention_for(torch.device("cpu"), torch.bfloat16) == expected
     assert attention_for(torch.device("cpu"), torch.float32) is None
     assert attention_for(torch.device("cuda"), torch.bfloat16) is None
 
