@@ -131,7 +131,7 @@ def ways(classifier: Checkpoint, embedder: Checkpoint) -> dict[str, Callable[[],
     }
     if choose_dtype("auto", best_device()) == torch.bfloat16:
         found["bf16, fused attention"] = lambda: loaded("bf16", attention="sdpa")
-        found["bf16, attention by heads"] = lambda: loaded("bf16")
+        found["bf16, attention by heads"] = lambda: loaded("bf16", attention="vidsift_plain")
     if find_spec("openvino"):
         found["OpenVINO"] = lambda: loaded("auto", "openvino")
     return found
@@ -165,6 +165,27 @@ def passes(clips: list[Shown], classifier: Checkpoint, embedder: Checkpoint, rep
         print(f"{name:<32}{speeds[0]:11.2f}{speeds[1]:10.2f}{drift:9.3f}{cosine:10.5f}{same:12.2f}", flush=True)
 
 
+@torch.inference_mode()
+def sizes(clips: list[Shown], classifier: Checkpoint, embedder: Checkpoint, repeat: int) -> None:
+    """How many clips a forward pass is given, in the way that this machine takes by itself."""
+    several = (1, 2, 4, 8)
+    print(f"\n{'one thread, clips a second':<32}" + "".join(f"{f'{size} a pass':>11}" for size in several))
+    for model in (load_classifier(classifier), load_embedder(embedder)):
+        pieces: Any = model
+        forward = pieces._run._forward  # which `InPieces` gives as many as it finds right
+        step = clips[0].stock.shape[1] // model.preprocessing.input.num_frames
+        pixels = make_pixels(clips[0].exact[None, ::step], model.preprocessing, model.device, model.dtype)
+        times: dict[int, list[float]] = {size: [] for size in several}
+        for _ in range(repeat):
+            for size in several:
+                batch = pixels.repeat(size, 1, 1, 1, 1)
+                began = time.perf_counter()
+                forward(batch)
+                times[size].append(time.perf_counter() - began)
+        name = "classifier" if hasattr(model, "classify") else "embedder"
+        print(f"{name:<32}" + "".join(f"{size / min(times[size]):11.2f}" for size in several), flush=True)
+
+
 def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -181,6 +202,7 @@ def main() -> None:
         print(f"{len(clips)} clips of {classifier.name} and {embedder.name}")
         scaling(clips, classifier)
         passes(clips, classifier, embedder, arguments.repeat)
+        sizes(clips, classifier, embedder, arguments.repeat)
 
 
 if __name__ == "__main__":
