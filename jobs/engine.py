@@ -47,6 +47,7 @@ os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is sa
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # Ray prints dead workers' obituaries to standard output
 os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")  # by default 1 s, and starting one takes as long
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the driver at SIGTERM, below Python's own handler
 
 import ray
 
@@ -64,6 +65,9 @@ _ROWS_PER_FILE = 128
 
 # Rows are written after so many seconds too, however few: what is not written is lost with the run.
 _WRITE_AFTER_S = 20.0
+
+# How long to wait for one task before others' rows are seen to.
+_WAIT_S = 5.0
 
 # Groups of jobs that are planned before there is a decoder for them, for each one; how often an annotator that dies is
 # replaced, and how often it is given the same clips again.
@@ -143,6 +147,19 @@ def _silent_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
+@contextmanager
+def _told_as_job_error() -> Iterator[None]:
+    """Say what Ray raises as one of vidsift's errors.
+
+    Raises:
+        JobError: Ray has failed.
+    """
+    try:
+        yield
+    except ray.exceptions.RayError as exc:
+        raise JobError(f"the run ended early: {_cause(exc)}; run the same command again to go on") from exc
+
+
 class RayRun:
     """One run over many videos: `outcomes` does it, and `tally` tells meanwhile how far it is.
 
@@ -181,7 +198,8 @@ class RayRun:
     def close(self) -> None:
         """Let go of the annotators."""
         for annotator in self._annotators:
-            ray.kill(annotator)
+            with suppress(ray.exceptions.RayError):  # it has gone by itself
+                ray.kill(annotator)
 
     def tally(self) -> Tally:
         """How far the run is."""
@@ -204,23 +222,30 @@ class RayRun:
         return tally, replace(self.shape, device=device, precision=precision, threads=threads), works
 
     def lost(self) -> Callable[[VideoFile], Problem]:
-        """Why a video did not come back, for those that did not."""
-        found: dict[bytes, Problem] = ray.get(self._counter.lost.remote())
+        """Why a video did not come back, for those that did not.
+
+        Raises:
+            JobError: Ray has gone.
+        """
+        with _told_as_job_error():
+            found: dict[bytes, Problem] = ray.get(self._counter.lost.remote())
         return lambda file: found.get(os.fsencode(file.path), Problem("decode", CRASHED))
 
-    def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome]:
-        """Run over ``files``, and yield what comes back in any order.
+    def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
+        """Run over ``files``, and yield what comes back in any order; None where for some seconds nothing does.
 
         Videos whose worker could not be replaced do not come back. ``taken`` are ids that none of them may get.
+
+        Raises:
+            JobError: Ray has failed.
         """
-        job = replace(self._job, taken=taken)
-        flow = _Flow(job, self._counter, self.shape, self._gpus, self._annotators, files)
-        try:
-            yield from flow.run()
-        except ray.exceptions.RayError as exc:
-            raise JobError(f"the run ended early: {_cause(exc)}; run the same command again to go on") from exc
-        finally:
-            flow.stop()
+        with _told_as_job_error():
+            job = replace(self._job, taken=taken)
+            flow = _Flow(job, self._counter, self.shape, self._gpus, self._annotators, files)
+            try:
+                yield from flow.run()
+            finally:
+                flow.stop()
 
 
 class _Flow:
@@ -253,14 +278,17 @@ class _Flow:
         self._oldest = 0.0
         self._num_rows = 0
 
-    def run(self) -> Iterator[Outcome]:
-        """Hand out work and take in what is done until there is neither."""
+    def run(self) -> Iterator[Outcome | None]:
+        """Hand out work and take in what is done until there is neither; None where nothing is done for some seconds."""
         while True:
             self._hand_out()
             if not self._under_way:
                 return
-            (done, *_), _ = ray.wait(list(self._under_way), num_returns=1)
-            yield from self._under_way.pop(done)(done)
+            ended, _ = ray.wait(list(self._under_way), num_returns=1, timeout=_WAIT_S)
+            if not ended:
+                yield None
+            for done in ended:
+                yield from self._under_way.pop(done)(done)
 
     def stop(self) -> None:
         """Begin nothing more of what is under way."""

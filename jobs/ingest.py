@@ -208,6 +208,8 @@ def ingest(
             found=len(found), unchanged=changes.unchanged, moved=len(changes.moved), removed=len(changes.removed)
         )
         try:
+            if changes.to_do:
+                session.ready()  # what cannot start takes nothing away
             _apply(changes, tables)
             if changes.to_do or changes.unreadable or changes.copies:
                 _run(session, changes, tables, report, run, on_progress)
@@ -354,7 +356,8 @@ def _run(
                     raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
                 if isinstance(outcome, Written):
                     files.append(outcome)
-                accounts.add(outcome)
+                if outcome is not None:
+                    accounts.add(outcome)
                 if time.monotonic() - committed > _COMMIT_EVERY_S:
                     commit()
                     committed = time.monotonic()

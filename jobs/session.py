@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -54,9 +53,6 @@ class RaySession:
         """
         self.begin()
         self._started.wait()
-        stop = signal.getsignal(signal.SIGTERM)
-        if threading.current_thread() is threading.main_thread() and stop is not None:
-            signal.signal(signal.SIGTERM, stop)  # Ray has put one below it that writes to the terminal
         if self._error is not None:
             raise self._error
         assert self._run is not None
@@ -74,6 +70,8 @@ class RaySession:
                     job = self._make_job()
                     from jobs.engine import RayRun, ray_session
 
+                    if self._over.is_set():  # nobody waits for it any more
+                        return
                     held.enter_context(ray_session(job.options))
                     self._run = RayRun(job)
                     held.callback(self._run.close)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,10 +182,19 @@ def _hash(folder: Path, config: dict[str, Any], name: str, option: str) -> str:
             "or take another revision (ID@REVISION)"
         )
     lasting = {key: value for key, value in config.items() if key not in _PASSING_KEYS}
-    digest = sha256(json.dumps(lasting, sort_keys=True).encode())
-    small = [folder / file for file in (*PREPROCESSING_FILES, *TOKENIZER_FILES)]
-    for path in [*weights, *(path for path in small if path.exists())]:
-        digest.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
+    small = [path for file in (*PREPROCESSING_FILES, *TOKENIZER_FILES) if (path := folder / file).exists()]
+    found = [(path, path.stat()) for path in (*weights, *small)]
+    return _digest(
+        json.dumps(lasting, sort_keys=True), tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in found)
+    )
+
+
+@lru_cache(maxsize=16)
+def _digest(config: str, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of a config and files, each with its size and time: an ingest asks for it twice, and a gigabyte takes a second."""
+    digest = sha256(config.encode())
+    for path, size_bytes, _ in files:
+        digest.update(f"\0{path.name}\0{size_bytes}\0".encode())
         with path.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)

@@ -32,6 +32,9 @@ class InPieces:
     def _values(self, pixels: torch.Tensor) -> int:
         """Of a clip's hidden state: patches, each of them of some frames, times their width."""
         _, num_frames, _, height, width = pixels.shape
-        tubelet = getattr(self._config, "tubelet_size", 1)  # ViViT's is a shape, those of others a number of frames
-        volume = math.prod(tubelet) if isinstance(tubelet, list | tuple) else tubelet * self._config.patch_size**2
-        return max(1, num_frames * height * width // volume) * int(self._config.hidden_size)
+        patch, tubelet = (getattr(self._config, name, 1) for name in ("patch_size", "tubelet_size"))
+        if isinstance(tubelet, int):
+            volume = tubelet * (patch**2 if isinstance(patch, int) else math.prod(patch))
+        else:  # of frames, height and width
+            volume = math.prod(tubelet)
+        return int(max(1, num_frames * height * width // volume) * self._config.hidden_size)

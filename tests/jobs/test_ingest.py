@@ -521,6 +521,17 @@ def test_retry_failed_reads_again_and_leaves_no_clip_twice(run: Ingest, monkeypa
     assert run.sql("select count(*) as n, count(distinct clip_id) as ids from clips") == [{"n": 21, "ids": 21}]
 
 
+def test_a_retry_that_cannot_start_takes_nothing_away(run: Ingest, shared_clips: Path) -> None:
+    shutil.copy(shared_clips / "corrupted.mp4", run.folder / "a.mp4")
+    first = counts(run())
+    assert first["partial"] == 1
+    before = run.sql("select * from clips order by clip_id")
+    with pytest.raises(UsageError, match="--address: got 'nonsense'"):
+        run(retry_failed=True, options=IngestOptions(address="nonsense"))
+    assert run.sql("select * from clips order by clip_id") == before
+    assert counts(run()) == {"unchanged": 1}
+
+
 @pytest.mark.parametrize("name", ["my library", "ünï", "h#a*x", 'it\'s "quoted"'])
 def test_a_library_may_be_called_what_folders_are_called(run: Ingest, name: str) -> None:
     run.library = run.library.parent / name
@@ -575,7 +586,7 @@ def test_the_same_file_under_ten_names_is_decoded_once(run: Ingest, monkeypatch:
     import jobs.engine
 
     class CountingRun(jobs.engine.RayRun):
-        def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome]:
+        def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
             decoded.extend(files)
             return super().outcomes(files, taken)
 

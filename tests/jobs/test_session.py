@@ -23,11 +23,13 @@ class Ray:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.starting = threading.Event()
         self.threads: set[threading.Thread] = set()
         self.error: Exception | None = None
 
     @contextmanager
     def session(self, options: IngestOptions) -> Iterator[None]:
+        self.starting.set()
         time.sleep(0.2)
         if self.error:
             raise self.error
@@ -81,11 +83,27 @@ def test_ray_is_stopped_also_when_the_caller_fails_while_it_starts(ray: Ray) -> 
     def fail() -> None:
         with RaySession(make_job) as session:
             session.begin()
+            assert ray.starting.wait(10)
             raise ValueError("no such folder")
 
     with pytest.raises(ValueError, match="no such folder"):
         fail()
     assert ray.done == ["up", "models", "closed", "down"]
+
+
+def test_ray_is_not_started_for_a_caller_who_has_failed(ray: Ray) -> None:
+    failed = threading.Event()
+
+    def slowly() -> Job:
+        assert failed.wait(10)
+        return make_job()
+
+    session = RaySession(slowly)
+    session.begin()
+    threading.Timer(0.3, failed.set).start()
+    session.__exit__(None, None, None)
+    assert failed.is_set(), "it was not waited for"
+    assert ray.done == []
 
 
 def test_why_ray_does_not_start_is_raised_where_it_is_needed(ray: Ray) -> None:
@@ -123,3 +141,35 @@ def test_an_ingest_that_finds_nothing_new_does_not_even_import_ray(
         for _ in range(2)
     ]
     assert [lines.splitlines()[-1] for lines in said] == ["1 0 True", "0 1 False"]
+
+
+def test_a_signal_while_files_are_still_listed_ends_an_ingest_cleanly(
+    tmp_path: Path, classifier_folder: Path, embedder_folder: Path
+) -> None:
+    write_video(tmp_path / "a.mp4", 50)
+    script = """
+import os, signal, sys, time
+import cli, jobs.ingest
+list_files = jobs.ingest.find_videos
+
+def slowly(sources):
+    yield from list_files(sources)
+    while not getattr(sys.modules.get("ray"), "is_initialized", lambda: False)():
+        time.sleep(0.05)
+    time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+
+jobs.ingest.find_videos = slowly
+sys.argv[0] = "vidsift"
+cli.run()
+"""
+    command = ["ingest", str(tmp_path / "a.mp4"), "--library", str(tmp_path / "library")]
+    models = ["--classifier", str(classifier_folder), "--embedder", str(embedder_folder)]
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command, *models], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
+    assert done.stderr == "vidsift: interrupted\n"
+    assert time.monotonic() - began < 25

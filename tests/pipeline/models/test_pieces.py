@@ -30,6 +30,7 @@ def sizes_of(config: object, batch: int, num_frames: int, size: int) -> list[int
     ("config", "num_frames", "size", "expected"),
     [
         (VideoMAEConfig(), 16, 224, [1, 1, 1, 1, 1]),
+        (VideoMAEConfig(patch_size=[16, 16]), 16, 224, [1, 1, 1, 1, 1]),
         (XCLIPVisionConfig(), 8, 224, [4, 1]),
         (TimesformerConfig(), 8, 224, [1, 1, 1, 1, 1]),
         (VivitConfig(), 32, 224, [1, 1, 1, 1, 1]),
