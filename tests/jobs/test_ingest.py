@@ -521,13 +521,19 @@ def test_retry_failed_reads_again_and_leaves_no_clip_twice(run: Ingest, monkeypa
     assert run.sql("select count(*) as n, count(distinct clip_id) as ids from clips") == [{"n": 21, "ids": 21}]
 
 
-def test_a_retry_that_cannot_start_takes_nothing_away(run: Ingest, shared_clips: Path) -> None:
+def test_a_retry_that_cannot_start_takes_nothing_away(
+    run: Ingest, shared_clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(job: Job) -> None:
+        raise UsageError("--decoder nvdec: got a Ray cluster without GPUs; take pyav")
+
     shutil.copy(shared_clips / "corrupted.mp4", run.folder / "a.mp4")
     first = counts(run())
     assert first["partial"] == 1
     before = run.sql("select * from clips order by clip_id")
-    with pytest.raises(UsageError, match="--address: got 'nonsense'"):
-        run(retry_failed=True, options=IngestOptions(address="nonsense"))
+    with monkeypatch.context() as patched, pytest.raises(UsageError, match="without GPUs"):
+        patched.setattr("jobs.engine.RayRun", fail)
+        run(retry_failed=True)
     assert run.sql("select * from clips order by clip_id") == before
     assert counts(run()) == {"unchanged": 1}
 
