@@ -531,9 +531,10 @@ def test_a_retry_that_cannot_start_takes_nothing_away(
     first = counts(run())
     assert first["partial"] == 1
     before = run.sql("select * from clips order by clip_id")
-    with monkeypatch.context() as patched, pytest.raises(UsageError, match="without GPUs"):
+    with monkeypatch.context() as patched:
         patched.setattr("jobs.engine.RayRun", fail)
-        run(retry_failed=True)
+        with pytest.raises(UsageError, match="without GPUs"):
+            run(retry_failed=True)
     assert run.sql("select * from clips order by clip_id") == before
     assert counts(run()) == {"unchanged": 1}
 
