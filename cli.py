@@ -66,7 +66,10 @@ def main() -> None:
 )
 @click.option("--decoder", default="pyav", show_default=True, help="pyav, decord, torchcodec or nvdec (a GPU's own).")
 @click.option(
-    "--engine", default="torch", show_default=True, help="torch, or openvino where it is installed: faster on CPUs."
+    "--engine",
+    default="torch",
+    show_default=True,
+    help="torch, or openvino where it is installed: faster on CPUs without AMX.",
 )
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @click.option("--top-labels", type=int, default=5, show_default=True, help="Action labels kept per clip.")

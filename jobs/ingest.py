@@ -208,7 +208,7 @@ def ingest(
             found=len(found), unchanged=changes.unchanged, moved=len(changes.moved), removed=len(changes.removed)
         )
         try:
-            if changes.to_do:
+            if changes.retried:
                 session.ready()  # what cannot start takes nothing away
             _apply(changes, tables)
             if changes.to_do or changes.unreadable or changes.copies:
