@@ -10,10 +10,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.decoders.pyav import seek_keyframe
+from pipeline.container import READING_ERRORS, describe, open_video, packets, video_stream
 from pipeline.picture import keep_orientation
 from pipeline.piece import Cut, UnfitError, appears_s, disappears_s, last_before, ticks_of
-from pipeline.probe import READING_ERRORS, describe, open_video, video_stream
 from pipeline.recode import encode, encode_from_keyframe
 from pipeline.sound import audio_stream, sound_of
 from schemas.errors import JobError, VideoError
@@ -105,9 +104,8 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
         copied = target.add_stream_from_template(video, opaque=True)
         keep_orientation(copied, meta)
         sound = sound_of(source, target, meta, Span(appears_s(meta, keyframe.pts), span.end_s))
-        seek_keyframe(source, video, keyframe)
         done = 0
-        for packet in source.demux([video, *sound.sources]):
+        for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
             if packet.stream is not video:
                 sound.take(packet)
             elif done < count and packet.pts is not None and packet.pts >= keyframe.pts:
@@ -132,8 +130,7 @@ def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple
     count, latest, early = 0, keyframe.pts, 0
     with open_video(path) as source:
         video = video_stream(source)
-        seek_keyframe(source, video, keyframe)
-        for packet in source.demux(video):
+        for packet in packets(source, video, start=keyframe, parts=meta.parts):
             pts = packet.pts
             if not packet.size or (not count and pts is not None and pts < keyframe.pts):
                 continue  # the flush packet, or seeking went further back

@@ -12,33 +12,19 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.completeness import what_is_missing
+from pipeline.container import BYTE_SEEKABLE, READING_ERRORS, describe, open_video, video_stream
+from pipeline.h264_fields import FieldPairs
+from pipeline.packet_times import PacketTimes, join
 from schemas.errors import VideoError
 from schemas.options import MAX_FRAMES, MAX_PIXELS
-from schemas.records import Keyframe, VideoMeta
-
-# Local files only: a playlist under a video's name must not make FFmpeg open a connection.
-_OPTIONS = {"protocol_whitelist": "file"}
-
-# What FFmpeg opens that is no video file but a list of others.
-_PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
-
-# What reading a damaged container raises: FFmpeg's errors, and PyAV's own when a new stream turns up midway.
-READING_ERRORS = (av.FFmpegError, IndexError)
-
-# Times that go back by more than this are no reordering of frames but a second recording behind the first.
-_BACK_S = 1.0
-
-# Shorter than its header says by more than this counts as cut off: real headers round, and differ by a frame or two.
-_MISSING_LEAST_S = 0.5
-_MISSING_SHARE = 0.02
+from schemas.records import Keyframe, Part, VideoMeta
 
 # Packets in which a first frame is looked for.
 _FIRST_PACKETS = 64
 
-# Containers that say all of a video that is not decoded here anyway. FFmpeg would decode the beginning of what it opens, to
-# learn the format of the pixels: at 1080p that takes as long as ten frames.
-_TELLING = frozenset({".mp4", ".m4v", ".mov"})
-_MOST_STREAMS = 64
+# What FFmpeg calls a track that is locked, and packets that only a key opens.
+_LOCKED_TAGS = frozenset({"encv", "drmi"})
 
 
 def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES) -> VideoMeta:
@@ -71,10 +57,16 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 time_base, start_pts = 1 / rate, 0
                 packets = replace(packets, pts=np.arange(packets.count), last_duration=1, keyframes=())
                 problems.append(f"its frames carry no times: {float(rate):g} a second are assumed")
-            elif missing := _missing(container, stream, packets, time_base, start_pts):
+            elif not packets.parts and (
+                missing := what_is_missing(
+                    container,
+                    stream,
+                    num_packets=packets.count,
+                    end_pts=int(packets.pts[-1]) + packets.last_duration,
+                    longest_gap_s=float(int(np.diff(packets.pts).max(initial=0)) * time_base),
+                )
+            ):
                 problems.append(missing)
-            if (back_s := float(packets.back * time_base)) > _BACK_S:
-                problems.append(f"its times go back by {back_s:.1f} s: parts that claim the same time cannot be told apart")
             rotation_deg, mirrored = packets.orientation
             return VideoMeta(
                 container=_container_name(container.format.name, path),
@@ -91,61 +83,17 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 keyframes=packets.keyframes,
                 timed=timed,
                 problems=tuple(problems),
+                parts=packets.parts,
+                coded_as_fields=packets.coded_as_fields,
             )
     except READING_ERRORS as exc:
         raise VideoError("probe", f"no video container that FFmpeg can read: {describe(exc)}") from exc
-
-
-def open_video(path: str) -> av.container.InputContainer:
-    """Open a local video file, and nothing else.
-
-    Raises:
-        VideoError: it is a playlist, which would have other files read in its place.
-        av.FFmpegError: it is no video container.
-    """
-    # Titles and the like are in any encoding that a camera or a program of their time used.
-    telling = os.path.splitext(path)[1].lower() in _TELLING
-    undecoded = [{"skip_frame": "all"}] * _MOST_STREAMS if telling else None
-    container = av.open(
-        path,
-        options=_OPTIONS,
-        stream_options=undecoded,  # type: ignore[arg-type]  # its stub is wrong: a dictionary for each stream
-        metadata_errors="replace",
-    )
-    if container.format.name in _PLAYLISTS:
-        name = container.format.name
-        container.close()
-        raise VideoError("probe", f"no video but a playlist ({name}) of other files; ingest those")
-    return container
 
 
 def _container_name(names: str, path: str) -> str:
     """FFmpeg calls one demuxer ``mov,mp4,m4a,3gp,3g2,mj2``: the file's ending tells which, where it is among them."""
     ending = os.path.splitext(path)[1].lstrip(".").lower()
     return ending if ending in names.split(",") else names.split(",")[0]
-
-
-def describe(exc: Exception) -> str:
-    """FFmpeg's own words for an error, without the path."""
-    return str(getattr(exc, "strerror", None) or exc)
-
-
-def video_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
-    """The stream a player would show.
-
-    Raises:
-        VideoError: there is none, it is a still cover picture, or this FFmpeg has no decoder for it.
-    """
-    stream = container.streams.best("video")
-    if stream is None:
-        kinds = sorted({stream.type for stream in container.streams})
-        raise VideoError("probe", f"no video stream; the file holds {', '.join(kinds) or 'no stream at all'}")
-    assert isinstance(stream, av.video.stream.VideoStream)
-    if stream.disposition & av.stream.Disposition.attached_pic:
-        raise VideoError("probe", "no video stream but a still cover picture")
-    if stream.codec_context is None:
-        raise VideoError("probe", "this FFmpeg has no decoder for its codec; re-encode it with the program that made it")
-    return stream
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +105,8 @@ class _Packets:
         last_duration: of the last of them.
         keyframes: where decoding can start.
         count: packets in the stream, whether shown or not.
-        back: the furthest that decoding times go back.
+        parts: as in `VideoMeta`.
+        coded_as_fields: as in `VideoMeta`.
         broken: why reading ended before the end, where it did.
         orientation: as `_orientation` says; (0, False) where no frame could be had of the first packets: the decode step
             will say what is wrong.
@@ -167,7 +116,8 @@ class _Packets:
     last_duration: int
     keyframes: tuple[Keyframe, ...]
     count: int
-    back: int
+    parts: tuple[Part, ...]
+    coded_as_fields: bool
     broken: str | None
     orientation: tuple[int, bool]
 
@@ -185,103 +135,108 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _demux(container: av.container.InputContainer, stream: av.video.stream.VideoStream, max_frames: int) -> _Packets:
-    times: list[int] = []
-    durations: list[int] = []
-    keyframes: list[Keyframe] = []
+def _demux(container: av.container.InputContainer, stream: av.VideoStream, max_frames: int) -> _Packets:
+    rows: list[tuple[int, int, int, int, bool, bool]] = []  # pts, dts, duration, pos, keyframe, hidden
     broken = None
-    count = back = 0
-    latest_dts: int | None = None
+    count = 0
+    has_fields = False
     orientation: tuple[int, bool] | None = None
+    context = stream.codec_context
+    context.thread_count = 1
+    fields = FieldPairs(context.extradata) if context.name == "h264" else None
     try:
         for packet in container.demux(stream):
+            if not count and packet.size:
+                _check_unlocked(packet, context)
             if orientation is None and packet.size and count < _FIRST_PACKETS:
-                orientation = _orientation(packet, stream.codec_context)
+                orientation = _orientation(packet, context)
             time = packet.pts if packet.pts is not None else packet.dts
             count += packet.size > 0 or time is not None
             if count > max_frames:
                 raise VideoError("probe", f"it holds more than {max_frames} frames; raise --max-frames")
-            if packet.dts is not None:
-                back = max(back, (latest_dts if latest_dts is not None else packet.dts) - packet.dts)
-                latest_dts = max(latest_dts if latest_dts is not None else packet.dts, packet.dts)
+            second = False
+            if fields is not None and packet.size:
+                fields = None if fields.frames_only else fields
+                second = fields is not None and fields.second_field(bytes(packet))
+                has_fields |= second
             if time is None or packet.size == 0:
+                count -= second
                 continue  # the flush packet at the end, and packets no frame can be placed by
-            if packet.is_keyframe:
-                keyframes.append(Keyframe(time, packet.dts if packet.dts is not None else time))
-            if not packet.is_discard:  # an edit list hides these from viewers
-                times.append(time)
-                durations.append(packet.duration or 0)
+            # An edit list hides some frames from viewers.
+            dts = packet.dts if packet.dts is not None else time
+            pos = packet.pos if packet.pos is not None else -1
+            hidden = packet.is_discard or second
+            rows.append((time, dts, packet.duration or 0, pos, packet.is_keyframe and not second, hidden))
     except READING_ERRORS as exc:
         broken = f"the container breaks off: {describe(exc)}"
-    order = np.argsort(np.asarray(times, np.int64), kind="stable")
-    pts = np.asarray(times, np.int64)[order]
+    return _placed(rows, container.format.name, stream, has_fields, count, broken, orientation or (0, False))
+
+
+def _placed(
+    rows: list[tuple[int, int, int, int, bool, bool]],
+    format_name: str,
+    stream: av.VideoStream,
+    has_fields: bool,
+    count: int,
+    broken: str | None,
+    orientation: tuple[int, bool],
+) -> _Packets:
+    """When the frames of packets are shown, and where decoding can start."""
+    table = np.asarray(rows, np.int64).reshape(-1, 6)
+    times = PacketTimes(*(np.ascontiguousarray(column) for column in table.T[:4]))
+    joined = join(times, stream.time_base or Fraction(1, av.time_base))
+    if not joined.usable:
+        empty = np.zeros(0, np.int64)
+        return _Packets(empty, 0, (), count, (), has_fields, broken, orientation)
+    at, dts = times.pts + joined.shift, times.dts + joined.shift
+    shown = (table[:, 5] == 0) & ~joined.stray
+    order = np.argsort(at[shown], kind="stable")
+    pts = at[shown][order]
     last_duration = 0
-    if times:
-        last_duration = durations[int(order[-1])] or (int(np.median(np.diff(pts))) if len(pts) > 1 else 0) or 1
-    return _Packets(pts, last_duration, tuple(sorted(keyframes)), count, back, broken, orientation or (0, False))
+    if len(pts):
+        usual = int(np.median(np.diff(pts))) if len(pts) > 1 else 0
+        last_duration = (0 if has_fields or format_name == "avi" else int(times.duration[shown][order[-1]])) or usual or 1
+    by_bytes = bool(joined.parts)
+    keys = np.flatnonzero((table[:, 4] != 0) & ~joined.stray)
+    if by_bytes:  # times name no place in a file that has each of them several times
+        keys = keys[times.pos[keys] >= 0] if format_name in BYTE_SEEKABLE else keys[:0]
+    keyframes = [Keyframe(int(at[key]), int(dts[key]), int(times.pos[key]) if by_bytes else None) for key in keys]
+    return _Packets(pts, last_duration, tuple(sorted(keyframes)), count, joined.parts, has_fields, broken, orientation)
 
 
-def _missing(
-    container: av.container.InputContainer,
-    stream: av.video.stream.VideoStream,
-    packets: _Packets,
-    time_base: Fraction,
-    start_pts: int,
-) -> str | None:
-    """Say what the header promises beyond what is there, or None where it keeps its word."""
-    if stream.frames and packets.count < stream.frames * (1 - _MISSING_SHARE) - 1:
-        return f"cut off: the header promises {stream.frames} frames, the file holds {packets.count}"
-    found_s = float((int(packets.pts[-1]) + packets.last_duration - start_pts) * time_base)
-    longest_gap_s = float(int(np.diff(packets.pts).max(initial=0)) * time_base)
-    if stream.duration is not None and container.format.name.startswith("mov"):
-        promised_s = float(((stream.start_time or 0) + stream.duration - start_pts) * time_base)
-    elif container.duration is not None:
-        # Elsewhere durations may be the sound's: only where no stream gets there is something missing.
-        promised_s = container.duration / av.time_base
-        if promised_s - found_s > _MISSING_LEAST_S:
-            found_s = max(found_s, _end_of_any_stream_s(container))
-    else:
-        return None
-    if promised_s - found_s > max(_MISSING_LEAST_S, _MISSING_SHARE * promised_s, 1.5 * longest_gap_s):
-        return f"cut off: the header promises {promised_s:.1f} s, frames end at {found_s:.1f} s"
-    return None
+def _check_unlocked(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> None:
+    """Refuse what is encrypted: a decoder would make noise of it.
+
+    Raises:
+        VideoError: it is.
+    """
+    if context.codec_tag in _LOCKED_TAGS or packet.has_sidedata("encryption_info"):
+        raise VideoError("probe", "encrypted: its frames need a key that vidsift does not have; decrypt it first")
 
 
-def _end_of_any_stream_s(container: av.container.InputContainer) -> float:
-    start_s = (container.start_time or 0) / av.time_base
-    end_s = 0.0
-    container.seek(container.start_time or 0)
-    try:
-        for packet in container.demux():
-            if packet.dts is not None and packet.time_base:
-                end_s = max(end_s, float((packet.dts + (packet.duration or 0)) * packet.time_base) - start_s)
-    except READING_ERRORS:
-        return end_s  # where it breaks off is where it ends
-    return end_s
-
-
-def _orientation(packet: av.Packet[av.video.stream.VideoStream], context: av.VideoCodecContext) -> tuple[int, bool] | None:
+def _orientation(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> tuple[int, bool] | None:
     """How a player turns and mirrors the picture: counter-clockwise degrees, and whether left and right are swapped first.
 
     FFmpeg puts the display matrix on frames, so one has to be decoded. A decoder holds frames back to put them in order: it
     is flushed after a keyframe, and gives it at once. None where no frame came of this packet, and (0, False) where it
-    cannot be decoded.
+    cannot be decoded: whatever goes wrong here is the decode step's to say, and costs nobody a video.
     """
-    context.thread_count = 1
     try:
         frames = packet.decode()
-        if not frames and packet.is_keyframe:
+        if not frames and packet.is_keyframe and not packet.is_discard:
             frames = context.decode(None)
             context.flush_buffers()
-    except av.FFmpegError:
+        return _turned(frames[0]) if frames else None
+    except Exception:  # noqa: BLE001 - whatever a library raises here, only the orientation was wanted
         return 0, False
-    if not frames:
-        return None
-    matrix = frames[0].side_data.get("DISPLAYMATRIX")
+
+
+def _turned(frame: av.VideoFrame) -> tuple[int, bool]:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 0, False
     # Row vectors times [[a, b], [c, d]], in 16.16 fixed point; a negative determinant mirrors.
     a, b, _, c, d = struct.unpack("<5i", memoryview(matrix)[:20])  # type: ignore[arg-type]
     if a * d - b * c >= 0:
-        return round(frames[0].rotation / 90) * 90, False
+        return round(frame.rotation / 90) * 90, False
     return round(math.degrees(math.atan2(c, -a)) / 90) * 90, True

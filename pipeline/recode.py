@@ -9,10 +9,9 @@ from typing import Any
 import av
 import numpy as np
 
-from pipeline.decoders.pyav import seek_keyframe
+from pipeline.container import describe, open_video, packets, video_stream
 from pipeline.picture import Picture
 from pipeline.piece import Cut, GoesBackError, UnfitError, appears_s, disappears_s, last_before, ticks_of
-from pipeline.probe import describe, open_video, video_stream
 from pipeline.sample import frames_on_screen, keyframe_before
 from pipeline.sound import sound_of
 from schemas.records import Keyframe, Span, VideoMeta
@@ -50,9 +49,7 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
         video = video_stream(source)
         video.codec_context.thread_count = 1
         picture, sound = Picture(video, target, meta), sound_of(source, target, meta, span)
-        if keyframe is not None:
-            seek_keyframe(source, video, keyframe)
-        for packet in source.demux([video, *sound.sources]):
+        for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
             if packet.stream is not video:
                 sound.take(packet)
             elif not wanted.done:

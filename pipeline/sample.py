@@ -155,6 +155,8 @@ def plan_spans(
                 max_pixels=max_pixels,
                 scaling=scaling,
                 problems=tuple(problems) if part == 0 else (),
+                joined=meta.parts,
+                coded_as_fields=meta.coded_as_fields,
             )
         )
     return jobs

@@ -45,10 +45,29 @@ class VideoFile:
 
 
 class Keyframe(NamedTuple):
-    """A place where decoding can start; both in ticks of the stream's time base."""
+    """A place where decoding can start.
+
+    Attributes:
+        pts: when it is shown, in ticks of the stream's time base.
+        dts: when it is decoded, in the same ticks.
+        pos: the byte of the file that it begins at, where a decoder is to go there by bytes; None where by its times.
+    """
 
     pts: int
     dts: int
+    pos: int | None = None
+
+
+class Part(NamedTuple):
+    """One of several recordings that were joined into one file, each with times of its own.
+
+    Attributes:
+        pos: the byte of the file that it begins at.
+        shift: ticks of the video's time base to add to its times, so that they go on where those before it end.
+    """
+
+    pos: int
+    shift: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +77,8 @@ class VideoMeta:
     Attributes:
         container: the demuxer's short name, such as ``mp4`` or ``matroska``.
         codec: the codec's short name, such as ``h264``.
-        coded_width: pixels across, as coded, before rotation and non-square pixels are accounted for.
-        coded_height: pixels down, as coded.
+        coded_width: pixels across, as a decoder gives them, before rotation and non-square pixels are accounted for.
+        coded_height: pixels down, as a decoder gives them.
         rotation_deg: counter-clockwise degrees that a player turns the coded picture by, from -180 to 180, as FFmpeg says.
         mirrored: whether a player swaps left and right before it turns the picture.
         pixel_aspect: width of a pixel divided by its height; 1 for square ones.
@@ -70,6 +89,8 @@ class VideoMeta:
         keyframes: where decoding can start, ascending.
         timed: whether the file itself says when its frames are shown; where not, ``pts`` just counts them.
         problems: what is wrong with the container, in sentences; empty for a sound one.
+        parts: for a file that was joined of several recordings, each of them; else empty.
+        coded_as_fields: some packets hold one field of a frame.
     """
 
     container: str
@@ -86,6 +107,8 @@ class VideoMeta:
     keyframes: tuple[Keyframe, ...]
     timed: bool = True
     problems: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    coded_as_fields: bool = False
 
     @property
     def num_frames(self) -> int:
@@ -183,6 +206,8 @@ class SpanJob:
         max_pixels: frames that turn out larger are refused.
         scaling: how frames come to the inputs' geometry.
         problems: what the demux pass found wrong; carried by the first part alone.
+        joined: `VideoMeta.parts`.
+        coded_as_fields: as in `VideoMeta`.
     """
 
     video: VideoInfo
@@ -204,6 +229,8 @@ class SpanJob:
     max_pixels: int
     scaling: Scaling = "fast"
     problems: tuple[Problem, ...] = ()
+    joined: tuple[Part, ...] = ()
+    coded_as_fields: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

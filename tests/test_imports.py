@@ -33,6 +33,8 @@ OWNERS = {
         "pipeline/picture.py",
         "pipeline/recode.py",
         "pipeline/sound.py",
+        "pipeline/completeness.py",
+        "pipeline/container.py",
         "pipeline/decoders/pyav.py",
         "pipeline/decoders/by_number.py",
         "pipeline/decoders/torchcodec.py",

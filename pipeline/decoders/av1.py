@@ -10,23 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.bits import Bits
+
 _SEQUENCE_HEADER, _FRAME = 1, 6  # kinds of units
 _KEY, _SWITCH, _SELECT = 0, 3, 2
-
-
-class _Bits:
-    """Reads bits, the highest of each byte first."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data[:64], "big")
-        self._left = 8 * len(data[:64])
-
-    def take(self, count: int) -> int:
-        """The next ``count`` bits as a number."""
-        if count > self._left:
-            raise ValueError("the header ends early")
-        self._left -= count
-        return (self._value >> self._left) & ((1 << count) - 1)
 
 
 class Thinner:
@@ -46,13 +33,13 @@ class Thinner:
             for kind, start, payload in _units(packet):
                 if kind == _SEQUENCE_HEADER:
                     self._order_hint_bits = None
-                    self._read_sequence(_Bits(payload))
-                last, gone = start, kind == _FRAME and self._shown_and_gone(_Bits(payload))
+                    self._read_sequence(Bits(payload))
+                last, gone = start, kind == _FRAME and self._shown_and_gone(Bits(payload))
         except ValueError:
             return packet
         return packet[:last] if gone else packet
 
-    def _read_sequence(self, bits: _Bits) -> None:
+    def _read_sequence(self, bits: Bits) -> None:
         """Section 5.5; gives up, and so finds nothing, on what only broadcasts and still pictures have."""
         bits.take(3)  # profile
         bits.take(1)  # a still picture
@@ -80,7 +67,7 @@ class Thinner:
             self._integer_mv = _SELECT if bits.take(1) else bits.take(1)
         self._order_hint_bits = bits.take(3) + 1 if has_order else 0
 
-    def _shown_and_gone(self, bits: _Bits) -> bool:
+    def _shown_and_gone(self, bits: Bits) -> bool:
         """Section 5.9.2, as far as ``refresh_frame_flags``."""
         if self._order_hint_bits is None or bits.take(1):  # another frame is shown again
             return False

@@ -8,12 +8,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.container import READING_ERRORS, describe, open_video, packets, video_stream
 from pipeline.decoders import Decoded
 from pipeline.decoders.av1 import Thinner
-from pipeline.probe import READING_ERRORS, check_pixels, describe, open_video, video_stream
+from pipeline.probe import check_pixels
 from pipeline.scale import Scaler
 from schemas.errors import VideoError
-from schemas.records import Keyframe, SpanJob
+from schemas.records import SpanJob
 
 # Leaving out unwanted frames that no other frame refers to gave the same pixels as a full decode on 53 files of these;
 # with MPEG-4 it lost frames.
@@ -87,7 +88,8 @@ class PyAVDecoder:
         frames come out with times that go back (AVI stores none, and guesses go wrong with B-frames), they are counted
         from the keyframe instead: frames always come out in the order they are shown in.
         """
-        selective = job.codec in _SELECTIVE_CODECS and job.timed
+        # Of a frame that is coded as two fields, one may be wanted by its time and the other not.
+        selective = job.codec in _SELECTIVE_CODECS and job.timed and not job.coded_as_fields
         attempt = self._pass(job, seek=True, selective=selective, first_index=None if job.timed else 0)
         if attempt.goes_back:
             attempt = self._pass(job, seek=True, selective=False, first_index=job.seek_index)
@@ -115,10 +117,8 @@ class PyAVDecoder:
                 stream = video_stream(container)
                 context = stream.codec_context
                 context.thread_count = 1
-                if seek and job.seek is not None:
-                    seek_keyframe(container, stream, job.seek)
                 thinner = Thinner(context.extradata) if selective and job.codec == "av1" else None
-                for packet in container.demux(stream):
+                for packet in packets(container, stream, start=job.seek if seek else None, parts=job.joined):
                     time = packet.pts if packet.pts is not None else packet.dts
                     wanted = time is None or time in attempt.wanted
                     if selective and not thinner:
@@ -150,16 +150,3 @@ def _decode_thinned(
     rest = av.Packet(needed)
     rest.stream, rest.pts, rest.dts, rest.time_base = packet.stream, packet.pts, packet.dts, packet.time_base
     return packet.stream.codec_context.decode(rest)
-
-
-def seek_keyframe(container: av.container.InputContainer, stream: av.video.stream.VideoStream, keyframe: Keyframe) -> None:
-    """Go to a keyframe, or to one before it.
-
-    Containers index by pts or by dts, so the first try may land one keyframe late; the dts of the same keyframe cannot.
-    """
-    for target in (keyframe.pts, keyframe.dts):
-        container.seek(target, stream=stream)
-        landed = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
-        container.seek(target, stream=stream)
-        if landed is not None and landed <= keyframe.pts:
-            return

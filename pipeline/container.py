@@ -1,0 +1,124 @@
+"""Open a video file, choose its track, and read its packets from any place on, at times that never start anew."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from schemas.errors import VideoError
+from schemas.records import Keyframe, Part
+
+# Local files only: a playlist under a video's name must not make FFmpeg open a connection.
+_OPTIONS = {"protocol_whitelist": "file"}
+
+# What FFmpeg opens that is no video file but a list of others.
+_PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
+
+# What reading a damaged container raises: FFmpeg's errors, and PyAV's own when a new stream turns up midway.
+READING_ERRORS = (av.FFmpegError, IndexError)
+
+# The boxes that MP4 and MOV files begin with. These say all of a video that is not decoded here anyway; FFmpeg would decode
+# the beginning of what it opens, to learn the format of the pixels, which at 1080p takes as long as ten frames.
+_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"})
+
+# The demuxers that find their way from any byte of a file.
+BYTE_SEEKABLE = frozenset({"mpegts", "mpeg", "flv"})
+
+
+def open_video(path: str) -> av.container.InputContainer:
+    """Open a local video file, and nothing else.
+
+    Raises:
+        VideoError: it is a playlist, which would have other files read in its place.
+        av.FFmpegError: it is not a video container.
+    """
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(8)
+    except OSError:
+        beginning = b""  # FFmpeg will say why
+    options = _OPTIONS | ({"skip_frame": "all"} if beginning[4:8] in _FIRST_BOXES else {})
+    # Titles and the like are in any encoding that a camera or a program of their time used.
+    container = av.open(path, options=options, metadata_errors="replace")
+    if container.format.name in _PLAYLISTS:
+        name = container.format.name
+        container.close()
+        raise VideoError("probe", f"no video but a playlist ({name}) of other files; ingest those")
+    return container
+
+
+def describe(exc: Exception) -> str:
+    """FFmpeg's own words for an error, without the path."""
+    return str(getattr(exc, "strerror", None) or exc)
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The stream a player would show.
+
+    Raises:
+        VideoError: there is none, it is a still cover picture, or this FFmpeg has no decoder for it.
+    """
+    stream = container.streams.best("video")
+    if stream is None:
+        kinds = sorted({stream.type for stream in container.streams})
+        raise VideoError("probe", f"no video stream; the file holds {', '.join(kinds) or 'no stream at all'}")
+    assert isinstance(stream, av.VideoStream)
+    if stream.disposition & av.stream.Disposition.attached_pic:
+        raise VideoError("probe", "no video stream but a still cover picture")
+    if stream.codec_context is None:
+        raise VideoError("probe", "this FFmpeg has no decoder for its codec; re-encode it with the program that made it")
+    return stream
+
+
+def packets(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    others: Sequence[Any] = (),
+    *,
+    start: Keyframe | None = None,
+    parts: Sequence[Part] = (),
+) -> Iterator[av.Packet[Any]]:
+    """Packets of ``stream`` and of ``others``, as the file holds them.
+
+    Args:
+        container: where they are.
+        stream: the video.
+        others: more streams, such as its sound.
+        start: where to begin; None begins where the container is.
+        parts: as in `VideoMeta`; the packets' times are shifted as these say.
+    """
+    if start is not None:
+        seek_keyframe(container, stream, start)
+    for packet in container.demux([stream, *others]):
+        if parts and packet.time_base and (shift := shift_of(packet, stream, parts)):
+            packet.pts = None if packet.pts is None else packet.pts + shift
+            packet.dts = None if packet.dts is None else packet.dts + shift
+        yield packet
+
+
+def shift_of(packet: av.Packet[Any], stream: av.VideoStream, parts: Sequence[Part]) -> int:
+    """How far a packet's times are off, in ticks of its own stream."""
+    if packet.pos is None:
+        return 0
+    part = parts[max(0, bisect_right(parts, packet.pos, key=lambda part: part.pos) - 1)]
+    return round(part.shift * Fraction(stream.time_base or 1) / Fraction(packet.time_base or 1))
+
+
+def seek_keyframe(container: av.container.InputContainer, stream: av.VideoStream, keyframe: Keyframe) -> None:
+    """Go to a keyframe, or to one before it.
+
+    Containers index by pts or by dts, so the first try may land one keyframe late; the dts of the same keyframe cannot.
+    """
+    if keyframe.pos is not None:
+        container.seek(keyframe.pos, unsupported_byte_offset=True, stream=None)
+        return
+    for target in (keyframe.pts, keyframe.dts):
+        container.seek(target, stream=stream)
+        landed = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
+        container.seek(target, stream=stream)
+        if landed is not None and landed <= keyframe.pts:
+            return
