@@ -40,14 +40,11 @@ def what_is_missing(
         if num_packets < promised * (1 - _MISSING_SHARE) - 1:
             return f"cut off: the header promises {promised} frames, the file holds {num_packets}"
         return None
-    if name == "avi" and stream.duration:
-        # Its header counts in the stream's ticks, which may be half a frame. Frames of no bytes are not there to be counted.
-        promised_s, found_s = float(stream.duration * time_base), float(end_pts * time_base)
+    if name == "avi" and stream.frames:
+        # Its header counts the stream's ticks, which may be half a frame.
+        promised_s, found_s = float(stream.frames * time_base), float(end_pts * time_base)
         if _falls_short(found_s, promised_s, longest_gap_s):
-            frames = round(
-                stream.duration * time_base * Fraction(stream.guessed_rate or stream.average_rate or 1 / time_base)
-            )
-            return f"cut off: the header promises {frames} frames, the file holds {num_packets}"
+            return f"cut off: the header promises {stream.frames} frames, the file holds {num_packets}"
         return None
     if name not in _STATES_DURATION or container.duration is None:
         return None

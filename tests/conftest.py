@@ -27,6 +27,15 @@ def shared_clips() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Small files that were handled wrongly, where they are."""
+    folder = SHARED_CLIPS.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"no hard cases at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_classifier(tmp_path_factory.mktemp("models") / "classifier")
 

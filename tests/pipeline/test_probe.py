@@ -103,11 +103,12 @@ def test_an_avi_cut_off_has_too_few_frames(tmp_path: Path) -> None:
     assert problem.startswith("cut off: the header promises 250 frames, the file holds 1")
 
 
-def test_two_recordings_in_one_file_are_told(tmp_path: Path) -> None:
+def test_two_recordings_in_one_file_go_on_counting(tmp_path: Path) -> None:
     first, second = (write_video(tmp_path / f"{n}.ts", 50 * n, codec="mpeg2video") for n in (2, 1))
     (tmp_path / "both.ts").write_bytes(first.read_bytes() + second.read_bytes())
-    (problem,) = probe(str(tmp_path / "both.ts")).problems
-    assert problem.startswith("its times go back by ")
+    meta = probe(str(tmp_path / "both.ts"))
+    assert (meta.num_frames, meta.duration_s, meta.problems) == (150, 6.0, ())
+    assert [part.pos for part in meta.parts] == [564, first.stat().st_size + 564]
 
 
 def test_a_playlist_under_a_videos_name_is_refused(tmp_path: Path) -> None:
