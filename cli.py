@@ -339,7 +339,7 @@ def tag(names: tuple[str, ...], folder: Path, prompts: tuple[str, ...], embedder
     from jobs.report import tags_text
     from jobs.tag import tag as run
 
-    found = run(folder, names, prompts=prompts, embedder=embedder)
+    found = run(folder, names, prompts=prompts, embedder=embedder, say=complain)
     echo("\n".join(json_text(asdict(one)) for one in found) if as_json else tags_text(found))
 
 
