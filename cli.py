@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from jobs.learn.commands import COMMANDS
-from jobs.terminal import ProgressLine
+from jobs.terminal import ProgressLine, complain, echo, json_text, printable
 from schemas.errors import UsageError, VidsiftError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 
@@ -21,12 +24,32 @@ _LIBRARY = click.option(
 )
 
 
+@contextmanager
+def _printable_usage() -> Iterator[None]:
+    """Lets click's own errors name what they were given without what a terminal would obey in it."""
+    try:
+        yield
+    except click.ClickException as exc:
+        object.__setattr__(exc, "message", printable(exc.message))  # which click itself only ever reads
+        raise
+
+
 class _Commands(click.Group):
     """Prints vidsift's own errors as one line, with their exit codes."""
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Refuses what no system hands over as an argument, but Python code may."""
+        with _printable_usage():
+            if any("\0" in argument for argument in args):
+                raise click.UsageError("got an argument with a NUL character in it, allowed is any text without")
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _printable_usage():
+                return super().invoke(context)
         except VidsiftError as exc:
             message, code = str(exc), exc.exit_code
         except KeyboardInterrupt:
@@ -37,7 +60,7 @@ class _Commands(click.Group):
         except OSError as exc:  # what no step expected: a disk that fills up under standard output, a folder locked midway
             message, code = f"{exc.strerror or exc}{f': {exc.filename!r}' if exc.filename else ''}", 1
         if message:
-            click.echo(f"vidsift: {message}", err=True)
+            complain(message)
         gc.collect()  # or DuckDB complains of objects that the error's frames hold in a circle
         context.exit(code)
 
@@ -95,8 +118,6 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift
     vidsift ingest ~/Videos --library ~/videos.vidsift --classifier ./my-videomae --window 2
     """
-    import json
-
     from jobs.ingest import Interrupted
     from jobs.ingest import ingest as run
 
@@ -140,9 +161,9 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         line.end()
     from jobs.report import ingest_text
 
-    click.echo(json.dumps(report.as_json()) if as_json else ingest_text(report))
+    echo(json_text(report.as_json()) if as_json else ingest_text(report))
     if code:
-        click.echo("vidsift: interrupted; what was finished is kept, run the same command again to go on", err=True)
+        complain("interrupted; what was finished is kept, run the same command again to go on")
         sys.stdout.flush()
         os._exit(code)  # an interpreter that was stopped while Ray's threads start can crash on its way out
 
@@ -178,21 +199,19 @@ def search(folder: Path, embedder: str | None, as_json: bool, **given: Any) -> N
     vidsift search "baking" --where "label = 'baking cookies' and duration_s > 60" --library ~/videos.vidsift
     vidsift search --like holiday.mp4@12.5-16 --library ~/videos.vidsift
     """
-    import json
-
     from schemas.search import SearchOptions
 
     options = SearchOptions(**given)
     from jobs.query import search as run
 
-    answer = run(folder, options, embedder=embedder, say=lambda note: click.echo(f"vidsift: {note}", err=True))
+    answer = run(folder, options, embedder=embedder, say=complain)
     from jobs.answers import answer_text, moment_json
 
     if not as_json:
-        click.echo(answer_text(answer, options.by))
+        echo(answer_text(answer, options.by))
         return
     for moment in answer.moments:
-        click.echo(json.dumps(moment_json(moment)))
+        echo(json_text(moment_json(moment)))
 
 
 @main.command()
@@ -251,7 +270,7 @@ def sql(
     search = hits_options(texts, without, k=given["search_k"], rerank=given["search_rerank"]) if texts else None
     if search is None and without:
         raise UsageError("--search-not: got no --search that it narrows; add --search TEXT")
-    catalog = open_catalog(folder, search, embedder=embedder, memory_mb=memory_mb, say=_note)
+    catalog = open_catalog(folder, search, embedder=embedder, memory_mb=memory_mb, say=complain)
     if asks:
         Prompt(
             catalog,
@@ -259,15 +278,11 @@ def sql(
             timeout_s=timeout_s,
             ask=_ask,
             show=lambda table: write_table(table, form, None),
-            say=click.echo,
+            say=echo,
         ).run()
     for number, statement in enumerate(statements, start=1):
         name = "QUERY" if len(statements) == 1 else f"statement {number}"
         write_table(catalog.sql(statement, timeout_s=timeout_s, argument=name), form, output)
-
-
-def _note(sentence: str) -> None:
-    click.echo(f"vidsift: {sentence}", err=True)
 
 
 def _ask(prompt: str) -> str:
@@ -290,16 +305,14 @@ def schema(folder: Path | None, as_json: bool) -> None:
     vidsift schema
     vidsift schema --library ~/videos.vidsift --json
     """
-    import json
-
     from jobs.schema import row_counts, schema_json, schema_text
 
     counts = row_counts(folder) if folder is not None else None
     if not as_json:
-        click.echo(schema_text(counts=counts))
+        echo(schema_text(counts=counts))
         return
     for table in schema_json(counts):
-        click.echo(json.dumps(table))
+        echo(json_text(table))
 
 
 @main.command()
@@ -321,14 +334,13 @@ def tag(names: tuple[str, ...], folder: Path, prompts: tuple[str, ...], embedder
     vidsift tag cake --prompt "a video of a {}" --prompt "people eating {}" --library ~/videos.vidsift
     vidsift sql "select path, start_s, score from tags where tag = 'cake' and score > 0.5" --library ~/videos.vidsift
     """
-    import json
     from dataclasses import asdict
 
     from jobs.report import tags_text
     from jobs.tag import tag as run
 
-    found = run(folder, names, prompts=prompts, embedder=embedder)
-    click.echo("\n".join(json.dumps(asdict(one)) for one in found) if as_json else tags_text(found))
+    found = run(folder, names, prompts=prompts, embedder=embedder, say=complain)
+    echo("\n".join(json_text(asdict(one)) for one in found) if as_json else tags_text(found))
 
 
 @main.command()
@@ -362,14 +374,13 @@ def teach(name: str | None, examples: Path, folder: Path, seed: int, as_json: bo
     vidsift teach "my action" --examples examples.csv --library ~/videos.vidsift
     vidsift teach --examples examples.csv --library ~/videos.vidsift
     """
-    import json
     from dataclasses import asdict
 
     from jobs.report import teach_text
     from jobs.teach import teach as run
 
     report = run(folder, examples, name, seed=seed)
-    click.echo(json.dumps(asdict(report)) if as_json else teach_text(report))
+    echo(json_text(asdict(report)) if as_json else teach_text(report))
 
 
 @main.command()
@@ -381,18 +392,17 @@ def status(folder: Path, as_json: bool) -> None:
     \b
     vidsift status --library ~/videos.vidsift
     """
-    import json
     from dataclasses import asdict
 
     from jobs.status import library_status
 
     found = library_status(folder)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        echo(json_text(asdict(found)))
         return
     from jobs.report import status_text
 
-    click.echo(status_text(found))
+    echo(status_text(found))
 
 
 @main.command()
@@ -404,7 +414,6 @@ def history(folder: Path, as_json: bool) -> None:
     \b
     vidsift history --library ~/videos.vidsift
     """
-    import json
     from dataclasses import asdict
 
     from jobs.report import history_text
@@ -412,10 +421,10 @@ def history(folder: Path, as_json: bool) -> None:
 
     entries = run(folder)
     if not as_json:
-        click.echo(history_text(entries))
+        echo(history_text(entries))
         return
     for entry in entries:
-        click.echo(json.dumps({"snapshot": entry.number, "current": entry.current, **asdict(entry.info)}))
+        echo(json_text({"snapshot": entry.number, "current": entry.current, **asdict(entry.info)}))
 
 
 @main.command()
@@ -429,7 +438,7 @@ def rollback(number: int, folder: Path) -> None:
     """
     from jobs.upkeep import rollback as run
 
-    click.echo(f"back to snapshot {number}, published as snapshot {run(folder, number)}")
+    echo(f"back to snapshot {number}, published as snapshot {run(folder, number)}")
 
 
 @main.command()
@@ -443,7 +452,7 @@ def compact(folder: Path) -> None:
     from jobs.upkeep import compact as run
 
     counts = run(folder)
-    click.echo(f"{counts['files_before']} Parquet files before, {counts['files_after']} now")
+    echo(f"{counts['files_before']} Parquet files before, {counts['files_after']} now")
 
 
 @main.command()
@@ -458,7 +467,7 @@ def verify(folder: Path) -> None:
 
     checks = run(folder)
     for check in checks:
-        click.echo(f"{'ok' if check.breach is None else 'BREACH':<6}  {check}")
+        echo(printable(f"{'ok' if check.breach is None else 'BREACH':<6}  {check}"))
     if any(check.breach is not None for check in checks):
         raise SystemExit(1)
 
@@ -479,7 +488,6 @@ def evaluate(truth: Path, folder: Path, rerank: int, embedder: str | None, outpu
     vidsift evaluate truth.csv --library ~/videos.vidsift
     vidsift evaluate truth.csv --library ~/videos.vidsift --output ./measured
     """
-    import json
     import shlex
 
     from jobs.evaluate import evaluate as run
@@ -492,7 +500,7 @@ def evaluate(truth: Path, folder: Path, rerank: int, embedder: str | None, outpu
 
     def say(sentence: str) -> None:
         line.end()
-        click.echo(f"vidsift: {sentence}", err=True)
+        complain(sentence)
 
     try:
         found = run(truth, folder, rerank=rerank, embedder=embedder, say=say, on_progress=line.show)
@@ -500,7 +508,7 @@ def evaluate(truth: Path, folder: Path, rerank: int, embedder: str | None, outpu
         line.end()
     if output is not None:
         write_evaluation(found, output, shlex.join(["vidsift", *sys.argv[1:]]))
-    click.echo(json.dumps(evaluation_json(found)) if as_json else evaluation_text(found))
+    echo(json_text(evaluation_json(found)) if as_json else evaluation_text(found))
 
 
 @main.command()
@@ -534,7 +542,7 @@ def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> Non
             click.echo(f"\r{done}/{total} moments" + "\n" * (done == total), nl=False, err=True)
 
     report = run(hits, folder, pad_s=pad_s, forms=forms, on_moment=show)
-    click.echo(str(report))
+    echo(str(report))
     if report.failed:
         raise SystemExit(1)
 
@@ -557,7 +565,7 @@ def demo(out: Path, count: int, films: int, seed: int) -> None:
 
     def say(text: str) -> None:
         line.end()
-        click.echo(text)
+        echo(text)
 
     run_demo(out, count=count, films=films, seed=seed, say=say, on_progress=line.show)
 
@@ -568,6 +576,9 @@ for command in COMMANDS:
 
 def run() -> None:
     """`main` as a process of its own; one that only asked ends without taking its modules apart, which would be 0.8 s."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding than UTF-8 gets what it can show
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except SystemExit as exc:

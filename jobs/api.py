@@ -189,7 +189,7 @@ class LibraryHandle:
         from jobs.tag import tag
 
         self._let_go_of_files()
-        return tag(self._library.folder, names, prompts=prompts, embedder=self._named)
+        return tag(self._library.folder, names, prompts=prompts, embedder=self._named, say=self._say)
 
     def teach(self, examples: str | os.PathLike[str], name: str | None = None, *, seed: int = 0) -> TeachReport:
         """Teach the library what marked moments show; see `jobs.teach.teach`.

@@ -84,6 +84,7 @@ def evaluate(
     captions = [(one, caption) for one in found.judged for caption in one.captions]
     actions = sorted({one.label for one in found.judged if one.label is not None})
     asked = list(dict.fromkeys([caption for _, caption in captions] + actions))
+    searcher.scorer.tell_cut(asked, "caption")
     rerank = rerank if rerank and _reranks(searcher.scorer, asked[0]) else 0
     scores = (PLAIN, RERANK) if rerank else (PLAIN,)
     parts = [(one, caption) for one, caption in captions if one.share < _WHOLE_SHARE]

@@ -15,6 +15,7 @@ from jobs.hits import Wanted, read_hits
 from jobs.learn.decode import decode_seen, probe_file
 from jobs.learn.pictures import film_strip, save_png
 from jobs.learn.text import check_folder
+from jobs.terminal import lines_text
 from jobs.timelines import Listed, chapters, edit_lists, one_line
 from pipeline.cut import cut_video, has_sound
 from schemas.errors import JobError, UsageError, VideoError
@@ -74,7 +75,7 @@ class ExportReport:
                 start_s, end_s = moment.wanted.span
                 what = "failed" if moment.how == "failed" else "damaged"
                 lines.append(f"  {what}: {path_text(moment.wanted.path)} {start_s:g}-{end_s:g} s: {moment.reason}")
-        return "\n".join([*lines, f"{self.folder}: {', '.join(('moments.csv', *self.lists))}"])
+        return lines_text([*lines, f"{self.folder}: {', '.join(('moments.csv', *self.lists))}"])
 
 
 def export(

@@ -10,6 +10,7 @@ from index.catalog import Catalog
 from jobs.completion import Completer, Editor, History
 from jobs.schema import schema_text
 from jobs.statements import is_blank, split_statements
+from jobs.terminal import printable
 from schemas.columns import HITS, TABLES
 from schemas.errors import QueryError, UsageError, VidsiftError
 
@@ -114,7 +115,7 @@ class Prompt:
             try:
                 self._show(self._catalog.sql(statement, timeout_s=self._timeout_s))
             except VidsiftError as exc:
-                self._say(f"vidsift: {exc}")
+                self._say(printable(f"vidsift: {exc}"))
             except KeyboardInterrupt:
                 self._say("\ninterrupted")
                 break
@@ -124,7 +125,7 @@ class Prompt:
         if command in self._commands:
             self._commands[command](arguments)
         else:
-            self._say(f"no such command: {command}; allowed is {', '.join(self._commands)}, .quit")
+            self._say(f"no such command: {printable(command)}; allowed is {', '.join(self._commands)}, .quit")
 
     def _list_tables(self, _: Sequence[str]) -> None:
         for table in self._tables:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.progress import clock
+from jobs.terminal import json_text, lines_text, printable
 from schemas.errors import UsageError
 from schemas.records import path_text
 
@@ -47,7 +47,7 @@ def ingest_text(report: IngestReport) -> str:
     lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MOST_FAILURES]]
     if len(report.failures) > _MOST_FAILURES:
         lines.append(f"  and {len(report.failures) - _MOST_FAILURES} more: vidsift status lists them all")
-    return "\n".join(lines)
+    return lines_text(lines)
 
 
 def _bill_lines(bill: Bill) -> list[str]:
@@ -64,7 +64,7 @@ def _bill_lines(bill: Bill) -> list[str]:
     ]
     idle = "" if bill.idle_share is None else f", cores idle for {bill.idle_share:.0%} of it"
     return [
-        columns_text(("stage", "seconds", "of CPU", "throughput", "waiting s"), rows),
+        *column_lines(("stage", "seconds", "of CPU", "throughput", "waiting s"), rows),
         str(bill.shape),
         f"decoding began after {bill.first_frame_s:.1f} s, {bill.hours_per_hour:.1f} h of video per hour{idle}",
         f"bound by {bill.bound_by}: {bill.advice}",
@@ -84,7 +84,7 @@ def status_text(status: LibraryStatus) -> str:
         told = (f"{t.tag} ({t.likely} clip{'s' * (t.likely != 1)}{'' if t.prompt else ', taught'})" for t in status.tags)
         lines.append(f"tags        {len(status.tags)}: {', '.join(told)}")
     lines += [f"  {f.status} ({f.error_stage}): {f.path}: {f.error}" for f in status.failures]
-    return "\n".join(lines)
+    return lines_text(lines)
 
 
 def tags_text(found: Sequence[TagReport]) -> str:
@@ -107,12 +107,12 @@ def teach_text(report: TeachReport) -> str:
     names = ("tag", "moments", "clips", "others", "presumed", "accuracy")
     rows = [(one.tag, *(str(getattr(one, name)) for name in names[1:-1]), f"{one.accuracy:.3f}") for one in report.taught]
     lines = [
-        columns_text(names, rows),
+        *column_lines(names, rows),
         f"accuracy: cross-validated in {report.folds} parts, whole moments apart; 0.5 is chance",
     ]
     if report.top_accuracy is not None:
         lines.append(f"the best of the {len(rows)} tags is right for {report.top_accuracy:.1%} of the marked clips")
-    return "\n".join([*lines, "", tags_text([one.found for one in report.taught])])
+    return "\n".join([lines_text(lines), "", tags_text([one.found for one in report.taught])])
 
 
 def history_text(entries: Sequence[Entry]) -> str:
@@ -135,15 +135,18 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
 
     Args:
         table: the result; columns of the same name get a number behind it.
-        form: ``table``, ``csv``, ``json`` (an object per line) or ``parquet``.
+        form: ``table``, ``csv``, ``json`` (an object per line) or ``parquet``. CSV has its texts as they are, but for what
+            a terminal would obey where it goes to one.
         output: the file; None prints.
 
     Raises:
         UsageError: Parquet would go to a terminal, or has no place for a column's type, or the file cannot be written.
     """
-    if form == "parquet" and output is None and sys.stdout.isatty():
+    on_terminal = output is None and sys.stdout.isatty()
+    if form == "parquet" and on_terminal:
         raise UsageError("--format parquet: got a terminal, allowed is a file; add --output FILE or redirect the output")
-    data = _FORMATS[form](table.rename_columns(_unique(table.column_names)))
+    table = table.rename_columns(_unique(table.column_names))
+    data = _csv(table, spell=printable) if form == "csv" and on_terminal else _FORMATS[form](table)
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -193,17 +196,17 @@ def _table(table: pa.Table) -> bytes:
     return f"{columns_text(table.column_names, rows)}\n({table.num_rows} row{'s' * (table.num_rows != 1)})\n".encode()
 
 
-def _csv(table: pa.Table) -> bytes:
+def _csv(table: pa.Table, spell: Callable[[str], str] = str) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows([_plain(value) for value in row] for row in _rows(table))
+    writer.writerow(map(spell, table.column_names))
+    writer.writerows([value if value is None else spell(str(_plain(value))) for value in row] for row in _rows(table))
     return text.getvalue().encode()
 
 
 def _json(table: pa.Table) -> bytes:
     objects = (dict(zip(table.column_names, map(_jsonable, row), strict=True)) for row in _rows(table))
-    return "".join(f"{json.dumps(found, ensure_ascii=False)}\n" for found in objects).encode()
+    return "".join(f"{json_text(found, ensure_ascii=False)}\n" for found in objects).encode()
 
 
 def _parquet(table: pa.Table) -> bytes:
@@ -215,7 +218,7 @@ def _parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-_FORMATS = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}
+_FORMATS: dict[str, Callable[[pa.Table], bytes]] = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}
 
 
 def _plain(value: object) -> object:
@@ -239,15 +242,21 @@ def _cell(value: object) -> str:
     value = _plain(value)
     if value is None:
         return ""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value).replace("\n", "\\n")
+    text = printable(f"{value:.6g}" if isinstance(value, float) else str(value))
     return text if len(text) <= _WIDEST_COLUMN else text[: _WIDEST_COLUMN - 1] + "…"
 
 
 def columns_text(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows below their names, as wide as they need to be."""
-    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    lines = [names, ["-" * width for width in widths], *rows]
-    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(column_lines(names, rows))
+
+
+def column_lines(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The same as a list, each row a line whatever is in its cells."""
+    cells = [[printable(cell) for cell in line] for line in (names, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
 def short_path(path: str) -> str:
@@ -284,4 +293,4 @@ def training_text(report: TrainReport) -> str:
     if report.left_out:
         lines.append(f"left out or damaged: {len(report.left_out)}, named above and in the model card's count")
     lines.append(f"{report.output}: trained in {trained.seconds / 60:.1f} minutes, {trained.dtype}")
-    return "\n".join(lines)
+    return lines_text(lines)

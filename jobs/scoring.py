@@ -12,7 +12,7 @@ from index.combine import align, combine
 from index.confidence import GENERIC_TEXTS, Background, Reference, background_of, reference_of
 from index.snapshot import Snapshot
 from index.windows import read_windows
-from pipeline.models import Embedder
+from pipeline.models import Embedder, cut_note
 from schemas.errors import LibraryError, UsageError
 from schemas.options import Sampling
 
@@ -89,6 +89,7 @@ class Scorer:
         self.windows = read_windows(snapshot.catalog, self._vectors)
         self._embedder: Embedder | None = None
         self._known: dict[str, NDArray[np.float32]] = {}
+        self._measured: set[str] = set()
         self._references: dict[bool, Reference] = {}
         self._features = True
 
@@ -96,6 +97,7 @@ class Scorer:
         """Every window's score by dot product; ``also`` are texts that will be asked for next, embedded on the way."""
         texts = [*question.texts, *question.without]
         if texts:
+            self.tell_cut([*texts, *also], "query")
             self._learn([*texts, *also, *GENERIC_TEXTS])
         wanted = [self._known[text] for text in question.texts] + [self._example(like) for like in question.like]
         plain = self._scores([*wanted, *(self._known[text] for text in question.without)])
@@ -143,6 +145,13 @@ class Scorer:
         self._learn(texts)
         return np.stack([self._known[text] for text in texts])
 
+    def tell_cut(self, texts: Iterable[str], what: str) -> None:
+        """Say once which of ``texts``, each of them a ``what``, have more tokens than the embedder reads."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._measured]
+        self._measured.update(new)
+        if note := cut_note(self._model(), new, what):
+            self._say(note)
+
     def reference(self, *, of_texts: bool) -> Reference:
         """What queries that fit anything reach here: generic texts, or clips of the library among other videos."""
         if of_texts not in self._references:
@@ -174,6 +183,7 @@ class Scorer:
         """Embed those of ``texts`` that are not known yet, in one batch."""
         if len(self._known) > _MOST_TEXTS:
             self._known.clear()
+            self._measured.clear()
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             vectors = self._model().embed_texts(new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from jobs.publish import publish_tables
 from jobs.tables import Tables
 from jobs.tagging import embedded_clips, visible_clips
 from jobs.writing import existing_tables
-from pipeline.models import load_embedder
+from pipeline.models import cut_note, load_embedder
 from pipeline.models.checkpoint import locate
 from schemas.errors import UsageError, check_utf8
 from schemas.tags import LIKELY, PROMPT_TEMPLATES, TagDefinition, TagDefinitions
@@ -56,7 +56,14 @@ class TagReport:
     model: str
 
 
-def tag(folder: Path, names: Sequence[str], *, prompts: Sequence[str] = (), embedder: str | None = None) -> list[TagReport]:
+def tag(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    prompts: Sequence[str] = (),
+    embedder: str | None = None,
+    say: Callable[[str], None] = lambda note: None,
+) -> list[TagReport]:
     """Score every clip for each of ``names``, as ``tags`` shows at once; one that is there already is replaced.
 
     A name is put into each prompt, the texts' unit vectors are averaged, and the mean is normalised: v. With c = v . e for
@@ -71,6 +78,7 @@ def tag(folder: Path, names: Sequence[str], *, prompts: Sequence[str] = (), embe
         names: such as ``"falling down"``.
         prompts: texts with ``{}`` where the name goes; none takes `schemas.tags.PROMPT_TEMPLATES`.
         embedder: where the library's embedder is now, if not where it was at ingest.
+        say: told what a user should know besides, a sentence each.
 
     Returns:
         A report for each name, in order.
@@ -88,7 +96,7 @@ def tag(folder: Path, names: Sequence[str], *, prompts: Sequence[str] = (), embe
         if not len(clip_ids):
             raise UsageError(f"--library: {str(folder)!r} holds no clips to tag; ingest videos first")
         texts = [tuple(template.replace("{}", name) for template in templates) for name in names]
-        vectors = _text_vectors(identity, embedder, texts)
+        vectors = _text_vectors(identity, embedder, texts, say)
         cosines = [some.vectors @ vectors.T for some in embedded_clips(tables, identity.embedding_dim, clip_ids)]
         added = [
             _definition(name, prompts, vector, found, identity)
@@ -156,9 +164,13 @@ def _checked_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(prompts))
 
 
-def _text_vectors(identity: Identity, where: str | None, texts: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+def _text_vectors(
+    identity: Identity, where: str | None, texts: Sequence[Sequence[str]], say: Callable[[str], None]
+) -> NDArray[np.float32]:
     """float32 [names, dim]: for each name the normalised mean of its texts' vectors."""
     model = load_embedder(locate(identity.embedder, "--embedder", where), "fp32")
+    if note := cut_note(model, [text for of_name in texts for text in of_name], "prompt"):
+        say(note)
     means = np.stack([model.embed_texts(list(of_name)).astype(np.float64).mean(axis=0) for of_name in texts])
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     vectors: NDArray[np.float32] = (means / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -1,11 +1,56 @@
-"""What a command shows on a terminal while it works."""
+"""What a command shows on a terminal: text that a terminal shows and does not obey, and progress."""
 
 from __future__ import annotations
 
+import json
+import re
 import sys
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import click
+
+# What a terminal obeys, or shows as something else than is there: control characters (C0, DEL, C1), line and paragraph
+# separators, the marks that turn the direction of writing; and half surrogate pairs, which no encoding can send it.
+_OBEYED = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_IN_A_LINE = re.compile(f"[{_OBEYED}]")
+_IN_LINES = re.compile(f"(?!\n)[{_OBEYED}]")
+_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def printable(text: str) -> str:
+    r"""``text`` on one line, with all that a terminal would obey spelled out as Python does: ``\x1b``, ``\n``, ``\u202e``.
+
+    Names of files, tags and labels come from anywhere, and so may say anything to a terminal.
+    """
+    return _IN_A_LINE.sub(_spelled, text)
+
+
+def lines_text(lines: Iterable[str]) -> str:
+    """Lines below each other, each `printable`: what is in a line makes no further one."""
+    return "\n".join(map(printable, lines))
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print lines, to standard error with ``err``. Whoever made them left no control character in; this sees to it."""
+    click.echo(_IN_LINES.sub(_spelled, text), err=err)
+
+
+def complain(sentence: str) -> None:
+    """Print one line to standard error: an error, or what a user should know besides."""
+    click.echo(f"vidsift: {printable(sentence)}", err=True)
+
+
+def json_text(value: Any, *, ensure_ascii: bool = True) -> str:
+    """``value`` as JSON, with whatever a terminal would obey escaped as JSON does it: the same value, safe to look at."""
+    return _IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=ensure_ascii))
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is no UTF-8
+        code -= 0xDC00
+    return _SHORT.get(found[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
 class Moment(Protocol):
@@ -29,7 +74,7 @@ class ProgressLine:
 
     def show(self, progress: Moment) -> None:
         """Show where a run is."""
-        text = str(progress)
+        text = printable(str(progress))
         if self._terminal:
             click.echo(f"\r{text:<{self._width}}", nl=False, err=True)
             self._width = len(text)

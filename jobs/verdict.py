@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from jobs.learn.pictures import confusion
-from jobs.report import columns_text
+from jobs.report import column_lines
+from jobs.terminal import lines_text, printable
 from schemas.errors import UsageError
 from schemas.evaluation import Evaluation, MomentRow, Recognition
 
@@ -69,21 +70,21 @@ def evaluation_text(found: Evaluation) -> str:
         lines += [
             "",
             "clips found by caption",
-            columns_text(("score", "captions", "clips", "R@1", "R@5", "R@10", "median rank"), rows),
+            *column_lines(("score", "captions", "clips", "R@1", "R@5", "R@10", "median rank"), rows),
         ]
     if found.precision:
         lines += ["", "actions as queries", *_precision(found)]
     if found.moments:
-        lines += ["", f"moments found by caption ({found.moments[0].moments} captions)", _moments(found.moments)]
+        lines += ["", f"moments found by caption ({found.moments[0].moments} captions)", *_moments(found.moments)]
     if found.index_recall_at_10 is not None:
         lines += ["", f"the index finds {found.index_recall_at_10:.3f} of the ten best of an exact search "
                       f"({found.index_queries} queries, brute force over the stored embeddings)"]  # fmt: skip
     if found.latency:
         rows = [(row.stage, str(row.queries), f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}") for row in found.latency]
-        lines += ["", columns_text(("warm query", "queries", "p50 ms", "p95 ms"), rows)]
+        lines += ["", *column_lines(("warm query", "queries", "p50 ms", "p95 ms"), rows)]
     if not found.rerank:
         lines += ["", "not reranked: --rerank is 0, or the library has no features for the model's own score"]
-    return "\n".join(lines)
+    return lines_text(lines)
 
 
 def _recognition(found: Recognition) -> list[str]:
@@ -92,7 +93,7 @@ def _recognition(found: Recognition) -> list[str]:
     lines = [
         f"labels: top-1 {found.top1:.3f}, top-5 {found.top5:.3f}, mean class {found.mean_class:.3f}, "
         f"{found.moments} moments{kept}",
-        columns_text(("action", "moments", "top-1", "top-5", "most taken for"), rows),
+        *column_lines(("action", "moments", "top-1", "top-5", "most taken for"), rows),
     ]
     if found.unheard:
         lines.append(
@@ -108,17 +109,17 @@ def _precision(found: Evaluation) -> list[str]:
         for row in found.precision
     ]
     means = ", ".join(f"{score} {value:.3f}" for score, value in found.mean_precision.items())
-    return [f"mAP: {means}", columns_text(("action", "clips", *(f"AP {score}" for score in scores)), rows)]
+    return [f"mAP: {means}", *column_lines(("action", "clips", *(f"AP {score}" for score in scores)), rows)]
 
 
-def _moments(found: Sequence[MomentRow]) -> str:
+def _moments(found: Sequence[MomentRow]) -> list[str]:
     """R@1 and R@5 side by side for each IoU."""
     ious = sorted({row.iou for row in found})
     lines: dict[tuple[str, str], dict[float, MomentRow]] = {}
     for row in found:
         lines.setdefault((row.among, row.score), {})[row.iou] = row
     names = ("in", "score", *(f"R@{n} {iou:g}" for n in (1, 5) for iou in ious))
-    return columns_text(
+    return column_lines(
         names,
         [
             (*key, *_shares(*(by[iou].recall_at_1 for iou in ious), *(by[iou].recall_at_5 for iou in ious)))
@@ -144,9 +145,9 @@ def write_evaluation(found: Evaluation, folder: Path, command: str) -> None:
     """
     data = json.dumps({"command": command, **evaluation_json(found)}, indent=1, ensure_ascii=False)
     lines = [
-        f"# {found.library}",
+        f"# {printable(found.library)}",
         "",
-        f"    {command}",
+        f"    {printable(command)}",
         "",
         "```",
         evaluation_text(found),

@@ -81,3 +81,19 @@ class Checkpoint:
     def stamp(self) -> str:
         """What rows carry to say which model saw them: the folder's or repository's name and 8 digits of the hash."""
         return f"{self.name.rstrip('/').rsplit('/', 1)[-1]}@{self.sha256[:8]}"
+
+
+class CutText(NamedTuple):
+    """A text of which a text model reads the beginning only.
+
+    Attributes:
+        text: the whole of it.
+        num_tokens: how many it has, those included that mark its ends.
+        max_tokens: how many of these are read.
+        unread: how it goes on from the first word that is not read, or not whole.
+    """
+
+    text: str
+    num_tokens: int
+    max_tokens: int
+    unread: str

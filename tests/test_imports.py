@@ -66,6 +66,7 @@ OWNERS = {
     "transformers": {
         "pipeline/models/loading.py",
         "pipeline/models/openvino.py",
+        "pipeline/models/tokens.py",
         "pipeline/models/video_classifier.py",
         "pipeline/models/xclip.py",
         "pipeline/models/xclip_texts.py",

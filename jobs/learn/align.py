@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoTokenizer, XCLIPModel
+from transformers import XCLIPModel
 
-from jobs.learn.base import Base, find_base, load_base
+from jobs.learn.base import find_base, load_base
 from jobs.learn.dataset import read_dataset
 from jobs.learn.session import Say, Session, TrainReport
 from jobs.learn.tasks import Alignment, AlignmentModule, Batch
 from jobs.learn.trainer import TrainProgress
-from pipeline.models.loading import first_line
+from pipeline.models import cut_sentence
+from pipeline.models.tokens import TextTokenizer
 from schemas.datasets import Dataset
 from schemas.errors import ModelError, UsageError
 from schemas.training import TrainOptions
-
-
-@dataclass(frozen=True, slots=True)
-class Tokenize:
-    """Captions to token ids, cut to what the model reads."""
-
-    tokenizer: Any
-    max_length: int
-
-    def __call__(self, captions: Sequence[str]) -> Batch:
-        """``input_ids`` and ``attention_mask``, int64 [captions, tokens]."""
-        tokens = self.tokenizer(
-            list(captions), padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
-        )
-        return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
 
 
 def align(
@@ -83,11 +67,21 @@ def align(
     prepared = session.prepare()
     torch.manual_seed(options.seed)
     model = load_base(XCLIPModel, found)
+    most = int(model.config.text_config.max_position_embeddings)
+    tokenizer = TextTokenizer(Path(found.checkpoint.folder), found.checkpoint.name, "--base", most)
+    texts = list(dict.fromkeys(caption for example in dataset.examples for caption in example.captions))
+    if note := cut_sentence(tokenizer.cut(texts), len(texts), "caption"):
+        say(note)
+
+    def tokenize(captions: Sequence[str]) -> Batch:
+        tokens = tokenizer(captions)
+        return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+
     values = fact_values(dataset) if facts_weight else {}
     module = AlignmentModule(
         model, found.preprocessing, plain_weight=plain_weight, facts_weight=facts_weight, fact_values=values
     )
-    return session.run(Alignment(module, _tokenize(found, model), values), prepared)
+    return session.run(Alignment(module, tokenize, values), prepared)
 
 
 def fact_values(dataset: Dataset) -> dict[str, tuple[str, ...]]:
@@ -99,11 +93,3 @@ def fact_values(dataset: Dataset) -> dict[str, tuple[str, ...]]:
             if equals:
                 found.setdefault(key, set()).add(value)
     return {key: tuple(sorted(values)) for key, values in sorted(found.items()) if len(values) > 1}
-
-
-def _tokenize(base: Base, model: XCLIPModel) -> Tokenize:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base.checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    except Exception as exc:
-        raise ModelError(f"--base {base.checkpoint.name}: its tokenizer cannot be read ({first_line(exc)})") from exc
-    return Tokenize(tokenizer, int(model.config.text_config.max_position_embeddings))

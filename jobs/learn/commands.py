@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from jobs.terminal import ProgressLine
+from jobs.terminal import ProgressLine, echo, json_text, printable
 from schemas.options import DEFAULT_CLASSIFIER
 from schemas.training import Augmentation, TrainOptions
 
@@ -69,21 +69,19 @@ def _train_options(given: dict[str, Any]) -> TrainOptions:
 
 def _train(run: Any, as_json: bool, **arguments: Any) -> None:
     """Run a training with its progress on standard error, and print what came of it."""
-    import json
-
     from jobs.report import training_json, training_text
 
     line = ProgressLine()
 
     def say(sentence: str) -> None:
         line.end()
-        click.echo(sentence, err=True)
+        echo(printable(sentence), err=True)
 
     try:
         report = run(**arguments, say=say, on_progress=line.show)
     finally:
         line.end()
-    click.echo(json.dumps(training_json(report)) if as_json else training_text(report))
+    echo(json_text(training_json(report)) if as_json else training_text(report))
 
 
 @click.command()
@@ -165,8 +163,6 @@ def dataset(source: Path, sheet: Path | None, seed: int, as_json: bool) -> None:
     vidsift dataset ./actions
     vidsift dataset captions.csv --sheet sheet.png
     """
-    import json
-
     from jobs.learn.dataset import read_dataset
     from jobs.learn.pictures import check_output, save_png
     from jobs.learn.survey import contact_sheet, survey
@@ -182,7 +178,7 @@ def dataset(source: Path, sheet: Path | None, seed: int, as_json: bool) -> None:
     found = survey(data, on_progress=show)
     if sheet is not None:
         save_png(contact_sheet(data), sheet)
-    click.echo(json.dumps(found.as_json()) if as_json else str(found))
+    echo(json_text(found.as_json()) if as_json else str(found))
 
 
 @click.command()
@@ -204,7 +200,7 @@ def preview(video: str, output: Path, model: str, start_s: float | None, end_s: 
     """
     from jobs.learn.preview import preview as run
 
-    click.echo(str(run(video, output, model=model, start_s=start_s, end_s=end_s)))
+    echo(str(run(video, output, model=model, start_s=start_s, end_s=end_s)))
 
 
 @click.command()
@@ -235,7 +231,6 @@ def evaluate_model(
     vidsift evaluate-model ./my-videomae moments.csv --pair "sitting down,standing up" --shuffle
     vidsift evaluate-model ./my-xclip captions.csv --captions 1000 --draws 1
     """
-    import json
     import shlex
 
     from jobs.learn.evaluate import evaluate_model as run
@@ -249,7 +244,7 @@ def evaluate_model(
 
     def say(sentence: str) -> None:
         line.end()
-        click.echo(sentence, err=True)
+        echo(printable(sentence), err=True)
 
     try:
         results = run(model, data, kind=kind, options=options, say=say, on_progress=line.show)
@@ -257,7 +252,7 @@ def evaluate_model(
         line.end()
     if output is not None:
         write_results(results, output, shlex.join(["vidsift", *sys.argv[1:]]))
-    click.echo(json.dumps(results_json(results)) if as_json else results_text(results))
+    echo(json_text(results_json(results)) if as_json else results_text(results))
 
 
 COMMANDS = (finetune, pretrain, align, dataset, preview, evaluate_model)

@@ -17,7 +17,7 @@ from jobs.learn.dataset import read_dataset
 from jobs.learn.matching import measure_embedder
 from jobs.learn.measuring import EvaluateOptions, Measuring, Source, choose_split, listed, named_pair
 from pipeline.models import EMBEDDERS, load_classifier
-from pipeline.models.checkpoint import POCKET, check_classifier, check_embedder, find_checkpoint
+from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
 from schemas.datasets import Dataset, Example
 from schemas.errors import UsageError
 from schemas.models import Checkpoint
@@ -50,7 +50,7 @@ def evaluate_model(
         JobError: nothing of the data can be decoded.
     """
     options = options or EvaluateOptions()
-    checkpoint = find_checkpoint(model, "MODEL" if model != POCKET else f"--{kind or 'classifier'}")
+    checkpoint = find_checkpoint(model, "MODEL", kind)
     kind = kind or ("embedder" if checkpoint.model_type in EMBEDDERS else "classifier")
     if kind == "embedder" and options.views == "multi":
         raise UsageError("--views multi: got an embedder, allowed are classifiers; leave it out")

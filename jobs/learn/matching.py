@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from jobs.learn import metrics
 from jobs.learn.measuring import EvaluateOptions, Measuring, Source, choose_split, named_pair
-from pipeline.models import Described, ExactEmbedder, load_embedder
+from pipeline.models import Described, ExactEmbedder, cut_note, load_embedder
 from schemas.datasets import Dataset
 from schemas.errors import ModelError, UsageError
 from schemas.models import Checkpoint
@@ -48,6 +48,9 @@ def measure_embedder(
     model = _load(checkpoint, options.precision)
     source = Source(examples, model.preprocessing, options, say, on_progress)
     texts = [text for values in prompts.values() for of_value in values.values() for text in of_value]
+    asked_for = list(dict.fromkeys([*(caption for draw in draws for _, caption in draw), *texts]))
+    if note := cut_note(model, asked_for, "caption"):
+        say(note)
     seen, tables, asked = _score(model, source, draws, texts)
     least = min(len(table[0]) for table in tables)
     return metrics.EmbedderResults(

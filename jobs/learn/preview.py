@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jobs.learn.decode import decode_seen, probe_file
 from jobs.learn.pictures import check_output, gif
+from jobs.terminal import lines_text
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.sample import frames_on_screen, sample_times_s
@@ -39,7 +40,7 @@ class Preview:
     def __str__(self) -> str:
         """Lines for people."""
         (start_s, end_s), (width, height) = self.span, self.size
-        return "\n".join(
+        return lines_text(
             [
                 f"{self.input.num_frames} frames of {start_s:.3f}-{end_s:.3f} s, {width} x {height} "
                 f"({geometry_text(self.input.geometry)})",

@@ -15,7 +15,8 @@ from PIL import Image
 
 from jobs.learn.decode import decode_seen, probe_file
 from jobs.learn.pictures import sheet
-from jobs.report import columns_text as columns
+from jobs.report import column_lines
+from jobs.terminal import lines_text
 from pipeline.find import find_videos
 from pipeline.run import plan_video
 from schemas.datasets import SPLITS, Dataset, Example
@@ -93,7 +94,7 @@ class Survey:
         names = ("class", "examples", "minutes", "frames a second", "size", "damaged", *SPLITS)
         total = sum((row.splits for row in self.classes), Counter[str]())
         lines = [
-            columns(names, rows),
+            *column_lines(names, rows),
             "",
             f"{sum(row.examples for row in self.classes)} examples of {self.videos} videos in "
             f"{sum(row.label is not None for row in self.classes)} classes, {self.captions} captions, "
@@ -103,7 +104,7 @@ class Survey:
             *(f"damaged: {path_text(path)}: {reason}" for path, reason in self.damaged),
             *(f"damaged in part: {path_text(path)}: {reason}" for path, reason in self.partial),
         ]
-        return "\n".join(lines)
+        return lines_text(lines)
 
 
 def survey(dataset: Dataset, *, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Survey:

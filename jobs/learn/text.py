@@ -13,7 +13,8 @@ import numpy as np
 
 from jobs.learn.metrics import ClassifierResults, EmbedderResults, PairRow
 from jobs.learn.pictures import confusion
-from jobs.report import columns_text as columns
+from jobs.report import column_lines as columns
+from jobs.terminal import lines_text, printable
 from schemas.errors import UsageError
 from schemas.records import path_text
 
@@ -57,7 +58,7 @@ def write_results(results: ClassifierResults | EmbedderResults, folder: Path, co
     """
     found = json.dumps({"command": command, **results_json(results)}, indent=1, ensure_ascii=False)
     classifier = isinstance(results, ClassifierResults)
-    lines = [f"# {results.model}", "", f"    {command}", "", "```", results_text(results), "```", ""]
+    lines = [f"# {printable(results.model)}", "", f"    {printable(command)}", "", "```", results_text(results), "```", ""]
     lines += [_PROTOCOLS[results.views if isinstance(results, ClassifierResults) else "captions"], ""]
     lines += ["![Confusion matrix: true classes by predicted ones](confusion.png)", ""] if classifier else []
     for name, text in (("results.json", f"{found}\n"), ("results.md", "\n".join(lines))):
@@ -86,7 +87,7 @@ def results_text(results: ClassifierResults | EmbedderResults) -> str:
     for what, found in (("left out", results.left_out), ("damaged in part", results.damaged)):
         lines += [f"{what}: {path_text(path)}: {reason}" for path, reason in found[:_MOST_NAMED]]
         lines += [f"{what}: {len(found) - _MOST_NAMED} more"] if len(found) > _MOST_NAMED else []
-    return "\n".join(lines)
+    return lines_text(lines)
 
 
 def _classifier(results: ClassifierResults) -> list[str]:
@@ -95,12 +96,12 @@ def _classifier(results: ClassifierResults) -> list[str]:
         f"{results.clips} examples, {results.views} view" + _shuffled(results.shuffled),
         f"top-1 {_share(results.top1)}, top-5 {_share(results.top5)}, mean class accuracy {_share(results.mean_class)}",
         "",
-        columns(("class", "examples", "top-1", "most confused with"), rows),
+        *columns(("class", "examples", "top-1", "most confused with"), rows),
         "",
     ]
     if results.pairs:
         told = [(*_pair(row), _share(row.right)) for row in results.pairs]
-        lines += [columns(("within a pair", "examples", "right"), told), ""]
+        lines += [*columns(("within a pair", "examples", "right"), told), ""]
     if results.unknown:
         names = ", ".join(f"{label} ({count})" for label, count in results.unknown.items())
         lines.append(f"left out, as the model does not know their labels: {sum(results.unknown.values())}: {names}")
@@ -119,7 +120,7 @@ def _embedder(results: EmbedderResults) -> list[str]:
         + (fewer if results.captions < results.wanted else "")
         + f", mean of {results.draws} draw{'s' * (results.draws > 1)}",
         "",
-        columns(("score", "R@1", "R@5", "R@10", "median rank"), rows),
+        *columns(("score", "R@1", "R@5", "R@10", "median rank"), rows),
         "",
     ]
     if results.kinds:
@@ -127,10 +128,10 @@ def _embedder(results: EmbedderResults) -> list[str]:
             (row.kind, str(row.values), str(row.clips), _share(row.exact), _share(row.plain), _share(1 / row.values))
             for row in results.kinds
         ]
-        lines += [columns(("fact named", "values", "examples", "exact", "plain", "by chance"), kinds), ""]
+        lines += [*columns(("fact named", "values", "examples", "exact", "plain", "by chance"), kinds), ""]
     if results.pairs:
         told = [(*_pair(row), _share(row.right), _share(row.plain)) for row in results.pairs]
-        lines += [columns(("within a pair", "examples", "exact", "plain"), told), ""]
+        lines += [*columns(("within a pair", "examples", "exact", "plain"), told), ""]
     if results.unspoken:
         lines.append(f"not asked for, as no caption speaks of them alone: {_some(results.unspoken)}")
     return lines

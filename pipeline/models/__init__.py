@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.models.preprocessing import Preprocessing
-    from schemas.models import Checkpoint, Label
+    from schemas.models import Checkpoint, CutText, Label
     from schemas.options import Engine, Precision
 
 
@@ -62,6 +62,14 @@ class Embedder(VideoModel, Protocol):
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 [len(texts), dim], L2-normalised."""
+
+
+@runtime_checkable
+class LimitedEmbedder(Embedder, Protocol):
+    """An embedder that reads no more than so many tokens of a text. It is optional, as `ExactEmbedder` is."""
+
+    def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
+        """Those of ``texts`` of which `embed_texts` reads the beginning only."""
 
 
 class Described(NamedTuple):
@@ -180,6 +188,31 @@ def load_text_embedder(checkpoint: Checkpoint, precision: Precision = "auto") ->
     """
     check_embedder(checkpoint)
     return TEXT_EMBEDDERS.get(checkpoint.model_type, EMBEDDERS[checkpoint.model_type])(checkpoint, precision)
+
+
+def cut_note(embedder: Embedder, texts: Sequence[str], what: str) -> str | None:
+    """A sentence about what ``embedder`` does not read of ``texts``; None where it reads all.
+
+    Args:
+        embedder: what is to embed them.
+        texts: as `Embedder.embed_texts` will get them.
+        what: what one of them is: ``query``, ``caption``.
+    """
+    cut = embedder.cut_texts(texts) if isinstance(embedder, LimitedEmbedder) else []
+    return cut_sentence(cut, len(texts), what)
+
+
+def cut_sentence(cut: Sequence[CutText], count: int, what: str) -> str | None:
+    """A sentence about those of ``count`` texts that are cut; None where none is."""
+    if not cut:
+        return None
+    first = cut[0]
+    begins = f'the words from "{first.unread}" on are not used'
+    if count == 1:
+        return f"the {what} has {first.num_tokens} tokens, of which this model reads {first.max_tokens}; {begins}"
+    most = max(one.num_tokens for one in cut)
+    some = f"{len(cut)} of {count} {'queries' if what == 'query' else f'{what}s'} {'has' if len(cut) == 1 else 'have'}"
+    return f"{some} more tokens (up to {most}) than the {first.max_tokens} that this model reads; in the first such {begins}"
 
 
 def import_text_embedder(model_type: str) -> None:

@@ -19,7 +19,6 @@ from schemas.models import Checkpoint
 _HUB_FILES = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
 # The name of the checkpoints that vidsift brings along; a folder of that name is ./pocket.
 POCKET = "pocket"
-_POCKET_KINDS = {"--classifier": "classifier", "--embedder": "embedder"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 
@@ -28,18 +27,20 @@ _PASSING_KEYS = frozenset({"transformers_version", "_name_or_path", "torch_dtype
 PREPROCESSING_FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
 
 
-def find_checkpoint(name: str, option: str) -> Checkpoint:
+def find_checkpoint(name: str, option: str, kind: str | None = None) -> Checkpoint:
     """Find the model that ``name`` means: a folder in the hub's layout, or a hub id (``org/model[@revision]``).
 
     Args:
         name: what the user gave.
         option: the option it came from, for messages.
+        kind: which of the two that are called ``pocket`` that is, ``classifier`` or ``embedder``; None is the embedder for
+            ``--embedder``, else the classifier.
 
     Raises:
         ModelError: there is no such model, the hub cannot be reached, or it is not stored as safetensors.
     """
     if name == POCKET:
-        folder, revision = pocket_folder(_POCKET_KINDS[option]), None
+        folder, revision = pocket_folder(kind or ("embedder" if option == "--embedder" else "classifier")), None
     elif os.path.isdir(name):
         folder, revision = Path(name).resolve(), None
         name = str(folder)

@@ -9,21 +9,22 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoTokenizer, XCLIPModel
+from transformers import XCLIPModel
 
 from pipeline.models import Described
-from pipeline.models.loading import first_line, load_pretrained
+from pipeline.models.loading import load_pretrained
 from pipeline.models.pieces import InPieces
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.prompts import PromptScorer
 from pipeline.models.recorded import Forward, Recorded
-from schemas.errors import ModelError
-from schemas.models import Checkpoint
+from pipeline.models.tokens import TextTokenizer
+from schemas.models import Checkpoint, CutText
 from schemas.options import Precision
 
 # Texts whose projections are kept: a search that is asked again, or pages through its hits, need not run the text model.
@@ -42,15 +43,8 @@ class XClipEmbedder:
         )
         self.dim = int(self._model.config.projection_dim)
         self.logit_scale = math.exp(self._model.logit_scale.item())
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(
-                checkpoint.folder, local_files_only=True, trust_remote_code=False
-            )
-        except Exception as exc:
-            raise ModelError(
-                f"--embedder {checkpoint.name}: its tokenizer cannot be read ({first_line(exc)}); "
-                "the folder needs tokenizer.json"
-            ) from exc
+        most = int(self._model.config.text_config.max_position_embeddings)
+        self._tokenizer = TextTokenizer(Path(checkpoint.folder), checkpoint.name, "--embedder", most)
         self._projected: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     def _load(self, checkpoint: Checkpoint, precision: Precision) -> tuple[Any, torch.device, torch.dtype]:
@@ -81,6 +75,10 @@ class XClipEmbedder:
         """See `pipeline.models.Embedder.embed_texts`. Longer texts are cut to what the model reads (CLIP: 77 tokens)."""
         return _unit(self._project(texts)) if texts else np.empty((0, self.dim), np.float32)
 
+    def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
+        """See `pipeline.models.LimitedEmbedder.cut_texts`."""
+        return self._tokenizer.cut(texts)
+
     def exact_scores(
         self, texts: Sequence[str], embeddings: NDArray[np.float32], features: NDArray[np.float32]
     ) -> NDArray[np.float32]:
@@ -97,13 +95,7 @@ class XClipEmbedder:
     def _project(self, texts: Sequence[str]) -> torch.Tensor:
         """[len(texts), dim], projected and not normalised; from memory where a text was asked for before."""
         if lacking := [text for text in dict.fromkeys(texts) if text not in self._projected]:
-            tokens = self._tokenizer(
-                lacking,
-                padding=True,
-                truncation=True,
-                max_length=self._model.config.text_config.max_position_embeddings,
-                return_tensors="pt",
-            ).to(self.device)
+            tokens = self._tokenizer(lacking).to(self.device)
             rows = self._model.get_text_features(tokens["input_ids"], tokens["attention_mask"]).pooler_output
             self._projected.update(zip(lacking, rows, strict=True))
         found = torch.stack([self._projected[text] for text in texts])
