@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -201,7 +200,8 @@ def _is_gone(text: str) -> bool:
     raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode())
     for path in (text.encode(), raw):
         try:
-            if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.lstat(path)
+            if not os.path.isdir(path):  # nor is a link to a folder a video
                 return False
         except (FileNotFoundError, NotADirectoryError):
             continue
