@@ -214,9 +214,9 @@ class LibraryWalk(RuleBasedStateMachine):
     def learn(self, *, sub: bool = False, keep_missing: bool = False, retry: bool = False) -> dict[str, int]:
         """Derive what the library should hold after an ingest, taking new ids over from it; and what it should report."""
         here = self.files(self.source / "sub" if sub else self.source)
-        anywhere = self.files(self.source)
         rows = {row["path"]: row for row in self.sql("from videos")}
-        lost = {path: video for path, video in self.known.items() if path not in anywhere}
+        # What a link to a folder leads to is not looked at, and not gone.
+        lost = {path: video for path, video in self.known.items() if os.path.isdir(path) or not os.path.lexists(path)}
         kept: dict[str, Known] = {}
         read: dict[str, Known] = {}
         new: dict[Content, list[str]] = defaultdict(list)
@@ -229,6 +229,7 @@ class LibraryWalk(RuleBasedStateMachine):
                 new[content].append(path)
             else:
                 read[path] = self.as_read(rows[path], content, stamp)
+        outside = {path: video for path, video in self.known.items() if path not in lost and path not in here}
         moved: dict[str, Known] = {}
         for content, paths in new.items():
             old = {
@@ -245,9 +246,7 @@ class LibraryWalk(RuleBasedStateMachine):
                     read[path] = self.as_read(rows[path], content, here[path][1])
         below = str(self.source / "sub" if sub else self.source) + "/"
         removed = [] if keep_missing else [path for path in lost if path.startswith(below)]
-        outside = {path: video for path, video in self.known.items() if path in anywhere and path not in here}
-        left = {path: video for path, video in lost.items() if path not in removed}
-        self.known = kept | moved | read | outside | left
+        self.known = kept | moved | read | outside | {path: lost[path] for path in lost if path not in removed}
         statuses = Counter(video.status for video in read.values())
         return {
             "found": len(here),
