@@ -65,7 +65,7 @@ class Content:
     def read(path: str | Path) -> Content:
         kind, num_clips, seed = Path(path).read_text(encoding="ascii").split()
         assert kind in KINDS
-        return Content(kind, int(num_clips), int(seed))  # type: ignore[arg-type]
+        return Content(kind, int(num_clips), int(seed))
 
     @property
     def ends(self) -> tuple[VideoStatus, int]:

@@ -300,7 +300,8 @@ class LibraryWalk(RuleBasedStateMachine):
 
     def check_vectors(self, clips: dict[int, dict[str, Any]]) -> None:
         """Vectors, features and a search's answers, of clips by id."""
-        searcher = Searcher(self.library, load=WordEmbedder)
+        load: Any = WordEmbedder
+        searcher = Searcher(self.library, load=load)
         embeddings, scores = [], []
         for clip in clips.values():
             content, number = self.known[clip["path"]].content, round(clip["start_s"] / 2)
