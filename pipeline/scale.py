@@ -6,6 +6,9 @@ the time at 1080p. FFmpeg's conversion of a whole 8-bit 4:2:0 frame rounds down,
 one rounds right; so one level is taken off, since models are trained on what programs show. What is left is half a level:
 logits of VideoMAE-base with a standard deviation of 2 moved by 0.07 at most on 14 real clips, where bf16 moves them by 0.04
 (``python -m benchmarks.models``). What it does to probabilities and embeddings, ``python -m benchmarks.ingest`` prints.
+
+HDR and the like go a way of their own, `pipeline.colour`: to twice the size that is wanted, then to RGB, then to that size.
+Values of PQ must not be averaged over many pixels: the middle of black and white is 59 of 255 there, and not 128.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from pipeline.colour import Converter, is_ordinary
 from schemas.models import Geometry
 from schemas.options import Scaling
 
@@ -52,6 +56,7 @@ class Scaler:
         self._pixel_aspect = pixel_aspect
         self._to_rgb = VideoReformatter()
         self._resize = VideoReformatter()
+        self._converter = Converter()
 
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """uint8 [height, width, 3] of one frame."""
@@ -65,6 +70,9 @@ class Scaler:
             "interpolation": _FILTERS[self._geometry.interpolation],
             "threads": 1,
         }
+        if not is_ordinary(frame):
+            sizes = (max(width, min(2 * width, frame.width)), max(height, min(2 * height, frame.height)))
+            frame = av.VideoFrame.from_ndarray(self._converter(frame, *sizes), format="rgb24")
         at_once = self._fast and frame.format.name in _ROUNDED_DOWN and (width, height) != (frame.width, frame.height)
         if at_once:  # by planes, since straight to packed RGB the colours of two neighbours become one
             scaled = self._resize.reformat(frame, format="gbrp", **wanted)

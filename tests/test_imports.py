@@ -33,6 +33,7 @@ OWNERS = {
         "pipeline/picture.py",
         "pipeline/recode.py",
         "pipeline/sound.py",
+        "pipeline/colour.py",
         "pipeline/completeness.py",
         "pipeline/container.py",
         "pipeline/decoders/pyav.py",

@@ -8,6 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.colour import DOLBY_VISION, Stated, is_dolby_ipt
 from pipeline.container import READING_ERRORS, describe, open_video, packets, video_stream
 from pipeline.decoders import Decoded
 from pipeline.decoders.av1 import Thinner
@@ -40,6 +41,7 @@ class _Attempt:
         self._by_order = None if first_index is None else {int(index): p for p, index in enumerate(job.frame_index)}
         self._index = first_index or 0
         self.goes_back = False
+        self.stated: Stated | None = None
         self._scalers = [
             Scaler(
                 wanted.geometry,
@@ -72,8 +74,12 @@ class _Attempt:
             self._late += pts > self._last_pts
         if position is not None:
             check_pixels(frame.width, frame.height, self._max_pixels)
+            if self.stated is not None:
+                self.stated.complete(frame)
             if frame.is_corrupt:
                 self.problems["a sampled frame is damaged"] += 1
+            if is_dolby_ipt(frame):
+                self.problems[DOLBY_VISION] = 1
             self.frames[position] = tuple(scaler(frame) for scaler in self._scalers)
 
 
@@ -117,6 +123,7 @@ class PyAVDecoder:
                 stream = video_stream(container)
                 context = stream.codec_context
                 context.thread_count = 1
+                attempt.stated = Stated.of(context)
                 thinner = Thinner(context.extradata) if selective and job.codec == "av1" else None
                 for packet in packets(container, stream, start=job.seek if seek else None, parts=job.joined):
                     time = packet.pts if packet.pts is not None else packet.dts
