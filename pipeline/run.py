@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.decoders import Decoded, Decoder
+from pipeline.decoders import ChainDecoder, Decoded, Decoder
 from pipeline.find import content_hash
 from pipeline.probe import probe
 from pipeline.sample import plan_jobs
@@ -29,6 +30,9 @@ from schemas.records import (
     video_id_of,
 )
 
+# A clip with more damaged frames than this shows nothing that a model could name.
+_DAMAGED_SHARE = 0.75
+
 _TOO_LARGE = "reading it takes more memory than --max-memory allows"
 
 if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
@@ -48,13 +52,16 @@ def annotate_video(
 
     plan (hash, demux, choose frames) -> decode (one pass for both models) -> annotate -> rows.
     """
-    for planned in plan_video(file, sampling, inputs, scaling=scaling):
-        if isinstance(planned, VideoFailed):
-            yield planned
-            continue
-        decoded = list(decode_job(planned, decoder))
-        yield from annotator.annotate([item for item in decoded if isinstance(item, Clip)])
-        yield from (item for item in decoded if isinstance(item, SpanDone))
+    planned = plan_video(file, sampling, inputs, scaling=scaling)
+    yield from (item for item in planned if isinstance(item, VideoFailed))
+    clips: list[Clip] = []
+    for item in decode_jobs([item for item in planned if isinstance(item, SpanJob)], decoder):
+        if isinstance(item, Clip):
+            clips.append(item)
+        else:  # the end of a part
+            yield from annotator.annotate(clips)
+            yield item
+            clips.clear()
 
 
 def plan_video(
@@ -96,35 +103,62 @@ def plan_video(
         return [VideoFailed(video, "probe", f"cannot be read: {type(exc).__name__}: {exc}")]
 
 
+def decode_jobs(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
+    """Decode jobs, those that start at one place in one pass: of each its clips, and then what became of it."""
+    for _, chain in groupby(jobs, key=lambda job: (job.video.video_id, job.chain)):
+        yield from decode_chain(tuple(chain), decoder)
+
+
 def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:
-    """Decode one job's clips, then say what became of it. Damage is a sentence in `SpanDone`, never an exception."""
-    try:
-        decoded = decoder.decode(job)
-    except VideoError as exc:
-        problem = Problem(exc.stage, exc.reason)
-    except MemoryError:
-        problem = Problem("decode", _TOO_LARGE)
-    except Exception as exc:  # noqa: BLE001 - as in plan_video
-        problem = Problem("decode", f"cannot be decoded: {type(exc).__name__}: {exc}")
-    else:
-        yield from _clips(job, decoded)
-        return
-    yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
+    """`decode_chain` of one job."""
+    return decode_chain([job], decoder)
+
+
+def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
+    """Decode the clips of jobs that start at one place, of each job its clips and then what became of it.
+
+    Damage is a sentence in `SpanDone`, never an exception.
+    """
+    one_pass = decoder.decode_chain(jobs) if len(jobs) > 1 and isinstance(decoder, ChainDecoder) else None
+    for job in jobs:
+        try:
+            decoded = decoder.decode(job) if one_pass is None else next(one_pass, None)
+            if decoded is None:  # what a pass raises ends it
+                raise VideoError("decode", "what came before it could not be decoded")
+            if isinstance(decoded, VideoError):
+                raise decoded
+        except VideoError as exc:
+            problem = Problem(exc.stage, exc.reason)
+        except MemoryError:
+            problem = Problem("decode", _TOO_LARGE)
+        except Exception as exc:  # noqa: BLE001 - as in plan_video
+            problem = Problem("decode", f"cannot be decoded: {type(exc).__name__}: {exc}")
+        else:
+            yield from _clips(job, decoded)
+            continue
+        yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
 
 
 def _clips(job: SpanJob, decoded: Decoded) -> Iterator[Clip | SpanDone]:
     clip_ids = []
+    num_damaged = 0
     for span, picks in zip(job.spans, job.picks, strict=True):
         # A frame that could not be had is stood in for by the one before it, as a player would keep showing it, or by the
         # first there is. A clip that has none of its own frames is left out: nothing of it was seen.
-        if not np.isin(picks[0], decoded.positions).any():
+        own = np.intersect1d(picks[0], decoded.positions)
+        if not len(own):
+            continue
+        if len(decoded.damaged.intersection(own.tolist())) > _DAMAGED_SHARE * len(own):
+            num_damaged += 1
             continue
         nearest = [(decoded.positions.searchsorted(picked, side="right") - 1).clip(0) for picked in picks]
         frames = tuple(of_input[index] for of_input, index in zip(decoded.frames, nearest, strict=True))
         clip_ids.append(clip_id_of(job.video.video_id, span))
         yield Clip(clip_ids[-1], job.video.video_id, span, frames)
     reasons = list(decoded.problems)
-    if len(clip_ids) < len(job.spans):
-        reasons.append(f"{len(job.spans) - len(clip_ids)} of {len(job.spans)} clips hold no frame that could be decoded")
+    if num_damaged:
+        reasons.append(f"{num_damaged} of {len(job.spans)} clips were left out: almost all of their frames are damaged")
+    if lacking := len(job.spans) - len(clip_ids) - num_damaged:
+        reasons.append(f"{lacking} of {len(job.spans)} clips hold no frame that could be decoded")
     problems = (*job.problems, *(Problem("decode", reason) for reason in reasons))
     yield SpanDone(job.video, job.part, job.num_parts, tuple(clip_ids), problems)

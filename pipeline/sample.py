@@ -126,14 +126,16 @@ def plan_spans(
         else:
             groups.append([span])
     wanted_inputs = distinct_inputs(inputs)
-    jobs = []
+    # Where going to a place costs as much as reading everything before it, all are seen to on the way.
+    keyframes = () if meta.seeks_read_all and len(groups) > 1 else meta.keyframes
+    jobs: list[SpanJob] = []
     for part, group in enumerate(groups):
         indices = [
             [frames_on_screen(frame_times_s, sample_times_s(span, wanted.num_frames)) for wanted in wanted_inputs]
             for span in group
         ]
         frame_index = np.unique(np.concatenate([index for of_span in indices for index in of_span]))
-        seek = keyframe_before(meta.keyframes, int(meta.pts[frame_index[0]]))
+        seek = keyframe_before(keyframes, int(meta.pts[frame_index[0]]))
         jobs.append(
             SpanJob(
                 video=video,
@@ -147,6 +149,8 @@ def plan_spans(
                 pixel_aspect=meta.pixel_aspect,
                 seek=seek,
                 seek_index=int(meta.pts.searchsorted(seek.pts)) if seek else 0,
+                earlier=keyframe_before(keyframes, seek.pts - 1) if seek else None,
+                chain=jobs[-1].chain if jobs and jobs[-1].seek == seek else part,
                 spans=tuple(group),
                 inputs=wanted_inputs,
                 frame_index=frame_index,

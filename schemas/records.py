@@ -91,6 +91,7 @@ class VideoMeta:
         problems: what is wrong with the container, in sentences; empty for a sound one.
         parts: for a file that was joined of several recordings, each of them; else empty.
         coded_as_fields: some packets hold one field of a frame.
+        seeks_read_all: going anywhere in the file reads most of it.
     """
 
     container: str
@@ -109,6 +110,7 @@ class VideoMeta:
     problems: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     coded_as_fields: bool = False
+    seeks_read_all: bool = False
 
     @property
     def num_frames(self) -> int:
@@ -198,6 +200,9 @@ class SpanJob:
         timed: as in `VideoMeta`.
         seek: where to start decoding; None starts at the beginning.
         seek_index: which frame that is, in presentation order from 0.
+        earlier: the keyframe before that one, for streams that are whole only some frames after a keyframe; None starts at
+            the beginning.
+        chain: the first of the jobs that start decoding at this one's place; one pass does them all.
         spans: the clips' intervals.
         inputs: the distinct inputs to make for each clip.
         frame_index: int64 [n], ascending: which of the video's frames are wanted, in presentation order from 0.
@@ -221,6 +226,8 @@ class SpanJob:
     timed: bool
     seek: Keyframe | None
     seek_index: int
+    earlier: Keyframe | None
+    chain: int
     spans: tuple[Span, ...]
     inputs: tuple[ModelInput, ...]
     frame_index: NDArray[np.int64]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
 from pipeline.probe import probe
-from pipeline.run import decode_job
+from pipeline.run import decode_jobs
 from pipeline.sample import plan_spans
 from schemas.datasets import Example
 from schemas.errors import UsageError, VideoError
@@ -65,7 +65,7 @@ def decode_seen(path: str, meta: VideoMeta, spans: Sequence[Span], wanted: Model
     (file,) = (found for found in find_videos([path]) if not isinstance(found, tuple))
     decoder = load_decoder("pyav")
     jobs = plan_spans(VideoInfo("", file), meta, spans, (wanted,))
-    items = [item for job in jobs for item in decode_job(job, decoder)]
+    items = list(decode_jobs(jobs, decoder))
     clips = [item for item in items if isinstance(item, Clip)]
     decoding = [problem.reason for item in items if isinstance(item, SpanDone) for problem in item.problems]
     problems = tuple(dict.fromkeys((*meta.problems, *decoding)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from schemas.errors import UsageError
+from schemas.errors import UsageError, VideoError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +25,13 @@ class Decoded:
         positions: int64 [m], ascending: which of the job's wanted frames these are.
         frames: for each of the job's inputs, uint8 [m, height, width, 3] in RGB, turned and scaled.
         problems: what was wrong, in sentences; empty where every wanted frame came out whole.
+        damaged: the positions of frames that the decoder itself calls damaged.
     """
 
     positions: NDArray[np.int64]
     frames: tuple[NDArray[np.uint8], ...]
     problems: tuple[str, ...] = ()
+    damaged: frozenset[int] = frozenset()
 
 
 class Decoder(Protocol):
@@ -41,6 +43,14 @@ class Decoder(Protocol):
         Raises:
             VideoError: not one wanted frame could be had.
         """
+
+
+@runtime_checkable
+class ChainDecoder(Decoder, Protocol):
+    """A decoder that sees to several jobs in one pass. It is optional: of others, each job is a pass of its own."""
+
+    def decode_chain(self, jobs: Sequence[SpanJob]) -> Iterator[Decoded | VideoError]:
+        """Decode jobs that start at one place, in their order; a `VideoError` for one of which no frame could be had."""
 
 
 def _pyav() -> Decoder:

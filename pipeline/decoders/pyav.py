@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 
 import av
 import numpy as np
@@ -15,7 +17,7 @@ from pipeline.decoders.av1 import Thinner
 from pipeline.probe import check_pixels
 from pipeline.scale import Scaler
 from schemas.errors import VideoError
-from schemas.records import SpanJob
+from schemas.records import Keyframe, SpanJob
 
 # Leaving out unwanted frames that no other frame refers to gave the same pixels as a full decode on 53 files of these;
 # with MPEG-4 it lost frames.
@@ -27,21 +29,56 @@ _LATE_FRAMES = 32
 
 
 class _Attempt:
-    """What one pass over the file gives, by position in the job's wanted frames."""
+    """What a pass gives of one job, by position in the job's wanted frames."""
 
-    def __init__(self, job: SpanJob, first_index: int | None) -> None:
-        """Prepare for a pass. ``first_index`` counts frames from there instead of going by their times."""
+    def __init__(self, job: SpanJob, *, counted: bool) -> None:
         self.frames: dict[int, tuple[NDArray[np.uint8], ...]] = {}
+        self.damaged: set[int] = set()
         self.problems: Counter[str] = Counter()
-        self.wanted = {int(pts): position for position, pts in reversed(list(enumerate(job.frame_pts)))}
-        self._last_pts = int(job.frame_pts[-1])
-        self._max_pixels = job.max_pixels
+        self.keys = [int(key) for key in (job.frame_index if counted else job.frame_pts)]
         self._late = 0
+
+    @property
+    def complete(self) -> bool:
+        """All wanted frames are here."""
+        return len(self.frames) == len(self.keys)
+
+    @property
+    def done(self) -> bool:
+        """All wanted frames are here, or will not come."""
+        return self.complete or self._late > _LATE_FRAMES
+
+    def pass_by(self, key: int) -> None:
+        """A frame has come out that is not the job's."""
+        self._late += key > self.keys[-1]
+
+
+class _Pass:
+    """One pass over the file, from which jobs take their frames one after the other.
+
+    Attributes:
+        goes_back: frames came out with times that go back.
+        landed: decoding began where it was to begin.
+    """
+
+    def __init__(
+        self, jobs: Sequence[SpanJob], *, start: Keyframe | None, selective: bool, first_index: int | None = None
+    ) -> None:
+        """Prepare for a pass. ``first_index`` counts frames from there instead of going by their times."""
+        job = jobs[0]
+        self._job, self._start, self._selective = job, start, selective
+        self._counted, self._index = first_index is not None, first_index or 0
+        self._attempts = [_Attempt(one, counted=self._counted) for one in jobs]
+        self._wanted: dict[int, list[tuple[_Attempt, int]]] = {}
+        for attempt in self._attempts:
+            for position, key in enumerate(attempt.keys):
+                self._wanted.setdefault(key, []).append((attempt, position))
+        self._current = self._attempts[0]
         self._shown_pts: int | None = None
-        self._by_order = None if first_index is None else {int(index): p for p, index in enumerate(job.frame_index)}
-        self._index = first_index or 0
+        self._stated: Stated | None = None
+        self._frames = self._decoded()
         self.goes_back = False
-        self.stated: Stated | None = None
+        self.landed = start is None
         self._scalers = [
             Scaler(
                 wanted.geometry,
@@ -53,95 +90,135 @@ class _Attempt:
             for wanted in job.inputs
         ]
 
-    @property
-    def done(self) -> bool:
-        """All wanted frames are here, or will not come."""
-        return len(self.frames) == len(self.wanted) or self._late > _LATE_FRAMES
+    def next_job(self) -> _Attempt:
+        """Decode on, until all frames of the next job are here or will not come."""
+        self._current = self._attempts.pop(0)
+        while not self._current.done and not self.goes_back:
+            frame = next(self._frames, None)
+            if frame is None:
+                break
+            self._take(frame)
+        return self._current
 
-    def take(self, frame: av.VideoFrame) -> None:
-        """Keep the frame if it is wanted."""
-        pts = frame.pts if frame.pts is not None else frame.dts
-        if self._by_order is not None:
-            position = self._by_order.get(self._index)
-            self._late += self._index > max(self._by_order)
+    def close(self) -> None:
+        """Close the file."""
+        self._frames.close()
+
+    def _take(self, frame: av.VideoFrame) -> None:
+        """Give the frame to those who want it."""
+        key = frame.pts if frame.pts is not None else frame.dts
+        if self._counted:
+            key = self._index
             self._index += 1
-        elif pts is None:
+        elif key is None:
             return
         else:
-            position = self.wanted.get(pts)
-            self.goes_back |= self._shown_pts is not None and pts < self._shown_pts
-            self._shown_pts = pts
-            self._late += pts > self._last_pts
-        if position is not None:
-            check_pixels(frame.width, frame.height, self._max_pixels)
-            if self.stated is not None:
-                self.stated.complete(frame)
+            self.goes_back |= self._shown_pts is not None and key < self._shown_pts
+            self._shown_pts = key
+        takers = self._wanted.pop(key, ())
+        if all(attempt is not self._current for attempt, _ in takers):
+            self._current.pass_by(key)
+        if not takers:
+            return
+        check_pixels(frame.width, frame.height, self._job.max_pixels)
+        if self._stated is not None:
+            self._stated.complete(frame)
+        pixels = tuple(scaler(frame) for scaler in self._scalers)
+        for attempt, position in takers:
+            attempt.frames[position] = pixels
             if frame.is_corrupt:
-                self.problems["a sampled frame is damaged"] += 1
+                attempt.damaged.add(position)
+                attempt.problems["a sampled frame is damaged"] += 1
             if is_dolby_ipt(frame):
-                self.problems[DOLBY_VISION] = 1
-            self.frames[position] = tuple(scaler(frame) for scaler in self._scalers)
+                attempt.problems[DOLBY_VISION] = 1
+
+    def _decoded(self) -> Generator[av.VideoFrame]:
+        """Frames, in the order they are shown in."""
+        job, selective = self._job, self._selective
+        try:
+            with open_video(job.video.file.path) as container:
+                stream = video_stream(container)
+                context = stream.codec_context
+                context.thread_count = 1
+                self._stated = Stated.of(context)
+                thinner = Thinner(context.extradata) if selective and job.codec == "av1" else None
+                for packet in packets(container, stream, start=self._start, parts=job.joined):
+                    time = packet.pts if packet.pts is not None else packet.dts
+                    self.landed |= self._start is not None and time == self._start.pts
+                    wanted = time is None or time in self._wanted
+                    if selective and not thinner:
+                        context.skip_frame = "DEFAULT" if wanted else "NONREF"
+                    try:
+                        frames = _decode_thinned(packet, thinner, wanted=wanted) if thinner else packet.decode()
+                    except av.FFmpegError as exc:
+                        self._current.problems[f"a packet could not be decoded: {describe(exc)}"] += 1
+                        continue
+                    yield from frames
+        except READING_ERRORS as exc:
+            self._current.problems[f"the container breaks off: {describe(exc)}"] += 1
 
 
 class PyAVDecoder:
     """Decodes in the calling thread: FFmpeg's own threads cost more CPU per frame than more processes do."""
 
     def decode(self, job: SpanJob) -> Decoded:
-        """See `pipeline.decoders.Decoder.decode`.
+        """See `pipeline.decoders.Decoder.decode`."""
+        (decoded,) = self.decode_chain([job])
+        if isinstance(decoded, VideoError):
+            raise decoded
+        return decoded
 
-        The first pass seeks and skips. Where frames are missing after it, a second one decodes everything from the
-        file's beginning, as some containers cannot seek and some streams call frames disposable that are not. Where
-        frames come out with times that go back (AVI stores none, and guesses go wrong with B-frames), they are counted
-        from the keyframe instead: frames always come out in the order they are shown in.
+    def decode_chain(self, jobs: Sequence[SpanJob]) -> Iterator[Decoded | VideoError]:
+        """See `pipeline.decoders.ChainDecoder.decode_chain`.
+
+        The first pass seeks and skips. Where frames are missing after it, a second one decodes everything, from the keyframe
+        before: some streams call frames disposable that are not, and some are whole only a while after a keyframe. Where
+        that pass does not find its keyframe, a third one begins with the file, as some containers cannot seek. Each goes on
+        with the jobs that are left. Where frames come out with times that go back (AVI stores none, and guesses go wrong
+        with B-frames), they are counted from the keyframe instead: frames always come out in the order they are shown in.
         """
+        first = jobs[0]
         # Of a frame that is coded as two fields, one may be wanted by its time and the other not.
-        selective = job.codec in _SELECTIVE_CODECS and job.timed and not job.coded_as_fields
-        attempt = self._pass(job, seek=True, selective=selective, first_index=None if job.timed else 0)
-        if attempt.goes_back:
-            attempt = self._pass(job, seek=True, selective=False, first_index=job.seek_index)
-        elif len(attempt.frames) < len(job.frame_pts) and (selective or job.seek is not None):
-            second = self._pass(job, seek=False, selective=False)
-            second.frames = attempt.frames | second.frames
-            attempt = second
-        problems = [text if count == 1 else f"{text} ({count} times)" for text, count in attempt.problems.items()]
-        if not attempt.frames:
-            raise VideoError("decode", "; ".join(problems) or "no frame could be decoded")
-        missing = len(job.frame_pts) - len(attempt.frames)
-        if missing:
-            problems.append(f"{missing} of {len(job.frame_pts)} sampled frames could not be decoded")
-        positions = sorted(attempt.frames)
-        return Decoded(
-            positions=np.asarray(positions, np.int64),
-            frames=tuple(np.stack(of_input) for of_input in zip(*(attempt.frames[p] for p in positions), strict=True)),
-            problems=tuple(problems),
-        )
-
-    def _pass(self, job: SpanJob, *, seek: bool, selective: bool, first_index: int | None = None) -> _Attempt:
-        attempt = _Attempt(job, first_index)
+        selective = first.codec in _SELECTIVE_CODECS and first.timed and not first.coded_as_fields
+        ways = deque([partial(_Pass, start=first.seek, selective=selective, first_index=None if first.timed else 0)])
+        if selective or first.seek is not None:
+            ways.append(partial(_Pass, start=first.earlier, selective=False))
+        running = ways.popleft()(jobs)
         try:
-            with open_video(job.video.file.path) as container:
-                stream = video_stream(container)
-                context = stream.codec_context
-                context.thread_count = 1
-                attempt.stated = Stated.of(context)
-                thinner = Thinner(context.extradata) if selective and job.codec == "av1" else None
-                for packet in packets(container, stream, start=job.seek if seek else None, parts=job.joined):
-                    time = packet.pts if packet.pts is not None else packet.dts
-                    wanted = time is None or time in attempt.wanted
-                    if selective and not thinner:
-                        context.skip_frame = "DEFAULT" if wanted else "NONREF"
-                    try:
-                        frames = _decode_thinned(packet, thinner, wanted=wanted) if thinner else packet.decode()
-                    except av.FFmpegError as exc:
-                        attempt.problems[f"a packet could not be decoded: {describe(exc)}"] += 1
-                        continue
-                    for frame in frames:
-                        attempt.take(frame)
-                    if attempt.done:
-                        break
-        except READING_ERRORS as exc:
-            attempt.problems[f"the container breaks off: {describe(exc)}"] += 1
-        return attempt
+            for number, job in enumerate(jobs):
+                attempt = running.next_job()
+                if running.goes_back:
+                    running.close()
+                    ways.clear()
+                    running = _Pass(jobs[number:], start=first.seek, selective=False, first_index=first.seek_index)
+                    attempt = running.next_job()
+                while ways and not attempt.complete:
+                    running.close()
+                    running = ways.popleft()(jobs[number:])
+                    frames, damaged = attempt.frames, attempt.damaged
+                    attempt = running.next_job()
+                    attempt.damaged |= damaged - attempt.frames.keys()
+                    attempt.frames = frames | attempt.frames
+                    if not running.landed and not ways:
+                        ways.append(partial(_Pass, start=None, selective=False))
+                yield _result(job, attempt)
+        finally:
+            running.close()
+
+
+def _result(job: SpanJob, attempt: _Attempt) -> Decoded | VideoError:
+    problems = [text if count == 1 else f"{text} ({count} times)" for text, count in attempt.problems.items()]
+    if not attempt.frames:
+        return VideoError("decode", "; ".join(problems) or "no frame could be decoded")
+    if missing := len(job.frame_pts) - len(attempt.frames):
+        problems.append(f"{missing} of {len(job.frame_pts)} sampled frames could not be decoded")
+    positions = sorted(attempt.frames)
+    return Decoded(
+        positions=np.asarray(positions, np.int64),
+        frames=tuple(np.stack(of_input) for of_input in zip(*(attempt.frames[p] for p in positions), strict=True)),
+        problems=tuple(problems),
+        damaged=frozenset(attempt.damaged),
+    )
 
 
 def _decode_thinned(
