@@ -291,9 +291,11 @@ class _Flow:
                 yield from self._under_way.pop(done)(done)
 
     def stop(self) -> None:
-        """Begin nothing more of what is under way."""
-        for ref in self._under_way:
-            ray.cancel(ref, force=False)
+        """Let workers begin nothing more of what is under way.
+
+        `ray.cancel` may end this process: where a task is done just then, Ray takes its own answer for a fault.
+        """
+        self._counter.stop.remote()
 
     def _hand_out(self) -> None:
         """Start what there is room for: later stages first, so that little waits."""

@@ -61,6 +61,11 @@ class Counter:
         self._last: dict[tuple[str, int], Work] = {}
         self._begun: dict[Attempt, list[bool]] = {}  # and of each worker that died there, whether it took too long
         self._computing = "cpu", "fp32"
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let no worker begin anything more."""
+        self._stopped = True
 
     def work(self, work: Work) -> None:
         """A worker has done something."""
@@ -72,10 +77,12 @@ class Counter:
             self._kept.append(work)
 
     def begin(self, attempt: Attempt, late: bool) -> bool:
-        """A worker is about to read something, and may if not two have died at it; the accounts will miss it then.
+        """A worker is about to read something, and may if not two have died at it; the accounts will miss it else.
 
         Told first, so that it is known what a worker that died was at. ``late`` says that the one before took too long.
         """
+        if self._stopped:
+            return False
         deaths = self._begun.get(attempt)
         if deaths is None:
             self._begun[attempt] = []

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -15,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.learn.decode import decode_spans
+from jobs.isolated import call_isolated
+from jobs.learn.decode import CRASHED, decode_spans
 from pipeline.sample import spans_of
 from schemas.datasets import Example
 from schemas.errors import UsageError, VideoError
@@ -165,24 +163,10 @@ def _check_room(num_missing: int, wanted: ModelInput, folder: Path) -> None:
 
 
 def _decode_in_processes(requests: dict[int, _Request], cpus: int) -> Iterator[tuple[int, str | None]]:
-    """What was wrong with each, as they are done. A decoder that takes its process down costs that one video alone."""
-    unfinished = dict(requests)
-    context = multiprocessing.get_context("forkserver")  # workers that know nothing of this process's threads
-    try:
-        with ProcessPoolExecutor(min(cpus, max(1, len(requests))), mp_context=context) as pool:
-            futures: dict[Future[str | None], int] = {pool.submit(_store, request): n for n, request in requests.items()}
-            for future in as_completed(futures):
-                reason = future.result()
-                del unfinished[futures[future]]
-                yield futures[future], reason
-    except BrokenProcessPool:
-        for number, request in unfinished.items():
-            with ProcessPoolExecutor(1, mp_context=context) as alone:
-                try:
-                    reason = alone.submit(_store, request).result()
-                except BrokenProcessPool:
-                    reason = "crashed the decoder"
-            yield number, reason
+    """What was wrong with each, in order. A decoder that takes its process down costs that one video alone."""
+    cpus = min(cpus, max(1, len(requests)))
+    reasons = call_isolated(_store, requests.values(), num_processes=cpus, crashed=lambda _: CRASHED)
+    return ((number, reason) for number, (_, reason) in zip(requests, reasons, strict=True))
 
 
 def _store(request: _Request) -> str | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.isolated import call_isolated
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
 from pipeline.probe import probe
@@ -24,6 +22,9 @@ from schemas.models import ModelInput
 from schemas.records import Clip, Span, SpanDone, VideoInfo, VideoMeta
 
 Frames = NDArray[np.uint8]
+
+# What is wrong with a video at which the process died that decoded it.
+CRASHED = "crashed the decoder"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,34 +114,9 @@ def decode_ahead(
     examples: Sequence[Example], cut: Callable[[float, float], list[Span]], wanted: ModelInput
 ) -> Iterator[tuple[Example, Outcome]]:
     """Clips of each example and what is wrong with it, in order. A decoder that dies costs that one example alone."""
-    cpus, context = len(os.sched_getaffinity(0)), multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(cpus, mp_context=context)
-    waiting: deque[tuple[Example, Future[Outcome]]] = deque()
-
-    def next_one() -> tuple[Example, Outcome]:
-        example, future = waiting.popleft()
-        try:
-            return example, future.result()
-        except BrokenProcessPool:  # through this example, or through another that was decoded at the same time
-            with ProcessPoolExecutor(1, mp_context=context) as alone:
-                try:
-                    return example, alone.submit(_decode, example, cut, wanted).result()
-                except BrokenProcessPool:
-                    return example, (None, "crashed the decoder")
-
-    try:
-        for example in examples:
-            try:
-                waiting.append((example, pool.submit(_decode, example, cut, wanted)))
-            except BrokenProcessPool:
-                pool = ProcessPoolExecutor(cpus, mp_context=context)
-                waiting.append((example, pool.submit(_decode, example, cut, wanted)))
-            if len(waiting) > 2 * cpus:
-                yield next_one()
-        while waiting:
-            yield next_one()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    decode = partial(_decode, cut=cut, wanted=wanted)
+    cpus = len(os.sched_getaffinity(0))
+    return call_isolated(decode, examples, num_processes=cpus, crashed=lambda _: (None, CRASHED))
 
 
 def _decode(example: Example, cut: Callable[[float, float], list[Span]], wanted: ModelInput) -> Outcome:
