@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,15 @@ from pipeline.models.checkpoint import find_checkpoint
 from schemas.models import Checkpoint
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Seconds that the process may take to end after the last test.
+_MOST_TO_END_S = 120
+
+
+def pytest_unconfigure() -> None:
+    """Fail where something is left running that the process waits for, and say where, rather than hang."""
+    faulthandler.dump_traceback_later(_MOST_TO_END_S, exit=True)
+
 
 SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "clips"
 
