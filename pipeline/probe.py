@@ -16,6 +16,8 @@ from pipeline.completeness import what_is_missing
 from pipeline.container import BYTE_SEEKABLE, READING_ERRORS, describe, open_video, video_stream
 from pipeline.h264_fields import FieldPairs
 from pipeline.packet_times import PacketTimes, join
+from pipeline.sample import JOB_S
+from pipeline.seeking import seek_reads_most
 from schemas.errors import VideoError
 from schemas.options import MAX_FRAMES, MAX_PIXELS
 from schemas.records import Keyframe, Part, VideoMeta
@@ -45,7 +47,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
             stream = video_stream(container)
             width, height = stream.codec_context.width, stream.codec_context.height
             check_pixels(width, height, max_pixels)
-            packets = _demux(container, stream, max_frames)
+            packets = _demux(path, container, stream, max_frames)
             if packets.count == 0:
                 raise VideoError("probe", packets.broken or "the video stream holds no frame")
             time_base = stream.time_base or Fraction(1, av.time_base)
@@ -85,6 +87,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 problems=tuple(problems),
                 parts=packets.parts,
                 coded_as_fields=packets.coded_as_fields,
+                seeks_read_all=packets.seeks_read_all,
             )
     except READING_ERRORS as exc:
         raise VideoError("probe", f"no video container that FFmpeg can read: {describe(exc)}") from exc
@@ -107,6 +110,7 @@ class _Packets:
         count: packets in the stream, whether shown or not.
         parts: as in `VideoMeta`.
         coded_as_fields: as in `VideoMeta`.
+        seeks_read_all: as in `VideoMeta`.
         broken: why reading ended before the end, where it did.
         orientation: as `_orientation` says; (0, False) where no frame could be had of the first packets: the decode step
             will say what is wrong.
@@ -118,6 +122,7 @@ class _Packets:
     count: int
     parts: tuple[Part, ...]
     coded_as_fields: bool
+    seeks_read_all: bool
     broken: str | None
     orientation: tuple[int, bool]
 
@@ -135,7 +140,7 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _demux(container: av.container.InputContainer, stream: av.VideoStream, max_frames: int) -> _Packets:
+def _demux(path: str, container: av.container.InputContainer, stream: av.VideoStream, max_frames: int) -> _Packets:
     rows: list[tuple[int, int, int, int, bool, bool]] = []  # pts, dts, duration, pos, keyframe, hidden
     broken = None
     count = 0
@@ -169,10 +174,11 @@ def _demux(container: av.container.InputContainer, stream: av.VideoStream, max_f
             rows.append((time, dts, packet.duration or 0, pos, packet.is_keyframe and not second, hidden))
     except READING_ERRORS as exc:
         broken = f"the container breaks off: {describe(exc)}"
-    return _placed(rows, container.format.name, stream, has_fields, count, broken, orientation or (0, False))
+    return _placed(path, rows, container.format.name, stream, has_fields, count, broken, orientation or (0, False))
 
 
 def _placed(
+    path: str,
     rows: list[tuple[int, int, int, int, bool, bool]],
     format_name: str,
     stream: av.VideoStream,
@@ -184,10 +190,11 @@ def _placed(
     """When the frames of packets are shown, and where decoding can start."""
     table = np.asarray(rows, np.int64).reshape(-1, 6)
     times = PacketTimes(*(np.ascontiguousarray(column) for column in table.T[:4]))
-    joined = join(times, stream.time_base or Fraction(1, av.time_base))
+    time_base = stream.time_base or Fraction(1, av.time_base)
+    joined = join(times, time_base)
     if not joined.usable:
         empty = np.zeros(0, np.int64)
-        return _Packets(empty, 0, (), count, (), has_fields, broken, orientation)
+        return _Packets(empty, 0, (), count, (), has_fields, False, broken, orientation)
     at, dts = times.pts + joined.shift, times.dts + joined.shift
     shown = (table[:, 5] == 0) & ~joined.stray
     order = np.argsort(at[shown], kind="stable")
@@ -196,12 +203,29 @@ def _placed(
     if len(pts):
         usual = int(np.median(np.diff(pts))) if len(pts) > 1 else 0
         last_duration = (0 if has_fields or format_name == "avi" else int(times.duration[shown][order[-1]])) or usual or 1
-    by_bytes = bool(joined.parts)
     keys = np.flatnonzero((table[:, 4] != 0) & ~joined.stray)
-    if by_bytes:  # times name no place in a file that has each of them several times
-        keys = keys[times.pos[keys] >= 0] if format_name in BYTE_SEEKABLE else keys[:0]
-    keyframes = [Keyframe(int(at[key]), int(dts[key]), int(times.pos[key]) if by_bytes else None) for key in keys]
-    return _Packets(pts, last_duration, tuple(sorted(keyframes)), count, joined.parts, has_fields, broken, orientation)
+    keyframes = sorted(Keyframe(int(at[key]), int(dts[key])) for key in keys)
+    seeks_read_all = False
+    # MP4 and MOV always hold an index.
+    if not joined.parts and "mov" not in format_name.split(",") and len(keyframes) > 1 and len(pts):
+        length_s = float(int(pts[-1] - pts[0]) * time_base)
+        seeks_read_all = length_s > JOB_S and seek_reads_most(path, format_name, keyframes[-1])
+    if (joined.parts or seeks_read_all) and format_name in BYTE_SEEKABLE:
+        keyframes = sorted(Keyframe(int(at[key]), int(dts[key]), int(times.pos[key])) for key in keys if times.pos[key] >= 0)
+        seeks_read_all = not keyframes
+    elif joined.parts:  # each time is there several times
+        keyframes = []
+    return _Packets(
+        pts=pts,
+        last_duration=last_duration,
+        keyframes=tuple(keyframes),
+        count=count,
+        parts=joined.parts,
+        coded_as_fields=has_fields,
+        seeks_read_all=seeks_read_all,
+        broken=broken,
+        orientation=orientation,
+    )
 
 
 def _check_unlocked(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> None:
