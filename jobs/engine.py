@@ -1,7 +1,7 @@
 """Runs a `Job`'s steps on this machine or on a cluster.
 
-    groups of files -> plan (tasks) -> groups of jobs -> decode (tasks) -> clips -> annotate (actors, one per GPU)
-    -> rows -> write (tasks) -> outcomes, to the driver
+    groups of files -> plan (tasks) -> groups or chains of jobs -> decode (tasks; an actor per chain) -> clips
+    -> annotate (actors, one per GPU) -> rows -> write (tasks) -> outcomes, to the driver
 
 The driver hands out work and passes on references: frames go from the decoder's machine to the annotator's, once. It hands
 out no more to decode while what is decoded and not yet annotated fills half of the object store. A task costs Ray some
@@ -23,12 +23,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jobs.groups import GROUP_FILES, JobGroup, group_files
+from jobs.groups import GROUP_FILES, JobChain, JobGroup, group_files
 from jobs.progress import Tally
 from jobs.shape import Shape, choose_shape
 from jobs.stages import Job
@@ -51,7 +51,7 @@ os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the 
 
 import ray
 
-from jobs.workers import CHUNKS, CRASHED, AnnotatorActor, Counter, decode_group, plan_group, write_rows
+from jobs.workers import CHUNKS, CRASHED, AnnotatorActor, ChainActor, Counter, decode_group, plan_group, write_rows
 
 # Longer than any network that a cluster would be run over.
 _CONNECT_S = 10.0
@@ -248,6 +248,21 @@ class RayRun:
                 flow.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A chain that an actor decodes.
+
+    Attributes:
+        jobs: the chain.
+        actor: a `ChainActor`.
+        number: which of its jobs is next.
+    """
+
+    jobs: JobChain
+    actor: Any
+    number: int = 0
+
+
 class _Flow:
     """What is under way in a run, and what waits."""
 
@@ -262,6 +277,10 @@ class _Flow:
             again["num_gpus"] = of_each
         self._plan = ray.remote(plan_group).options(**again | {"num_gpus": 0})
         self._decode = ray.remote(decode_group).options(**again, num_returns=1 + CHUNKS)
+        # The counter lets nobody begin again where two have died.
+        forever = again | {"max_restarts": -1, "max_task_retries": -1}
+        del forever["max_retries"]
+        self._chain = ray.remote(ChainActor).options(**forever)
         self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
         self._job, self._counter = ray.put(job), counter
         self._annotators = dict.fromkeys(annotators, 0)
@@ -270,7 +289,7 @@ class _Flow:
         # Clips that may be decoded or about to be, and not yet annotated.
         self._most_clips = max(most_clips, (shape.lanes + 1) * shape.annotators * shape.batch_size)
         self._groups = iter(group_files(files, shape.decoders))
-        self._planned: deque[JobGroup] = deque()
+        self._planned: deque[JobGroup | JobChain | _Begun] = deque()
         self._under_way: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}
         self._planning = self._decoding = self._clips = 0
         self._decoded: deque[tuple[Any, int]] = deque()
@@ -301,11 +320,7 @@ class _Flow:
         """Start what there is room for: later stages first, so that little waits."""
         self._hand_to_annotators()
         while self._planned and self._decoding < self._shape.decoders and self._clips < self._most_clips:
-            group = self._planned.popleft()
-            count = sum(len(job.spans) for job in group.jobs)
-            told, *chunks = self._decode.remote(self._job, self._counter, group)
-            self._decoding, self._clips = self._decoding + 1, self._clips + count
-            self._under_way[told] = partial(self._take_decoded, chunks, count)
+            self._hand_to_decoder(self._planned.popleft())
         while len(self._planned) + self._planning < _PLANNED_AHEAD * self._shape.decoders:
             files = next(self._groups, None)
             if files is None:
@@ -317,6 +332,21 @@ class _Flow:
         if self._num_rows >= _ROWS_PER_FILE or (self._rows and (late or nothing_left)):
             self._under_way[self._write.remote(self._job, self._counter, *self._rows)] = self._take_outcomes
             self._rows, self._num_rows = [], 0
+
+    def _hand_to_decoder(self, group: JobGroup | JobChain | _Begun) -> None:
+        chain = None
+        if isinstance(group, JobGroup):
+            jobs = group.jobs
+            told, *chunks = self._decode.remote(self._job, self._counter, group)
+        else:
+            chain = (
+                _Begun(group, self._chain.remote(self._job, self._counter, group)) if isinstance(group, JobChain) else group
+            )
+            jobs = chain.jobs.jobs[chain.number : chain.number + 1]
+            told, *chunks = chain.actor.decode.options(num_returns=1 + CHUNKS).remote(chain.number)
+        count = sum(len(job.spans) for job in jobs)
+        self._decoding, self._clips = self._decoding + 1, self._clips + count
+        self._under_way[told] = partial(self._take_decoded, chunks, count, chain)
 
     def _hand_to_annotators(self) -> None:
         """Give decoded clips to annotators that have little to do: whole batches, but for the last ones.
@@ -341,14 +371,18 @@ class _Flow:
     def _take_planned(self, ref: Any) -> Iterator[Outcome]:
         self._planning -= 1
         for item in self._value(ref) or ():
-            if isinstance(item, JobGroup):
+            if isinstance(item, JobGroup | JobChain):
                 self._planned.append(item)
             else:
                 yield item
 
-    def _take_decoded(self, chunks: list[Any], promised: int, ref: Any) -> Iterator[Outcome]:
+    def _take_decoded(self, chunks: list[Any], promised: int, chain: _Begun | None, ref: Any) -> Iterator[Outcome]:
         self._decoding -= 1
         counts, done = self._value(ref) or ((), ())
+        if chain is not None:
+            number = chain.number + 1
+            if done and number < len(chain.jobs.jobs):  # else its actor ends, as nobody refers to it any more
+                self._planned.appendleft(replace(chain, number=number))
         self._clips -= promised - sum(counts)
         self._decoded.extend((chunk, count) for chunk, count in zip(chunks, counts, strict=False) if count)
         yield from done
@@ -370,7 +404,7 @@ class _Flow:
         """What a task gave; None where its worker died too often: the accounts will miss what it had."""
         try:
             return ray.get(ref)
-        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.RayActorError):
             return None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from pipeline.sample import JOB_S
 from schemas.records import SpanJob, VideoFailed, VideoFile
@@ -11,6 +12,9 @@ from schemas.records import SpanJob, VideoFailed, VideoFile
 # A group of files, and of decode jobs, that one task sees to: as much as is decoded in a second or so.
 GROUP_FILES = 16
 _GROUP_BYTES = 32 << 20
+
+# Jobs of a chain that one task decodes; of a longer one, each job's clips are passed on before the next one's are decoded.
+_MOST_OF_A_CHAIN = 3
 
 
 def group_files(files: Sequence[VideoFile], decoders: int) -> list[FileGroup]:
@@ -40,17 +44,37 @@ class JobGroup:
     jobs: tuple[SpanJob, ...]
 
 
-def group_jobs(planned: Sequence[SpanJob | VideoFailed]) -> Iterator[JobGroup | VideoFailed]:
-    """Jobs of short videos together, up to what a job of a long video holds."""
+@dataclass(frozen=True, slots=True)
+class JobChain:
+    """Many jobs of one video that start decoding at one place: one pass over the file does them, one after the other."""
+
+    jobs: tuple[SpanJob, ...]
+
+
+def group_jobs(
+    planned: Sequence[SpanJob | VideoFailed], *, chained: bool = True
+) -> Iterator[JobGroup | JobChain | VideoFailed]:
+    """Jobs of short videos together, up to what a job of a long video holds.
+
+    Jobs that start at one place stay together, where the decoder does them in one pass (``chained``).
+    """
+    yield from (item for item in planned if isinstance(item, VideoFailed))
     group: list[SpanJob] = []
-    for item in planned:
-        if isinstance(item, VideoFailed):
-            yield item
-            continue
-        seconds = sum(job.spans[-1].end_s - job.spans[0].start_s for job in (*group, item))
+    planned_jobs = [item for item in planned if isinstance(item, SpanJob)]
+    for jobs in chains_of(planned_jobs) if chained else ((job,) for job in planned_jobs):
+        seconds = sum(job.spans[-1].end_s - job.spans[0].start_s for job in (*group, *jobs))
         if group and seconds > JOB_S:
             yield JobGroup(tuple(group))
             group = []
-        group.append(item)
+        if len(jobs) > _MOST_OF_A_CHAIN:
+            yield JobChain(jobs)
+        else:
+            group += jobs
     if group:
         yield JobGroup(tuple(group))
+
+
+def chains_of(jobs: Iterable[SpanJob]) -> Iterator[tuple[SpanJob, ...]]:
+    """Consecutive jobs that start decoding at one place of one video."""
+    for _, chain in groupby(jobs, key=lambda job: (job.video.file.path, job.chain)):
+        yield tuple(chain)

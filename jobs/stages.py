@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.decoders import load_decoder
-from pipeline.run import decode_job, plan_video
+from pipeline.run import decode_chain, decode_job, plan_video
 from pipeline.write import write_clips
 from schemas.models import Checkpoint, ModelInput
 from schemas.options import FeatureKind, IngestOptions, Sampling
@@ -84,6 +84,10 @@ class Job:
     def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:
         """Decode one job's clips."""
         return decode_job(job, load_decoder(self.options.decoder))
+
+    def decode_chain(self, jobs: Sequence[SpanJob]) -> Iterator[Clip | SpanDone]:
+        """Decode the clips of jobs that start at one place; a `SpanDone` ends those of each job."""
+        return decode_chain(jobs, load_decoder(self.options.decoder))
 
     def annotator(self, num_threads: int | None = None) -> BatchAnnotator:
         """Load both models, and return what runs them over a batch.

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import ray
 
-from jobs.groups import FileGroup, JobGroup, group_jobs
+from jobs.groups import FileGroup, JobChain, JobGroup, chains_of, group_jobs
 from jobs.progress import Tally
 from jobs.shape import Shape
 from jobs.stages import Job
 from jobs.work import Work, timed
-from pipeline.decoders import load_decoder
+from pipeline.decoders import CHAINED, load_decoder
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
 # Bytes per second: planning reads whole files, twice, and a large one on a slow network drive must not look like a hang.
@@ -120,9 +120,10 @@ class Counter:
         }
 
 
-def plan_group(job: Job, counter: Any, group: FileGroup) -> list[JobGroup | VideoFailed]:
+def plan_group(job: Job, counter: Any, group: FileGroup) -> list[JobGroup | JobChain | VideoFailed]:
     """A group's videos' jobs in groups, or the reasons why there are none."""
-    return list(group_jobs([item for file in group.files for item in _plan_file(job, counter, file)]))
+    planned = [item for file in group.files for item in _plan_file(job, counter, file)]
+    return list(group_jobs(planned, chained=job.options.decoder in CHAINED))
 
 
 def _plan_file(job: Job, counter: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
@@ -137,32 +138,79 @@ def _plan_file(job: Job, counter: Any, file: VideoFile) -> list[SpanJob | VideoF
     return planned
 
 
-def decode_group(
-    job: Job, counter: Any, group: JobGroup
-) -> tuple[tuple[list[int], list[SpanDone]], *tuple[list[Clip], ...]]:
-    """How many clips are in each chunk and what became of each job; then the chunks, of which the driver wants no frames."""
+# How many clips are in each chunk and what became of each job; then the chunks, of which the driver wants no frames.
+_Chunks = tuple[tuple[list[int], list[SpanDone]], *tuple[list[Clip], ...]]
+
+
+def decode_group(job: Job, counter: Any, group: JobGroup) -> _Chunks:
+    """Decode a group's jobs."""
     load_decoder(job.options.decoder)  # before the limits: what its libraries reserve is no video's doing
-    items = [item for one in group.jobs for item in _decode_job(job, counter, one)]
+    items: list[Clip | SpanDone] = []
+    for jobs in chains_of(group.jobs):
+        chain = _Chain(job, counter, jobs)
+        for number in range(len(jobs)):
+            items += chain.decode(number)
+    return _chunks(items)
+
+
+class ChainActor:
+    """An actor that decodes the jobs of a chain, one with each call, and keeps the file open between the calls."""
+
+    def __init__(self, job: Job, counter: Any, chain: JobChain) -> None:
+        load_decoder(job.options.decoder)
+        self._chain = _Chain(job, counter, chain.jobs)
+
+    def decode(self, number: int) -> _Chunks:
+        """Decode the job of this number. Of one that must not be begun nothing comes back."""
+        return _chunks(self._chain.decode(number))
+
+
+def _chunks(items: Sequence[Clip | SpanDone]) -> _Chunks:
     clips = [item for item in items if isinstance(item, Clip)]
     chunks = [clips[number * len(clips) // CHUNKS : (number + 1) * len(clips) // CHUNKS] for number in range(CHUNKS)]
     return ([len(chunk) for chunk in chunks], [item for item in items if isinstance(item, SpanDone)]), *chunks
 
 
-def _decode_job(job: Job, counter: Any, wanted: SpanJob) -> list[Clip | SpanDone]:
-    video, options = wanted.video, job.options
-    attempt = Attempt(os.fsencode(video.file.path), "decode", wanted.part, options.video_timeout_s)
-    if not _may_begin(counter, attempt):
-        return []
-    note = f"{video.file.path} part {wanted.part + 1} of {wanted.num_parts}"
-    try:
-        with timed("decode", note) as work, _limits(attempt, options.max_memory_mb):
-            items = list(job.decode(wanted))
-    except MemoryError:
-        problem = Problem("decode", "reading it takes more memory than --max-memory allows")
-        items = [SpanDone(video, wanted.part, wanted.num_parts, (), (*wanted.problems, problem))]
-    work.count, work.video_s = _measure(items)
-    counter.end.remote(attempt, work)
-    return items
+class _Chain:
+    """Jobs that one pass over a file decodes."""
+
+    def __init__(self, job: Job, counter: Any, jobs: Sequence[SpanJob]) -> None:
+        self._job, self._counter, self._jobs = job, counter, jobs
+        self._items: Iterator[Clip | SpanDone] | None = None
+        self._given_up = False
+
+    def decode(self, number: int) -> list[Clip | SpanDone]:
+        """The clips of a job and what became of it; nothing where it, or one before it, must not be begun."""
+        wanted, options = self._jobs[number], self._job.options
+        video = wanted.video
+        attempt = Attempt(os.fsencode(video.file.path), "decode", wanted.part, options.video_timeout_s)
+        if self._given_up or not _may_begin(self._counter, attempt):
+            self._given_up = True
+            return []
+        note = f"{video.file.path} part {wanted.part + 1} of {wanted.num_parts}"
+        # Where the worker before has died, all until here is decoded again.
+        times = 1 if self._items else 1 + number
+        try:
+            with timed("decode", note) as work, _limits(attempt, options.max_memory_mb, times):
+                items = self._next(number)
+        except MemoryError:
+            self._items = None
+            problem = Problem("decode", "reading it takes more memory than --max-memory allows")
+            items = [SpanDone(video, wanted.part, wanted.num_parts, (), (*wanted.problems, problem))]
+        work.count, work.video_s = _measure(items)
+        self._counter.end.remote(attempt, work)
+        return items
+
+    def _next(self, number: int) -> list[Clip | SpanDone]:
+        left = self._jobs[number:]
+        if self._items is None:
+            self._items = self._job.decode(left[0]) if len(left) == 1 else self._job.decode_chain(left)
+        items: list[Clip | SpanDone] = []
+        for item in self._items:
+            items.append(item)
+            if isinstance(item, SpanDone):
+                break
+        return items
 
 
 class AnnotatorActor:
@@ -209,28 +257,28 @@ def _measure(items: Sequence[object]) -> tuple[int, float]:
 
 
 @contextmanager
-def _limits(attempt: Attempt, megabytes: int) -> Iterator[None]:
-    """Both limits on reading a video: seconds, and megabytes beyond what the process has now."""
+def _limits(attempt: Attempt, megabytes: int, times: int = 1) -> Iterator[None]:
+    """Both limits on reading a video: so many times the attempt's seconds, and megabytes beyond what the process has now."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as statm:
         now = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + (megabytes << 20), before[1]))
     try:
-        with _time_limit(attempt):
+        with _time_limit(attempt, times):
             yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager
-def _time_limit(attempt: Attempt) -> Iterator[None]:
+def _time_limit(attempt: Attempt, times: int) -> Iterator[None]:
     """End this process if the block takes longer: nothing else ends a decoder that hangs with Python's lock held.
 
     Where it was is then written to a file, by which the next worker on this machine knows of it.
     """
     path = _last_words(attempt)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8") as file:
-        faulthandler.dump_traceback_later(attempt.limit_s, exit=True, file=file)
+        faulthandler.dump_traceback_later(attempt.limit_s * times, exit=True, file=file)
         try:
             yield
         finally:

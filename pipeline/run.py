@@ -120,23 +120,23 @@ def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | S
     Damage is a sentence in `SpanDone`, never an exception.
     """
     one_pass = decoder.decode_chain(jobs) if len(jobs) > 1 and isinstance(decoder, ChainDecoder) else None
+    problem: Problem | None = None
     for job in jobs:
         try:
             decoded = decoder.decode(job) if one_pass is None else next(one_pass, None)
-            if decoded is None:  # what a pass raises ends it
-                raise VideoError("decode", "what came before it could not be decoded")
             if isinstance(decoded, VideoError):
                 raise decoded
         except VideoError as exc:
-            problem = Problem(exc.stage, exc.reason)
+            decoded, problem = None, Problem(exc.stage, exc.reason)
         except MemoryError:
-            problem = Problem("decode", _TOO_LARGE)
+            decoded, problem = None, Problem("decode", _TOO_LARGE)
         except Exception as exc:  # noqa: BLE001 - as in plan_video
-            problem = Problem("decode", f"cannot be decoded: {type(exc).__name__}: {exc}")
-        else:
+            decoded, problem = None, Problem("decode", f"cannot be decoded: {type(exc).__name__}: {exc}")
+        if decoded is not None:
             yield from _clips(job, decoded)
-            continue
-        yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
+        else:  # what is raised in a pass ends it for the jobs that follow too
+            assert problem is not None
+            yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
 
 
 def _clips(job: SpanJob, decoded: Decoded) -> Iterator[Clip | SpanDone]:

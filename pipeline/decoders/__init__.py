@@ -89,6 +89,9 @@ _PACKAGES = {"decord": "decord", "torchcodec": "torchcodec", "nvdec": "torchcode
 _NEEDS = {"torchcodec": "FFmpeg's shared libraries", "nvdec": "a GPU, and a torchcodec and a torch made for it"}
 ON_GPU = frozenset({"nvdec"})
 
+# The decoders that are a `ChainDecoder`.
+CHAINED = frozenset({"pyav"})
+
 
 def load_decoder(name: str) -> Decoder:
     """The decoder called ``name``, on this machine.

@@ -379,6 +379,35 @@ def test_a_library_that_cannot_be_made_says_so_and_nothing_is_left_behind(run: I
     assert not run.library.exists()
 
 
+class ChainKillerJob(Job):
+    """Dies in the third minute of a video: of one always, of another once."""
+
+    def decode_chain(self, jobs: Sequence[SpanJob]) -> Iterator[Clip | SpanDone]:
+        for item in super().decode_chain(jobs):
+            path = Path(item.video.file.path) if isinstance(item, SpanDone) else None
+            if path is not None and isinstance(item, SpanDone) and item.part == 2:
+                if path.name == "once.mp4" and not path.with_suffix(".died").exists():
+                    path.with_suffix(".died").touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if path.name == "always.mp4":
+                    os.kill(os.getpid(), signal.SIGSEGV)
+            yield item
+
+
+def test_a_long_video_with_one_keyframe_is_decoded_part_after_part(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.ingest, "Job", ChainKillerJob)
+    one_keyframe = {"g": "10000", "keyint_min": "10000", "sc_threshold": "0"}
+    for name, num_frames in (("fine", 298), ("once", 299), ("always", 300)):
+        write_video(run.folder / f"{name}.mp4", num_frames, fps=1, options=one_keyframe)
+    report = run()
+    assert counts(report) == {"indexed": 2, "partial": 1, "clips": 75 + 75 + 30}
+    rows = {Path(row["path"]).stem: row for row in run.sql("select path, clip_count, error from videos")}
+    assert {name: row["clip_count"] for name, row in rows.items()} == {"fine": 75, "once": 75, "always": 30}
+    assert rows["always"]["error"].startswith("3 of 5 parts: crashed: the process that read it died twice")
+    starts = run.sql("select start_s from clips where path like '%once.mp4' order by start_s")
+    assert [row["start_s"] for row in starts] == [4.0 * number for number in range(75)], "nothing twice, nothing left out"
+
+
 def test_a_second_ingest_says_who_holds_the_library(run: Ingest) -> None:
     write_video(run.folder / "a.mp4", 25)
     run()

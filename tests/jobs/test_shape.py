@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs.groups import GROUP_FILES, JobGroup, group_files, group_jobs
+from jobs.groups import GROUP_FILES, JobChain, JobGroup, group_files, group_jobs
 from jobs.shape import Shape, choose_shape
 from jobs.stages import Job
 from pipeline.sample import plan_jobs
@@ -68,8 +68,19 @@ def test_small_files_go_together_and_no_decoder_is_left_without() -> None:
 
 
 def test_short_videos_are_decoded_together_and_long_ones_in_parts() -> None:
-    short = plan_jobs(VIDEO, meta_of(8.0), Sampling(), [SMALL])
+    short = [
+        job for file in files_of(*[1] * 9) for job in plan_jobs(VideoInfo("x", file), meta_of(8.0), Sampling(), [SMALL])
+    ]
     long = plan_jobs(VIDEO, meta_of(150.0), Sampling(), [SMALL])
     failed = VideoFailed(VideoInfo("x", files_of(1)[0]), "probe", "broken")
-    found = list(group_jobs([*short * 9, failed, *long]))
-    assert [len(item.jobs) if isinstance(item, JobGroup) else item for item in found] == [7, failed, 2, 1, 1, 1]
+    found = list(group_jobs([*short, failed, *long]))
+    assert [len(item.jobs) if isinstance(item, JobGroup) else item for item in found] == [failed, 7, 2, 1, 1, 1]
+
+
+def test_jobs_that_start_at_one_place_stay_together() -> None:
+    for minutes, kind in ((3, JobGroup), (4, JobChain)):
+        jobs = plan_jobs(VIDEO, meta_of(minutes * 60.0, fps=5, keyframe_every=10_000), Sampling(), [SMALL])
+        (group,) = group_jobs(jobs)
+        assert isinstance(group, kind)
+        assert group.jobs == tuple(jobs)
+        assert [len(item.jobs) for item in group_jobs(jobs, chained=False) if isinstance(item, JobGroup)] == [1] * minutes
