@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.completeness import what_is_missing
 from pipeline.container import BYTE_SEEKABLE, READING_ERRORS, describe, open_video, video_stream
+from pipeline.crop import stated_crop
 from pipeline.h264_fields import FieldPairs
 from pipeline.packet_times import PacketTimes, join
 from pipeline.sample import JOB_S
@@ -24,6 +27,9 @@ from schemas.records import Keyframe, Part, VideoMeta
 
 # Packets in which a first frame is looked for.
 _FIRST_PACKETS = 64
+
+# What encoders of MPEG-4 write of themselves where they put a B-frame into the packet of the frame that it refers to.
+_PACKED = re.compile(rb"\x00\x00\x01\xb2DivX\d+(?:b|Build)\d+p")
 
 # What FFmpeg calls a track that is locked, and packets that only a key opens.
 _LOCKED_TAGS = frozenset({"encv", "drmi"})
@@ -51,7 +57,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
             if packets.count == 0:
                 raise VideoError("probe", packets.broken or "the video stream holds no frame")
             time_base = stream.time_base or Fraction(1, av.time_base)
-            start_pts = round(Fraction(container.start_time or 0, av.time_base) / time_base)
+            start_pts = round(Fraction(container.start_time or 0, av.time_base) / time_base) + packets.late
             problems = [packets.broken] if packets.broken else []
             timed = len(packets.pts) > 0
             if not timed:  # a raw stream: count frames, at the rate that its header or FFmpeg supposes
@@ -69,7 +75,12 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 )
             ):
                 problems.append(missing)
-            rotation_deg, mirrored = packets.orientation
+            rotation_deg, mirrored, width, height = packets.first_frame or (0, False, width, height)
+            crop = stated_crop(container, stream)
+            if crop and crop.left + crop.right < width and crop.top + crop.bottom < height:
+                width, height = width - crop.left - crop.right, height - crop.top - crop.bottom
+            else:
+                crop = None
             return VideoMeta(
                 container=_container_name(container.format.name, path),
                 codec=stream.codec_context.codec.canonical_name,
@@ -88,6 +99,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 parts=packets.parts,
                 coded_as_fields=packets.coded_as_fields,
                 seeks_read_all=packets.seeks_read_all,
+                crop=crop,
             )
     except READING_ERRORS as exc:
         raise VideoError("probe", f"no video container that FFmpeg can read: {describe(exc)}") from exc
@@ -97,6 +109,15 @@ def _container_name(names: str, path: str) -> str:
     """FFmpeg calls one demuxer ``mov,mp4,m4a,3gp,3g2,mj2``: the file's ending tells which, where it is among them."""
     ending = os.path.splitext(path)[1].lstrip(".").lower()
     return ending if ending in names.split(",") else names.split(",")[0]
+
+
+class _FirstFrame(NamedTuple):
+    """What the first frame that is decoded tells of all: `VideoMeta.rotation_deg`, `VideoMeta.mirrored`, and its size."""
+
+    rotation_deg: int
+    mirrored: bool
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +133,8 @@ class _Packets:
         coded_as_fields: as in `VideoMeta`.
         seeks_read_all: as in `VideoMeta`.
         broken: why reading ended before the end, where it did.
-        orientation: as `_orientation` says; (0, False) where no frame could be had of the first packets: the decode step
-            will say what is wrong.
+        first_frame: None where no frame could be had of the first packets.
+        late: ticks that the times are late by.
     """
 
     pts: NDArray[np.int64]
@@ -124,7 +145,8 @@ class _Packets:
     coded_as_fields: bool
     seeks_read_all: bool
     broken: str | None
-    orientation: tuple[int, bool]
+    first_frame: _FirstFrame | None
+    late: int = 0
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -145,16 +167,18 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
     broken = None
     count = 0
     has_fields = False
-    orientation: tuple[int, bool] | None = None
+    first_frame: _FirstFrame | None = None
     context = stream.codec_context
     context.thread_count = 1
     fields = FieldPairs(context.extradata) if context.name == "h264" else None
+    packed = False
     try:
         for packet in container.demux(stream):
             if not count and packet.size:
                 _check_unlocked(packet, context)
-            if orientation is None and packet.size and count < _FIRST_PACKETS:
-                orientation = _orientation(packet, context)
+                packed = context.name == "mpeg4" and bool(_PACKED.search((context.extradata or b"") + bytes(packet)))
+            if first_frame is None and packet.size and count < _FIRST_PACKETS:
+                first_frame = _first_frame_of(packet, context)
             time = packet.pts if packet.pts is not None else packet.dts
             count += packet.size > 0 or time is not None
             if count > max_frames:
@@ -174,7 +198,9 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
             rows.append((time, dts, packet.duration or 0, pos, packet.is_keyframe and not second, hidden))
     except READING_ERRORS as exc:
         broken = f"the container breaks off: {describe(exc)}"
-    return _placed(path, rows, container.format.name, stream, has_fields, count, broken, orientation or (0, False))
+    placed = _placed(path, rows, container.format.name, stream, has_fields, count, broken, first_frame)
+    # A packet with two frames shows one at once; FFmpeg believes that the decoder's first frame comes later.
+    return replace(placed, late=int(placed.pts[0]) - rows[0][1]) if packed and len(placed.pts) else placed
 
 
 def _placed(
@@ -185,7 +211,7 @@ def _placed(
     has_fields: bool,
     count: int,
     broken: str | None,
-    orientation: tuple[int, bool],
+    first_frame: _FirstFrame | None,
 ) -> _Packets:
     """When the frames of packets are shown, and where decoding can start."""
     table = np.asarray(rows, np.int64).reshape(-1, 6)
@@ -194,7 +220,7 @@ def _placed(
     joined = join(times, time_base)
     if not joined.usable:
         empty = np.zeros(0, np.int64)
-        return _Packets(empty, 0, (), count, (), has_fields, False, broken, orientation)
+        return _Packets(empty, 0, (), count, (), has_fields, False, broken, first_frame)
     at, dts = times.pts + joined.shift, times.dts + joined.shift
     shown = (table[:, 5] == 0) & ~joined.stray
     order = np.argsort(at[shown], kind="stable")
@@ -224,7 +250,7 @@ def _placed(
         coded_as_fields=has_fields,
         seeks_read_all=seeks_read_all,
         broken=broken,
-        orientation=orientation,
+        first_frame=first_frame,
     )
 
 
@@ -238,24 +264,25 @@ def _check_unlocked(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
         raise VideoError("probe", "encrypted: its frames need a key that vidsift does not have; decrypt it first")
 
 
-def _orientation(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> tuple[int, bool] | None:
-    """How a player turns and mirrors the picture: counter-clockwise degrees, and whether left and right are swapped first.
+def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> _FirstFrame | None:
+    """What the first frame tells of all: a container may state another size, and FFmpeg puts the display matrix on frames.
 
-    FFmpeg puts the display matrix on frames, so one has to be decoded. A decoder holds frames back to put them in order: it
-    is flushed after a keyframe, and gives it at once. None where no frame came of this packet, and (0, False) where it
-    cannot be decoded: whatever goes wrong here is the decode step's to say, and costs nobody a video.
+    A decoder holds frames back to put them in order: it is flushed after a keyframe, and gives it at once. None where no
+    frame came of this packet. What cannot be decoded is taken as it is stated: whatever goes wrong here is the decode step's
+    to say, and costs nobody a video.
     """
     try:
         frames = packet.decode()
         if not frames and packet.is_keyframe and not packet.is_discard:
             frames = context.decode(None)
             context.flush_buffers()
-        return _turned(frames[0]) if frames else None
-    except Exception:  # noqa: BLE001 - whatever a library raises here, only the orientation was wanted
-        return 0, False
+        return _FirstFrame(*_turned(frames[0]), frames[0].width, frames[0].height) if frames else None
+    except Exception:  # noqa: BLE001 - whatever a library raises here
+        return _FirstFrame(0, False, context.width, context.height)
 
 
 def _turned(frame: av.VideoFrame) -> tuple[int, bool]:
+    """How a player turns the picture: counter-clockwise degrees, and whether left and right are swapped first."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 0, False

@@ -70,6 +70,15 @@ class Part(NamedTuple):
     shift: int
 
 
+class Crop(NamedTuple):
+    """Pixels that a player cuts off each side of every frame, before it turns the picture."""
+
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoMeta:
     """What reading the container's packets tells, without decoding them.
@@ -77,8 +86,8 @@ class VideoMeta:
     Attributes:
         container: the demuxer's short name, such as ``mp4`` or ``matroska``.
         codec: the codec's short name, such as ``h264``.
-        coded_width: pixels across, as a decoder gives them, before rotation and non-square pixels are accounted for.
-        coded_height: pixels down, as a decoder gives them.
+        coded_width: pixels across that are shown, before rotation and non-square pixels are accounted for.
+        coded_height: pixels down, likewise.
         rotation_deg: counter-clockwise degrees that a player turns the coded picture by, from -180 to 180, as FFmpeg says.
         mirrored: whether a player swaps left and right before it turns the picture.
         pixel_aspect: width of a pixel divided by its height; 1 for square ones.
@@ -92,6 +101,7 @@ class VideoMeta:
         parts: for a file that was joined of several recordings, each of them; else empty.
         coded_as_fields: some packets hold one field of a frame.
         seeks_read_all: going anywhere in the file reads most of it.
+        crop: what is cut off frames as a decoder gives them; None where nothing.
     """
 
     container: str
@@ -111,6 +121,7 @@ class VideoMeta:
     parts: tuple[Part, ...] = ()
     coded_as_fields: bool = False
     seeks_read_all: bool = False
+    crop: Crop | None = None
 
     @property
     def num_frames(self) -> int:
@@ -213,6 +224,7 @@ class SpanJob:
         problems: what the demux pass found wrong; carried by the first part alone.
         joined: `VideoMeta.parts`.
         coded_as_fields: as in `VideoMeta`.
+        crop: as in `VideoMeta`.
     """
 
     video: VideoInfo
@@ -238,6 +250,7 @@ class SpanJob:
     problems: tuple[Problem, ...] = ()
     joined: tuple[Part, ...] = ()
     coded_as_fields: bool = False
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

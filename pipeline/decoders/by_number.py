@@ -8,6 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.crop import crop_pixels
 from pipeline.decoders import Decoded
 from pipeline.scale import Scaler
 from schemas.errors import VideoError
@@ -41,6 +42,8 @@ def decode_by_number(job: SpanJob, name: str, num_frames: int, read: Read, error
     frames: list[list[NDArray[np.uint8]]] = [[] for _ in scalers]
     for position, pixels in _each(positions, job.frame_index, read, errors):
         found.append(position)
+        if job.crop:
+            pixels = np.ascontiguousarray(crop_pixels(pixels, job.crop, job.rotation_deg))
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         for of_input, scaler in zip(frames, scalers, strict=True):
             of_input.append(scaler(frame))

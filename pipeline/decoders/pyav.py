@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.colour import DOLBY_VISION, Stated, is_dolby_ipt
 from pipeline.container import READING_ERRORS, describe, open_video, packets, video_stream
+from pipeline.crop import Cropper
 from pipeline.decoders import Decoded
 from pipeline.decoders.av1 import Thinner
 from pipeline.probe import check_pixels
@@ -79,6 +80,7 @@ class _Pass:
         self._frames = self._decoded()
         self.goes_back = False
         self.landed = start is None
+        self._cropper = Cropper(job.crop)
         self._scalers = [
             Scaler(
                 wanted.geometry,
@@ -123,7 +125,8 @@ class _Pass:
         check_pixels(frame.width, frame.height, self._job.max_pixels)
         if self._stated is not None:
             self._stated.complete(frame)
-        pixels = tuple(scaler(frame) for scaler in self._scalers)
+        shown = self._cropper(frame)
+        pixels = tuple(scaler(shown) for scaler in self._scalers)
         for attempt, position in takers:
             attempt.frames[position] = pixels
             if frame.is_corrupt:

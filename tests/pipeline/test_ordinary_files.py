@@ -191,6 +191,7 @@ def test_what_an_orientation_costs_is_no_video(tmp_path: Path, monkeypatch: pyte
         ("field_coded.ts", 100, 25, 1),
         ("copied_from_3s.mkv", 200, 25, 2),
         ("h264_in.avi", 252, 25, 3),
+        ("cropped_by_container.mp4", 100, 25, 1),
     ],
 )
 def test_files_that_were_handled_wrongly(shared_cases: Path, name: str, num_frames: int, fps: int, num_clips: int) -> None:
