@@ -1,0 +1,54 @@
+"""Work in processes apart: in order, and what takes a process down costs itself alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.isolated import in_processes
+
+
+def tenfold(number: int) -> int:
+    if number % 5 == 3:
+        os.abort()
+    if number == 7:
+        raise ValueError("seven")
+    return 10 * number
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_crash_costs_itself(cpus: int) -> None:
+    assert list(in_processes(tenfold, [1, 2, 3, 4, 5, 6, 8], cpus)) == [10, 20, None, 40, 50, 60, None]
+
+
+def test_what_is_raised_is_raised() -> None:
+    with pytest.raises(ValueError, match="seven"):
+        list(in_processes(tenfold, [1, 7], 2))
+
+
+def note_and_wait(path: str) -> None:
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def test_no_process_outlives_the_one_it_works_for(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom jobs.isolated import in_processes\nfrom tests.jobs.test_isolated import note_and_wait\n"
+        "if __name__ == '__main__': list(in_processes(note_and_wait, sys.argv[1:], 1))"
+    )
+    note = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", program, str(note)]) as main:
+        until_s = time.monotonic() + 30
+        while not (note.exists() and note.read_text()) and time.monotonic() < until_s:
+            time.sleep(0.05)
+        main.kill()
+    worker = int(note.read_text())
+    until_s = time.monotonic() + 10
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{worker}").exists()
