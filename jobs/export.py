@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,14 +16,13 @@ from jobs.isolated import in_processes
 from jobs.learn.text import check_folder
 from jobs.moments import Done, Exported, Task, crashed, work_on
 from jobs.moments_table import NAME, MomentsTable, read_table
+from jobs.names import distinct, safe_name
 from jobs.terminal import lines_text
-from jobs.timelines import Listed, chapters, edit_lists
+from jobs.timelines import NO_TIMECODE, Listed, chapters, edit_lists, has_no_timecode
 from schemas.errors import JobError, UsageError
 from schemas.records import path_text
 
 Form = Literal["files", "webvtt", "edl"]
-
-_NAME_LENGTH = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def export(
             lists = _lists([one.listed for one in done if one.listed is not None], forms)
             for name, text in lists:
                 aside = folder / f".{name}"
-                aside.write_text(text, encoding="utf-8")
+                aside.write_text(text, encoding="utf-8", newline="")
                 os.replace(aside, folder / name)
         except OSError as exc:
             raise JobError(
@@ -109,13 +108,6 @@ def export(
             ) from exc
     kept = sum(task.kept is not None for task in tasks)
     return ExportReport(folder, tuple(one.exported for one in done), tuple(name for name, _ in lists), kept)
-
-
-def safe_name(path: str) -> str:
-    """A video's name without its ending, in characters that every file system and shell takes: ``a b?.mp4`` is ``a-b``."""
-    stem = os.path.splitext(os.path.basename(path_text(path)))[0]
-    kept = "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "-" for c in stem)
-    return "-".join(filter(None, kept.split("-")))[:_NAME_LENGTH] or "video"
 
 
 @contextmanager
@@ -170,7 +162,7 @@ def _work(
                 table.add(done[task.number].exported)
             count += 1
             on_moment(count, len(tasks))
-        ordered = [done[task.number] for task in tasks]
+        ordered = _without_timecodes([done[task.number] for task in tasks], forms)
         table.replace(one.exported for one in ordered)
     return ordered
 
@@ -188,11 +180,18 @@ def _chapter_lists(listed: Sequence[Listed]) -> list[tuple[str, str]]:
     by_video: dict[str, list[Listed]] = {}
     for one in listed:
         by_video.setdefault(one.path, []).append(one)
-    lists: dict[str, str] = {}
-    for path, of_video in by_video.items():
-        name, number = safe_name(path), 1
-        while f"{name}.vtt".lower() in map(str.lower, lists):
-            number += 1
-            name = f"{safe_name(path)}-{number}"
-        lists[f"{name}.vtt"] = chapters(of_video)
-    return list(lists.items())
+    names = distinct([safe_name(path) for path in by_video])
+    return [(f"{name}.vtt", chapters(of_video)) for name, of_video in zip(names, by_video.values(), strict=True)]
+
+
+def _without_timecodes(done: Sequence[Done], forms: Sequence[Form]) -> list[Done]:
+    """Have the rows of moments that are in no edit decision list say so; without another form of them, they failed."""
+    told = []
+    for one in done:
+        exported = one.exported
+        reason = exported.reason or ""
+        if "edl" in forms and one.listed is not None and has_no_timecode(one.listed) and NO_TIMECODE not in reason:
+            how = "failed" if set(forms) == {"edl"} else exported.how
+            exported = replace(exported, reason="; ".join(filter(None, (reason, NO_TIMECODE))), how=how)
+        told.append(replace(one, exported=exported))
+    return told
