@@ -104,6 +104,7 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
         copied = target.add_stream_from_template(video, opaque=True)
         keep_orientation(copied, meta)
         sound = sound_of(source, target, meta, Span(appears_s(meta, keyframe.pts), span.end_s))
+        sound.begin()
         done = 0
         for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
             if packet.stream is not video:

@@ -91,16 +91,25 @@ class Sound:
         self._target = target
         self._started = False
         self._resampler: av.AudioResampler | None = None
-        if source is None:
-            return
+        self._early: list[av.Packet[Any]] | None = []
+
+    def begin(self) -> None:
+        """Add a stream to the target; packets may come before."""
+        early, self._early = self._early, None
+        for source in self.sources:
+            self._add_stream(source)
+        for packet in early or ():
+            self.take(packet)
+
+    def _add_stream(self, source: av.AudioStream) -> None:
         if source.codec_context.name in _COPIED:
-            self._stream = target.add_stream_from_template(source, opaque=True)
+            self._stream = self._target.add_stream_from_template(source, opaque=True)
             return
         rate = source.codec_context.sample_rate
         rate = rate if rate in _AAC_RATES else _ANY_RATE
         self._channels = _Channels(source.codec_context)
         layout = "mono" if self._channels.number == 1 else "stereo"
-        stream = target.add_stream("aac", rate=rate, layout=layout)
+        stream = self._target.add_stream("aac", rate=rate, layout=layout)
         assert isinstance(stream, av.AudioStream)
         self._stream = stream
         self._make_resampler = partial(av.AudioResampler, format=_FORMAT, layout=layout, rate=rate)
@@ -108,6 +117,9 @@ class Sound:
 
     def take(self, packet: av.Packet[Any]) -> None:
         """Put a packet of the sound into the target, as far as it is within the interval."""
+        if self._early is not None:
+            self._early.append(packet)
+            return
         if packet.pts is None or packet.time_base is None:
             return
         time_s = packet.pts * packet.time_base
