@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import av
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from pipeline.colour import Converter, Stated, is_ordinary
+from pipeline.colour import Stated, is_ordinary
+from pipeline.colour_table import TableConverter
 from schemas.records import VideoMeta
 
 # Quality that is hard to tell from the source; and no B-frames, so that every frame's time is stored as it is.
@@ -107,7 +108,7 @@ class Picture:
         keep_orientation(stream, meta)
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = self._colours
-        self._converter, self._to_rgb, self._to_target = Converter(), VideoReformatter(), VideoReformatter()
+        self._table, self._to_rgb, self._to_target = TableConverter(), VideoReformatter(), VideoReformatter()
         self._durations: dict[int, int] = {}  # by pts
         self._latest = -1
 
@@ -132,7 +133,7 @@ class Picture:
         self._stated.complete(frame)
         bounds: int | None = None  # of the values; None leaves it to what RGB has
         if not is_ordinary(frame):
-            frame = av.VideoFrame.from_ndarray(self._converter(frame, *size), format="rgb24")
+            frame = self._table(frame, *size)
         elif not frame.format.is_rgb and _goes_by_rgb(frame):
             frame = self._to_rgb.reformat(frame, format="rgb24", threads=1)
         elif not frame.format.is_rgb:
