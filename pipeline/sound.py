@@ -126,11 +126,10 @@ class Sound:
         self.done |= time_s >= self._end_s
         if self.done:
             return
-        if self._resampler is not None:
-            if time_s + (packet.duration or 0) * packet.time_base >= self._start_s:
-                self._encode(packet)
+        if time_s + (packet.duration or 0) * packet.time_base <= self._start_s + _SAME_MOMENT_S and time_s < self._start_s:
             return
-        if time_s < self._start_s - _SAME_MOMENT_S:
+        if self._resampler is not None:
+            self._encode(packet)
             return
         shift = round(self._start_s / packet.time_base)
         packet.pts -= shift
