@@ -155,3 +155,14 @@ def keep_orientation(stream: av.VideoStream, meta: VideoMeta) -> None:
     """Have players turn and mirror a stream as they do the source."""
     if meta.rotation_deg or meta.mirrored:
         stream.set_display_rotation(meta.rotation_deg, hflip=meta.mirrored)
+
+
+def keep_colours(stream: av.VideoStream, first: av.VideoFrame, stated: Stated) -> None:
+    """Have the container of a stream that is copied say of its colours what the stream itself says.
+
+    A box that calls full range limited, since its source's container knew nothing of ranges, is believed by many players.
+    """
+    stated.complete(first)
+    context = stream.codec_context
+    context.colorspace, context.color_primaries, context.color_trc = first.colorspace, first.color_primaries, first.color_trc
+    context.color_range = ColorRange.JPEG if first.format.name.startswith("yuvj") else first.color_range

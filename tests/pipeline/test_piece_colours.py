@@ -178,6 +178,17 @@ def test_a_box_that_was_taken_away_is_not_missed(tmp_path: Path) -> None:
     assert np.abs(colours - PATCHES).max() <= 4
 
 
+@pytest.mark.parametrize("start_s", [0.0, 1.2])
+def test_box_and_stream_say_the_same(tmp_path: Path, start_s: float) -> None:
+    """QuickTime's box of colours says no range; that of MP4 does, and would call full range limited."""
+    source = write(tmp_path / "a.mov", "libx264", "yuv420p", (*OF_709, FULL), PATCHES / 255, X264)
+    assert b"colrnclc" in source.read_bytes()
+    cut_video(str(source), probe(str(source)), Span(start_s, start_s + 0.4), tmp_path / "piece.mp4")
+    written = (tmp_path / "piece.mp4").read_bytes()
+    place = written.index(b"colr")
+    assert written[place + 4 : place + 15] == b"nclx\0\1\0\1\0\1\x80"
+
+
 def test_a_piece_of_an_open_large_picture_stays_open(tmp_path: Path) -> None:
     """Players take it for BT.709 and converters for BT.601, the piece like the source."""
     source = tmp_path / "a.mkv"
