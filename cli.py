@@ -513,7 +513,14 @@ def evaluate(truth: Path, folder: Path, rerank: int, embedder: str | None, outpu
 
 @main.command()
 @click.argument("hits", metavar="HITS.jsonl")
-@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A new or empty folder.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="A new or empty folder, or an export to go on with.",
+)
 @click.option("--pad", "pad_s", type=float, default=1.0, show_default=True, help="Seconds to show before and after.")
 @click.option(
     "--format",
@@ -529,6 +536,7 @@ def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> Non
 
     HITS.jsonl is what vidsift search --json prints; - reads standard input. Each file comes with a strip of thumbnails, and
     moments.csv says what each is of and how it was made: copied where it can begin at a keyframe, else encoded anew.
+    Interrupted, the same command goes on: what is finished stays, and what failed is tried again.
 
     \b
     vidsift search "people baking a cake" --library ~/videos.vidsift --json > hits.jsonl

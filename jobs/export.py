@@ -2,61 +2,44 @@
 
 from __future__ import annotations
 
-import csv
+import fcntl
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from jobs.hits import Wanted, read_hits
-from jobs.learn.decode import decode_seen, probe_file
-from jobs.learn.pictures import film_strip, save_png
+from jobs.isolated import in_processes
 from jobs.learn.text import check_folder
+from jobs.moments import Done, Exported, Task, crashed, work_on
+from jobs.moments_table import NAME, MomentsTable, read_table
+from jobs.names import distinct, safe_name
 from jobs.terminal import lines_text
-from jobs.timelines import Listed, chapters, edit_lists, one_line
-from pipeline.cut import cut_video, has_sound
-from schemas.errors import JobError, UsageError, VideoError
-from schemas.models import Geometry, ModelInput
-from schemas.records import Span, VideoMeta, path_text
+from jobs.timelines import NO_TIMECODE, Listed, chapters, edit_lists, has_no_timecode
+from schemas.errors import JobError, UsageError
+from schemas.records import path_text
 
 Form = Literal["files", "webvtt", "edl"]
-
-COLUMNS = ("file", "path", "start_s", "end_s", "cut_start_s", "cut_end_s", "how", "rank", "score", "label", "reason")
-"""Of ``moments.csv``."""
-
-_THUMBNAILS = ModelInput(6, Geometry(resize=160, crop=None))
-_NAME_LENGTH = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What became of one moment.
-
-    Attributes:
-        wanted: the moment.
-        file: its file's name; None where none was asked for, or none could be made.
-        cut: what of the video the file, or the edit decision list, shows; None where nothing does.
-        how: ``copied``, ``re-encoded``, ``listed``, or ``failed``.
-        reason: what is wrong with the video; None for a sound one.
-    """
-
-    wanted: Wanted
-    file: str | None
-    cut: Span | None
-    how: Literal["copied", "re-encoded", "listed", "failed"]
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What became of all moments, in their order, and which lists were written."""
+    """What became of all moments, in their order, and which lists were written.
+
+    Attributes:
+        folder: where it all is.
+        moments: in the order of their lines.
+        lists: names of files.
+        kept: how many of the moments an earlier export had finished.
+    """
 
     folder: Path
     moments: tuple[Exported, ...]
     lists: tuple[str, ...]
+    kept: int = 0
 
     @property
     def failed(self) -> tuple[Exported, ...]:
@@ -69,13 +52,13 @@ class ExportReport:
             how: sum(moment.how == how for moment in self.moments) for how in ("copied", "re-encoded", "listed", "failed")
         }
         told = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
-        lines = [f"{len(self.moments)} moments: {told}"]
+        lines = [f"{len(self.moments)} moments: {told}" + (f"; {self.kept} were there already" if self.kept else "")]
         for moment in self.moments:
             if moment.reason is not None:
                 start_s, end_s = moment.wanted.span
                 what = "failed" if moment.how == "failed" else "damaged"
                 lines.append(f"  {what}: {path_text(moment.wanted.path)} {start_s:g}-{end_s:g} s: {moment.reason}")
-        return lines_text([*lines, f"{self.folder}: {', '.join(('moments.csv', *self.lists))}"])
+        return lines_text([*lines, f"{self.folder}: {', '.join((NAME, *self.lists))}"])
 
 
 def export(
@@ -86,11 +69,15 @@ def export(
     forms: Sequence[Form] = ("files",),
     on_moment: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExportReport:
-    """Export the moments that ``hits`` lists into a new folder. The videos are read and never written.
+    """Export the moments that ``hits`` lists. The videos are read and never written.
+
+    Each moment is cut in a process apart, so that a file that takes a decoder down costs itself alone, and has its row in
+    ``moments.csv`` as soon as it is done. An export that was interrupted goes on when it is called again: what is finished
+    stays, and what failed is tried again.
 
     Args:
         hits: a file of what ``vidsift search --json`` prints, or ``-`` for standard input.
-        folder: new, or empty.
+        folder: new, or empty, or what an export of the same moments has begun.
         pad_s: seconds to show before and after each moment, where the video has them.
         forms: what to write; ``moments.csv`` always is.
         on_moment: told how many moments are done, of how many.
@@ -104,79 +91,88 @@ def export(
     if unknown := [form for form in forms if form not in get_args(Form)]:
         raise UsageError(f"--format: got {unknown[0]!r}, allowed is {', '.join(get_args(Form))}")
     wanted = read_hits(hits)
-    check_folder(folder, "--to")
-    look = lru_cache(maxsize=4)(_look)
-    exported, listed = [], []
-    for number, moment in enumerate(wanted, start=1):
-        stem = f"{number:0{max(3, len(str(len(wanted))))}d}-{safe_name(moment.path)}"
+    if not (folder / NAME).is_file():
+        check_folder(folder, "--to")
+    with _holding(folder):
         try:
-            meta, sound = look(moment.path)
-            span, padded = within(meta, moment.span, pad_s)
-            if "files" in forms:
-                exported.append(_cut(moment, meta, span, padded, folder, stem))
-            else:
-                exported.append(Exported(moment, None, padded, "listed"))
-            listed.append(Listed(moment.path, span, padded, meta.fps, sound, _text(moment, number)))
-        except JobError:
-            raise
-        except Exception as exc:  # noqa: BLE001 - whatever a file makes a library raise is that file's reason, and no other's
-            exported.append(Exported(moment, None, None, "failed", _reason(exc)))
-        on_moment(number, len(wanted))
-    lists = [
+            tasks = _tasks(wanted, folder, pad_s, forms)
+            done = _work(tasks, folder, pad_s, forms, on_moment)
+            lists = _lists([one.listed for one in done if one.listed is not None], forms)
+            for name, text in lists:
+                aside = folder / f".{name}"
+                aside.write_text(text, encoding="utf-8", newline="")
+                os.replace(aside, folder / name)
+        except OSError as exc:
+            raise JobError(
+                f"--to: {exc.filename or str(folder)!r} cannot be written: {exc.strerror}; make room, and export again"
+            ) from exc
+    kept = sum(task.kept is not None for task in tasks)
+    return ExportReport(folder, tuple(one.exported for one in done), tuple(name for name, _ in lists), kept)
+
+
+@contextmanager
+def _holding(folder: Path) -> Iterator[None]:
+    """Have the folder alone.
+
+    Raises:
+        UsageError: another export is writing into it.
+    """
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise UsageError(f"--to {folder}: another export is writing there; wait for it to end, or stop it") from exc
+        yield
+    finally:
+        os.close(held)
+
+
+def _tasks(wanted: Sequence[Wanted], folder: Path, pad_s: float, forms: Sequence[Form]) -> list[Task]:
+    """A task for each moment, with what an earlier export has finished of it."""
+    earlier = read_table(folder, wanted, pad_s) if (folder / NAME).is_file() else [[] for _ in wanted]
+    tasks = []
+    for number, (moment, rows) in enumerate(zip(wanted, earlier, strict=True), start=1):
+        stem = f"{number:0{max(3, len(str(len(wanted))))}d}-{safe_name(moment.path)}"
+        cut = "files" in forms
+        kept = [row for row in rows if _finished(row, folder, stem, cut)]
+        tasks.append(Task(moment, number, pad_s, folder, stem, cut, kept[-1] if kept else None))
+    return tasks
+
+
+def _finished(row: Exported, folder: Path, stem: str, cut: bool) -> bool:
+    if row.file is None:
+        return row.how == "listed" and not cut
+    return row.file == f"{stem}.mp4" and (folder / row.file).is_file()
+
+
+def _work(
+    tasks: Sequence[Task], folder: Path, pad_s: float, forms: Sequence[Form], on_moment: Callable[[int, int], None]
+) -> list[Done]:
+    """Do all tasks, each in the table as soon as it is done."""
+    lists = set(forms) - {"files"}
+    waiting = [task for task in tasks if task.kept is None or lists]  # lists are made of all moments' videos
+    done = {task.number: Done(task.kept) for task in tasks if task.kept is not None}
+    cpus = max(1, min(len(os.sched_getaffinity(0)), len(waiting)))
+    with MomentsTable(folder, pad_s, [one.exported for one in done.values()]) as table:
+        count = len(tasks) - len(waiting)
+        for task, result in zip(waiting, in_processes(work_on, waiting, cpus), strict=True):
+            done[task.number] = result or crashed(task)
+            if task.kept is None:
+                table.add(done[task.number].exported)
+            count += 1
+            on_moment(count, len(tasks))
+        ordered = _without_timecodes([done[task.number] for task in tasks], forms)
+        table.replace(one.exported for one in ordered)
+    return ordered
+
+
+def _lists(listed: Sequence[Listed], forms: Sequence[Form]) -> list[tuple[str, str]]:
+    """Name and text of each list."""
+    return [
         *(_chapter_lists(listed) if "webvtt" in forms else ()),
         *(edit_lists(listed, "moments") if "edl" in forms else ()),
     ]
-    try:
-        for name, text in lists:
-            (folder / name).write_text(text, encoding="utf-8")
-        _write_table(folder / "moments.csv", exported)
-    except OSError as exc:
-        raise JobError(f"--to: {exc.filename!r} cannot be written: {exc.strerror}; make room, and export again") from exc
-    return ExportReport(folder, tuple(exported), tuple(name for name, _ in lists))
-
-
-def within(meta: VideoMeta, moment: Span, pad_s: float) -> tuple[Span, Span]:
-    """The moment, and what is shown of it and around it, as far as the video goes.
-
-    Raises:
-        VideoError: the moment is not within the video.
-    """
-    first_s, end_s = max(0.0, meta.first_s), meta.end_s
-    if moment.start_s >= end_s or moment.end_s <= first_s:
-        raise VideoError(
-            "probe",
-            f"the moment is at {moment.start_s:g}-{moment.end_s:g} s, and the video shows {first_s:.3f}-{end_s:.3f} s",
-        )
-    span = Span(max(first_s, moment.start_s), min(end_s, moment.end_s))
-    return span, Span(max(first_s, moment.start_s - pad_s), min(end_s, moment.end_s + pad_s))
-
-
-def safe_name(path: str) -> str:
-    """A video's name without its ending, in characters that every file system and shell takes: ``a b?.mp4`` is ``a-b``."""
-    stem = os.path.splitext(os.path.basename(path_text(path)))[0]
-    kept = "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "-" for c in stem)
-    return "-".join(filter(None, kept.split("-")))[:_NAME_LENGTH] or "video"
-
-
-def _look(path: str) -> tuple[VideoMeta, bool]:
-    meta = probe_file(path)
-    return meta, has_sound(path)
-
-
-def _cut(moment: Wanted, meta: VideoMeta, span: Span, padded: Span, folder: Path, stem: str) -> Exported:
-    """The file and its strip, which has the moment without what is around it."""
-    name, aside = f"{stem}.mp4", folder / f".{stem}.mp4"
-    cut = cut_video(moment.path, meta, padded, aside)
-    aside.rename(folder / name)
-    problems = dict.fromkeys((*meta.problems, *cut.problems))
-    try:
-        seen = decode_seen(moment.path, meta, [span], _THUMBNAILS)
-        text = f"{moment.label or safe_name(moment.path)}  {span.start_s:.2f}-{span.end_s:.2f} s"
-        save_png(film_strip([(one_line(text), list(seen.frames[0]))]), folder / f"{stem}.png")
-        problems |= dict.fromkeys(seen.problems)
-    except VideoError as exc:
-        problems[f"no thumbnails: {exc.reason}"] = None
-    return Exported(moment, name, Span(cut.start_s, cut.end_s), cut.how, "; ".join(problems) or None)
 
 
 def _chapter_lists(listed: Sequence[Listed]) -> list[tuple[str, str]]:
@@ -184,36 +180,18 @@ def _chapter_lists(listed: Sequence[Listed]) -> list[tuple[str, str]]:
     by_video: dict[str, list[Listed]] = {}
     for one in listed:
         by_video.setdefault(one.path, []).append(one)
-    lists: dict[str, str] = {}
-    for path, of_video in by_video.items():
-        name, number = safe_name(path), 1
-        while f"{name}.vtt".lower() in map(str.lower, lists):
-            number += 1
-            name = f"{safe_name(path)}-{number}"
-        lists[f"{name}.vtt"] = chapters(of_video)
-    return list(lists.items())
+    names = distinct([safe_name(path) for path in by_video])
+    return [(f"{name}.vtt", chapters(of_video)) for name, of_video in zip(names, by_video.values(), strict=True)]
 
 
-def _text(moment: Wanted, number: int) -> str:
-    return (one_line(moment.label or "") or f"moment {number}") + (
-        f" ({moment.score:.3f})" if moment.score is not None else ""
-    )
-
-
-def _reason(exc: Exception) -> str:
-    if isinstance(exc, VideoError):
-        return exc.reason
-    if isinstance(exc, UsageError):
-        return str(exc).removeprefix("FILE: ")
-    return f"cannot be read: {type(exc).__name__}: {exc}"
-
-
-def _write_table(path: Path, exported: Sequence[Exported]) -> None:
-    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for one in exported:
-            wanted = one.wanted
-            cut = ("", "") if one.cut is None else tuple(f"{time_s:.6f}" for time_s in one.cut)
-            row = (one.file, path_text(wanted.path), wanted.span.start_s, wanted.span.end_s, *cut, one.how)
-            writer.writerow([*row, wanted.rank, wanted.score, wanted.label, one.reason])
+def _without_timecodes(done: Sequence[Done], forms: Sequence[Form]) -> list[Done]:
+    """Have the rows of moments that are in no edit decision list say so; without another form of them, they failed."""
+    told = []
+    for one in done:
+        exported = one.exported
+        reason = exported.reason or ""
+        if "edl" in forms and one.listed is not None and has_no_timecode(one.listed) and NO_TIMECODE not in reason:
+            how = "failed" if set(forms) == {"edl"} else exported.how
+            exported = replace(exported, reason="; ".join(filter(None, (reason, NO_TIMECODE))), how=how)
+        told.append(replace(one, exported=exported))
+    return told

@@ -1,8 +1,10 @@
-"""Calls in processes of their own, for what may crash or hang below Python."""
+"""Work on files in processes apart: what a file makes a library do to its process costs that file alone."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -10,55 +12,66 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-T = TypeVar("T")
-R = TypeVar("R")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-# Calls that wait or are done, for each process, while an earlier one still runs.
+# Items that wait or are done, for each process, while an earlier one is still worked on.
 _AHEAD = 2
 
 
-def call_isolated(
-    function: Callable[[T], R], items: Iterable[T], *, num_processes: int, crashed: Callable[[T], R]
-) -> Generator[tuple[T, R]]:
-    """Call ``function`` with each item in one of several processes, and yield each result in the items' order.
+def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: int) -> Generator[Result | None]:
+    """What ``work`` makes of each item, in their order; None where the item takes its process down.
 
-    A process has one call at a time and is handed nothing else meanwhile, so that it is known which call it died at, and
-    only that one is lost; its result is then ``crashed(item)``. What ``function`` raises is raised here.
+    A process has one item at a time and is handed nothing else meanwhile, so that it is known which one it died at.
 
     Args:
-        function: what to call; it, the items and the results are pickled.
-        items: what to call it with.
-        num_processes: how many calls run at once.
-        crashed: the result for an item at which the process died.
+        work: a function of a module; what it raises is raised here.
+        items: what to work on; a few are asked for ahead of their turn.
+        cpus: how many processes.
     """
-    context = multiprocessing.get_context("forkserver")  # processes that know nothing of this one's threads
     here, pools = threading.local(), list[ProcessPoolExecutor]()
 
-    def call(item: T) -> R:
+    def work_on(item: Item) -> Result | None:
         pool: ProcessPoolExecutor | None = getattr(here, "pool", None)
         if pool is None:
-            pool = here.pool = ProcessPoolExecutor(1, mp_context=context)
+            pool = here.pool = _pool()
             pools.append(pool)
         try:
-            return pool.submit(function, item).result()
+            return pool.submit(work, item).result()
         except BrokenProcessPool:
             pools.remove(pool)
             pool.shutdown()
             here.pool = None
-            return crashed(item)
+            return None
 
-    waiting: deque[tuple[T, Future[R]]] = deque()
-    threads = ThreadPoolExecutor(num_processes, "isolated")
+    waiting: deque[Future[Result | None]] = deque()
+    threads = ThreadPoolExecutor(cpus, "isolated")
     try:
         for item in items:
-            waiting.append((item, threads.submit(call, item)))
-            if len(waiting) > _AHEAD * num_processes:
-                done, future = waiting.popleft()
-                yield done, future.result()
+            waiting.append(threads.submit(work_on, item))
+            if len(waiting) > _AHEAD * cpus:
+                yield waiting.popleft().result()
         while waiting:
-            done, future = waiting.popleft()
-            yield done, future.result()
+            yield waiting.popleft().result()
     finally:
         threads.shutdown(cancel_futures=True)
         for pool in pools:
             pool.shutdown()
+
+
+def _pool() -> ProcessPoolExecutor:
+    # Workers that know nothing of this process's threads.
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"), initializer=_begin)
+
+
+def _begin() -> None:
+    """End with the process that this one works for: at once at Ctrl-C, and also where that was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

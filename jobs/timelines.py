@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from schemas.records import Span, path_text
 
-# CMX 3600 numbers events with three digits, and its times have two digits for hours.
+# CMX 3600 numbers events with three digits, its times end with the day and count frames with two digits, its lines have 80
+# columns, and end as those of DOS. What editing programs count in:
+_RATES = (24, 25, 30, 50, 60)
+_OTHERWISE = 30
 _MOST_EVENTS = 999
 _MOST_HOURS = 24
+_COLUMNS = 80
 _REEL_LENGTH = 8
 _RECORD_START_H = 1
+_COMMENT = "* COMMENT: "
+
+NO_TIMECODE = f"not in the edit decision list, whose timecodes end at {_MOST_HOURS} hours; cut it as a file"
+"""Why a moment is in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +47,53 @@ class Listed:
 
 
 def chapters(listed: Sequence[Listed]) -> str:
-    """WebVTT chapters of one video (W3C, "WebVTT: The Web Video Text Tracks Format"): a cue a moment, in order of time."""
-    blocks = ["WEBVTT"]
-    for number, one in enumerate(sorted(listed, key=lambda one: one.moment), start=1):
-        text = one.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        blocks.append(f"{number}\n{_clock(one.moment.start_s)} --> {_clock(one.moment.end_s)}\n{text}")
+    """WebVTT chapters of one video (W3C, "WebVTT: The Web Video Text Tracks Format"): a cue a moment, in order of time.
+
+    Chapters lie beside each other or within each other: one that goes on into the next ends where that begins.
+    A note says which video it is.
+    """
+    blocks = ["WEBVTT", f"NOTE Moments of {_escaped(one_line(path_text(listed[0].path)))}"]
+    for number, (begin, end, one) in enumerate(_nested(listed), start=1):
+        blocks.append(f"{number}\n{_clock(begin)} --> {_clock(end)}\n{_escaped(one.text)}")
     return "\n\n".join(blocks) + "\n"
+
+
+def _nested(listed: Sequence[Listed]) -> list[tuple[int, int, Listed]]:
+    """Begin and end of each moment in milliseconds, so that none begins within another and ends after it."""
+    times = [(round(one.moment.start_s * 1000), round(one.moment.end_s * 1000), one) for one in listed]
+    cues = sorted(((begin, max(begin + 1, end), one) for begin, end, one in times), key=lambda cue: (cue[0], -cue[1]))
+    ends = [end for _, end, _ in cues]
+    going_on: list[int] = []
+    for number, (begin, end, _) in enumerate(cues):
+        for earlier in going_on:
+            if begin < ends[earlier] < end:
+                ends[earlier] = begin
+        going_on = [*(earlier for earlier in going_on if ends[earlier] > begin), number]
+    return [(begin, end, one) for (begin, _, one), end in zip(cues, ends, strict=True)]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def has_no_timecode(one: Listed) -> bool:
+    """Whether a moment is in no edit decision list: it ends after a day, or does not fit into one."""
+    begin, end = _frames(one)
+    hour = 3600 * _rate(one)
+    return end >= _MOST_HOURS * hour or end - begin >= (_MOST_HOURS - _RECORD_START_H) * hour
 
 
 def edit_lists(listed: Sequence[Listed], title: str) -> Iterator[tuple[str, str]]:
     """Name and text of CMX 3600 edit decision lists that show all moments one after the other.
 
-    A list has one frame rate, so there is one for each rounded rate, and another wherever one is full. Timecodes are
-    non-drop and count the source's frames from 00:00:00:00; what they make starts at 01:00:00:00.
+    A list has one frame rate, so there is one for each rate that editing programs have, and another wherever one is full.
+    Timecodes are non-drop and count the source's frames from 00:00:00:00; what they make starts at 01:00:00:00. Moments that
+    no timecode reaches (`has_no_timecode`) are in none.
     """
     rates: dict[int, list[Listed]] = {}
     for one in listed:
+        if has_no_timecode(one):
+            continue
         rates.setdefault(_rate(one), []).append(one)
     for rate, of_rate in rates.items():
         parts = list(_parts(of_rate, rate))
@@ -72,7 +112,7 @@ def _parts(listed: Sequence[Listed], rate: int) -> Iterator[list[Listed]]:
     frames = 0
     for one in listed:
         length = _frames(one)[1] - _frames(one)[0]
-        if part and (len(part) == _MOST_EVENTS or frames + length > (_MOST_HOURS - _RECORD_START_H) * 3600 * rate):
+        if part and (len(part) == _MOST_EVENTS or frames + length >= (_MOST_HOURS - _RECORD_START_H) * 3600 * rate):
             yield part
             part, frames = [], 0
         part.append(one)
@@ -90,10 +130,10 @@ def _edit_list(listed: Sequence[Listed], rate: int, title: str) -> str:
         tracks = "AA/V" if one.sound else "V"
         lines.append(f"{number:03d}  {reels[one.path]:<{_REEL_LENGTH}} {tracks:<5} C        {times}")
         lines.append(f"* FROM CLIP NAME: {one_line(path_text(os.path.basename(one.path)))}")
-        if one.text:
-            lines.append(f"* COMMENT: {one.text}")
+        lines.append(f"* SOURCE FILE: {one_line(path_text(one.path))}")
+        lines += [f"{_COMMENT}{text}" for text in textwrap.wrap(one.text, _COLUMNS - len(_COMMENT))]
         record += end - begin
-    return "\n".join(lines) + "\n"
+    return "\r\n".join(lines) + "\r\n"
 
 
 def reel_names(paths: Sequence[str]) -> dict[str, str]:
@@ -113,23 +153,33 @@ def reel_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def timecode(frame: int, rate: int) -> str:
-    """Non-drop timecode of a frame: 100 at 25 a second is 00:00:04:00."""
+    """Non-drop timecode of a frame within a day: 100 at 25 a second is 00:00:04:00."""
     seconds, frames = divmod(frame, rate)
-    return f"{seconds // 3600 % _MOST_HOURS:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{frames:02d}"
+    assert seconds < _MOST_HOURS * 3600
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{frames:02d}"
 
 
 def _rate(one: Listed) -> int:
-    return max(1, round(one.fps))
+    """The rate that moments are counted in: the first that is a multiple of the video's, or the last that is a part."""
+    rate = max(1, round(one.fps))
+    multiples = [known for known in _RATES if known % rate == 0]
+    parts = [known for known in reversed(_RATES) if rate % known == 0]
+    return (*multiples, *parts, _OTHERWISE)[0]
 
 
 def _frames(one: Listed) -> tuple[int, int]:
-    """First frame and the one after the last; at least one."""
-    begin = round(one.padded.start_s * one.fps)
-    return begin, max(begin + 1, round(one.padded.end_s * one.fps))
+    """First frame and the one after the last; at least one.
+
+    A frame is what editing programs take for one: at 30 a second, or at 29.97, whichever is nearer to the video's mean rate.
+    """
+    rate = _rate(one)
+    per_own = rate / max(1, round(one.fps))
+    fps = min((rate, rate * 1000 / 1001), key=lambda fps: abs(fps - one.fps * per_own))
+    begin = round(one.padded.start_s * fps)
+    return begin, max(begin + 1, round(one.padded.end_s * fps))
 
 
-def _clock(time_s: float) -> str:
-    milliseconds = round(time_s * 1000)
+def _clock(milliseconds: int) -> str:
     return f"{milliseconds // 3_600_000:02d}:{milliseconds // 60_000 % 60:02d}:{milliseconds // 1000 % 60:02d}." + (
         f"{milliseconds % 1000:03d}"
     )

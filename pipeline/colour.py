@@ -141,7 +141,7 @@ class Converter:
             **({} if rgb else same),
         )
         coded = scaled.to_ndarray().reshape(-1, 3).astype(np.uint16, copy=False)
-        convert = _Conversion(frame, full=full)
+        convert = Conversion(frame, full=full)
         pixels = np.empty(coded.shape, np.uint8)
         for start in range(0, len(coded), _ROWS):
             part = slice(start, start + _ROWS)
@@ -149,7 +149,7 @@ class Converter:
         return pixels.reshape(height, width, 3)
 
 
-class _Conversion:
+class Conversion:
     """From uint16 [n, 3] as coded to uint8 [n, 3] as shown."""
 
     def __init__(self, frame: av.VideoFrame, *, full: bool) -> None:
@@ -177,9 +177,23 @@ class _Conversion:
         self._gamut = None if gamut is None else np.array(gamut, np.float32).T
 
     def __call__(self, coded: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        values = (coded.astype(np.float32) - self._offset) @ self._matrix
-        if not self._hdr and self._gamut is None:
+        """uint8 [n, 3], as shown."""
+        values = self.before_clipping(coded)
+        if not self.linear:
             return np.asarray((values * 255 + 0.5).clip(0, 255), np.uint8)
+        shown: NDArray[np.uint8] = _looked_up(_srgb(), values)
+        return shown
+
+    @property
+    def linear(self) -> bool:
+        """Whether `before_clipping` gives light, and not values."""
+        return self._hdr or self._gamut is not None
+
+    def before_clipping(self, coded: NDArray[np.uint16]) -> Floats:
+        """float32 [n, 3]: red, green and blue of BT.709, below 0 where it has no such colour."""
+        values: Floats = (coded.astype(np.float32) - self._offset) @ self._matrix
+        if not self.linear:
+            return values
         light = _looked_up(_light(self._trc), values)
         if self._lms is not None:
             light = light @ self._lms
@@ -191,8 +205,7 @@ class _Conversion:
         if self._hdr:
             brightest = np.maximum(np.maximum(light[:, 0], light[:, 1]), light[:, 2])  # 90 times as fast as max(axis=1)
             light *= _compression(brightest)[:, None]
-        shown: NDArray[np.uint8] = _looked_up(_srgb(), light)
-        return shown
+        return light
 
 
 def _to_rgb(space: int, *, wide: bool, hlg: bool) -> NDArray[Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 from bisect import bisect_right
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 
+from pipeline.colour import Stated
 from pipeline.container import READING_ERRORS, describe, open_video, packets, video_stream
-from pipeline.picture import keep_orientation
+from pipeline.picture import keep_colours, keep_orientation
 from pipeline.piece import Cut, UnfitError, appears_s, disappears_s, last_before, ticks_of
 from pipeline.recode import encode, encode_from_keyframe
 from pipeline.sound import audio_stream, sound_of
@@ -25,6 +27,9 @@ _MORE_S = 0.5
 # What MP4 holds and players know. AVI stores no presentation times, so that copies out of it would show them wrong.
 _COPIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
 _NEVER_COPIED_FROM = frozenset({"avi"})
+
+# Packets in which a first frame is looked for.
+_FIRST_PACKETS = 64
 
 # Errors of the disk that is written to, which are no fault of the video.
 _OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
@@ -99,11 +104,15 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
     """
     count, latest, early = _copied(path, meta, span, keyframe)
     first = int(np.searchsorted(meta.pts, keyframe.pts))
+    shown = _first_frame(path, meta, keyframe)
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
         video = video_stream(source)
         copied = target.add_stream_from_template(video, opaque=True)
         keep_orientation(copied, meta)
+        if shown is not None:
+            keep_colours(copied, shown, Stated.of(video.codec_context))
         sound = sound_of(source, target, meta, Span(appears_s(meta, keyframe.pts), span.end_s))
+        sound.begin()
         done = 0
         for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
             if packet.stream is not video:
@@ -118,6 +127,20 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
                 break
         sound.finish()
     return Cut("copied", appears_s(meta, keyframe.pts), disappears_s(meta, latest), bool(sound.sources))
+
+
+def _first_frame(path: str, meta: VideoMeta, keyframe: Keyframe) -> av.VideoFrame | None:
+    """The first frame that can be decoded from a keyframe on."""
+    with open_video(path) as source:
+        video = video_stream(source)
+        video.codec_context.thread_count = 1
+        for packet in islice(packets(source, video, start=keyframe, parts=meta.parts), _FIRST_PACKETS):
+            try:
+                for frame in packet.decode():
+                    return frame
+            except av.FFmpegError:
+                continue
+    return None
 
 
 def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
+from pipeline.colour import DOLBY_VISION, Stated, is_dolby_ipt
 from pipeline.container import describe, open_video, packets, video_stream
 from pipeline.picture import Picture
 from pipeline.piece import Cut, GoesBackError, UnfitError, appears_s, disappears_s, last_before, ticks_of
@@ -48,18 +49,26 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
         video = video_stream(source)
         video.codec_context.thread_count = 1
-        picture, sound = Picture(video, target, meta), sound_of(source, target, meta, span)
+        stated, sound = Stated.of(video.codec_context), sound_of(source, target, meta, span)
+        picture: Picture | None = None
         for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
             if packet.stream is not video:
                 sound.take(packet)
             elif not wanted.done:
-                for frame, pts in wanted.of(_decoded(packet, problems), strict=seek):
+                frames = _decoded(packet, problems)
+                if picture is None and frames:  # only now is it known what it is to say of its colours
+                    picture = Picture(target, meta, stated, frames[0])
+                    problems |= {DOLBY_VISION} if is_dolby_ipt(frames[0]) else set()
+                    sound.begin()
+                for frame, pts in wanted.of(frames, strict=seek):
+                    assert picture is not None
                     end_s = min(span.end_s, disappears_s(meta, pts))
                     picture.take(frame, appears_s(meta, pts) - span.start_s, end_s - span.start_s)
             if wanted.done and sound.done:
                 break
-        picture.finish()
-        sound.finish()
+        if picture is not None:
+            picture.finish()
+            sound.finish()
     if wanted.latest_pts is None:
         raise UnfitError("; ".join(sorted(problems)))
     problems |= {"its last frames could not be decoded"} if not wanted.done else set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import partial
 from typing import Any, cast
 
 import av
@@ -17,6 +18,32 @@ _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})
 _AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
 _ANY_RATE = 48000
 _FORMAT = "fltp"
+
+# FFmpeg's channels of ordinary layouts, in the order in which it stores them.
+_CHANNELS = (
+    "FL",
+    "FR",
+    "FC",
+    "LFE",
+    "BL",
+    "BR",
+    "FLC",
+    "FRC",
+    "BC",
+    "SL",
+    "SR",
+    "TC",
+    "TFL",
+    "TFC",
+    "TFR",
+    "TBL",
+    "TBC",
+    "TBR",
+)
+# What is made of channels that do not say where they belong, by their number.
+_BY_NUMBER = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+# Of more, the first two are heard.
+_STEREO = 2
 
 # Times in seconds are rounded: closer than this is the same.
 _SAME_MOMENT_S = Fraction(1, 250_000)
@@ -64,32 +91,45 @@ class Sound:
         self._target = target
         self._started = False
         self._resampler: av.AudioResampler | None = None
-        if source is None:
-            return
+        self._early: list[av.Packet[Any]] | None = []
+
+    def begin(self) -> None:
+        """Add a stream to the target; packets may come before."""
+        early, self._early = self._early, None
+        for source in self.sources:
+            self._add_stream(source)
+        for packet in early or ():
+            self.take(packet)
+
+    def _add_stream(self, source: av.AudioStream) -> None:
         if source.codec_context.name in _COPIED:
-            self._stream = target.add_stream_from_template(source, opaque=True)
+            self._stream = self._target.add_stream_from_template(source, opaque=True)
             return
         rate = source.codec_context.sample_rate
         rate = rate if rate in _AAC_RATES else _ANY_RATE
-        layout = "mono" if source.codec_context.layout.nb_channels == 1 else "stereo"
-        stream = target.add_stream("aac", rate=rate, layout=layout)
+        self._channels = _Channels(source.codec_context)
+        layout = "mono" if self._channels.number == 1 else "stereo"
+        stream = self._target.add_stream("aac", rate=rate, layout=layout)
         assert isinstance(stream, av.AudioStream)
         self._stream = stream
-        self._resampler = av.AudioResampler(format=_FORMAT, layout=layout, rate=rate)
+        self._make_resampler = partial(av.AudioResampler, format=_FORMAT, layout=layout, rate=rate)
+        self._resampler = self._make_resampler()
 
     def take(self, packet: av.Packet[Any]) -> None:
         """Put a packet of the sound into the target, as far as it is within the interval."""
+        if self._early is not None:
+            self._early.append(packet)
+            return
         if packet.pts is None or packet.time_base is None:
             return
         time_s = packet.pts * packet.time_base
         self.done |= time_s >= self._end_s
         if self.done:
             return
-        if self._resampler is not None:
-            if time_s + (packet.duration or 0) * packet.time_base >= self._start_s:
-                self._encode(packet)
+        if time_s + (packet.duration or 0) * packet.time_base <= self._start_s + _SAME_MOMENT_S and time_s < self._start_s:
             return
-        if time_s < self._start_s - _SAME_MOMENT_S:
+        if self._resampler is not None:
+            self._encode(packet)
             return
         shift = round(self._start_s / packet.time_base)
         packet.pts -= shift
@@ -106,15 +146,23 @@ class Sound:
     def _encode(self, packet: av.Packet[Any]) -> None:
         assert self._resampler is not None
         try:
-            frames = cast("list[av.AudioFrame]", packet.decode())
+            for frame in cast("list[av.AudioFrame]", packet.decode()):
+                if frame.pts is not None and frame.time_base is not None:
+                    rate = Fraction(1, frame.sample_rate)
+                    ordered = self._channels.in_order(frame)
+                    ordered.pts, ordered.time_base = round((frame.pts * frame.time_base - self._start_s) / rate), rate
+                    self._put(self._resampled(ordered))
         except av.FFmpegError:
             self.damaged += 1
-            return
-        for frame in frames:
-            if frame.pts is not None and frame.time_base is not None:
-                rate = Fraction(1, frame.sample_rate)
-                frame.pts, frame.time_base = round((frame.pts * frame.time_base - self._start_s) / rate), rate
-                self._put(self._resampler.resample(frame))
+
+    def _resampled(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        assert self._resampler is not None
+        try:
+            return self._resampler.resample(frame)
+        except ValueError:  # from here on it has another rate, or other channels
+            rest = self._resampler.resample(None)
+            self._resampler = self._make_resampler()
+            return [*rest, *self._resampler.resample(frame)]
 
     def _put(self, frames: Iterable[av.AudioFrame]) -> None:
         """Encode of ``frames`` the samples that are within the interval."""
@@ -127,3 +175,45 @@ class Sound:
                 part.sample_rate, part.pts, part.time_base = rate, max(0, pts), Fraction(1, rate)
                 self._target.mux(self._stream.encode(part))
                 self._started = True
+
+
+class _Channels:
+    """Brings the channels of a decoder into an order that FFmpeg has a name for.
+
+    PyAV frees what a layout with an order of its own refers to, though the decoder, and every frame, still does, and the
+    process ends at that. So the decoder is told, before it begins, that its layout is an ordinary one of as many channels,
+    and they are put into their places here.
+
+    Attributes:
+        number: of channels.
+    """
+
+    def __init__(self, decoder: av.AudioCodecContext) -> None:
+        layout = decoder.layout
+        names = [channel.name for channel in layout.channels]
+        self.number = len(names)
+        self._order: list[int] | None = None
+        known = len(set(names)) == len(names) and set(names) <= set(_CHANNELS)
+        if known:
+            order = sorted(range(len(names)), key=lambda number: _CHANNELS.index(names[number]))
+            self._layout = "+".join(names[number] for number in order)
+            if order != list(range(len(names))):
+                self._order = order
+        elif len(names) <= len(_BY_NUMBER):
+            self._layout = _BY_NUMBER[len(names) - 1]
+        else:
+            self._layout, self._order = "stereo", list(range(_STEREO))
+        decoder.layout = self._layout if known or not self._order else f"{len(names)} channels"
+        del layout  # and with it, what it refers to
+
+    def in_order(self, frame: av.AudioFrame) -> av.AudioFrame:
+        """The frame with its channels in their places."""
+        if self._order is None or len(frame.layout.channels) != self.number:
+            return frame
+        samples: NDArray[Any] = frame.to_ndarray()
+        planes = samples if frame.format.is_planar else samples.reshape(-1, self.number).T
+        placed = planes[self._order]
+        packed = placed if frame.format.is_planar else placed.T.reshape(1, -1)
+        ordered = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format=frame.format.name, layout=self._layout)
+        ordered.sample_rate = frame.sample_rate
+        return ordered

@@ -34,6 +34,7 @@ OWNERS = {
         "pipeline/recode.py",
         "pipeline/sound.py",
         "pipeline/colour.py",
+        "pipeline/colour_table.py",
         "pipeline/completeness.py",
         "pipeline/container.py",
         "pipeline/decoders/pyav.py",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.isolated import call_isolated
+from jobs.isolated import in_processes
 from jobs.learn.decode import CRASHED, decode_spans
 from pipeline.sample import spans_of
 from schemas.datasets import Example
@@ -165,12 +165,19 @@ def _check_room(num_missing: int, wanted: ModelInput, folder: Path) -> None:
 def _decode_in_processes(requests: dict[int, _Request], cpus: int) -> Iterator[tuple[int, str | None]]:
     """What was wrong with each, in order. A decoder that takes its process down costs that one video alone."""
     cpus = min(cpus, max(1, len(requests)))
-    reasons = call_isolated(_store, requests.values(), num_processes=cpus, crashed=lambda _: CRASHED)
-    return ((number, reason) for number, (_, reason) in zip(requests, reasons, strict=True))
+    for number, stored in zip(requests, in_processes(_store, requests.values(), cpus), strict=True):
+        yield number, CRASHED if stored is None else stored.reason
 
 
-def _store(request: _Request) -> str | None:
-    """Decode one example into its file; what was wrong with it, if anything."""
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of a request: what was wrong with it, if anything."""
+
+    reason: str | None
+
+
+def _store(request: _Request) -> _Done:
+    """Decode one example into its file."""
 
     def spans(start_s: float, end_s: float) -> list[Span]:
         return training_spans(start_s, end_s, request.window_s, request.max_clips)
@@ -178,14 +185,14 @@ def _store(request: _Request) -> str | None:
     try:
         frames, problem = decode_spans(request.example, spans, request.wanted)
     except (VideoError, OSError) as exc:
-        return exc.reason if isinstance(exc, VideoError) else str(exc.strerror or exc)
+        return _Done(exc.reason if isinstance(exc, VideoError) else str(exc.strerror or exc))
     aside = f"{request.file}.{os.getpid()}"
     with open(aside, "wb") as out:
         np.save(out, frames, allow_pickle=False)
     if problem:
         Path(f"{request.file}.problem").write_text(problem, encoding="utf-8", errors="replace")
     os.replace(aside, request.file)
-    return problem
+    return _Done(problem)
 
 
 def _told_before(file: str) -> str | None:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.isolated import call_isolated
+from jobs.isolated import in_processes
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
 from pipeline.probe import probe
@@ -116,7 +116,8 @@ def decode_ahead(
     """Clips of each example and what is wrong with it, in order. A decoder that dies costs that one example alone."""
     decode = partial(_decode, cut=cut, wanted=wanted)
     cpus = len(os.sched_getaffinity(0))
-    return call_isolated(decode, examples, num_processes=cpus, crashed=lambda _: (None, CRASHED))
+    for example, outcome in zip(examples, in_processes(decode, examples, cpus), strict=True):
+        yield example, (None, CRASHED) if outcome is None else outcome
 
 
 def _decode(example: Example, cut: Callable[[float, float], list[Span]], wanted: ModelInput) -> Outcome:

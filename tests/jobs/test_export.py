@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.export import COLUMNS, Form, export, safe_name, within
+from jobs.export import Form, export
+from jobs.moments import Done, Task, within, work_on
+from jobs.moments_table import COLUMNS
 from pipeline.probe import probe
 from schemas.errors import UsageError
 from schemas.records import Span
@@ -61,11 +63,11 @@ def test_moments_are_cut_with_what_is_around_them(films: Path, tmp_path: Path) -
     rows = table(tmp_path / "out")
     assert [tuple(row.values()) for row in rows] == [
         ("001-long-gop.mp4", str(films / "long gop.mp4"), "4.0", "5.0", "3.000000", "6.000000", "re-encoded",
-         "1", "0.5", "wave, twice", ""),
+         "1", "0.5", "wave, twice", "", "1.0"),
         ("002-sound.mp4", str(films / "sound.mp4"), "0.5", "1.5", "0.000000", rows[1]["cut_end_s"], "copied",
-         "2", "", "", ""),
+         "2", "", "", "", "1.0"),
         ("003-long-gop.mp4", str(films / "long gop.mp4"), "9.5", "12.0", "8.500000", "10.000000", "re-encoded",
-         "", "", "", ""),
+         "", "", "", "", "1.0"),
     ]  # fmt: skip
     assert 2.5 <= float(rows[1]["cut_end_s"]) <= 3.0
     shown = [[number_in(picture) for picture in decode_all(tmp_path / "out" / f"{name}.mp4")[1]] for name in names]
@@ -104,7 +106,8 @@ def test_lists_alone_decode_nothing(films: Path, tmp_path: Path) -> None:
     assert report.lists == ("sound.vtt", "moments.edl")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["moments.csv", "moments.edl", "sound.vtt"]
     cues = (tmp_path / "out" / "sound.vtt").read_text().split("\n\n")
-    assert cues[1:] == ["1\n00:00:01.000 --> 00:00:01.400\na --&gt; b", "2\n00:00:02.000 --> 00:00:02.400\na --&gt; b\n"]
+    assert cues[1] == f"NOTE Moments of {films / 'sound.mp4'}"
+    assert cues[2:] == ["1\n00:00:01.000 --> 00:00:01.400\na --&gt; b", "2\n00:00:02.000 --> 00:00:02.400\na --&gt; b\n"]
     events = [line for line in (tmp_path / "out" / "moments.edl").read_text().splitlines() if line[:3].isdigit()]
     assert events == [
         "001  SOUND    AA/V  C        00:00:01:20 00:00:02:15 01:00:00:00 01:00:00:20",
@@ -117,6 +120,92 @@ def test_videos_of_one_name_have_their_own_chapters(films: Path, tmp_path: Path)
     (tmp_path / "SOUND.mp4").symlink_to(films / "sound.mp4")
     lines = [{"path": str(folder), "start_s": 1, "end_s": 2} for folder in (films / "sound.mp4", tmp_path / "SOUND.mp4")]
     assert export(hits(tmp_path, *lines), tmp_path / "out", forms=("webvtt",)).lists == ("sound.vtt", "SOUND-2.vtt")
+
+
+def test_names_of_every_script_stay(films: Path, tmp_path: Path) -> None:
+    names = ("Встреча", "会议记录", "מפגש", "ประชุม")
+    for name in names:
+        (tmp_path / f"{name}.mp4").symlink_to(films / "sound.mp4")
+    lines = [{"path": str(tmp_path / f"{name}.mp4"), "start_s": 1, "end_s": 2} for name in names]
+    report = export(hits(tmp_path, *lines), tmp_path / "out", forms=("files", "webvtt"))
+    assert report.lists == tuple(f"{name}.vtt" for name in names)
+    assert [moment.file for moment in report.moments] == [f"{n:03d}-{name}.mp4" for n, name in enumerate(names, start=1)]
+    assert all((tmp_path / "out" / str(moment.file)).is_file() for moment in report.moments)
+
+
+def test_moments_after_a_day_are_in_no_edit_list(tmp_path: Path) -> None:
+    write_video(tmp_path / "long.mkv", 3, pts=[0, 25 * 3600 * 23, 25 * 3600 * 25])
+    lines = [{"path": str(tmp_path / "long.mkv"), "start_s": hour * 3600, "end_s": hour * 3600 + 5} for hour in (1, 24.5)]
+    reason = "not in the edit decision list, whose timecodes end at 24 hours; cut it as a file"
+    wanted: tuple[tuple[tuple[Form, ...], str], ...] = ((("edl",), "failed"), (("edl", "webvtt"), "listed"))
+    for forms, how in wanted:
+        out = tmp_path / "-".join(forms)
+        report = export(hits(tmp_path, *lines), out, forms=forms)
+        assert [(row["how"], row["reason"]) for row in table(out)] == [("listed", ""), (how, reason)]
+        assert (out / "moments.edl").read_text().count("* FROM CLIP NAME: long.mkv") == 1
+        assert reason in str(report)
+        assert export(hits(tmp_path, *lines), out, forms=forms).moments[1].reason == reason
+    assert "24:30:00.000 --> 24:30:05.000" in (out / "long.vtt").read_text()
+
+
+def crashes_at_long(task: Task) -> Done:
+    """`work_on`, but for one video."""
+    if "long" in task.wanted.path:
+        os.abort()
+    return work_on(task)
+
+
+def test_a_moment_that_crashes_costs_itself(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.export.work_on", crashes_at_long)
+    lines = [{"path": str(films / name), "start_s": 1, "end_s": 2} for name in ("sound.mp4", "long gop.mp4", "sound.mp4")]
+    report = export(hits(tmp_path, *lines), tmp_path / "out")
+    assert [(row["how"], row["reason"]) for row in table(tmp_path / "out")] == [
+        ("copied", ""),
+        ("failed", "crashed the decoder"),
+        ("copied", ""),
+    ]
+    assert len(report.failed) == 1
+    assert len(list((tmp_path / "out").glob("*.mp4"))) == 2
+
+
+def test_an_export_goes_on_where_it_stopped(films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    names = ("sound.mp4", "text.mp4", "long gop.mp4", "sound.mp4")
+    lines = [{"path": str(films / name), "start_s": 3, "end_s": 3.5, "label": 'a,\r\n"b"'} for name in names]
+
+    def stop(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(hits(tmp_path, *lines), out, on_moment=stop)
+    assert [row["how"] for row in table(out)] == ["copied", "failed", "re-encoded"]
+    with (out / "moments.csv").open("r+b") as file:  # as if the power had gone
+        file.truncate(file.seek(-30, os.SEEK_END))
+    before = (out / "001-sound.mp4").stat()
+    report = export(hits(tmp_path, *lines), out)
+    assert (out / "001-sound.mp4").stat() == before
+    assert str(report).startswith("4 moments: 2 copied, 1 re-encoded, 1 failed; 1 were there already\n")
+    assert [row["how"] for row in table(out)] == ["copied", "failed", "re-encoded", "copied"]
+    assert {row["label"] for row in table(out)} == {'a,\r\n"b"'}
+    assert export(hits(tmp_path, *lines), out).kept == 3
+    for change in ({"start_s": 2.5}, {"label": "other"}):
+        with pytest.raises(UsageError, match=r"moments.csv is of other moments, or of another --pad; give another folder"):
+            export(hits(tmp_path, *lines[:2], {**lines[2], **change}, lines[3]), out)
+    with pytest.raises(UsageError, match="another --pad"):
+        export(hits(tmp_path, *lines), out, pad_s=2)
+    (out / "001-sound.mp4").unlink()
+    assert export(hits(tmp_path, *lines), out, forms=("files", "edl")).kept == 2
+    assert (out / "001-sound.mp4").exists()
+    assert (out / "moments.edl").read_text().count("* FROM CLIP NAME:") == 3
+
+
+def test_a_table_of_something_else_is_left_alone(films: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "moments.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UsageError, match=r"moments.csv is not of an export, and nothing is overwritten"):
+        export(hits(tmp_path, {"path": str(films / "sound.mp4"), "start_s": 1, "end_s": 2}), tmp_path / "out")
+    assert (tmp_path / "out" / "moments.csv").read_text() == "a,b\n1,2\n"
 
 
 @pytest.mark.parametrize(
@@ -149,12 +238,6 @@ def test_what_is_around_a_moment_ends_with_the_video(films: Path) -> None:
     meta = probe(str(films / "long gop.mp4"))
     assert within(meta, Span(9.5, 12.0), 1.0) == (Span(9.5, 10.0), Span(8.5, 10.0))
     assert within(meta, Span(0.5, 1.0), 1.0) == (Span(0.5, 1.0), Span(0.0, 2.0))
-
-
-def test_names_are_safe() -> None:
-    assert safe_name("/x/a b?;rm -rf $(x).mp4") == "a-b-rm-rf-x"
-    assert safe_name("/x/🎂.mp4") == "video"
-    assert safe_name("/x/" + "a" * 200 + ".mp4") == "a" * 60
 
 
 def test_the_command_says_with_its_exit_code_that_something_failed(films: Path, tmp_path: Path) -> None:

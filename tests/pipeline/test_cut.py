@@ -140,6 +140,60 @@ def test_sound_that_begins_within_a_packet_is_trimmed(tmp_path: Path) -> None:
     assert beeps_in(output) == pytest.approx([0.1], abs=0.003)
 
 
+def channels_of(path: Path) -> list[float]:
+    """How loud each channel is."""
+    with av.open(str(path)) as container:
+        loud = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    samples = np.concatenate(loud, axis=1)[:, 4096:]  # after what an encoder swings in with
+    return [float(np.sqrt((channel**2).mean())) for channel in samples]
+
+
+def write_channels(path: Path, layout: str, loud: int, codec: str = "pcm_s16le") -> Path:
+    """25 pictures, and a tone in one channel."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"g": "250"})
+        audio = container.add_stream(codec, rate=48_000, layout=layout)
+        assert isinstance(video, av.VideoStream)
+        assert isinstance(audio, av.AudioStream)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(25):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 10, np.uint8), format="rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(picture))
+        tone = np.zeros((48_000, audio.codec_context.layout.nb_channels), np.int16)
+        tone[:, loud] = 10_000 * np.sin(np.arange(48_000) / 10)
+        sound = av.AudioFrame.from_ndarray(tone.reshape(1, -1), format="s16", layout=layout)
+        sound.sample_rate, sound.pts, sound.time_base = 48_000, 0, Fraction(1, 48_000)
+        container.mux(audio.encode(sound))
+        container.mux([*video.encode(None), *audio.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize(("loud", "heard"), [(0, (True, False)), (1, (True, True)), (2, (False, True)), (3, (True, False))])
+def test_channels_in_an_order_of_their_own(tmp_path: Path, loud: int, heard: tuple[bool, bool]) -> None:
+    """In the order of films: left, centre, right, left surround, right surround, bass."""
+    source = write_channels(tmp_path / "a.mov", "5.1", loud)
+    data = bytearray(source.read_bytes())
+    place = data.index(b"chan", data.index(b"stsd")) + 8
+    data[place : place + 4] = (123 << 16 | 6).to_bytes(4, "big")
+    source.write_bytes(data)
+    made, _, numbers, output = cut_out(source, 0.2, 0.8)
+    assert made.sound
+    assert made.problems == ()
+    assert len(numbers) >= 15
+    assert tuple(level > 0.03 for level in channels_of(output)) == heard
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "codec"), [("a.mkv", "5 channels", "pcm_s16le"), ("b.mkv", "12 channels", "pcm_s16le")]
+)
+def test_channels_that_do_not_say_where_they_belong(tmp_path: Path, name: str, layout: str, codec: str) -> None:
+    source = write_channels(tmp_path / name, layout, 0, codec)
+    made, _, _, output = cut_out(source, 0.2, 0.8)
+    assert made.problems == ()
+    assert [level > 0.03 for level in channels_of(output)] == [True, False]
+
+
 def test_sound_is_told_from_silence(tmp_path: Path) -> None:
     assert has_sound(str(write_with_sound(tmp_path / "a.mp4", 1)))
     assert not has_sound(str(write_video(tmp_path / "b.mp4", 5)))
