@@ -28,6 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jobs.children import installed_only
 from jobs.groups import GROUP_FILES, JobGroup, group_files
 from jobs.progress import Tally
 from jobs.shape import Shape, choose_shape
@@ -50,6 +51,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the driver at SIGTERM, below Python's own handler
 
 import ray
+from ray.job_config import JobConfig
 
 from jobs.workers import CHUNKS, CRASHED, AnnotatorActor, Counter, decode_group, plan_group, write_rows
 
@@ -79,6 +81,15 @@ _RETRIES = 3
 _DECODERS_SHARE = 0.4
 
 
+class _Job(JobConfig):  # type: ignore[misc]
+    """A job whose workers do not look for modules in the driver's current folder and beside its script, as Ray has it."""
+
+    def _serialize(self) -> bytes:
+        self._py_driver_sys_path: list[str] = []
+        serialized: bytes = super()._serialize()
+        return serialized
+
+
 @contextmanager
 def ray_session(options: IngestOptions) -> Iterator[None]:
     """Ray for one run: a cluster that is joined, or one that lives within this process and ends with it.
@@ -91,8 +102,9 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
         return
     stop = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
+    quiet["job_config"] = _Job()
     try:
-        with _silent_stderr():
+        with _silent_stderr(), installed_only():
             if options.address is not None:
                 _check_reachable(options.address)
                 ray.init(address=options.address, **quiet)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.children import worker_pool
 from jobs.learn.decode import decode_spans
 from pipeline.sample import spans_of
 from schemas.datasets import Example
@@ -167,9 +167,8 @@ def _check_room(num_missing: int, wanted: ModelInput, folder: Path) -> None:
 def _decode_in_processes(requests: dict[int, _Request], cpus: int) -> Iterator[tuple[int, str | None]]:
     """What was wrong with each, as they are done. A decoder that takes its process down costs that one video alone."""
     unfinished = dict(requests)
-    context = multiprocessing.get_context("forkserver")  # workers that know nothing of this process's threads
     try:
-        with ProcessPoolExecutor(min(cpus, max(1, len(requests))), mp_context=context) as pool:
+        with worker_pool(min(cpus, max(1, len(requests)))) as pool:
             futures: dict[Future[str | None], int] = {pool.submit(_store, request): n for n, request in requests.items()}
             for future in as_completed(futures):
                 reason = future.result()
@@ -177,7 +176,7 @@ def _decode_in_processes(requests: dict[int, _Request], cpus: int) -> Iterator[t
                 yield futures[future], reason
     except BrokenProcessPool:
         for number, request in unfinished.items():
-            with ProcessPoolExecutor(1, mp_context=context) as alone:
+            with worker_pool(1) as alone:
                 try:
                     reason = alone.submit(_store, request).result()
                 except BrokenProcessPool:

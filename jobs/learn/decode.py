@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.children import worker_pool
 from pipeline.decoders import load_decoder
 from pipeline.find import find_videos
 from pipeline.probe import probe
@@ -113,8 +113,8 @@ def decode_ahead(
     examples: Sequence[Example], cut: Callable[[float, float], list[Span]], wanted: ModelInput
 ) -> Iterator[tuple[Example, Outcome]]:
     """Clips of each example and what is wrong with it, in order. A decoder that dies costs that one example alone."""
-    cpus, context = len(os.sched_getaffinity(0)), multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(cpus, mp_context=context)
+    cpus = len(os.sched_getaffinity(0))
+    pool = worker_pool(cpus)
     waiting: deque[tuple[Example, Future[Outcome]]] = deque()
 
     def next_one() -> tuple[Example, Outcome]:
@@ -122,7 +122,7 @@ def decode_ahead(
         try:
             return example, future.result()
         except BrokenProcessPool:  # through this example, or through another that was decoded at the same time
-            with ProcessPoolExecutor(1, mp_context=context) as alone:
+            with worker_pool(1) as alone:
                 try:
                     return example, alone.submit(_decode, example, cut, wanted).result()
                 except BrokenProcessPool:
@@ -133,7 +133,7 @@ def decode_ahead(
             try:
                 waiting.append((example, pool.submit(_decode, example, cut, wanted)))
             except BrokenProcessPool:
-                pool = ProcessPoolExecutor(cpus, mp_context=context)
+                pool = worker_pool(cpus)
                 waiting.append((example, pool.submit(_decode, example, cut, wanted)))
             if len(waiting) > 2 * cpus:
                 yield next_one()
