@@ -22,7 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,7 @@ os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the 
 import ray
 from ray.job_config import JobConfig
 
+from jobs.embedded import start_embedded
 from jobs.workers import CHUNKS, CRASHED, AnnotatorActor, Counter, decode_group, plan_group, write_rows
 
 # Longer than any network that a cluster would be run over.
@@ -103,34 +104,38 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
     stop = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     quiet["job_config"] = _Job()
-    try:
-        with _silent_stderr(), installed_only():
-            if options.address is not None:
-                _check_reachable(options.address)
-                ray.init(address=options.address, **quiet)
-            else:
-                gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
-                memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-                shared = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 0
-                store = min(max(_OBJECT_STORE_BYTES, min(_OBJECT_STORE_BYTES * gpus, shared)), memory // 4)
-                ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
-    except (KeyboardInterrupt, SystemExit):
-        ray.shutdown()  # what has started of it
-        raise
-    except Exception as exc:  # Ray raises that very class where a node does not come up
-        reason = (str(exc) or type(exc).__name__).splitlines()[0]
-        if options.address is None:
-            raise JobError(f"Ray could not be started on this machine: {reason}") from exc
-        raise UsageError(
-            f"--address: got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
-            "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
-        ) from exc
-    if threading.current_thread() is threading.main_thread() and stop is not None:
-        signal.signal(signal.SIGTERM, stop)  # Ray's own handler ends the process without a word to those above
-    try:
+    with ExitStack() as held:
+        try:
+            with _silent_stderr(), installed_only():
+                if options.address is not None:
+                    _check_reachable(options.address)
+                    ray.init(address=options.address, **quiet)
+                else:
+                    gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+                    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+                    shared = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 0
+                    store = min(max(_OBJECT_STORE_BYTES, min(_OBJECT_STORE_BYTES * gpus, shared)), memory // 4)
+                    started = start_embedded(
+                        num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet
+                    )
+                    held.enter_context(started)
+            held.callback(ray.shutdown)
+        except (KeyboardInterrupt, SystemExit):
+            ray.shutdown()  # what has started of it
+            raise
+        except JobError:
+            raise
+        except Exception as exc:  # Ray raises that very class where a node does not come up
+            reason = (str(exc) or type(exc).__name__).splitlines()[0]
+            if options.address is None:
+                raise JobError(f"Ray could not be started on this machine: {reason}") from exc
+            raise UsageError(
+                f"--address: got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
+                "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
+            ) from exc
+        if threading.current_thread() is threading.main_thread() and stop is not None:
+            signal.signal(signal.SIGTERM, stop)  # Ray's own handler ends the process without a word to those above
         yield
-    finally:
-        ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:
