@@ -19,7 +19,7 @@ _TOKEN = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 @contextmanager
 def start_embedded(**options: Any) -> Iterator[None]:
-    """Start Ray by ``ray.init(**options)``, and have what it needs beside it until the end. To shut it down is the caller's.
+    """Start Ray by ``ray.init(**options)``, and end it with what it needs beside it.
 
     Raises:
         JobError: there is no folder for its sockets.
@@ -28,6 +28,7 @@ def start_embedded(**options: Any) -> Iterator[None]:
         sockets = held.enter_context(run_folder(place_for_sockets())) / "ray"  # which Ray lets everybody into
         spilled = held.enter_context(run_folder(temporary_files()))
         held.enter_context(_own_token())
+        held.callback(ray.shutdown)
         with _loopback_only():
             ray.init(address="local", _temp_dir=str(sockets), object_spilling_directory=str(spilled), **options)
         yield

@@ -109,6 +109,7 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
             with _silent_stderr(), installed_only():
                 if options.address is not None:
                     _check_reachable(options.address)
+                    held.callback(ray.shutdown)
                     ray.init(address=options.address, **quiet)
                 else:
                     gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
@@ -119,10 +120,6 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
                         num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet
                     )
                     held.enter_context(started)
-            held.callback(ray.shutdown)
-        except (KeyboardInterrupt, SystemExit):
-            ray.shutdown()  # what has started of it
-            raise
         except JobError:
             raise
         except Exception as exc:  # Ray raises that very class where a node does not come up
