@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from jobs.children import keep_to_what_is_installed
 from jobs.learn.commands import COMMANDS
 from jobs.terminal import ProgressLine, complain, echo, json_text, printable
 from schemas.errors import UsageError, VidsiftError
@@ -584,6 +585,7 @@ for command in COMMANDS:
 
 def run() -> None:
     """`main` as a process of its own; one that only asked ends without taking its modules apart, which would be 0.8 s."""
+    keep_to_what_is_installed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding than UTF-8 gets what it can show
             stream.reconfigure(errors="backslashreplace")

@@ -17,6 +17,7 @@ import cv2
 from demo.backgrounds import Picture
 from demo.shot import Shot
 from demo.world import KEYFRAME_EVERY_S, Film
+from jobs.children import installed_only
 
 _OPTIONS = {
     "libx264": {"preset": "ultrafast"},
@@ -35,7 +36,9 @@ def render_all(films: Iterable[Film], folder: Path, workers: int | None = None) 
     if workers == 1:
         yield from (render(film, folder) for film in films)
         return
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+    with installed_only():
+        started = multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(0,))
+    with started as pool:
         yield from pool.imap(partial(render, folder=folder), films, chunksize=4)
 
 

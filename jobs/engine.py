@@ -22,12 +22,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jobs.children import installed_only
 from jobs.groups import GROUP_FILES, JobChain, JobGroup, group_files
 from jobs.progress import Tally
 from jobs.shape import Shape, choose_shape
@@ -50,7 +51,9 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the driver at SIGTERM, below Python's own handler
 
 import ray
+from ray.job_config import JobConfig
 
+from jobs.embedded import start_embedded
 from jobs.workers import CHUNKS, CRASHED, AnnotatorActor, ChainActor, Counter, decode_group, plan_group, write_rows
 
 # Longer than any network that a cluster would be run over.
@@ -79,6 +82,15 @@ _RETRIES = 3
 _DECODERS_SHARE = 0.4
 
 
+class _Job(JobConfig):  # type: ignore[misc]
+    """A job whose workers do not look for modules in the driver's current folder and beside its script, as Ray has it."""
+
+    def _serialize(self) -> bytes:
+        self._py_driver_sys_path: list[str] = []
+        serialized: bytes = super()._serialize()
+        return serialized
+
+
 @contextmanager
 def ray_session(options: IngestOptions) -> Iterator[None]:
     """Ray for one run: a cluster that is joined, or one that lives within this process and ends with it.
@@ -91,34 +103,36 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
         return
     stop = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
-    try:
-        with _silent_stderr():
-            if options.address is not None:
-                _check_reachable(options.address)
-                ray.init(address=options.address, **quiet)
-            else:
-                gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
-                memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-                shared = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 0
-                store = min(max(_OBJECT_STORE_BYTES, min(_OBJECT_STORE_BYTES * gpus, shared)), memory // 4)
-                ray.init(address="local", num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet)
-    except (KeyboardInterrupt, SystemExit):
-        ray.shutdown()  # what has started of it
-        raise
-    except Exception as exc:  # Ray raises that very class where a node does not come up
-        reason = (str(exc) or type(exc).__name__).splitlines()[0]
-        if options.address is None:
-            raise JobError(f"Ray could not be started on this machine: {reason}") from exc
-        raise UsageError(
-            f"--address: got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
-            "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
-        ) from exc
-    if threading.current_thread() is threading.main_thread() and stop is not None:
-        signal.signal(signal.SIGTERM, stop)  # Ray's own handler ends the process without a word to those above
-    try:
+    quiet["job_config"] = _Job()
+    with ExitStack() as held:
+        try:
+            with _silent_stderr(), installed_only():
+                if options.address is not None:
+                    _check_reachable(options.address)
+                    held.callback(ray.shutdown)
+                    ray.init(address=options.address, **quiet)
+                else:
+                    gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+                    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+                    shared = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else 0
+                    store = min(max(_OBJECT_STORE_BYTES, min(_OBJECT_STORE_BYTES * gpus, shared)), memory // 4)
+                    started = start_embedded(
+                        num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet
+                    )
+                    held.enter_context(started)
+        except JobError:
+            raise
+        except Exception as exc:  # Ray raises that very class where a node does not come up
+            reason = (str(exc) or type(exc).__name__).splitlines()[0]
+            if options.address is None:
+                raise JobError(f"Ray could not be started on this machine: {reason}") from exc
+            raise UsageError(
+                f"--address: got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
+                "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
+            ) from exc
+        if threading.current_thread() is threading.main_thread() and stop is not None:
+            signal.signal(signal.SIGTERM, stop)  # Ray's own handler ends the process without a word to those above
         yield
-    finally:
-        ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:

@@ -12,6 +12,8 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from jobs.children import start_fork_server
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -29,6 +31,7 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
         items: what to work on; a few are asked for ahead of their turn.
         cpus: how many processes.
     """
+    start_fork_server()
     here, pools = threading.local(), list[ProcessPoolExecutor]()
 
     def work_on(item: Item) -> Result | None:
@@ -60,7 +63,6 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
 
 
 def _pool() -> ProcessPoolExecutor:
-    # Workers that know nothing of this process's threads.
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"), initializer=_begin)
 
 

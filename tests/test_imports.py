@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "demo": {"schemas", "pipeline", "index", "jobs"},
 }
 OWNERS = {
-    "ray": {"jobs/engine.py", "jobs/workers.py", "jobs/learn/distributed.py"},
+    "ray": {"jobs/embedded.py", "jobs/engine.py", "jobs/workers.py", "jobs/learn/distributed.py"},
     "deltalake": {"jobs/tables.py", "jobs/tag_table.py"},
     "faiss": {"index/vectors.py"},
     "duckdb": {"index/catalog.py"},

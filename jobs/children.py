@@ -1,0 +1,72 @@
+"""What processes may import: what is installed, and nothing that lies where vidsift happens to be started.
+
+Folders of video are where strangers' files lie, and Python looks for modules in the current folder: in all that it starts
+with ``-c`` (its own pools' processes), and wherever PYTHONPATH has an empty or a relative entry. Ray's workers do so too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Where vidsift itself lies.
+_ROOT = os.path.realpath(Path(__file__).parents[1])
+
+
+def keep_to_what_is_installed() -> None:
+    """For a process of vidsift's own: neither it nor what it starts imports from the current folder from now on."""
+    environment = _environment()
+    named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if not _is_trusted(entry)]
+    refused = {os.path.realpath(entry) for entry in named if os.path.isabs(entry)} | {_current_folder()}
+    sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) not in refused - {_ROOT}]
+    os.environ.update(environment)
+
+
+@contextmanager
+def installed_only() -> Iterator[None]:
+    """Processes that are started meanwhile import nothing from the current folder; this one stays as it is."""
+    environment = _environment()
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def start_fork_server() -> None:
+    """Start what pools' workers are forked from, which knows nothing of this process's threads, for `installed_only`."""
+    from multiprocessing import forkserver
+
+    with installed_only():
+        forkserver.ensure_running()
+
+
+def _environment() -> dict[str, str]:
+    """What Python in a child is to find in its environment."""
+    kept = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if _is_trusted(entry)]
+    if _current_folder() == _ROOT and _ROOT in sys.path and _ROOT not in kept:  # python -m cli, in vidsift's own folder
+        kept.append(_ROOT)
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(kept)}
+
+
+def _is_trusted(entry: str) -> bool:
+    """Whether an entry of PYTHONPATH is a folder that packages are installed in, or vidsift's own."""
+    if not os.path.isabs(entry):
+        return False
+    folder = os.path.realpath(entry)
+    return folder == _ROOT or (folder != _current_folder() and any(Path(folder).glob("*.dist-info")))
+
+
+def _current_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was deleted
+        return ""
