@@ -109,6 +109,7 @@ def main() -> None:
 @click.option("--keep-missing", is_flag=True, help="Keep videos whose files are gone.")
 @click.option("--allow-empty", is_flag=True, help="Let a source that holds no video any more empty its part of the library.")
 @click.option("--retry-failed", is_flag=True, help="Read again what could not be indexed before, or not whole.")
+@click.option("--rehash", is_flag=True, help="Look for content that changed under the same size and time: reads every file.")
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write what each process did, for Perfetto.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
@@ -152,6 +153,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
             keep_missing=given["keep_missing"],
             allow_empty=given["allow_empty"],
             retry_failed=given["retry_failed"],
+            rehash=given["rehash"],
             on_progress=line.show,
             trace=given["trace"],
         )

@@ -65,6 +65,7 @@ def compare(
     *,
     allow_empty: bool = False,
     retry_failed: bool = False,
+    rehash: bool = False,
 ) -> Changes:
     """Compare what is there with what the library knows.
 
@@ -74,6 +75,7 @@ def compare(
         sources: what the user named; a known video below one of them that is not found counts as removed.
         allow_empty: accept a source without any video although the library knows some below it.
         retry_failed: read again what could not be indexed, or not whole.
+        rehash: look at the content of files too whose size and time are as they were.
 
     Raises:
         UsageError: such a source, unless ``allow_empty``: its disk may not be mounted.
@@ -94,7 +96,7 @@ def compare(
     for item in found:
         file, error = (item, None) if isinstance(item, VideoFile) else item
         row: dict[str, Any] | None = by_path.get(path_text(file.path))
-        if row and _is_settled(row, file, error, retry_failed=retry_failed):
+        if row and _is_settled(row, file, error, retry_failed=retry_failed) and not (rehash and _has_changed(row, file)):
             changes.unchanged += 1
         elif error:
             changes.replacing |= row is not None
@@ -192,6 +194,11 @@ def _is_settled(row: dict[str, Any], file: VideoFile, error: VideoError | None, 
     if row["error_stage"] == "find" and error is None:
         return False  # it could not be opened then, and can be now
     return row["status"] == "indexed" or not retry_failed
+
+
+def _has_changed(row: dict[str, Any], file: VideoFile) -> bool:
+    """Whether the file's content is no longer what the row is of. Where either is not known, nobody can say so."""
+    return bool(row["content_hash"]) and _hash(file) not in (None, row["content_hash"])
 
 
 def _is_gone(text: str) -> bool:

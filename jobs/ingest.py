@@ -142,6 +142,7 @@ def ingest(
     keep_missing: bool = False,
     allow_empty: bool = False,
     retry_failed: bool = False,
+    rehash: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     trace: Path | None = None,
 ) -> IngestReport:
@@ -159,6 +160,7 @@ def ingest(
         keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
         retry_failed: read again what could not be indexed before, or not whole.
+        rehash: look for files whose content has changed under the same size and time, which reads all of them.
         on_progress: called about once a second.
         trace: where to write what each process did and when, for Perfetto.
 
@@ -201,7 +203,14 @@ def ingest(
                     session.begin()
             work.count = len(found)
         run.own.append(work)
-        changes = compare(found, known_videos, sources, allow_empty=allow_empty or keep_missing, retry_failed=retry_failed)
+        changes = compare(
+            found,
+            known_videos,
+            sources,
+            allow_empty=allow_empty or keep_missing,
+            retry_failed=retry_failed,
+            rehash=rehash,
+        )
         if keep_missing:
             changes.removed.clear()
         report = IngestReport(

@@ -60,6 +60,18 @@ def test_a_touched_file_is_unchanged_and_a_changed_one_is_not(folder: Path) -> N
     assert changes.replacing
 
 
+def test_content_that_changed_under_the_same_size_and_time_is_seen_when_asked_for(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    known[2] |= {"status": "failed", "error_stage": "decode", "content_hash": None}
+    path = folder / "a.mp4"
+    path.write_text("CONTENT of a")
+    os.utime(path, ns=(known[0]["modified_ns"],) * 2)
+    changes = compare_now(folder, known)
+    assert (changes.to_do, changes.unchanged) == ([], 3)
+    changes = compare_now(folder, known, rehash=True)
+    assert ([file.path for file in changes.to_do], changes.unchanged, changes.replacing) == ([str(path)], 2, True)
+
+
 def test_a_moved_file_keeps_its_id(folder: Path) -> None:
     known = [row_of(path) for path in sorted(folder.iterdir())]
     (folder / "sub").mkdir()

@@ -384,8 +384,11 @@ def test_a_second_ingest_says_who_holds_the_library(run: Ingest) -> None:
     run()
     with (run.library / "ingest.lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(LibraryError, match=rf"is being written by another ingest \(process {os.getpid()} on "):
+        held.write("process 17 on here\n")
+        held.flush()
+        with pytest.raises(LibraryError, match=r"is being written by another ingest \(process 17 on here\); wait for"):
             run()
+        held.truncate(0)
     assert counts(run()) == {"unchanged": 1}
 
 
