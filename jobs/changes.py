@@ -43,8 +43,8 @@ class Changes:
         moved: video_id -> (new path as text, modified_ns).
         removed: video ids of files that are gone.
         copies: files whose content another file has, known or to do: they are not read a second time.
-        retried: video ids of those to do that were indexed in part or not at all; their rows make way.
-        taken: video ids that new files must not get, since their path's former content has taken it elsewhere.
+        taken: video ids that new files must not get: their path's former content has taken it elsewhere, or they are of the
+            rows that make way, whose clips stay until then.
     """
 
     to_do: list[VideoFile] = field(default_factory=list)
@@ -54,7 +54,6 @@ class Changes:
     moved: dict[str, tuple[str, int]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
-    retried: list[str] = field(default_factory=list)
     taken: frozenset[str] = frozenset()
 
 
@@ -114,17 +113,16 @@ def compare(
         else:
             changes.replacing |= row is not None
             changes.to_do.append(file)
-            if row and row["status"] != "indexed":
-                changes.retried.append(row["video_id"])
     changes.removed = _removed(gone, here, sources, changes.moved, allow_empty=allow_empty)
     replaced = {path_text(file.path) for file in (*changes.to_do, *(file for file, _ in changes.unreadable))}
     lasting_paths = here - replaced
     lasting = [row for path, row in by_path.items() if path in lasting_paths]  # the others' rows make way in this run
+    making_way = {row["video_id"] for path, row in by_path.items() if path in replaced}
     changes.to_do, changes.copies = _copies(changes.to_do, lasting)
     moved_before = (
         row["video_id"] for row in by_path.values() if row["video_id"] != video_id_of(row["content_hash"], row["path"])
     )
-    changes.taken = frozenset(moved_before) | changes.moved.keys()
+    changes.taken = frozenset(moved_before) | changes.moved.keys() | making_way
     return changes
 
 

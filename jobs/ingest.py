@@ -217,8 +217,6 @@ def ingest(
             found=len(found), unchanged=changes.unchanged, moved=len(changes.moved), removed=len(changes.removed)
         )
         try:
-            if changes.retried:
-                session.ready()  # what cannot start takes nothing away
             _apply(changes, tables)
             if changes.to_do or changes.unreadable or changes.copies:
                 _run(session, changes, tables, report, run, on_progress)
@@ -313,7 +311,7 @@ def _job(library: Library, given: Identity, options: IngestOptions) -> Job:
 
 def _apply(changes: Changes, tables: Tables) -> None:
     """Enter what needs no decoding."""
-    tables.remove_videos([*changes.removed, *changes.retried])
+    tables.remove_videos(changes.removed)
     tables.move_videos(changes.moved)
     tables.drop_orphans()
 

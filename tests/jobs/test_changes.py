@@ -137,7 +137,7 @@ def test_what_failed_is_read_again_on_request_and_what_was_locked_when_it_is_not
     assert [file.path for file in compare_now(folder, [failed, locked, good]).to_do] == [locked["path"]]
     again = compare_now(folder, [failed, locked, good], retry_failed=True)
     assert ([file.path for file in again.to_do], again.unchanged) == ([failed["path"], locked["path"]], 1)
-    assert again.retried == [failed["video_id"], locked["video_id"]]
+    assert again.taken == {failed["video_id"], locked["video_id"]}, "their clips stay until others take their place"
 
 
 def test_videos_in_a_folder_that_cannot_be_read_are_not_gone(tmp_path: Path) -> None:
