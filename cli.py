@@ -106,6 +106,8 @@ def main() -> None:
 @click.option("--max-frames", type=int, default=MAX_FRAMES, show_default=True, help="Frames of a video.")
 @click.option("--address", metavar="HOST:PORT", help="A Ray cluster to join. [default: Ray within this process]")
 @click.option("--cpus", type=int, help="CPUs for the Ray within this process. [default: all]")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only files whose name, path below SOURCE or folder matches.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="And none where it matches this.")
 @click.option("--keep-missing", is_flag=True, help="Keep videos whose files are gone.")
 @click.option("--allow-empty", is_flag=True, help="Let a source that holds no video any more empty its part of the library.")
 @click.option("--retry-failed", is_flag=True, help="Read again what could not be indexed before, or not whole.")
@@ -115,9 +117,13 @@ def main() -> None:
 def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
     """Bring a library up to date with folders and files of video.
 
+    A GLOB is held against the name and the path below SOURCE of each file, and of each folder that it lies in; * stands for
+    slashes too, and upper and lower case are one. Both options may be repeated. What a library holds already stays in it.
+
     \b
     vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift
     vidsift ingest ~/Videos --library ~/videos.vidsift --classifier ./my-videomae --window 2
+    vidsift ingest ~/Videos --library ~/videos.vidsift --include '*.mov' --include 'holidays/*' --exclude proxies
     """
     from jobs.ingest import Interrupted
     from jobs.ingest import ingest as run
@@ -154,6 +160,8 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
             allow_empty=given["allow_empty"],
             retry_failed=given["retry_failed"],
             rehash=given["rehash"],
+            include=given["include"],
+            exclude=given["exclude"],
             on_progress=line.show,
             trace=given["trace"],
         )

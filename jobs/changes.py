@@ -62,6 +62,7 @@ def compare(
     known: pa.Table,
     sources: Sequence[str | Path],
     *,
+    no_videos: Collection[str] = (),
     allow_empty: bool = False,
     retry_failed: bool = False,
     rehash: bool = False,
@@ -72,6 +73,7 @@ def compare(
         found: what `pipeline.find.find_videos` gave.
         known: `jobs.tables.Tables.known_videos`, the latest last.
         sources: what the user named; a known video below one of them that is not found counts as removed.
+        no_videos: paths that were found to hold no video; one that the library knows is gone from there.
         allow_empty: accept a source without any video although the library knows some below it.
         retry_failed: read again what could not be indexed, or not whole.
         rehash: look at the content of files too whose size and time are as they were.
@@ -82,10 +84,13 @@ def compare(
     by_path: dict[str, dict[str, Any]] = {row["path"]: row for row in known.to_pylist()}
     here = {path_text(item.path if isinstance(item, VideoFile) else item[0].path) for item in found}
     unreadable = [path_text(item[0].path) for item in found if isinstance(item, tuple) and os.path.isdir(item[0].path)]
+    passed = {path_text(path) for path in no_videos}
     gone = {
         path: row
         for path, row in by_path.items()
-        if path not in here and _is_gone(path) and not any(_is_below(path, folder) for folder in unreadable)
+        if path not in here
+        and (path in passed or _is_gone(path))
+        and not any(_is_below(path, folder) for folder in unreadable)
     }
     changes = Changes()
     lost_by_size = defaultdict(list)
@@ -113,7 +118,7 @@ def compare(
         else:
             changes.replacing |= row is not None
             changes.to_do.append(file)
-    changes.removed = _removed(gone, here, sources, changes.moved, allow_empty=allow_empty)
+    changes.removed = _removed(gone, here | passed, sources, changes.moved, allow_empty=allow_empty)
     replaced = {path_text(file.path) for file in (*changes.to_do, *(file for file, _ in changes.unreadable))}
     lasting_paths = here - replaced
     lasting = [row for path, row in by_path.items() if path in lasting_paths]  # the others' rows make way in this run
@@ -162,13 +167,13 @@ def _copies(files: list[VideoFile], known: Sequence[dict[str, Any]]) -> tuple[li
 
 def _removed(
     gone: dict[str, dict[str, Any]],
-    here: set[str],
+    seen: set[str],
     sources: Sequence[str | Path],
     moved: Collection[str],
     *,
     allow_empty: bool,
 ) -> list[str]:
-    """Video ids of what is gone from below ``sources`` and has not moved.
+    """Video ids of what is gone from below ``sources`` and has not moved; files were ``seen`` there.
 
     Raises:
         UsageError: all of a source is gone, unless ``allow_empty``.
@@ -176,7 +181,7 @@ def _removed(
     removed: dict[str, str] = {}
     for source in map(os.path.abspath, sources):
         below = [path for path in gone if _is_below(path, path_text(source)) and gone[path]["video_id"] not in moved]
-        if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in here):
+        if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in seen):
             raise UsageError(
                 f"SOURCE: {source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
                 "mounted, mount it; if they are really gone, add --allow-empty to take them out of the library"

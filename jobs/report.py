@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jobs.upkeep import Entry
 
 _MOST_FAILURES = 20
+_MOST_ENDINGS = 8
 _WIDEST_COLUMN = 80
 
 
@@ -36,6 +37,9 @@ def ingest_text(report: IngestReport) -> str:
     """The closing lines of an ingest."""
     parts = [f"{getattr(report, name)} {name}" for name in ("indexed", "partial", "failed", "unchanged", "moved", "removed")]
     lines = [f"{report.found} videos found: {', '.join(parts)}"]
+    if report.passed_over:
+        lines.append(_passed_over_line(report.passed_over))
+    lines += [f"left out: {path_text(folder)} ({what})" for folder, what in report.left_out.items()]
     if report.clips:
         speed = report.video_seconds / report.wall_seconds
         lines.append(
@@ -48,6 +52,15 @@ def ingest_text(report: IngestReport) -> str:
     if len(report.failures) > _MOST_FAILURES:
         lines.append(f"  and {len(report.failures) - _MOST_FAILURES} more: vidsift status lists them all")
     return lines_text(lines)
+
+
+def _passed_over_line(endings: dict[str, int]) -> str:
+    """How many files were passed over, the commonest endings first."""
+    total = sum(endings.values())
+    told = [f"{count} {ending or 'without an ending'}" for ending, count in list(endings.items())[:_MOST_ENDINGS]]
+    if len(endings) > _MOST_ENDINGS:
+        told.append(f"{total - sum(list(endings.values())[:_MOST_ENDINGS])} of {len(endings) - _MOST_ENDINGS} other endings")
+    return f"{total} file{'s' * (total != 1)} passed over: {', '.join(told)}"
 
 
 def _bill_lines(bill: Bill) -> list[str]:

@@ -27,7 +27,7 @@ def row_of(path: Path) -> dict[str, Any]:
     }
 
 
-def compare_now(folder: Path, known: list[dict[str, Any]], **options: bool) -> Changes:
+def compare_now(folder: Path, known: list[dict[str, Any]], **options: Any) -> Changes:
     table = pa.Table.from_pylist(known) if known else pa.table({"path": pa.array([], pa.string())})
     return compare(list(find_videos([folder])), table, [folder], **options)
 
