@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.paths import on_disk
 from schemas.errors import UsageError
 from schemas.records import Span
 
@@ -100,6 +101,7 @@ def _on_disk(path: str) -> str:
     r"""The path as the system knows it: libraries spell bytes that are no UTF-8 as ``\xNN``."""
     path = os.path.abspath(path)
     try:
+        path = on_disk(path)
         if not os.path.lexists(path) and "\\x" in path:
             raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), path.encode())
             if os.path.lexists(raw):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -30,6 +31,7 @@ from pipeline.find import Choice, PassedOver, check_sources, find_videos
 from pipeline.models import check_engine
 from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing
+from pipeline.paths import on_disk
 from pipeline.sample import distinct_inputs
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions
@@ -191,6 +193,7 @@ def ingest(
     began, run = time.monotonic(), _Run()
     choice, passed = Choice(tuple(include), tuple(exclude)), PassedOver()
     options = options or IngestOptions()
+    sources = [on_disk(os.fspath(source)) for source in sources]
     (load_decoder if options.address is None else check_decoder)(options.decoder)
     if trace is not None:
         check_trace(trace)

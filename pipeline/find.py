@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
+from pipeline.paths import spelling
 from pipeline.signature import may_be_video
 from schemas.errors import UsageError, VideoError
 from schemas.records import VideoFile, path_text
@@ -95,17 +95,13 @@ class Choice:
 def _matches(path: str, globs: tuple[str, ...]) -> bool:
     if not globs:
         return False
-    names = {_spelling(path), _spelling(os.path.basename(path))}
+    names = {spelling(path).lower(), spelling(os.path.basename(path)).lower()}
     return any(fnmatchcase(name, _pattern(glob)) for glob in globs for name in names)
 
 
 @cache
 def _pattern(glob: str) -> str:
-    return _spelling(os.path.normpath(glob))
-
-
-def _spelling(text: str) -> str:
-    return unicodedata.normalize("NFC", text).lower()
+    return spelling(os.path.normpath(glob)).lower()
 
 
 @dataclass(slots=True)

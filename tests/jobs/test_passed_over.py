@@ -99,3 +99,12 @@ def test_what_is_not_chosen_is_not_looked_at_and_not_taken_out(root: Path) -> No
     assert (report.unchanged, report.removed) == (1, 1), "what is gone is gone"
     with pytest.raises(UsageError, match="--include: got ''"):
         ingest([root / "videos"], root / "library", include=[""])
+
+
+def test_a_source_is_found_in_either_of_its_spellings(root: Path) -> None:
+    """What is below it is gone or there by the name that the disk gives it."""
+    (root / "videos" / "raw").rename(root / "videos" / "fu\u0308r")
+    assert ingest([root / "videos" / "f\u00fcr"], root / "library").indexed == 1
+    assert paths(root) == ["fu\u0308r/c.mp4"]
+    (root / "videos" / "fu\u0308r" / "c.mp4").unlink()
+    assert ingest([root / "videos" / "f\u00fcr"], root / "library", allow_empty=True).removed == 1
