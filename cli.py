@@ -106,6 +106,7 @@ def main() -> None:
 @click.option("--max-frames", type=int, default=MAX_FRAMES, show_default=True, help="Frames of a video.")
 @click.option("--address", metavar="HOST:PORT", help="A Ray cluster to join. [default: Ray within this process]")
 @click.option("--cpus", type=int, help="CPUs for the Ray within this process. [default: all]")
+@click.option("--track", type=int, metavar="N", help="Video track to take of files that have so many. [default: players']")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only files whose name, path below SOURCE or folder matches.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="And none where it matches this.")
 @click.option("--keep-missing", is_flag=True, help="Keep videos whose files are gone.")
@@ -143,6 +144,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         num_decoders=given["decoders"],
         num_threads=given["threads"],
         scaling=given["scaling"],
+        track=given["track"],
     )
     line, code = ProgressLine(), 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C

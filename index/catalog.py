@@ -33,7 +33,7 @@ _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.St
 _TABLES = """
 create table videos as
   select video_id, path, size_bytes, modified_at, content_hash, container, codec, width, height, rotation_deg, fps,
-         duration_s, clip_count, status, error_stage, error, ingested_at
+         duration_s, track, tracks, clip_count, status, error_stage, error, ingested_at
   from video_rows order by path;
 create temp table seen as
   select c.clip_id, c.video_id, v.path, c.start_s, c.end_s, c.labels, c.classifier

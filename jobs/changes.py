@@ -66,6 +66,7 @@ def compare(
     allow_empty: bool = False,
     retry_failed: bool = False,
     rehash: bool = False,
+    track: int | None = None,
 ) -> Changes:
     """Compare what is there with what the library knows.
 
@@ -77,6 +78,8 @@ def compare(
         allow_empty: accept a source without any video although the library knows some below it.
         retry_failed: read again what could not be indexed, or not whole.
         rehash: look at the content of files too whose size and time are as they were.
+        track: read again what has so many video tracks and was indexed by another, and what nobody has counted the tracks
+            of.
 
     Raises:
         UsageError: such a source, unless ``allow_empty``: its disk may not be mounted.
@@ -95,12 +98,16 @@ def compare(
     changes = Changes()
     lost_by_size = defaultdict(list)
     for lost in gone.values():
-        if lost["content_hash"]:
+        if lost["content_hash"] and _is_of_track(lost, track):
             lost_by_size[lost["size_bytes"]].append(lost)
     for item in found:
         file, error = (item, None) if isinstance(item, VideoFile) else item
         row: dict[str, Any] | None = by_path.get(path_text(file.path))
-        if row and _is_settled(row, file, error, retry_failed=retry_failed) and not (rehash and _has_changed(row, file)):
+        if (
+            row
+            and _is_settled(row, file, error, retry_failed=retry_failed, track=track)
+            and not (rehash and _has_changed(row, file))
+        ):
             changes.unchanged += 1
         elif error:
             changes.replacing |= row is not None
@@ -108,6 +115,7 @@ def compare(
         elif (
             row
             and row["status"] == "indexed"
+            and _is_of_track(row, track)
             and row["size_bytes"] == file.size_bytes
             and _hash(file) == row["content_hash"]
         ):
@@ -121,7 +129,8 @@ def compare(
     changes.removed = _removed(gone, here | passed, sources, changes.moved, allow_empty=allow_empty)
     replaced = {path_text(file.path) for file in (*changes.to_do, *(file for file, _ in changes.unreadable))}
     lasting_paths = here - replaced
-    lasting = [row for path, row in by_path.items() if path in lasting_paths]  # the others' rows make way in this run
+    # The others' rows make way in this run.
+    lasting = [row for path, row in by_path.items() if path in lasting_paths and _is_of_track(row, track)]
     making_way = {row["video_id"] for path, row in by_path.items() if path in replaced}
     changes.to_do, changes.copies = _copies(changes.to_do, lasting)
     moved_before = (
@@ -190,13 +199,24 @@ def _removed(
     return list(removed.values())
 
 
-def _is_settled(row: dict[str, Any], file: VideoFile, error: VideoError | None, *, retry_failed: bool) -> bool:
+def _is_settled(
+    row: dict[str, Any], file: VideoFile, error: VideoError | None, *, retry_failed: bool, track: int | None
+) -> bool:
     """Whether there is nothing to learn from reading the file again."""
     if (file.size_bytes, file.modified_ns) != (row["size_bytes"], row["modified_ns"]):
         return False
     if row["error_stage"] == "find" and error is None:
         return False  # it could not be opened then, and can be now
+    if error is None and row["status"] != "failed" and not _is_of_track(row, track):
+        return False
     return row["status"] == "indexed" or not retry_failed
+
+
+def _is_of_track(row: dict[str, Any], track: int | None) -> bool:
+    """Whether reading the file for this track would take the one that the row is of."""
+    if track is None:
+        return True
+    return row["tracks"] is not None and (row["track"] == track or row["tracks"] < track)
 
 
 def _has_changed(row: dict[str, Any], file: VideoFile) -> bool:

@@ -67,6 +67,7 @@ class IngestReport:
         bottleneck: the stage that held the run up, ``decode`` or ``annotate``; None where nothing ran.
         bill: what the run cost; None where nothing ran, or Ray died before it could tell.
         passed_over: files that are no videos by their name or their first bytes, or were not wanted, by ending; "" for none.
+        several_tracks: how many of what was newly indexed have more than one video track.
         left_out: folders of vidsift's own among the sources, and what each is.
     """
 
@@ -84,6 +85,7 @@ class IngestReport:
     bill: Bill | None = None
     passed_over: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    several_tracks: int = 0
     failures: list[VideoRow] = field(default_factory=list)
 
     @property
@@ -96,6 +98,7 @@ class IngestReport:
         for row in rows:
             setattr(self, row.status, getattr(self, row.status) + 1)
             self.clips += row.clip_count
+            self.several_tracks += (row.video.tracks or 1) > 1
             self.video_seconds += (row.video.duration_s or 0.0) if row.clip_count else 0.0
             if row.status != "indexed":
                 self.failures.append(row)
@@ -228,6 +231,7 @@ def ingest(
             allow_empty=allow_empty or keep_missing,
             retry_failed=retry_failed,
             rehash=rehash,
+            track=options.track,
         )
         if keep_missing:
             changes.removed.clear()

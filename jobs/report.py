@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _MOST_FAILURES = 20
 _MOST_ENDINGS = 8
+_MOST_TRACKS = 20
 _WIDEST_COLUMN = 80
 
 
@@ -48,6 +49,12 @@ def ingest_text(report: IngestReport) -> str:
         )
     if report.bill and report.clips:
         lines += _bill_lines(report.bill)
+    if report.several_tracks:
+        have = "has" if report.several_tracks == 1 else "have"
+        lines.append(
+            f"{report.several_tracks} of them {have} several video tracks, of which one was taken: "
+            "vidsift status says which, --track N takes another"
+        )
     lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MOST_FAILURES]]
     if len(report.failures) > _MOST_FAILURES:
         lines.append(f"  and {len(report.failures) - _MOST_FAILURES} more: vidsift status lists them all")
@@ -96,6 +103,9 @@ def status_text(status: LibraryStatus) -> str:
     if status.tags:
         told = (f"{t.tag} ({t.likely} clip{'s' * (t.likely != 1)}{'' if t.prompt else ', taught'})" for t in status.tags)
         lines.append(f"tags        {len(status.tags)}: {', '.join(told)}")
+    lines += [f"  track {one.track} of {one.tracks}: {one.path}" for one in status.several_tracks[:_MOST_TRACKS]]
+    if len(status.several_tracks) > _MOST_TRACKS:
+        lines.append(f"  and {len(status.several_tracks) - _MOST_TRACKS} more with several video tracks")
     lines += [f"  {f.status} ({f.error_stage}): {f.path}: {f.error}" for f in status.failures]
     return lines_text(lines)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as dataset
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -56,14 +56,33 @@ class Tables:
                     self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
                 self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
                 self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
+                self._add_columns()
         self.tags = TagTable(library.tags, self._explained, read_only=read_only)
         self.parquet_files()  # before anything follows their names
         self.feature_files()
         self.tag_files()
 
+    def _add_columns(self) -> None:
+        """Give ``videos`` of a library from before them the columns that it lacks."""
+        present = {field.name for field in self.videos.schema().fields}
+        lacking = [field for field in VIDEOS if field.name not in present]
+        if lacking:
+            self.videos.alter.add_columns(Schema.from_arrow(pa.schema(lacking)).fields)
+
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
-        columns = ["video_id", "path", "size_bytes", "modified_ns", "content_hash", "status", "error_stage", "ingested_at"]
+        columns = [
+            "video_id",
+            "path",
+            "size_bytes",
+            "modified_ns",
+            "content_hash",
+            "track",
+            "tracks",
+            "status",
+            "error_stage",
+        ]
+        columns.append("ingested_at")
         with self._explained():
             return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
 

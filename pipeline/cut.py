@@ -100,7 +100,7 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
     count, latest, early = _copied(path, meta, span, keyframe)
     first = int(np.searchsorted(meta.pts, keyframe.pts))
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
-        video = video_stream(source)
+        video = video_stream(source, meta.stream_index)
         copied = target.add_stream_from_template(video, opaque=True)
         keep_orientation(copied, meta)
         sound = sound_of(source, target, meta, Span(appears_s(meta, keyframe.pts), span.end_s))
@@ -129,7 +129,7 @@ def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple
     first = int(np.searchsorted(meta.pts, keyframe.pts))
     count, latest, early = 0, keyframe.pts, 0
     with open_video(path) as source:
-        video = video_stream(source)
+        video = video_stream(source, meta.stream_index)
         for packet in packets(source, video, start=keyframe, parts=meta.parts):
             pts = packet.pts
             if not packet.size or (not count and pts is not None and pts < keyframe.pts):

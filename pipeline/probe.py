@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.completeness import what_is_missing
-from pipeline.container import BYTE_SEEKABLE, READING_ERRORS, describe, open_video, video_stream
+from pipeline.container import (
+    BYTE_SEEKABLE,
+    READING_ERRORS,
+    describe,
+    open_video,
+    track_index,
+    video_stream,
+    video_tracks,
+)
 from pipeline.h264_fields import FieldPairs
 from pipeline.packet_times import PacketTimes, join
 from schemas.errors import VideoError
@@ -27,7 +35,7 @@ _FIRST_PACKETS = 64
 _LOCKED_TAGS = frozenset({"encv", "drmi"})
 
 
-def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES) -> VideoMeta:
+def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES, track: int | None = None) -> VideoMeta:
     """Demux the best video stream of ``path``, and decode its first frame for the rotation a player would apply.
 
     Costs 1-2 % of decoding the whole file.
@@ -36,13 +44,16 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
         path: the file.
         max_pixels: larger frames are refused before one is decoded.
         max_frames: longer videos are refused.
+        track: which video track to take in place of the best, from 1; a file with fewer is read by its best.
 
     Raises:
         VideoError: no video container, no video stream, no frame, or more than the limits allow.
     """
     try:
         with open_video(path) as container:
-            stream = video_stream(container)
+            stream_index = track_index(container, track)
+            stream = video_stream(container, stream_index)
+            tracks = [one.index for one in video_tracks(container)]
             width, height = stream.codec_context.width, stream.codec_context.height
             check_pixels(width, height, max_pixels)
             packets = _demux(container, stream, max_frames)
@@ -85,6 +96,9 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 problems=tuple(problems),
                 parts=packets.parts,
                 coded_as_fields=packets.coded_as_fields,
+                stream_index=stream_index,
+                track=tracks.index(stream.index) + 1 if stream.index in tracks else 1,
+                num_tracks=max(1, len(tracks)),
             )
     except READING_ERRORS as exc:
         raise VideoError("probe", f"no video container that FFmpeg can read: {describe(exc)}") from exc

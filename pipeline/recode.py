@@ -46,7 +46,7 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
         wanted.count_from(keyframe)
     problems: set[str] = set()
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
-        video = video_stream(source)
+        video = video_stream(source, meta.stream_index)
         video.codec_context.thread_count = 1
         picture, sound = Picture(video, target, meta), sound_of(source, target, meta, span)
         for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):

@@ -161,6 +161,7 @@ def plan_spans(
                 problems=tuple(problems) if part == 0 else (),
                 joined=meta.parts,
                 coded_as_fields=meta.coded_as_fields,
+                stream_index=meta.stream_index,
             )
         )
     return jobs

@@ -92,6 +92,9 @@ class VideoMeta:
         parts: for a file that was joined of several recordings, each of them; else empty.
         coded_as_fields: some packets hold one field of a frame.
         seeks_read_all: going anywhere in the file reads most of it.
+        stream_index: which stream of the container this is; None for the one that players take.
+        track: which of the video tracks that is, from 1.
+        num_tracks: how many there are; covers and previews of one frame are none.
     """
 
     container: str
@@ -111,6 +114,9 @@ class VideoMeta:
     parts: tuple[Part, ...] = ()
     coded_as_fields: bool = False
     seeks_read_all: bool = False
+    stream_index: int | None = None
+    track: int = 1
+    num_tracks: int = 1
 
     @property
     def num_frames(self) -> int:
@@ -170,6 +176,8 @@ class VideoInfo:
         width: pixels across, as shown (after rotation and with square pixels).
         height: pixels down, as shown.
         duration_s: from its packets, never from the header alone.
+        track: which of its video tracks was taken, from 1.
+        tracks: how many it has.
     """
 
     video_id: str
@@ -182,6 +190,8 @@ class VideoInfo:
     rotation_deg: int | None = None
     fps: float | None = None
     duration_s: float | None = None
+    track: int | None = None
+    tracks: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,6 +223,7 @@ class SpanJob:
         problems: what the demux pass found wrong; carried by the first part alone.
         joined: `VideoMeta.parts`.
         coded_as_fields: as in `VideoMeta`.
+        stream_index: as in `VideoMeta`.
     """
 
     video: VideoInfo
@@ -238,6 +249,7 @@ class SpanJob:
     problems: tuple[Problem, ...] = ()
     joined: tuple[Part, ...] = ()
     coded_as_fields: bool = False
+    stream_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

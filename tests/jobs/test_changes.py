@@ -21,6 +21,8 @@ def row_of(path: Path) -> dict[str, Any]:
         "size_bytes": status.st_size,
         "modified_ns": status.st_mtime_ns,
         "content_hash": digest,
+        "track": 1,
+        "tracks": 2,
         "status": "indexed",
         "error_stage": None,
         "ingested_at": 0,
@@ -70,6 +72,34 @@ def test_content_that_changed_under_the_same_size_and_time_is_seen_when_asked_fo
     assert (changes.to_do, changes.unchanged) == ([], 3)
     changes = compare_now(folder, known, rehash=True)
     assert ([file.path for file in changes.to_do], changes.unchanged, changes.replacing) == ([str(path)], 2, True)
+
+
+def test_another_track_is_read_again_where_there_is_one(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    known[0] |= {"tracks": 1}
+    known[1] |= {"tracks": None, "track": None}
+    assert compare_now(folder, known).unchanged == 3
+    for track, wanted in ((1, "b"), (2, "bc"), (3, "b")):
+        changes = compare_now(folder, known, track=track)
+        assert "".join(Path(file.path).stem for file in changes.to_do) == wanted
+        assert changes.taken == {row["video_id"] for row in known if Path(row["path"]).stem in wanted}
+    known[2] |= {"status": "failed", "error_stage": "decode"}
+    assert compare_now(folder, known, track=2).unchanged == 2
+    again = compare_now(folder, known, track=2, retry_failed=True)
+    assert [Path(file.path).stem for file in again.to_do] == ["b", "c"]
+
+
+def test_a_copy_or_a_moved_video_of_another_track_is_read_itself(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    (folder / "copy.mp4").write_text("content of a")
+    (folder / "b.mp4").rename(folder / "moved.mp4")
+    (folder / "c.mp4").touch()
+    changes = compare_now(folder, known, track=1)
+    assert (len(changes.copies), len(changes.moved), changes.unchanged, changes.to_do) == (1, 1, 2, [])
+    changes = compare_now(folder, known, track=2)
+    assert (changes.moved, changes.unchanged, changes.removed) == ({}, 0, [known[1]["video_id"]])
+    assert [Path(file.path).stem for file in changes.to_do] == ["a", "c", "moved"]
+    assert [copy.file.path for copy in changes.copies] == [str(folder / "copy.mp4")], "with a, which is read anew"
 
 
 def test_a_moved_file_keeps_its_id(folder: Path) -> None:
