@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -76,6 +77,16 @@ def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str], tags:
             return counts
     except duckdb.Error as exc:
         raise LibraryError(f"--library: the catalog {str(path)!r} cannot be written: {_explain(exc)}") from exc
+
+
+def several_tracks(catalog: Catalog) -> list[dict[str, Any]]:
+    """``path``, ``track`` and ``tracks`` of the videos that have several video tracks, by path."""
+    if "tracks" not in catalog.sql("from videos limit 0").column_names:
+        return []  # published before they were counted
+    found: list[dict[str, Any]] = catalog.sql(
+        "select path, track, tracks from videos where tracks > 1 order by path"
+    ).to_pylist()
+    return found
 
 
 def visible_embeddings(

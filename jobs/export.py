@@ -110,7 +110,7 @@ def export(
     for number, moment in enumerate(wanted, start=1):
         stem = f"{number:0{max(3, len(str(len(wanted))))}d}-{safe_name(moment.path)}"
         try:
-            meta, sound = look(moment.path)
+            meta, sound = look(moment.path, moment.track)
             span, padded = within(meta, moment.span, pad_s)
             if "files" in forms:
                 exported.append(_cut(moment, meta, span, padded, folder, stem))
@@ -158,8 +158,8 @@ def safe_name(path: str) -> str:
     return "-".join(filter(None, kept.split("-")))[:_NAME_LENGTH] or "video"
 
 
-def _look(path: str) -> tuple[VideoMeta, bool]:
-    meta = probe_file(path)
+def _look(path: str, track: int | None) -> tuple[VideoMeta, bool]:
+    meta = probe_file(path, track)
     return meta, has_sound(path)
 
 

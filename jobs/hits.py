@@ -29,6 +29,7 @@ class Wanted:
         rank: as a search gave it; None where the line has none.
         score: the same.
         label: the same.
+        track: the video track that it is of, from 1; None for the one that players take.
     """
 
     line: int
@@ -37,6 +38,7 @@ class Wanted:
     rank: int | None
     score: float | None
     label: str | None
+    track: int | None = None
 
 
 def read_hits(source: str) -> tuple[Wanted, ...]:
@@ -81,8 +83,12 @@ def _wanted(line: bytes, number: int, where: str) -> Wanted:
         raise UsageError(f"{where}: label is {_short(label)}, allowed is text or null; {_MAKE}")
     if rank is not None and (rank != int(rank) or rank < 1):
         raise UsageError(f"{where}: rank is {rank:g}, allowed is a whole number from 1; {_MAKE}")
+    track = _number(found, "track", where)
+    if track is not None and (track != int(track) or track < 1):
+        raise UsageError(f"{where}: track is {track:g}, allowed is a whole number from 1; {_MAKE}")
     score = _number(found, "score", where)
-    return Wanted(number, _on_disk(path), Span(start_s, end_s), None if rank is None else int(rank), score, label)
+    span, place = Span(start_s, end_s), None if rank is None else int(rank)
+    return Wanted(number, _on_disk(path), span, place, score, label, None if track is None else int(track))
 
 
 def _number(found: dict[str, Any], key: str, where: str, *, needed: bool = False) -> float | None:

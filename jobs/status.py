@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from index.catalog import several_tracks
 from index.library import Library, read_identity
 from index.snapshot import Snapshot
 from schemas.tags import LIKELY
@@ -119,12 +120,5 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
         published_at=snapshot.info.published_at,
         failures=[Failure(**row) for row in failures.to_pylist()],
         tags=[TagStatus(**row) for row in tags.to_pylist()],
-        several_tracks=_several_tracks(snapshot),
+        several_tracks=[TrackStatus(**row) for row in several_tracks(snapshot.catalog)],
     )
-
-
-def _several_tracks(snapshot: Snapshot) -> list[TrackStatus]:
-    if "tracks" not in snapshot.catalog.sql("from videos limit 0").column_names:
-        return []  # published before they were counted
-    found = snapshot.catalog.sql("select path, track, tracks from videos where tracks > 1 order by path")
-    return [TrackStatus(**row) for row in found.to_pylist()]

@@ -13,17 +13,25 @@ from deltalake import write_deltalake
 
 from index.library import Library
 from index.snapshot import Snapshot
+from jobs.answers import moment_json
+from jobs.export import export
 from jobs.ingest import ingest
+from jobs.learn.decode import decode_seen
+from jobs.query import search
 from jobs.report import ingest_text, status_text
 from jobs.status import library_status
 from jobs.tables import Tables
+from jobs.terminal import json_text
 from jobs.upkeep import verify
 from pipeline.find import content_hash
+from pipeline.probe import probe
 from schemas.options import IngestOptions
-from schemas.records import VideoFile, VideoInfo, VideoRow
+from schemas.records import Span, VideoFile, VideoInfo, VideoRow
+from schemas.search import SearchOptions
 from schemas.tables import videos_table
 from tests.made_up_run import Content, make_up_runs
-from tests.pipeline.test_tracks import write_tracks
+from tests.pipeline.test_tracks import PLAIN, write_tracks
+from tests.videos import number_in
 
 
 def sql(library: Path, query: str) -> list[dict[str, Any]]:
@@ -49,10 +57,21 @@ def test_a_library_says_which_track_it_has_and_takes_another_when_asked(
         {"path": "b.mp4", "track": 1, "tracks": 1, "duration_s": 2.0},
     ]
     before = sql(library, "select clip_id from clips")
+    question = SearchOptions(texts=("anything",), by="clip", show_all=True)
+    assert sorted((one.path[-5:], one.track) for one in search(library, question).moments) == [("a.mkv", 1), ("b.mp4", None)]
     report = ingest([videos], library, options=IngestOptions(track=2))
     assert (report.indexed, report.unchanged) == (1, 1)
     assert sql(library, rows)[0] == {"path": "a.mkv", "track": 2, "tracks": 2, "duration_s": 6.0}
     assert len(before) == 2
+    moments = [one for one in search(library, question).moments if one.path.endswith("a.mkv")]
+    assert {one.track for one in moments} == {2}
+    lines = "".join(json_text(moment_json(one)) + "\n" for one in moments if one.start_s == 4.0)
+    (tmp_path / "hits.jsonl").write_text(lines)
+    (exported,) = export(str(tmp_path / "hits.jsonl"), tmp_path / "moments", pad_s=0.0).moments
+    assert exported.file
+    cut = str(tmp_path / "moments" / exported.file)
+    seen = decode_seen(cut, probe(cut), [Span(0.6, 1.4)], PLAIN)
+    assert all(number_in(picture) >= 200 for picture in seen.frames[0]), "cut from the track that was indexed"
     assert len(sql(library, "select clip_id from clips")) == 3
     assert [str(check) for check in verify(library) if check.breach is not None] == []
     for options in (None, IngestOptions(track=2)):
