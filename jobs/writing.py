@@ -69,8 +69,8 @@ def reading(library: Library) -> Iterator[None]:
 
 def _held(library: Library, holder: str) -> LibraryError:
     """Why nobody else may have the library: what its ``holder`` has written of itself, which one that only reads has not."""
-    by = f"written by another ingest ({holder.strip()})" if holder.strip() else "read by vidsift verify"
-    return LibraryError(f"--library: {str(library.folder)!r} is being {by}; wait for it to end, or stop it")
+    by = f"another ingest ({holder.strip()})" if holder.strip() else "another ingest, or read by vidsift verify"
+    return LibraryError(f"--library: {str(library.folder)!r} is being written by {by}; wait for it to end, or stop it")
 
 
 @contextmanager

@@ -269,7 +269,7 @@ def test_a_check_and_a_writer_keep_off_each_other(library: Path) -> None:
         verify(library)
     with reading(Library(library)):
         assert breaches(library) == {}, "two may check at once"
-        with pytest.raises(LibraryError, match=r"is being read by vidsift verify; wait for it to end"):
+        with pytest.raises(LibraryError, match=r"is being written by another ingest, or read by vidsift verify; wait for"):
             empty_ingest(library)
     empty_ingest(library)
 
