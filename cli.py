@@ -107,17 +107,25 @@ def main() -> None:
 @click.option("--max-frames", type=int, default=MAX_FRAMES, show_default=True, help="Frames of a video.")
 @click.option("--address", metavar="HOST:PORT", help="A Ray cluster to join. [default: Ray within this process]")
 @click.option("--cpus", type=int, help="CPUs for the Ray within this process. [default: all]")
+@click.option("--track", type=int, metavar="N", help="Video track to take of files that have so many. [default: players']")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only files whose name, path below SOURCE or folder matches.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="And none where it matches this.")
 @click.option("--keep-missing", is_flag=True, help="Keep videos whose files are gone.")
 @click.option("--allow-empty", is_flag=True, help="Let a source that holds no video any more empty its part of the library.")
 @click.option("--retry-failed", is_flag=True, help="Read again what could not be indexed before, or not whole.")
+@click.option("--rehash", is_flag=True, help="Look for content that changed under the same size and time: reads every file.")
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write what each process did, for Perfetto.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
     """Bring a library up to date with folders and files of video.
 
+    A GLOB is held against the name and the path below SOURCE of each file, and of each folder that it lies in; * stands for
+    slashes too, and upper and lower case are one. Both options may be repeated. What a library holds already stays in it.
+
     \b
     vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift
     vidsift ingest ~/Videos --library ~/videos.vidsift --classifier ./my-videomae --window 2
+    vidsift ingest ~/Videos --library ~/videos.vidsift --include '*.mov' --include 'holidays/*' --exclude proxies
     """
     from jobs.ingest import Interrupted
     from jobs.ingest import ingest as run
@@ -137,6 +145,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         num_decoders=given["decoders"],
         num_threads=given["threads"],
         scaling=given["scaling"],
+        track=given["track"],
     )
     line, code = ProgressLine(), 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
@@ -153,6 +162,9 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
             keep_missing=given["keep_missing"],
             allow_empty=given["allow_empty"],
             retry_failed=given["retry_failed"],
+            rehash=given["rehash"],
+            include=given["include"],
+            exclude=given["exclude"],
             on_progress=line.show,
             trace=given["trace"],
         )

@@ -54,6 +54,7 @@ MOMENTS = pa.schema(
         ("labels", pa.list_(_LABEL)),
         ("moments", pa.int32()),
         ("parts", pa.list_(_PART)),
+        ("track", pa.int32()),
     ]
 )
 

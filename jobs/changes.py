@@ -43,8 +43,8 @@ class Changes:
         moved: video_id -> (new path as text, modified_ns).
         removed: video ids of files that are gone.
         copies: files whose content another file has, known or to do: they are not read a second time.
-        retried: video ids of those to do that were indexed in part or not at all; their rows make way.
-        taken: video ids that new files must not get, since their path's former content has taken it elsewhere.
+        taken: video ids that new files must not get: their path's former content has taken it elsewhere, or they are of the
+            rows that make way, whose clips stay until then.
     """
 
     to_do: list[VideoFile] = field(default_factory=list)
@@ -54,7 +54,6 @@ class Changes:
     moved: dict[str, tuple[str, int]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
-    retried: list[str] = field(default_factory=list)
     taken: frozenset[str] = frozenset()
 
 
@@ -63,8 +62,11 @@ def compare(
     known: pa.Table,
     sources: Sequence[str | Path],
     *,
+    no_videos: Collection[str] = (),
     allow_empty: bool = False,
     retry_failed: bool = False,
+    rehash: bool = False,
+    track: int | None = None,
 ) -> Changes:
     """Compare what is there with what the library knows.
 
@@ -72,8 +74,12 @@ def compare(
         found: what `pipeline.find.find_videos` gave.
         known: `jobs.tables.Tables.known_videos`, the latest last.
         sources: what the user named; a known video below one of them that is not found counts as removed.
+        no_videos: paths that were found to hold no video; one that the library knows is gone from there.
         allow_empty: accept a source without any video although the library knows some below it.
         retry_failed: read again what could not be indexed, or not whole.
+        rehash: look at the content of files too whose size and time are as they were.
+        track: read again what has so many video tracks and was indexed by another, and what nobody has counted the tracks
+            of.
 
     Raises:
         UsageError: such a source, unless ``allow_empty``: its disk may not be mounted.
@@ -81,20 +87,27 @@ def compare(
     by_path: dict[str, dict[str, Any]] = {row["path"]: row for row in known.to_pylist()}
     here = {path_text(item.path if isinstance(item, VideoFile) else item[0].path) for item in found}
     unreadable = [path_text(item[0].path) for item in found if isinstance(item, tuple) and os.path.isdir(item[0].path)]
+    passed = {path_text(path) for path in no_videos}
     gone = {
         path: row
         for path, row in by_path.items()
-        if path not in here and _is_gone(path) and not any(_is_below(path, folder) for folder in unreadable)
+        if path not in here
+        and (path in passed or _is_gone(path))
+        and not any(_is_below(path, folder) for folder in unreadable)
     }
     changes = Changes()
     lost_by_size = defaultdict(list)
     for lost in gone.values():
-        if lost["content_hash"]:
+        if lost["content_hash"] and _is_of_track(lost, track):
             lost_by_size[lost["size_bytes"]].append(lost)
     for item in found:
         file, error = (item, None) if isinstance(item, VideoFile) else item
         row: dict[str, Any] | None = by_path.get(path_text(file.path))
-        if row and _is_settled(row, file, error, retry_failed=retry_failed):
+        if (
+            row
+            and _is_settled(row, file, error, retry_failed=retry_failed, track=track)
+            and not (rehash and _has_changed(row, file))
+        ):
             changes.unchanged += 1
         elif error:
             changes.replacing |= row is not None
@@ -102,6 +115,7 @@ def compare(
         elif (
             row
             and row["status"] == "indexed"
+            and _is_of_track(row, track)
             and row["size_bytes"] == file.size_bytes
             and _hash(file) == row["content_hash"]
         ):
@@ -112,17 +126,17 @@ def compare(
         else:
             changes.replacing |= row is not None
             changes.to_do.append(file)
-            if row and row["status"] != "indexed":
-                changes.retried.append(row["video_id"])
-    changes.removed = _removed(gone, here, sources, changes.moved, allow_empty=allow_empty)
+    changes.removed = _removed(gone, here | passed, sources, changes.moved, allow_empty=allow_empty)
     replaced = {path_text(file.path) for file in (*changes.to_do, *(file for file, _ in changes.unreadable))}
     lasting_paths = here - replaced
-    lasting = [row for path, row in by_path.items() if path in lasting_paths]  # the others' rows make way in this run
+    # The others' rows make way in this run.
+    lasting = [row for path, row in by_path.items() if path in lasting_paths and _is_of_track(row, track)]
+    making_way = {row["video_id"] for path, row in by_path.items() if path in replaced}
     changes.to_do, changes.copies = _copies(changes.to_do, lasting)
     moved_before = (
         row["video_id"] for row in by_path.values() if row["video_id"] != video_id_of(row["content_hash"], row["path"])
     )
-    changes.taken = frozenset(moved_before) | changes.moved.keys()
+    changes.taken = frozenset(moved_before) | changes.moved.keys() | making_way
     return changes
 
 
@@ -162,13 +176,13 @@ def _copies(files: list[VideoFile], known: Sequence[dict[str, Any]]) -> tuple[li
 
 def _removed(
     gone: dict[str, dict[str, Any]],
-    here: set[str],
+    seen: set[str],
     sources: Sequence[str | Path],
     moved: Collection[str],
     *,
     allow_empty: bool,
 ) -> list[str]:
-    """Video ids of what is gone from below ``sources`` and has not moved.
+    """Video ids of what is gone from below ``sources`` and has not moved; files were ``seen`` there.
 
     Raises:
         UsageError: all of a source is gone, unless ``allow_empty``.
@@ -176,7 +190,7 @@ def _removed(
     removed: dict[str, str] = {}
     for source in map(os.path.abspath, sources):
         below = [path for path in gone if _is_below(path, path_text(source)) and gone[path]["video_id"] not in moved]
-        if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in here):
+        if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in seen):
             raise UsageError(
                 f"SOURCE: {source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
                 "mounted, mount it; if they are really gone, add --allow-empty to take them out of the library"
@@ -185,13 +199,29 @@ def _removed(
     return list(removed.values())
 
 
-def _is_settled(row: dict[str, Any], file: VideoFile, error: VideoError | None, *, retry_failed: bool) -> bool:
+def _is_settled(
+    row: dict[str, Any], file: VideoFile, error: VideoError | None, *, retry_failed: bool, track: int | None
+) -> bool:
     """Whether there is nothing to learn from reading the file again."""
     if (file.size_bytes, file.modified_ns) != (row["size_bytes"], row["modified_ns"]):
         return False
     if row["error_stage"] == "find" and error is None:
         return False  # it could not be opened then, and can be now
+    if error is None and row["status"] != "failed" and not _is_of_track(row, track):
+        return False
     return row["status"] == "indexed" or not retry_failed
+
+
+def _is_of_track(row: dict[str, Any], track: int | None) -> bool:
+    """Whether reading the file for this track would take the one that the row is of."""
+    if track is None:
+        return True
+    return row["tracks"] is not None and (row["track"] == track or row["tracks"] < track)
+
+
+def _has_changed(row: dict[str, Any], file: VideoFile) -> bool:
+    """Whether the file's content is no longer what the row is of. Where either is not known, nobody can say so."""
+    return bool(row["content_hash"]) and _hash(file) not in (None, row["content_hash"])
 
 
 def _is_gone(text: str) -> bool:

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from jobs.learn.decode import decode_seen
 from pipeline.models import Embedder
 from pipeline.models.pixels import make_pixels
+from pipeline.paths import on_disk
 from pipeline.probe import probe
 from pipeline.sample import spans_of
 from pipeline.scale import centre_crop
@@ -76,7 +77,7 @@ def still_clip(path: str, wanted: ModelInput) -> NDArray[np.uint8]:
 def _parse(like: str) -> tuple[str, Span | None]:
     """The file, and the moment in it where one is given. A file whose own name ends like times is meant as a whole."""
     found = None if os.path.lexists(like) else _TIMES.fullmatch(like)
-    path = found["path"] if found else like
+    path = on_disk(found["path"] if found else like)
     if not os.path.isfile(path):
         raise UsageError(
             f"--like: no such file: {path_text(path)!r}; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID"

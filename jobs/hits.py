@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.paths import on_disk
 from schemas.errors import UsageError
 from schemas.records import Span
 
@@ -28,6 +29,7 @@ class Wanted:
         rank: as a search gave it; None where the line has none.
         score: the same.
         label: the same.
+        track: the video track that it is of, from 1; None for the one that players take.
     """
 
     line: int
@@ -36,6 +38,7 @@ class Wanted:
     rank: int | None
     score: float | None
     label: str | None
+    track: int | None = None
 
 
 def read_hits(source: str) -> tuple[Wanted, ...]:
@@ -80,8 +83,12 @@ def _wanted(line: bytes, number: int, where: str) -> Wanted:
         raise UsageError(f"{where}: label is {_short(label)}, allowed is text or null; {_MAKE}")
     if rank is not None and (rank != int(rank) or rank < 1):
         raise UsageError(f"{where}: rank is {rank:g}, allowed is a whole number from 1; {_MAKE}")
+    track = _number(found, "track", where)
+    if track is not None and (track != int(track) or track < 1):
+        raise UsageError(f"{where}: track is {track:g}, allowed is a whole number from 1; {_MAKE}")
     score = _number(found, "score", where)
-    return Wanted(number, _on_disk(path), Span(start_s, end_s), None if rank is None else int(rank), score, label)
+    span, place = Span(start_s, end_s), None if rank is None else int(rank)
+    return Wanted(number, _on_disk(path), span, place, score, label, None if track is None else int(track))
 
 
 def _number(found: dict[str, Any], key: str, where: str, *, needed: bool = False) -> float | None:
@@ -100,6 +107,7 @@ def _on_disk(path: str) -> str:
     r"""The path as the system knows it: libraries spell bytes that are no UTF-8 as ``\xNN``."""
     path = os.path.abspath(path)
     try:
+        path = on_disk(path)
         if not os.path.lexists(path) and "\\x" in path:
             raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), path.encode())
             if os.path.lexists(raw):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -10,6 +11,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from index.library import Identity, Library, read_identity
 from jobs.accounts import Accounts
@@ -23,14 +27,15 @@ from jobs.stages import Job
 from jobs.trace import check_trace, write_trace
 from jobs.work import Work, core_seconds, timed
 from pipeline.decoders import check_decoder, load_decoder
-from pipeline.find import check_sources, find_videos
+from pipeline.find import Choice, PassedOver, check_sources, find_videos
 from pipeline.models import check_engine
 from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing
+from pipeline.paths import on_disk
 from pipeline.sample import distinct_inputs
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions
-from schemas.records import JobFailed, VideoFailed, VideoFile, VideoInfo, VideoRow, Written, video_id_of
+from schemas.records import JobFailed, VideoFailed, VideoFile, VideoInfo, VideoRow, Written, path_text, video_id_of
 
 if TYPE_CHECKING:
     from jobs.engine import RayRun
@@ -61,6 +66,9 @@ class IngestReport:
         wall_seconds: how long it all took.
         bottleneck: the stage that held the run up, ``decode`` or ``annotate``; None where nothing ran.
         bill: what the run cost; None where nothing ran, or Ray died before it could tell.
+        passed_over: files that are no videos by their name or their first bytes, or were not wanted, by ending; "" for none.
+        several_tracks: how many of what was newly indexed have more than one video track.
+        left_out: folders of vidsift's own among the sources, and what each is.
     """
 
     found: int = 0
@@ -75,6 +83,9 @@ class IngestReport:
     wall_seconds: float = 0.0
     bottleneck: str | None = None
     bill: Bill | None = None
+    passed_over: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    several_tracks: int = 0
     failures: list[VideoRow] = field(default_factory=list)
 
     @property
@@ -87,6 +98,7 @@ class IngestReport:
         for row in rows:
             setattr(self, row.status, getattr(self, row.status) + 1)
             self.clips += row.clip_count
+            self.several_tracks += (row.video.tracks or 1) > 1
             self.video_seconds += (row.video.duration_s or 0.0) if row.clip_count else 0.0
             if row.status != "indexed":
                 self.failures.append(row)
@@ -103,6 +115,7 @@ class IngestReport:
         bill = found.pop("bill")
         if bill is not None:
             found["run"] = _rounded(bill)
+        found["left_out"] = [path_text(folder) for folder in self.left_out]
         if self.not_done:
             found["not_done"] = self.not_done
         return found | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}
@@ -142,6 +155,9 @@ def ingest(
     keep_missing: bool = False,
     allow_empty: bool = False,
     retry_failed: bool = False,
+    rehash: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
     trace: Path | None = None,
 ) -> IngestReport:
@@ -159,6 +175,9 @@ def ingest(
         keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
         retry_failed: read again what could not be indexed before, or not whole.
+        rehash: look for files whose content has changed under the same size and time, which reads all of them.
+        include: only files that match one of these (`pipeline.find.Choice`).
+        exclude: and none that match one of these. What the library knows already stays in it.
         on_progress: called about once a second.
         trace: where to write what each process did and when, for Perfetto.
 
@@ -175,7 +194,9 @@ def ingest(
     from jobs.writing import writing
 
     began, run = time.monotonic(), _Run()
+    choice, passed = Choice(tuple(include), tuple(exclude)), PassedOver()
     options = options or IngestOptions()
+    sources = [on_disk(os.fspath(source)) for source in sources]
     (load_decoder if options.address is None else check_decoder)(options.decoder)
     if trace is not None:
         check_trace(trace)
@@ -193,23 +214,36 @@ def ingest(
         checked_definitions(library, identity)  # if they are damaged, that is better said now than after hours of work
         known_videos = tables.known_videos()
         known_sizes = set(known_videos["size_bytes"].to_pylist())
+        is_known = _recogniser(known_videos) if not rehash else lambda file: False
         with timed("find", cpu=time.thread_time) as work:
             found = []
-            for item in find_videos(sources):
+            for item in find_videos(sources, choice=choice, is_known=is_known, passed=passed):
                 found.append(item)
                 if isinstance(item, VideoFile) and item.size_bytes not in known_sizes:  # neither known nor moved: it is new
                     session.begin()
             work.count = len(found)
         run.own.append(work)
-        changes = compare(found, known_videos, sources, allow_empty=allow_empty or keep_missing, retry_failed=retry_failed)
+        changes = compare(
+            found,
+            known_videos,
+            sources,
+            no_videos=passed.no_videos,
+            allow_empty=allow_empty or keep_missing,
+            retry_failed=retry_failed,
+            rehash=rehash,
+            track=options.track,
+        )
         if keep_missing:
             changes.removed.clear()
         report = IngestReport(
-            found=len(found), unchanged=changes.unchanged, moved=len(changes.moved), removed=len(changes.removed)
+            found=len(found),
+            unchanged=changes.unchanged,
+            moved=len(changes.moved),
+            removed=len(changes.removed),
+            passed_over=dict(passed.endings.most_common()),
+            left_out=passed.folders,
         )
         try:
-            if changes.retried:
-                session.ready()  # what cannot start takes nothing away
             _apply(changes, tables)
             if changes.to_do or changes.unreadable or changes.copies:
                 _run(session, changes, tables, report, run, on_progress)
@@ -225,6 +259,13 @@ def ingest(
             if trace is not None:
                 write_trace(trace, [*run.own, *run.works])
     return report
+
+
+def _recogniser(known: pa.Table) -> Callable[[VideoFile], bool]:
+    """What says of a file whether something was indexed of it, and its size and time are as they were."""
+    read = known.filter(pc.not_equal(known["status"], "failed"))
+    stamps = set(zip(*(read[name].to_pylist() for name in ("path", "size_bytes", "modified_ns")), strict=True))
+    return lambda file: (path_text(file.path), file.size_bytes, file.modified_ns) in stamps
 
 
 @dataclass(slots=True)
@@ -304,7 +345,7 @@ def _job(library: Library, given: Identity, options: IngestOptions) -> Job:
 
 def _apply(changes: Changes, tables: Tables) -> None:
     """Enter what needs no decoding."""
-    tables.remove_videos([*changes.removed, *changes.retried])
+    tables.remove_videos(changes.removed)
     tables.move_videos(changes.moved)
     tables.drop_orphans()
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobs.csvfile import interval, read_rows
+from pipeline.paths import Paths, on_disk
 from schemas.errors import UsageError
 from schemas.records import path_text
 
@@ -116,7 +117,7 @@ def _moment(cells: dict[str, str], line: int, folder: str, name: str | None, whe
     tag = cells.get("tag", name or "")
     if not tag.isprintable():
         raise UsageError(f"{where}: tag is {tag!r}, allowed is a text on one line; correct it")
-    return MarkedMoment(line, os.path.abspath(os.path.join(folder, cells["path"])), start_s or 0.0, end_s, tag)
+    return MarkedMoment(line, on_disk(os.path.abspath(os.path.join(folder, cells["path"]))), start_s or 0.0, end_s, tag)
 
 
 def match(moments: Sequence[MarkedMoment], videos: pa.Table, clips: pa.Table, source: Path) -> Matched:
@@ -132,10 +133,12 @@ def match(moments: Sequence[MarkedMoment], videos: pa.Table, clips: pa.Table, so
         UsageError: a moment is in no video of the library, or beyond its end.
     """
     rows = {row["path"]: row for row in videos.to_pylist()}
-    _check_known(moments, rows, source)
+    paths_known = Paths(rows)
+    places = {moment.path: paths_known.find(moment.path) for moment in moments}
+    _check_known(moments, places, paths_known, source)
     by_video: dict[str, list[tuple[float, float, MarkedMoment]]] = {}
     for moment in moments:
-        row = rows[path_text(moment.path)]
+        row = rows[places[moment.path] or ""]
         end_s = _end(moment, row, source)
         by_video.setdefault(row["video_id"], []).append((moment.start_s, end_s, moment))
     owners = clips["video_id"].combine_chunks()
@@ -167,13 +170,14 @@ def match(moments: Sequence[MarkedMoment], videos: pa.Table, clips: pa.Table, so
     )
 
 
-def _check_known(moments: Sequence[MarkedMoment], rows: dict[str, dict[str, object]], source: Path) -> None:
-    unknown = {moment.path: moment.line for moment in reversed(moments) if path_text(moment.path) not in rows}
+def _check_known(moments: Sequence[MarkedMoment], places: dict[str, str | None], known: Paths, source: Path) -> None:
+    unknown = {moment.path: moment.line for moment in reversed(moments) if places[moment.path] is None}
     if unknown:
         line, path = min((line, path) for path, line in unknown.items())
         raise UsageError(
             f"--examples {source}: line {line}: the library has no video {path_text(path)!r} (unknown videos in all: "
-            f"{len(unknown)}); paths are taken from the file's own folder: correct it, or ingest the video first"
+            f"{len(unknown)}); {known.instead(path)}; paths are taken from the file's own folder: correct it, or ingest the "
+            "video first"
         )
 
 

@@ -84,7 +84,7 @@ def work_on(task: Task) -> Done:
     """
     moment = task.wanted
     try:
-        meta, sound = _look(moment.path)
+        meta, sound = _look(moment.path, moment.track)
         span, padded = within(meta, moment.span, task.pad_s)
         if task.kept is not None:
             exported = task.kept
@@ -122,8 +122,8 @@ def within(meta: VideoMeta, moment: Span, pad_s: float) -> tuple[Span, Span]:
 
 
 @lru_cache(maxsize=4)
-def _look(path: str) -> tuple[VideoMeta, bool]:
-    meta = probe_file(path)
+def _look(path: str, track: int | None) -> tuple[VideoMeta, bool]:
+    meta = probe_file(path, track)
     return meta, has_sound(path)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index.catalog import several_tracks
 from index.confidence import background_of, confidence, stands_out
 from index.filters import passing_clips
 from index.library import Identity, Library, read_identity
@@ -209,6 +210,7 @@ class Searcher:
             {"ids": ids[wanted].tolist()},
         )
         by_id = {row["clip_id"]: row for row in rows.to_pylist()}
+        tracks = {row["path"]: row["track"] for row in several_tracks(self.snapshot.catalog)}
         for rank, ((stretch, count), certain) in enumerate(zip(found, sure, strict=False), start=1):
             best: dict[str, Any] = by_id[int(ids[stretch.best])]
             yield Moment(
@@ -231,6 +233,7 @@ class Searcher:
                     Part(int(ids[part.best]), float(scored.shown[part.best]), part.start_s, part.end_s)
                     for part, scored in zip(stretch.parts, ranking.parts, strict=False)
                 ),
+                track=tracks.get(best["path"]),
             )
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from jobs.upkeep import Entry
 
 _MOST_FAILURES = 20
+_MOST_ENDINGS = 8
+_MOST_TRACKS = 20
 _WIDEST_COLUMN = 80
 
 
@@ -36,6 +38,9 @@ def ingest_text(report: IngestReport) -> str:
     """The closing lines of an ingest."""
     parts = [f"{getattr(report, name)} {name}" for name in ("indexed", "partial", "failed", "unchanged", "moved", "removed")]
     lines = [f"{report.found} videos found: {', '.join(parts)}"]
+    if report.passed_over:
+        lines.append(_passed_over_line(report.passed_over))
+    lines += [f"left out: {path_text(folder)} ({what})" for folder, what in report.left_out.items()]
     if report.clips:
         speed = report.video_seconds / report.wall_seconds
         lines.append(
@@ -44,10 +49,25 @@ def ingest_text(report: IngestReport) -> str:
         )
     if report.bill and report.clips:
         lines += _bill_lines(report.bill)
+    if report.several_tracks:
+        have = "has" if report.several_tracks == 1 else "have"
+        lines.append(
+            f"{report.several_tracks} of them {have} several video tracks, of which one was taken: "
+            "vidsift status says which, --track N takes another"
+        )
     lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MOST_FAILURES]]
     if len(report.failures) > _MOST_FAILURES:
         lines.append(f"  and {len(report.failures) - _MOST_FAILURES} more: vidsift status lists them all")
     return lines_text(lines)
+
+
+def _passed_over_line(endings: dict[str, int]) -> str:
+    """How many files were passed over, the commonest endings first."""
+    total = sum(endings.values())
+    told = [f"{count} {ending or 'without an ending'}" for ending, count in list(endings.items())[:_MOST_ENDINGS]]
+    if len(endings) > _MOST_ENDINGS:
+        told.append(f"{total - sum(list(endings.values())[:_MOST_ENDINGS])} of {len(endings) - _MOST_ENDINGS} other endings")
+    return f"{total} file{'s' * (total != 1)} passed over: {', '.join(told)}"
 
 
 def _bill_lines(bill: Bill) -> list[str]:
@@ -83,6 +103,9 @@ def status_text(status: LibraryStatus) -> str:
     if status.tags:
         told = (f"{t.tag} ({t.likely} clip{'s' * (t.likely != 1)}{'' if t.prompt else ', taught'})" for t in status.tags)
         lines.append(f"tags        {len(status.tags)}: {', '.join(told)}")
+    lines += [f"  track {one.track} of {one.tracks}: {one.path}" for one in status.several_tracks[:_MOST_TRACKS]]
+    if len(status.several_tracks) > _MOST_TRACKS:
+        lines.append(f"  and {len(status.several_tracks) - _MOST_TRACKS} more with several video tracks")
     lines += [f"  {f.status} ({f.error_stage}): {f.path}: {f.error}" for f in status.failures]
     return lines_text(lines)
 

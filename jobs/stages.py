@@ -79,6 +79,7 @@ class Job:
             max_pixels=self.options.max_pixels,
             max_frames=self.options.max_frames,
             scaling=self.options.scaling,
+            track=self.options.track,
         )
 
     def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from index.catalog import several_tracks
 from index.library import Library, read_identity
 from index.snapshot import Snapshot
 from schemas.tags import LIKELY
@@ -35,6 +36,20 @@ class TagStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackStatus:
+    """A video with several video tracks.
+
+    Attributes:
+        track: the one that was taken, from 1.
+        tracks: how many there are.
+    """
+
+    path: str
+    track: int
+    tracks: int
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryStatus:
     """What `vidsift status` tells.
 
@@ -50,6 +65,7 @@ class LibraryStatus:
         published_at: when it was published; ISO 8601, UTC.
         failures: videos that are not whole, by path.
         tags: the library's own labels, by name.
+        several_tracks: videos with several video tracks, by path.
     """
 
     folder: str
@@ -64,6 +80,7 @@ class LibraryStatus:
     published_at: str
     failures: list[Failure]
     tags: list[TagStatus]
+    several_tracks: list[TrackStatus] = field(default_factory=list)
 
 
 def library_status(folder: Path) -> LibraryStatus:
@@ -103,4 +120,5 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
         published_at=snapshot.info.published_at,
         failures=[Failure(**row) for row in failures.to_pylist()],
         tags=[TagStatus(**row) for row in tags.to_pylist()],
+        several_tracks=[TrackStatus(**row) for row in several_tracks(snapshot.catalog)],
     )

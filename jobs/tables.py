@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as dataset
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -32,14 +32,15 @@ _STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
 
 
 class Tables:
-    """The tables of one library, opened for writing by the one process that may."""
+    """The tables of one library, opened for writing by the one process that may, or to be read only."""
 
-    def __init__(self, library: Library, *, features: bool = False) -> None:
+    def __init__(self, library: Library, *, features: bool = False, read_only: bool = False) -> None:
         """Open the tables, making empty ones where there are none.
 
         Args:
             library: whose tables.
             features: whether it keeps what exact scores need; where not, there is no table of that.
+            read_only: make and write nothing; a table that is not there is an error then, but for ``tags``.
 
         Raises:
             LibraryError: the folder cannot be written, or what is there is no Delta table.
@@ -47,18 +48,41 @@ class Tables:
         self._library = library
         self.features: DeltaTable | None = None
         with self._explained():
-            if features:
-                self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
-            self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
-            self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
-        self.tags = TagTable(library.tags, self._explained)
+            if read_only:
+                self.features = DeltaTable(library.features) if features else None
+                self.videos, self.clips = DeltaTable(library.videos), DeltaTable(library.clips)
+            else:
+                if features:
+                    self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
+                self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
+                self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
+                self._add_columns()
+        self.tags = TagTable(library.tags, self._explained, read_only=read_only)
         self.parquet_files()  # before anything follows their names
         self.feature_files()
         self.tag_files()
 
+    def _add_columns(self) -> None:
+        """Give ``videos`` of a library from before them the columns that it lacks."""
+        present = {field.name for field in self.videos.schema().fields}
+        lacking = [field for field in VIDEOS if field.name not in present]
+        if lacking:
+            self.videos.alter.add_columns(Schema.from_arrow(pa.schema(lacking)).fields)
+
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
-        columns = ["video_id", "path", "size_bytes", "modified_ns", "content_hash", "status", "error_stage", "ingested_at"]
+        columns = [
+            "video_id",
+            "path",
+            "size_bytes",
+            "modified_ns",
+            "content_hash",
+            "track",
+            "tracks",
+            "status",
+            "error_stage",
+        ]
+        columns.append("ingested_at")
         with self._explained():
             return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
 
@@ -218,7 +242,7 @@ class Tables:
 
     def versions(self) -> dict[str, int]:
         """The Delta version of each table; and of tags, where there ever were any, with the revision of their names."""
-        of_tags = {"tags": self.tags.table.version(), "tag_names": read_definitions(self._library).revision}
+        of_tags = {"tags": self.tags.version, "tag_names": read_definitions(self._library).revision}
         found = {name: table.version() for name, table in self._by_name().items()}
         return found | {name: number for name, number in of_tags.items() if number}
 
@@ -245,7 +269,7 @@ class Tables:
     def tag_files(self) -> list[str]:
         """Paths of the Parquet files that make up the current version of ``tags``."""
         with self._explained():
-            return _files(self.tags.table, self._library.tags)
+            return self.tags.files(lambda table: _files(table, self._library.tags))
 
     def read_tags(self) -> pa.Table:
         """All of ``tags``, each file as it is on disk.

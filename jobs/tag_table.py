@@ -16,11 +16,35 @@ from schemas.tables import TAGS
 class TagTable:
     """``tags`` of one library, opened for writing by the one process that may."""
 
-    def __init__(self, folder: Path, explained: Callable[[], AbstractContextManager[None]]) -> None:
-        """Open the table in ``folder``, making an empty one where there is none; ``explained`` words what goes wrong."""
+    def __init__(
+        self, folder: Path, explained: Callable[[], AbstractContextManager[None]], *, read_only: bool = False
+    ) -> None:
+        """Open the table in ``folder``; ``explained`` words what goes wrong.
+
+        Where there is none, an empty one is made; with ``read_only`` nothing is made, and none is like an empty one.
+        """
         self.explained = explained
+        self._table: DeltaTable | None = None
         with explained():
-            self.table = DeltaTable.create(folder, TAGS, mode="ignore")
+            if not read_only:
+                self._table = DeltaTable.create(folder, TAGS, mode="ignore")
+            elif DeltaTable.is_deltatable(str(folder)):
+                self._table = DeltaTable(folder)
+
+    @property
+    def table(self) -> DeltaTable:
+        """The table itself."""
+        assert self._table is not None, "who writes has made one"
+        return self._table
+
+    @property
+    def version(self) -> int:
+        """Its Delta version; 0 where nothing was ever written to it."""
+        return 0 if self._table is None else self._table.version()
+
+    def files(self, of: Callable[[DeltaTable], list[str]]) -> list[str]:
+        """What ``of`` says of it; nothing where there is no table."""
+        return [] if self._table is None else of(self._table)
 
     def scored(self) -> pa.Table:
         """Which clip has been scored by which definition: columns ``clip_id`` and ``definition``."""

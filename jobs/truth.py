@@ -15,11 +15,13 @@ from index.catalog import Catalog
 from jobs.learn.dataset import read_moments
 from jobs.learn.splits import Moment
 from jobs.measures import best_clip
+from pipeline.paths import Paths, spelling
 from schemas.errors import UsageError
 from schemas.evaluation import Unjudged
 from schemas.records import Span, path_text
 
 _MOST_NAMED = 3
+_UNKNOWN = "not in the library"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,13 @@ def read_truth(source: Path, catalog: Catalog) -> Truth:
             "fill the column action or caption"
         )
     videos = _videos(moments, catalog)
+    known = Paths(videos)
     clips = _clips([row["video_id"] for row in videos.values()], catalog)
     judged: list[Judged] = []
     reasons: Counter[tuple[str, str]] = Counter()
     for moment in moments:
-        video = videos.get(path_text(moment.path)) or videos.get(path_text(os.path.realpath(moment.path)))
-        found = _judged(moment, video, clips)
+        path = known.find(moment.path, os.path.realpath(moment.path))
+        found = _judged(moment, videos[path] if path else None, clips)
         if isinstance(found, Judged):
             judged.append(found)
         else:
@@ -92,19 +95,30 @@ def read_truth(source: Path, catalog: Catalog) -> Truth:
     if not judged:
         named = "; ".join(f"{one.path!r}: {one.reason}" for one in unjudged[:_MOST_NAMED])
         raise UsageError(
-            f"TRUTH {source}: none of its {len(moments)} moments is in the library ({named}); paths are taken from the "
-            f"CSV's own folder, {os.path.dirname(os.path.abspath(source))!r}: correct them, or ingest those videos"
+            f"TRUTH {source}: none of its {len(moments)} moments is in the library ({named}); {_instead(unjudged, catalog)}"
+            f"paths are taken from the CSV's own folder, {os.path.dirname(os.path.abspath(source))!r}: correct them, or "
+            "ingest those videos"
         )
     used = {one.video_id for one in judged}
     return Truth(len(moments), tuple(judged), unjudged, {video: of for video, of in clips.items() if video in used})
 
 
 def _videos(moments: Sequence[Moment], catalog: Catalog) -> dict[str, dict[str, Any]]:
-    paths = {path_text(path) for moment in moments for path in (moment.path, os.path.realpath(moment.path))}
+    """The videos that the moments name in one spelling or another, by path."""
+    paths = {spelling(path) for moment in moments for path in (moment.path, os.path.realpath(moment.path))}
     found = catalog.sql(
-        "select path, video_id, status, error from videos where path in (select unnest($paths))", {"paths": sorted(paths)}
+        "select path, video_id, status, error from videos where nfc_normalize(path) in (select unnest($paths))",
+        {"paths": sorted(paths)},
     )
     return {row["path"]: row for row in found.to_pylist()}
+
+
+def _instead(unjudged: Sequence[Unjudged], catalog: Catalog) -> str:
+    """What the library has in place of the first path that it does not know."""
+    unknown = next((one.path for one in unjudged if one.reason == _UNKNOWN), None)
+    if unknown is None:
+        return ""
+    return f"{Paths(catalog.sql('select path from videos')['path'].to_pylist()).instead(unknown)}; "
 
 
 def _clips(video_ids: Sequence[str], catalog: Catalog) -> dict[str, tuple[tuple[int, Span], ...]]:
@@ -122,7 +136,7 @@ def _clips(video_ids: Sequence[str], catalog: Catalog) -> dict[str, tuple[tuple[
 def _judged(moment: Moment, video: dict[str, Any] | None, clips: dict[str, tuple[tuple[int, Span], ...]]) -> Judged | str:
     """The moment with its clip, or why there is none."""
     if video is None:
-        return "not in the library"
+        return _UNKNOWN
     if video["video_id"] not in clips:
         return f"in the library, but without clips: {video['error'] or video['status']}"
     of_video = clips[video["video_id"]]

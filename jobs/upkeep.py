@@ -108,14 +108,14 @@ class Check:
 
 
 def verify(folder: Path) -> list[Check]:
-    """Check every invariant of a library: rows, vectors and catalog agree, and every hash holds.
+    """Check every invariant of a library: rows, vectors and catalog agree, and every hash holds. Nothing is written.
 
     Raises:
         LibraryError: there is no library to check.
     """
     if read_identity(Library(folder)) is None:
         Library(folder).current_snapshot()  # says that there is none, and what to do
-    with existing_tables(folder) as (library, identity, tables):
+    with existing_tables(folder, read_only=True) as (library, identity, tables):
         readable = "the tables' files are there and can be read"
         try:
             videos, clips = tables.read()

@@ -1,4 +1,4 @@
-"""The one writer a library may have at a time, and what it opens."""
+"""The one writer a library may have at a time, those who check it meanwhile, and what they open."""
 
 from __future__ import annotations
 
@@ -35,30 +35,58 @@ def writing(library: Library) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             stream.seek(0)
-            raise LibraryError(
-                f"--library: {str(library.folder)!r} is being written by another ingest "
-                f"({stream.read().strip() or 'unknown'}); wait for it to end, or stop it"
-            ) from exc
+            raise _held(library, stream.read()) from exc
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {os.uname().nodename}\n")
         stream.flush()
-        yield
+        try:
+            yield
+        finally:
+            stream.truncate(0)
 
 
 @contextmanager
-def existing_tables(folder: Path) -> Iterator[tuple[Library, Identity, Tables]]:
-    """Hold an existing library for writing.
+def reading(library: Library) -> Iterator[None]:
+    """Keep writers off while a library is read, as far as that needs no writing: on a read-only disk nobody writes.
 
     Raises:
-        LibraryError: there is no library, or as for `writing`.
+        LibraryError: a job is writing it.
+    """
+    try:
+        stream = library.lock_file.open(encoding="utf-8")
+    except OSError:
+        yield  # nobody has written here, or nobody may look
+        return
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise _held(library, stream.read()) from exc
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _held(library: Library, holder: str) -> LibraryError:
+    """Why nobody else may have the library: what its ``holder`` has written of itself, which one that only reads has not."""
+    by = f"another ingest ({holder.strip()})" if holder.strip() else "another ingest, or read by vidsift verify"
+    return LibraryError(f"--library: {str(library.folder)!r} is being written by {by}; wait for it to end, or stop it")
+
+
+@contextmanager
+def existing_tables(folder: Path, *, read_only: bool = False) -> Iterator[tuple[Library, Identity, Tables]]:
+    """Hold an existing library for writing, or with ``read_only`` against it.
+
+    Raises:
+        LibraryError: there is no library, or as for `writing` and `reading`.
     """
     library = Library(folder)
     identity = read_identity(library)
     if identity is None:
         library.current_snapshot()  # says that there is none, and what to do
         raise AssertionError("unreachable")
-    with writing(library):
-        yield library, identity, Tables(library, features=identity.features != "none")
+    with reading(library) if read_only else writing(library):
+        yield library, identity, Tables(library, features=identity.features != "none", read_only=read_only)
 
 
 def _check_spelling(folder: Path) -> None:

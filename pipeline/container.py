@@ -56,13 +56,36 @@ def describe(exc: Exception) -> str:
     return str(getattr(exc, "strerror", None) or exc)
 
 
-def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The stream a player would show.
+def video_tracks(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """The streams that show moving pictures: a cover is none, nor is a preview, one frame beside streams of many."""
+    pictures = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    has_many = any(stream.frames > 1 for stream in streams)
+    return [stream for stream in streams if not (has_many and stream.frames == 1)]
+
+
+def track_index(container: av.container.InputContainer, track: int | None) -> int | None:
+    """The stream of a video track, counted from 1; None for the one that FFmpeg takes, and where there are not so many."""
+    indices, best = [stream.index for stream in video_tracks(container)], container.streams.best("video")
+    if best is None or not indices:
+        return None
+    if track is not None and track <= len(indices):
+        chosen = indices[track - 1]
+    else:  # FFmpeg may take a preview
+        chosen = best.index if best.index in indices else indices[0]
+    return None if chosen == best.index else chosen
+
+
+def video_stream(container: av.container.InputContainer, index: int | None = None) -> av.VideoStream:
+    """The stream a player would show, or the one of this ``index`` in the container.
 
     Raises:
         VideoError: there is none, it is a still cover picture, or this FFmpeg has no decoder for it.
     """
-    stream = container.streams.best("video")
+    if index is None:
+        stream = container.streams.best("video")
+    else:
+        stream = next((other for other in container.streams.video if other.index == index), None)
     if stream is None:
         kinds = sorted({stream.type for stream in container.streams})
         raise VideoError("probe", f"no video stream; the file holds {', '.join(kinds) or 'no stream at all'}")

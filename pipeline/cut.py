@@ -106,7 +106,7 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
     first = int(np.searchsorted(meta.pts, keyframe.pts))
     shown = _first_frame(path, meta, keyframe)
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
-        video = video_stream(source)
+        video = video_stream(source, meta.stream_index)
         copied = target.add_stream_from_template(video, opaque=True)
         keep_orientation(copied, meta)
         if shown is not None:
@@ -152,7 +152,7 @@ def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple
     first = int(np.searchsorted(meta.pts, keyframe.pts))
     count, latest, early = 0, keyframe.pts, 0
     with open_video(path) as source:
-        video = video_stream(source)
+        video = video_stream(source, meta.stream_index)
         for packet in packets(source, video, start=keyframe, parts=meta.parts):
             pts = packet.pts
             if not packet.size or (not count and pts is not None and pts < keyframe.pts):

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.completeness import what_is_missing
-from pipeline.container import BYTE_SEEKABLE, READING_ERRORS, describe, open_video, video_stream
+from pipeline.container import (
+    BYTE_SEEKABLE,
+    READING_ERRORS,
+    describe,
+    open_video,
+    track_index,
+    video_stream,
+    video_tracks,
+)
 from pipeline.crop import stated_crop
 from pipeline.h264_fields import FieldPairs
 from pipeline.packet_times import PacketTimes, join
@@ -35,7 +43,7 @@ _PACKED = re.compile(rb"\x00\x00\x01\xb2DivX\d+(?:b|Build)\d+p")
 _LOCKED_TAGS = frozenset({"encv", "drmi"})
 
 
-def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES) -> VideoMeta:
+def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES, track: int | None = None) -> VideoMeta:
     """Demux the best video stream of ``path``, and decode its first frame for the rotation a player would apply.
 
     Costs 1-2 % of decoding the whole file.
@@ -44,13 +52,16 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
         path: the file.
         max_pixels: larger frames are refused before one is decoded.
         max_frames: longer videos are refused.
+        track: which video track to take in place of the best, from 1; a file with fewer is read by its best.
 
     Raises:
         VideoError: no video container, no video stream, no frame, or more than the limits allow.
     """
     try:
         with open_video(path) as container:
-            stream = video_stream(container)
+            stream_index = track_index(container, track)
+            stream = video_stream(container, stream_index)
+            tracks = [one.index for one in video_tracks(container)]
             width, height = stream.codec_context.width, stream.codec_context.height
             check_pixels(width, height, max_pixels)
             packets = _demux(path, container, stream, max_frames)
@@ -100,6 +111,9 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 coded_as_fields=packets.coded_as_fields,
                 seeks_read_all=packets.seeks_read_all,
                 crop=crop,
+                stream_index=stream_index,
+                track=tracks.index(stream.index) + 1 if stream.index in tracks else 1,
+                num_tracks=max(1, len(tracks)),
             )
     except READING_ERRORS as exc:
         raise VideoError("probe", f"no video container that FFmpeg can read: {describe(exc)}") from exc
@@ -235,7 +249,7 @@ def _placed(
     # MP4 and MOV always hold an index.
     if not joined.parts and "mov" not in format_name.split(",") and len(keyframes) > 1 and len(pts):
         length_s = float(int(pts[-1] - pts[0]) * time_base)
-        seeks_read_all = length_s > JOB_S and seek_reads_most(path, format_name, keyframes[-1])
+        seeks_read_all = length_s > JOB_S and seek_reads_most(path, format_name, stream.index, keyframes[-1])
     if (joined.parts or seeks_read_all) and format_name in BYTE_SEEKABLE:
         keyframes = sorted(Keyframe(int(at[key]), int(dts[key]), int(times.pos[key])) for key in keys if times.pos[key] >= 0)
         seeks_read_all = not keyframes

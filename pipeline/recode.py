@@ -47,7 +47,7 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
         wanted.count_from(keyframe)
     problems: set[str] = set()
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
-        video = video_stream(source)
+        video = video_stream(source, meta.stream_index)
         video.codec_context.thread_count = 1
         stated, sound = Stated.of(video.codec_context), sound_of(source, target, meta, span)
         picture: Picture | None = None

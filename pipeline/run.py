@@ -73,16 +73,17 @@ def plan_video(
     max_pixels: int = MAX_PIXELS,
     max_frames: int = MAX_FRAMES,
     scaling: Scaling = "fast",
+    track: int | None = None,
 ) -> list[SpanJob | VideoFailed]:
     """Read what the file is and decide which frames to see. A file that cannot be read is a `VideoFailed`.
 
-    ``taken`` are video ids that other videos have; the limits and ``scaling`` are those of `IngestOptions`.
+    ``taken`` are video ids that other videos have; the limits, ``scaling`` and ``track`` are those of `IngestOptions`.
     """
     video = VideoInfo(video_id_of(None, file.path, taken), file)
     try:
         digest = content_hash(file.path)
         video = replace(video, video_id=video_id_of(digest, file.path, taken), content_hash=digest)
-        meta = probe(file.path, max_pixels=max_pixels, max_frames=max_frames)
+        meta = probe(file.path, max_pixels=max_pixels, max_frames=max_frames, track=track)
         width, height = shown_size(meta.coded_width, meta.coded_height, meta.rotation_deg, meta.pixel_aspect)
         video = replace(
             video,
@@ -93,6 +94,8 @@ def plan_video(
             rotation_deg=meta.rotation_deg,
             fps=meta.fps,
             duration_s=meta.duration_s,
+            track=meta.track,
+            tracks=meta.num_tracks,
         )
         return list(plan_jobs(video, meta, sampling, inputs, max_pixels=max_pixels, scaling=scaling))
     except VideoError as exc:

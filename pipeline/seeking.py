@@ -14,7 +14,7 @@ from schemas.records import Keyframe
 _MOST_READ = 0.25
 
 
-def seek_reads_most(path: str, format_name: str, keyframe: Keyframe) -> bool:
+def seek_reads_most(path: str, format_name: str, stream_index: int, keyframe: Keyframe) -> bool:
     """Whether FFmpeg reads most of the file before it is at ``keyframe``, one near the end.
 
     Matroska without cues and FLV without an index are read packet by packet.
@@ -23,7 +23,7 @@ def seek_reads_most(path: str, format_name: str, keyframe: Keyframe) -> bool:
         with open(path, "rb", buffering=0) as raw:
             counted = _Counted(raw)
             with av.open(counted, "r", format=format_name.split(",")[0], metadata_errors="replace") as container:
-                stream = video_stream(container)
+                stream = video_stream(container, stream_index)
                 counted.num_bytes = 0
                 seek_keyframe(container, stream, keyframe)
             return counted.num_bytes > _MOST_READ * os.fstat(raw.fileno()).st_size

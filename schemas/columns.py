@@ -63,6 +63,8 @@ VIDEOS = TableMeaning(
         Column("rotation_deg", "INTEGER", "counter-clockwise degrees that players turn the coded picture by"),
         Column("fps", "DOUBLE", "mean frames per second"),
         Column("duration_s", "DOUBLE", "seconds of video, as the packets say and not the header"),
+        Column("track", "INTEGER", "which of its video tracks was taken, from 1"),
+        Column("tracks", "INTEGER", "how many video tracks it has; null where nobody has counted"),
         Column("clip_count", "INTEGER", "its clips in this library"),
         Column("status", "VARCHAR", "indexed, partial (something is missing or damaged) or failed"),
         Column("error_stage", "VARCHAR", "the step that found what is wrong: find, probe, decode or annotate; null if none"),

@@ -64,6 +64,7 @@ class IngestOptions:
         num_decoders: decode tasks at a time; None takes as many as there are CPUs.
         num_threads: threads that each process with the models computes with on CPUs; None leaves that to the machine.
         trace: keep every piece of work, for a trace.
+        track: which video track to take of files that have several, from 1; None takes the one that players do.
     """
 
     decoder: str = "pyav"
@@ -81,6 +82,7 @@ class IngestOptions:
     num_decoders: int | None = None
     num_threads: int | None = None
     trace: bool = False
+    track: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
@@ -100,6 +102,7 @@ class IngestOptions:
             ("--cpus", self.num_cpus, 1),
             ("--decoders", self.num_decoders, 1),
             ("--threads", self.num_threads, 1),
+            ("--track", self.track, 1),
         ):
             if value is not None and not least <= value < float("inf"):
                 raise UsageError(f"{option}: got {value:g}, allowed is {least} or more")

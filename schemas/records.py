@@ -102,6 +102,9 @@ class VideoMeta:
         coded_as_fields: some packets hold one field of a frame.
         seeks_read_all: going anywhere in the file reads most of it.
         crop: what is cut off frames as a decoder gives them; None where nothing.
+        stream_index: which stream of the container this is; None for the one that players take.
+        track: which of the video tracks that is, from 1.
+        num_tracks: how many there are; covers and previews of one frame are none.
     """
 
     container: str
@@ -122,6 +125,9 @@ class VideoMeta:
     coded_as_fields: bool = False
     seeks_read_all: bool = False
     crop: Crop | None = None
+    stream_index: int | None = None
+    track: int = 1
+    num_tracks: int = 1
 
     @property
     def num_frames(self) -> int:
@@ -181,6 +187,8 @@ class VideoInfo:
         width: pixels across, as shown (after rotation and with square pixels).
         height: pixels down, as shown.
         duration_s: from its packets, never from the header alone.
+        track: which of its video tracks was taken, from 1.
+        tracks: how many it has.
     """
 
     video_id: str
@@ -193,6 +201,8 @@ class VideoInfo:
     rotation_deg: int | None = None
     fps: float | None = None
     duration_s: float | None = None
+    track: int | None = None
+    tracks: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,6 +235,7 @@ class SpanJob:
         joined: `VideoMeta.parts`.
         coded_as_fields: as in `VideoMeta`.
         crop: as in `VideoMeta`.
+        stream_index: as in `VideoMeta`.
     """
 
     video: VideoInfo
@@ -251,6 +262,7 @@ class SpanJob:
     joined: tuple[Part, ...] = ()
     coded_as_fields: bool = False
     crop: Crop | None = None
+    stream_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -122,6 +122,7 @@ class Moment:
         labels: the best labels of those windows, each once with its highest probability, best first.
         moments: how many moments of the video answer as well as its best one, with ``--by video``; else 1.
         parts: the two that follow each other, with ``--then``; else none.
+        track: which of its video's video tracks was indexed, from 1; None for a video with one.
     """
 
     rank: int
@@ -140,6 +141,7 @@ class Moment:
     labels: tuple[Label, ...] = ()
     moments: int = 1
     parts: tuple[Part, ...] = ()
+    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ VIDEOS = pa.schema(
         ("rotation_deg", pa.int32()),
         ("fps", pa.float64()),
         ("duration_s", pa.float64()),
+        ("track", pa.int32()),
+        ("tracks", pa.int32()),  # how many there are; null in rows from before they were counted
         ("clip_count", pa.int32()),
         ("status", pa.string()),
         ("error_stage", pa.string()),
@@ -121,7 +123,7 @@ def features_table(rows: Sequence[ClipRow]) -> pa.Table:
 
 def video_rows_of(table: pa.Table) -> list[VideoRow]:
     """The records behind rows of ``videos``: the reverse of `videos_table`."""
-    info = ("container", "codec", "width", "height", "rotation_deg", "fps", "duration_s")
+    info = ("container", "codec", "width", "height", "rotation_deg", "fps", "duration_s", "track", "tracks")
     return [
         VideoRow(
             VideoInfo(
@@ -157,6 +159,8 @@ def videos_table(rows: Sequence[VideoRow], *, ingested_at: datetime) -> pa.Table
                 "rotation_deg": row.video.rotation_deg,
                 "fps": row.video.fps,
                 "duration_s": row.video.duration_s,
+                "track": row.video.track,
+                "tracks": row.video.tracks,
                 "clip_count": row.clip_count,
                 "status": row.status,
                 "error_stage": row.error_stage,

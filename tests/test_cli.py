@@ -53,7 +53,7 @@ def library(tmp_path_factory: pytest.TempPathFactory, classifier_folder: Path, e
     assert bill["bound_by"] in ("start", "decode", "annotate")
     assert report == {
         "found": 3, "indexed": 2, "partial": 0, "failed": 1, "unchanged": 0, "moved": 0, "removed": 0, "clips": 4,
-        "video_seconds": 11.2,
+        "video_seconds": 11.2, "passed_over": {}, "left_out": [], "several_tracks": 0,
     }  # fmt: skip
     return folder / "library"
 
@@ -72,7 +72,7 @@ def test_search_prints_hits_for_people_and_for_programs(library: Path) -> None:
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert list(hits[0]) == [
         "rank", "score", "path", "video_id", "clip_id", "start_s", "end_s", "label", "label_score", "confidence",
-        "best_start_s", "best_end_s", "windows", "labels", "moments", "parts",
+        "best_start_s", "best_end_s", "windows", "labels", "moments", "parts", "track",
     ]  # fmt: skip
     durations = {"a.mp4": 10.0, "b.avi": 1.2}
     for hit in hits:

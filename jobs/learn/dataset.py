@@ -12,6 +12,7 @@ from typing import Literal
 from jobs.csvfile import interval, read_rows
 from jobs.learn.splits import Moment, settle_splits
 from pipeline.find import find_videos
+from pipeline.paths import on_disk
 from schemas.datasets import SPLITS, Dataset, Split
 from schemas.errors import UsageError
 from schemas.records import path_text
@@ -156,7 +157,7 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment
     key = os.path.relpath(path, folder)
     facts = tuple(dict.fromkeys(fact.strip() for fact in cells.get("facts", "").split(";") if fact.strip()))
     return Moment(
-        path,
+        on_disk(path),
         path if os.path.isabs(given) and key.startswith(os.pardir) else key,
         line,
         label=cells.get("label") or None,

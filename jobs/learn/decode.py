@@ -42,8 +42,8 @@ class Seen:
     problems: tuple[str, ...]
 
 
-def probe_file(path: str) -> VideoMeta:
-    """What a file that a user named holds.
+def probe_file(path: str, track: int | None = None) -> VideoMeta:
+    """What a file that a user named holds, by its ``track`` as in `pipeline.probe.probe`.
 
     Raises:
         UsageError: there is no such file.
@@ -54,7 +54,7 @@ def probe_file(path: str) -> VideoMeta:
     for found in find_videos([path]):
         if isinstance(found, tuple):
             raise found[1]
-    return probe(path)
+    return probe(path, track=track)
 
 
 def decode_seen(path: str, meta: VideoMeta, spans: Sequence[Span], wanted: ModelInput) -> Seen:

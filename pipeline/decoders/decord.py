@@ -18,6 +18,8 @@ class DecordDecoder:
 
     def decode(self, job: SpanJob) -> Decoded:
         """See `pipeline.decoders.Decoder.decode`."""
+        if job.stream_index is not None:
+            raise VideoError("decode", "decord reads the video track that players take, and no other; try --decoder pyav")
         errors = (decord.DECORDError, RuntimeError)
         try:
             reader = decord.VideoReader(job.video.file.path, num_threads=1)

@@ -140,7 +140,7 @@ class _Pass:
         job, selective = self._job, self._selective
         try:
             with open_video(job.video.file.path) as container:
-                stream = video_stream(container)
+                stream = video_stream(container, job.stream_index)
                 context = stream.codec_context
                 context.thread_count = 1
                 self._stated = Stated.of(context)

@@ -42,7 +42,13 @@ class TorchCodecDecoder:
     def decode(self, job: SpanJob) -> Decoded:
         """See `pipeline.decoders.Decoder.decode`. Frames are turned to RGB where they are decoded, and scaled on the CPU."""
         try:
-            decoder = VideoDecoder(job.video.file.path, dimension_order="NHWC", num_ffmpeg_threads=1, device=self._device)
+            decoder = VideoDecoder(
+                job.video.file.path,
+                stream_index=job.stream_index,
+                dimension_order="NHWC",
+                num_ffmpeg_threads=1,
+                device=self._device,
+            )
 
             def read(index: NDArray[np.int64]) -> NDArray[np.uint8]:
                 frames: NDArray[np.uint8] = decoder.get_frames_at(index.tolist()).data.cpu().numpy()

@@ -46,7 +46,7 @@ def catalog(tmp_path: Path, files: tuple[str, str]) -> Iterator[Catalog]:
 def test_what_sql_sees(catalog: Catalog) -> None:
     columns = {
         "videos": "video_id path size_bytes modified_at content_hash container codec width height rotation_deg fps "
-        "duration_s clip_count status error_stage error ingested_at",
+        "duration_s track tracks clip_count status error_stage error ingested_at",
         "clips": "clip_id video_id path start_s end_s label label_score",
         "labels": "clip_id video_id path start_s end_s rank label score model",
         "tags": "clip_id video_id path start_s end_s tag score prompt model",

@@ -66,6 +66,7 @@ def test_json_keeps_the_fields_of_a_clip_first() -> None:
         ("labels", [{"label": "jumping", "score": 0.75}]),
         ("moments", 1),
         ("parts", [{"clip_id": 2, "score": 0.6, "start_s": 8.0, "end_s": 12.0}]),
+        ("track", None),
     ]
 
 

@@ -21,13 +21,15 @@ def row_of(path: Path) -> dict[str, Any]:
         "size_bytes": status.st_size,
         "modified_ns": status.st_mtime_ns,
         "content_hash": digest,
+        "track": 1,
+        "tracks": 2,
         "status": "indexed",
         "error_stage": None,
         "ingested_at": 0,
     }
 
 
-def compare_now(folder: Path, known: list[dict[str, Any]], **options: bool) -> Changes:
+def compare_now(folder: Path, known: list[dict[str, Any]], **options: Any) -> Changes:
     table = pa.Table.from_pylist(known) if known else pa.table({"path": pa.array([], pa.string())})
     return compare(list(find_videos([folder])), table, [folder], **options)
 
@@ -58,6 +60,46 @@ def test_a_touched_file_is_unchanged_and_a_changed_one_is_not(folder: Path) -> N
     changes = compare_now(folder, known)
     assert ([file.path for file in changes.to_do], changes.unchanged) == ([str(folder / "b.mp4")], 2)
     assert changes.replacing
+
+
+def test_content_that_changed_under_the_same_size_and_time_is_seen_when_asked_for(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    known[2] |= {"status": "failed", "error_stage": "decode", "content_hash": None}
+    path = folder / "a.mp4"
+    path.write_text("CONTENT of a")
+    os.utime(path, ns=(known[0]["modified_ns"],) * 2)
+    changes = compare_now(folder, known)
+    assert (changes.to_do, changes.unchanged) == ([], 3)
+    changes = compare_now(folder, known, rehash=True)
+    assert ([file.path for file in changes.to_do], changes.unchanged, changes.replacing) == ([str(path)], 2, True)
+
+
+def test_another_track_is_read_again_where_there_is_one(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    known[0] |= {"tracks": 1}
+    known[1] |= {"tracks": None, "track": None}
+    assert compare_now(folder, known).unchanged == 3
+    for track, wanted in ((1, "b"), (2, "bc"), (3, "b")):
+        changes = compare_now(folder, known, track=track)
+        assert "".join(Path(file.path).stem for file in changes.to_do) == wanted
+        assert changes.taken == {row["video_id"] for row in known if Path(row["path"]).stem in wanted}
+    known[2] |= {"status": "failed", "error_stage": "decode"}
+    assert compare_now(folder, known, track=2).unchanged == 2
+    again = compare_now(folder, known, track=2, retry_failed=True)
+    assert [Path(file.path).stem for file in again.to_do] == ["b", "c"]
+
+
+def test_a_copy_or_a_moved_video_of_another_track_is_read_itself(folder: Path) -> None:
+    known = [row_of(path) for path in sorted(folder.iterdir())]
+    (folder / "copy.mp4").write_text("content of a")
+    (folder / "b.mp4").rename(folder / "moved.mp4")
+    (folder / "c.mp4").touch()
+    changes = compare_now(folder, known, track=1)
+    assert (len(changes.copies), len(changes.moved), changes.unchanged, changes.to_do) == (1, 1, 2, [])
+    changes = compare_now(folder, known, track=2)
+    assert (changes.moved, changes.unchanged, changes.removed) == ({}, 0, [known[1]["video_id"]])
+    assert [Path(file.path).stem for file in changes.to_do] == ["a", "c", "moved"]
+    assert [copy.file.path for copy in changes.copies] == [str(folder / "copy.mp4")], "with a, which is read anew"
 
 
 def test_a_moved_file_keeps_its_id(folder: Path) -> None:
@@ -125,7 +167,7 @@ def test_what_failed_is_read_again_on_request_and_what_was_locked_when_it_is_not
     assert [file.path for file in compare_now(folder, [failed, locked, good]).to_do] == [locked["path"]]
     again = compare_now(folder, [failed, locked, good], retry_failed=True)
     assert ([file.path for file in again.to_do], again.unchanged) == ([failed["path"], locked["path"]], 1)
-    assert again.retried == [failed["video_id"], locked["video_id"]]
+    assert again.taken == {failed["video_id"], locked["video_id"]}, "their clips stay until others take their place"
 
 
 def test_videos_in_a_folder_that_cannot_be_read_are_not_gone(tmp_path: Path) -> None:

@@ -73,6 +73,12 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         read_hits(str(tmp_path / "h"))
 
 
+def test_names_are_found_in_either_spelling(tmp_path: Path) -> None:
+    path = str(write_video(tmp_path / "fu\u0308r.mp4", 5))
+    (tmp_path / "h").write_text(json.dumps({**GOOD, "path": path.replace("u\u0308", "\u00fc")}))
+    assert read_hits(str(tmp_path / "h"))[0].path == path
+
+
 def test_names_that_are_no_utf8_are_found(tmp_path: Path) -> None:
     path = os.path.join(str(tmp_path), os.fsdecode(b"caf\xe9.mp4"))
     shutil.copy(write_video(tmp_path / "a.mp4", 5), path)

@@ -413,8 +413,11 @@ def test_a_second_ingest_says_who_holds_the_library(run: Ingest) -> None:
     run()
     with (run.library / "ingest.lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(LibraryError, match=rf"is being written by another ingest \(process {os.getpid()} on "):
+        held.write("process 17 on here\n")
+        held.flush()
+        with pytest.raises(LibraryError, match=r"is being written by another ingest \(process 17 on here\); wait for"):
             run()
+        held.truncate(0)
     assert counts(run()) == {"unchanged": 1}
 
 
@@ -649,8 +652,8 @@ def test_models_are_loaded_while_files_are_still_listed(run: Ingest, monkeypatch
             super().__init__(job)
             loading.set()
 
-    def slowly(sources: Any) -> Iterator[Any]:
-        for found in list_files(sources):
+    def slowly(sources: Any, **options: Any) -> Iterator[Any]:
+        for found in list_files(sources, **options):
             yield found
             assert loading.wait(30), "the annotators are not waited for with the rest of the listing"
 
@@ -661,7 +664,9 @@ def test_models_are_loaded_while_files_are_still_listed(run: Ingest, monkeypatch
     assert counts(run()) == {"indexed": 2, "clips": 2}
     loading.clear()
     write_video(run.folder / "c.mp4", 30)
-    monkeypatch.setattr(jobs.ingest, "find_videos", lambda sources: reversed(list(list_files(sources))))
+    monkeypatch.setattr(
+        jobs.ingest, "find_videos", lambda sources, **options: reversed(list(list_files(sources, **options)))
+    )
     assert counts(run()) == {"indexed": 1, "unchanged": 2, "clips": 1}
     assert loading.is_set()
     loading.clear()

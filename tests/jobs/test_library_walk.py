@@ -156,10 +156,16 @@ class LibraryWalk(RuleBasedStateMachine):
         assert report.found == report.indexed + report.partial + report.failed + report.unchanged + report.moved
         self.check()
 
-    @rule(changes=changes, after=st.integers(0, 3), where=st.sampled_from(["run", "commit", "publish"]))
-    def ingest_breaks_off_and_is_run_again(self, changes: Any, after: int, where: str) -> None:
+    @rule(
+        changes=changes,
+        after=st.integers(0, 3),
+        where=st.sampled_from(["run", "commit", "publish"]),
+        retry=st.booleans(),
+    )
+    def ingest_breaks_off_and_is_run_again(self, changes: Any, after: int, where: str, *, retry: bool) -> None:
         """The run ends early, its rows cannot be committed, or what is committed is not published."""
         self.make(changes)
+        before = self.files(self.source)
         self.run.out_of_luck = False
 
         def fails(*_: object, **__: object) -> None:
@@ -172,11 +178,13 @@ class LibraryWalk(RuleBasedStateMachine):
                 patch.setattr(Tables, "commit_videos", fails)
             else:
                 patch.setattr("jobs.publish.publish", fails)
-            self.ingest()
+            self.ingest(retry_failed=retry)
         if where != "publish":
             assert breaches(self.library) == []
-        self.ingest()
-        self.learn()
+            rows = {row["path"] for row in self.sql("select path from videos")}
+            assert self.known.keys() & before.keys() <= rows, "nothing that was there is lost"
+        self.ingest(retry_failed=retry)
+        self.learn(retry=retry)
         self.check()
 
     @rule(back=st.integers(1, 4))

@@ -152,8 +152,8 @@ import os, signal, sys, time
 import cli, jobs.ingest
 list_files = jobs.ingest.find_videos
 
-def slowly(sources):
-    yield from list_files(sources)
+def slowly(sources, **options):
+    yield from list_files(sources, **options)
     while not getattr(sys.modules.get("ray"), "is_initialized", lambda: False)():
         time.sleep(0.05)
     time.sleep(1)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,7 @@ from jobs.status import library_status
 from jobs.tables import Tables
 from jobs.tag import tag, untag
 from jobs.upkeep import compact, history, rollback, verify
+from jobs.writing import reading, writing
 from schemas.errors import LibraryError, UsageError
 from tests.tagged_library import IDENTITY, MadeUpEmbedder, commit, make_library, sql, unit
 
@@ -228,6 +234,44 @@ def test_verify_finds_tags_that_are_wrong(library: Path) -> None:
     assert breaches(library)["every clip has each tag once"] == "some lack one, or have it twice"
     empty_ingest(library)
     assert breaches(library) == {}
+
+
+def test_verify_writes_nothing_and_needs_no_place_to_write(library: Path) -> None:
+    shutil.rmtree(library / "tags")
+    (library / "ingest.lock").unlink(missing_ok=True)
+    before = stamps(library)
+    assert breaches(library) == {}
+    assert stamps(library) == before
+    if not can_mount_read_only(library):
+        pytest.skip("no read-only mounts here")
+    verify_there = f"from pathlib import Path; from jobs.upkeep import verify; print(len(verify(Path({str(library)!r}))))"
+    mounted = f"mount --bind {library} {library} && mount -o remount,ro,bind {library} && ! touch {library}/x"
+    script = f"{mounted} && exec {sys.executable} -c {shlex.quote(verify_there)}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (f"{len(verify(library))}\n", 0), done.stderr
+    assert stamps(library) == before
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in (folder, *folder.rglob("*"))}
+
+
+def can_mount_read_only(folder: Path) -> bool:
+    command = ["unshare", "-m", "mount", "--bind", str(folder), str(folder)]
+    return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_check_and_a_writer_keep_off_each_other(library: Path) -> None:
+    with (
+        writing(Library(library)),
+        pytest.raises(LibraryError, match=rf"written by another ingest \(process {os.getpid()} on"),
+    ):
+        verify(library)
+    with reading(Library(library)):
+        assert breaches(library) == {}, "two may check at once"
+        with pytest.raises(LibraryError, match=r"is being written by another ingest, or read by vidsift verify; wait for"):
+            empty_ingest(library)
+    empty_ingest(library)
 
 
 def test_a_library_without_tags_is_as_it_was(library: Path) -> None:

@@ -195,8 +195,8 @@ HEADER = "path,start_s,end_s,tag"
         ([HEADER, "a.mp4,0,4,x", "b.mp4,0,4,"], "line 3: no tag, allowed is one in every line; fill the column 'tag', or "
          "give NAME for a file without that column"),
         ([HEADER, "a.mp4,0,4,x", "no.mp4,0,4,x", "no.mp4,4,8,x", "nope.mp4,0,4,x"],
-         "line 3: the library has no video 'DIR/no.mp4' (unknown videos in all: 2); paths are taken from the file's own "
-         "folder: correct it, or ingest the video first"),
+         "line 3: the library has no video 'DIR/no.mp4' (unknown videos in all: 2); the library has 4 others, such as "
+         "'DIR/a.mp4'; paths are taken from the file's own folder: correct it, or ingest the video first"),
         ([HEADER, "a.mp4,0,4,x", "b.mp4,12,14,x"], "line 3: the moment is at 12 to 14 s, allowed is within the video, which "
          "ends at 12 s; correct its times"),
         ([HEADER, "a.mp4,0,40,x"], "line 2: the moment is at 0 to 40 s, allowed is within the video, which ends at 12 s; "
@@ -209,6 +209,13 @@ HEADER = "path,start_s,end_s,tag"
 )  # fmt: skip
 def test_each_error_names_its_line(library: Path, lines: list[str], message: str) -> None:
     assert error(library, *lines) == message
+
+
+def test_a_path_is_found_in_either_of_its_spellings(tmp_path: Path) -> None:
+    kinds = [shown(kind, number) for number, kind in enumerate(("wave", "wave", "clap", "clap", "rest", "rest"))]
+    library = make_library(tmp_path / "library", {str(tmp_path / f"{name}.mp4"): kinds for name in ("fu\u0308r", "b")})
+    composed = matched(library, "f\u00fcr.mp4,0,2,wave", "b.mp4,0,2,wave")
+    assert composed == matched(library, "fu\u0308r.mp4,0,2,wave", "b.mp4,0,2,wave")
 
 
 def test_names_that_the_file_lacks_and_libraries_without_anything_else(library: Path) -> None:

@@ -53,6 +53,20 @@ def test_paths_are_taken_from_the_csvs_folder_and_through_links(library: Path) -
     assert read_truth(source, Snapshot(Library(library)).catalog).judged[0].video_id == "b"
 
 
+def test_a_path_is_found_in_either_of_its_spellings(tmp_path: Path) -> None:
+    """Unicode writes ü as one character or as two, and systems differ in which they make of a name."""
+    composed, apart = "/v/f\u00fcr.mp4", "/v/fu\u0308r.mp4"
+    library = make_library(tmp_path / "lib", [Made(1, "fu\u0308r", 0, 4), Made(2, "b", 0, 4)])
+    catalog = Snapshot(Library(library)).catalog
+    for path in (composed, apart):
+        found = read_truth(truth(library, f"path,start_s,end_s,action\n{path},0,4,waving\n"), catalog)
+        assert [one.video_id for one in found.judged] == ["fu\u0308r"]
+    both = make_library(tmp_path / "both", [Made(1, "fu\u0308r", 0, 4), Made(2, "f\u00fcr", 0, 4)])
+    source = truth(both, f"path,start_s,end_s,action\n{composed},0,4,waving\n{apart},0,4,waving\n")
+    judged = read_truth(source, Snapshot(Library(both)).catalog).judged
+    assert [one.video_id for one in judged] == ["f\u00fcr", "fu\u0308r"], "where both are there, each is itself"
+
+
 def test_what_the_library_does_not_have_is_counted_and_named(library: Path) -> None:
     source = truth(
         library,
@@ -69,7 +83,12 @@ def test_what_the_library_does_not_have_is_counted_and_named(library: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,action\n/v/gone.mp4,x\n", r"none of its 1 moments is in the library \('/v/gone.mp4': not in the library\)"),
+        (
+            "path,action\n/v/gone.mp4,x\n",
+            r"none of its 1 moments is in the library \('/v/gone.mp4': not in the library\); the library has 2 others, such "
+            r"as '/v/a.mp4'; paths are",
+        ),
+        ("path,action\n/w/B.mp4,x\n", r"\('/w/B.mp4': not in the library\); the library has '/v/b.mp4'; paths are taken"),
         ("path,start_s\n/v/b.mp4,1\n", "got no action and no caption, allowed is a file with one of the two or both"),
         ("path,start_s,end_s,action\n/v/b.mp4,2,1,x\n", "line 2: end_s is 1, allowed is more than start_s"),
         ("path,action\n", "got a header and no rows"),

@@ -1,0 +1,67 @@
+"""Paths that users write, against those of a disk or a library: Unicode has two spellings for a letter with a mark.
+
+Systems differ in which one they make: a list from one names files from another. The spelling that fits exactly comes first.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+from schemas.records import path_text
+
+
+def spelling(path: str) -> str:
+    """The same for all spellings of a path, in text."""
+    return unicodedata.normalize("NFC", path_text(path))
+
+
+class Paths:
+    """Known paths, found in whatever spelling."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        """Take paths as text."""
+        self._by_spelling: defaultdict[str, list[str]] = defaultdict(list)
+        for path in known:
+            self._by_spelling[spelling(path)].append(path)
+
+    def find(self, *wanted: str) -> str | None:
+        """The known path that one of ``wanted`` means; None where there is none, or two in other spellings."""
+        for path in wanted:
+            alike = self._by_spelling.get(spelling(path), [])
+            if path_text(path) in alike:
+                return path_text(path)
+            if len(alike) == 1:
+                return alike[0]
+        return None
+
+    def instead(self, wanted: str) -> str:
+        """What there is in place of a path that is not known, for an error: one of its name, or just one."""
+        name = os.path.basename(spelling(wanted)).lower()
+        paths = sorted(path for alike in self._by_spelling.values() for path in alike)
+        named = [path for path in paths if os.path.basename(spelling(path)).lower() == name]
+        if not paths:
+            return "the library has no video at all"
+        if not named:
+            return f"the library has {len(paths)} others, such as {paths[0]!r}"
+        more = f" and {len(named) - 1} more of that name" if len(named) > 1 else ""
+        return f"the library has {named[0]!r}{more}"
+
+
+def on_disk(path: str) -> str:
+    """The path as the disk spells it, where something is there in one spelling; else as it is given."""
+    if os.path.lexists(path):
+        return path
+    parent, name = os.path.split(path)
+    if not name or parent == path:
+        return path
+    folder = on_disk(parent) if parent else parent
+    if os.path.lexists(os.path.join(folder, name)):
+        return os.path.join(folder, name)
+    try:
+        alike = [other for other in os.listdir(folder or ".") if spelling(other) == spelling(name)]
+    except (OSError, ValueError):  # it cannot be read, or no system could have it
+        return path
+    return os.path.join(folder, alike[0]) if len(alike) == 1 else path
