@@ -34,6 +34,8 @@ OWNERS = {
         "pipeline/recode.py",
         "pipeline/sound.py",
         "pipeline/colour.py",
+        "pipeline/crop.py",
+        "pipeline/seeking.py",
         "pipeline/colour_table.py",
         "pipeline/completeness.py",
         "pipeline/container.py",
