@@ -42,12 +42,12 @@ class GoesBackError(UnfitError):
 
 def ticks_of(meta: VideoMeta, time_s: float) -> int:
     """A time in seconds as the source counts."""
-    return round(Fraction(time_s) / meta.time_base) + meta.start_pts
+    return round(Fraction(time_s) / meta.time_base) + meta.zero_pts
 
 
 def appears_s(meta: VideoMeta, pts: int) -> float:
     """When a frame appears, in seconds from the container's start."""
-    return float((pts - meta.start_pts) * meta.time_base)
+    return float((pts - meta.zero_pts) * meta.time_base)
 
 
 def last_before(meta: VideoMeta, pts: int) -> int:

@@ -39,6 +39,8 @@ _FIRST_PACKETS = 64
 # What encoders of MPEG-4 write of themselves where they put a B-frame into the packet of the frame that it refers to.
 _PACKED = re.compile(rb"\x00\x00\x01\xb2DivX\d+(?:b|Build)\d+p")
 
+_PICTURE = b"\x00\x00\x01\xb6"
+
 # What FFmpeg calls a track that is locked, and packets that only a key opens.
 _LOCKED_TAGS = frozenset({"encv", "drmi"})
 
@@ -68,7 +70,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
             if packets.count == 0:
                 raise VideoError("probe", packets.broken or "the video stream holds no frame")
             time_base = stream.time_base or Fraction(1, av.time_base)
-            start_pts = round(Fraction(container.start_time or 0, av.time_base) / time_base) + packets.late
+            start_pts = round(Fraction(container.start_time or 0, av.time_base) / time_base)
             problems = [packets.broken] if packets.broken else []
             timed = len(packets.pts) > 0
             if not timed:  # a raw stream: count frames, at the rate that its header or FFmpeg supposes
@@ -111,6 +113,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 coded_as_fields=packets.coded_as_fields,
                 seeks_read_all=packets.seeks_read_all,
                 crop=crop,
+                late=packets.late,
                 stream_index=stream_index,
                 track=tracks.index(stream.index) + 1 if stream.index in tracks else 1,
                 num_tracks=max(1, len(tracks)),
@@ -148,7 +151,7 @@ class _Packets:
         seeks_read_all: as in `VideoMeta`.
         broken: why reading ended before the end, where it did.
         first_frame: None where no frame could be had of the first packets.
-        late: ticks that the times are late by.
+        late: as in `VideoMeta`.
     """
 
     pts: NDArray[np.int64]
@@ -185,12 +188,12 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
     context = stream.codec_context
     context.thread_count = 1
     fields = FieldPairs(context.extradata) if context.name == "h264" else None
-    packed = False
+    packed: bool | None = None
+    doubled: set[int] = set()  # by the dts, packets of two frames
     try:
         for packet in container.demux(stream):
             if not count and packet.size:
                 _check_unlocked(packet, context)
-                packed = context.name == "mpeg4" and bool(_PACKED.search((context.extradata or b"") + bytes(packet)))
             if first_frame is None and packet.size and count < _FIRST_PACKETS:
                 first_frame = _first_frame_of(packet, context)
             time = packet.pts if packet.pts is not None else packet.dts
@@ -205,16 +208,24 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
             if time is None or packet.size == 0:
                 count -= second
                 continue  # the flush packet at the end, and packets no frame can be placed by
+            if packed is None and context.name == "mpeg4":
+                packed = _PACKED.search((context.extradata or b"") + bytes(packet)) is not None
             # An edit list hides some frames from viewers.
             dts = packet.dts if packet.dts is not None else time
             pos = packet.pos if packet.pos is not None else -1
             hidden = packet.is_discard or second
+            if packed and bytes(packet).count(_PICTURE) > 1:
+                doubled.add(dts)
             rows.append((time, dts, packet.duration or 0, pos, packet.is_keyframe and not second, hidden))
     except READING_ERRORS as exc:
         broken = f"the container breaks off: {describe(exc)}"
     placed = _placed(path, rows, container.format.name, stream, has_fields, count, broken, first_frame)
-    # A packet with two frames shows one at once; FFmpeg believes that the decoder's first frame comes later.
-    return replace(placed, late=int(placed.pts[0]) - rows[0][1]) if packed and len(placed.pts) else placed
+    if not doubled or not len(placed.pts):
+        return placed
+    # FFmpeg takes the other frame of a packet for the first one, and believes that decoders are late.
+    frame = placed.last_duration
+    keyframes = [key._replace(pts=key.pts + frame) if key.dts in doubled else key for key in placed.keyframes]
+    return replace(placed, keyframes=tuple(keyframes), late=int(placed.pts[0]) - rows[0][1])
 
 
 def _placed(

@@ -102,6 +102,7 @@ class VideoMeta:
         coded_as_fields: some packets hold one field of a frame.
         seeks_read_all: going anywhere in the file reads most of it.
         crop: what is cut off frames as a decoder gives them; None where nothing.
+        late: ticks that ``pts`` are late by, against the container's clock, and so against the sound.
         stream_index: which stream of the container this is; None for the one that players take.
         track: which of the video tracks that is, from 1.
         num_tracks: how many there are; covers and previews of one frame are none.
@@ -125,6 +126,7 @@ class VideoMeta:
     coded_as_fields: bool = False
     seeks_read_all: bool = False
     crop: Crop | None = None
+    late: int = 0
     stream_index: int | None = None
     track: int = 1
     num_tracks: int = 1
@@ -135,14 +137,19 @@ class VideoMeta:
         return len(self.pts)
 
     @property
+    def zero_pts(self) -> int:
+        """The tick of a frame that is shown at time 0."""
+        return self.start_pts + self.late
+
+    @property
     def frame_times_s(self) -> NDArray[np.float64]:
         """float64 [num_frames], when each frame appears, in seconds."""
-        return (self.pts - self.start_pts).astype("float64") * float(self.time_base)
+        return (self.pts - self.zero_pts).astype("float64") * float(self.time_base)
 
     @property
     def first_s(self) -> float:
         """When the first frame appears."""
-        return float((int(self.pts[0]) - self.start_pts) * self.time_base)
+        return float((int(self.pts[0]) - self.zero_pts) * self.time_base)
 
     @property
     def duration_s(self) -> float:

@@ -147,7 +147,7 @@ class _Pass:
                 thinner = Thinner(context.extradata) if selective and job.codec == "av1" else None
                 for packet in packets(container, stream, start=self._start, parts=job.joined):
                     time = packet.pts if packet.pts is not None else packet.dts
-                    self.landed |= self._start is not None and time == self._start.pts
+                    self.landed |= self._start is not None and self._start.dts in (packet.dts, time)
                     wanted = time is None or time in self._wanted
                     if selective and not thinner:
                         context.skip_frame = "DEFAULT" if wanted else "NONREF"

@@ -104,6 +104,10 @@ def test_the_stream_says_its_size_and_not_the_container(tmp_path: Path) -> None:
 
 def write_packed(path: Path, num_frames: int) -> Path:
     """MPEG-4 in AVI as DivX and Xvid packed it: a B-frame in its anchor's packet, and later an empty one in its place."""
+
+    def is_key(picture: bytes) -> bool:
+        return picture[picture.index(b"\0\0\1\xb6") + 4] >> 6 == 0
+
     source = write_video(path.with_name("source.avi"), num_frames, codec="mpeg4", options={"bf": "1", "g": "25"})
     with av.open(str(source)) as read, av.open(str(path), "w") as written:
         stream = written.add_stream_from_template(read.streams.video[0])
@@ -115,19 +119,20 @@ def write_packed(path: Path, num_frames: int) -> Path:
                 packed[-1] += picture
                 packed.append(b"\0\0\1\xb6\x5f\xff\xff")
             else:
-                packed.append(picture)
-        first = packed[0].index(b"\0\0\1\xb6")
-        packed[0] = packed[0][:first] + b"\0\0\1\xb2DivX503b1393p" + packed[0][first:]
+                packed.append(b"\0\0\1\xb2DivX503b1393p" * is_key(picture) + picture)
         for number, data in enumerate(packed):
             packet = av.Packet(data)
             packet.pts = packet.dts = number
             packet.time_base, packet.stream = Fraction(1, 25), stream
-            packet.is_keyframe = b"\0\0\1\xb6" in data and data[data.index(b"\0\0\1\xb6") + 4] >> 6 == 0
+            packet.is_keyframe = is_key(data)
             written.mux(packet)
     return path
 
 
 def test_packed_b_frames_are_shown_when_they_were_filmed(tmp_path: Path) -> None:
-    _, (clip,), problems = indexed(write_packed(tmp_path / "a.avi", 100))
+    jobs, clips, problems = indexed(write_packed(tmp_path / "a.avi", 1750))
     assert not problems
-    assert [number_in(frame) for frame in clip.frames[0]] == [12, 37, 62, 87]
+    assert jobs[1].seek is not None
+    shown = [number_in(frame) for clip in clips for frame in clip.frames[0]]
+    assert shown[:68] == [(12 + 25 * second) % 256 for second in range(68)]
+    assert probe(str(tmp_path / "a.avi")).frame_times_s[[0, 1, -1]].tolist() == pytest.approx([0.0, 0.04, 69.96])
