@@ -94,7 +94,12 @@ def _is_flic(head: bytes) -> bool:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether some packets in a row begin with the byte that they must begin with, wherever the first one is."""
+    """Whether some packets in a row begin with the byte that they must begin with, wherever the first one is.
+
+    What ends before so many has to begin with the first, and no other may be missing.
+    """
+    if len(head) < _TS_PACKETS_SEEN * min(_TS_PACKETS):
+        return any(set(head[first::length]) == {ord("G")} for first, length in ((0, 188), (4, 192), (0, 204)))
     run = b"G" * _TS_PACKETS_SEEN
     return any(run in head[first::length] for length in _TS_PACKETS for first in range(length))
 

@@ -118,6 +118,9 @@ def test_recordings_that_begin_anywhere_are_seen(tmp_path: Path, shared_cases: P
         assert may_be_video(str(tmp_path / "a.rec"))
     (tmp_path / "a.rec").write_bytes(bytes(3000) + whole)
     assert may_be_video(str(tmp_path / "a.rec"))
+    for length in (100, 600, 1000, 1879, 1881, 5000):  # cut off near their beginning, they are damaged and no other thing
+        (tmp_path / "a.rec").write_bytes(whole[:length])
+        assert may_be_video(str(tmp_path / "a.rec"))
 
 
 def test_a_gif_that_ends_early_is_what_is_there(tmp_path: Path) -> None:
