@@ -56,6 +56,8 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
 
 
 def _pool(cpus: int) -> ProcessPoolExecutor:
+    # What starts the workers would else look for its modules in the current folder first, where strangers' files may lie.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     # Workers that know nothing of this process's threads.
     return ProcessPoolExecutor(cpus, mp_context=multiprocessing.get_context("forkserver"), initializer=_begin)
 
