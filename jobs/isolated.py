@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -24,6 +25,7 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
         items: what to work on; a few are asked for ahead of their turn.
         cpus: how many processes.
     """
+    _start_server()
     pool = _pool(cpus)
     waiting: deque[tuple[Item, Future[Result]]] = deque()
 
@@ -56,10 +58,21 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
 
 
 def _pool(cpus: int) -> ProcessPoolExecutor:
-    # What starts the workers would else look for its modules in the current folder first, where strangers' files may lie.
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
     # Workers that know nothing of this process's threads.
     return ProcessPoolExecutor(cpus, mp_context=multiprocessing.get_context("forkserver"), initializer=_begin)
+
+
+def _start_server() -> None:
+    """Start what starts the workers; it would else look for modules in the current folder, where strangers' files may lie."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _begin() -> None:
