@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -25,7 +24,6 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
         items: what to work on; a few are asked for ahead of their turn.
         cpus: how many processes.
     """
-    _start_server()
     pool = _pool(cpus)
     waiting: deque[tuple[Item, Future[Result]]] = deque()
 
@@ -60,19 +58,6 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
 def _pool(cpus: int) -> ProcessPoolExecutor:
     # Workers that know nothing of this process's threads.
     return ProcessPoolExecutor(cpus, mp_context=multiprocessing.get_context("forkserver"), initializer=_begin)
-
-
-def _start_server() -> None:
-    """Start what starts the workers; it would else look for modules in the current folder, where strangers' files may lie."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        forkserver.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _begin() -> None:
