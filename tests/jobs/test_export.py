@@ -240,6 +240,19 @@ def test_what_is_around_a_moment_ends_with_the_video(films: Path) -> None:
     assert within(meta, Span(0.5, 1.0), 1.0) == (Span(0.5, 1.0), Span(0.0, 2.0))
 
 
+def test_nothing_in_the_current_folder_is_run(films: Path, tmp_path: Path) -> None:
+    for name in ("signal", "struct", "numpy", "jobs", "av", "PIL"):
+        (tmp_path / f"{name}.py").write_text(f"open('RAN', 'a').write({name!r})\nraise ImportError({name!r})\n")
+    source = hits(tmp_path, {"path": str(films / "sound.mp4"), "start_s": 1, "end_s": 2})
+    command = (
+        f"import sys; sys.path = [{str(Path(__file__).parents[2])!r}, *filter(None, sys.path)]\n"
+        "if __name__ == '__main__':\n    import cli; cli.main()"
+    )
+    arguments = [sys.executable, "-c", command, "export", source, "--to", "out"]
+    assert subprocess.run(arguments, cwd=tmp_path, check=False).returncode == 0
+    assert not (tmp_path / "RAN").exists()
+
+
 def test_the_command_says_with_its_exit_code_that_something_failed(films: Path, tmp_path: Path) -> None:
     forms: tuple[Form, ...] = ("edl",)
     line = json.dumps({"path": str(films / "sound.mp4"), "start_s": 1, "end_s": 2})
