@@ -17,7 +17,6 @@ from jobs.learn.text import check_folder
 from jobs.moments import Done, Exported, Task, crashed, work_on
 from jobs.moments_table import NAME, MomentsTable, read_table
 from jobs.names import distinct, safe_name
-from jobs.safe_start import start_server
 from jobs.terminal import lines_text
 from jobs.timelines import NO_TIMECODE, Listed, chapters, edit_lists, has_no_timecode
 from schemas.errors import JobError, UsageError
@@ -155,8 +154,6 @@ def _work(
     waiting = [task for task in tasks if task.kept is None or lists]  # lists are made of all moments' videos
     done = {task.number: Done(task.kept) for task in tasks if task.kept is not None}
     cpus = max(1, min(len(os.sched_getaffinity(0)), len(waiting)))
-    if waiting:
-        start_server()
     with MomentsTable(folder, pad_s, [one.exported for one in done.values()]) as table:
         count = len(tasks) - len(waiting)
         for task, result in zip(waiting, in_processes(work_on, waiting, cpus), strict=True):

@@ -31,7 +31,6 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
         items: what to work on; a few are asked for ahead of their turn.
         cpus: how many processes.
     """
-    start_fork_server()
     here, pools = threading.local(), list[ProcessPoolExecutor]()
 
     def work_on(item: Item) -> Result | None:
@@ -51,6 +50,8 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
     threads = ThreadPoolExecutor(cpus, "isolated")
     try:
         for item in items:
+            if not (waiting or pools):
+                start_fork_server()
             waiting.append(threads.submit(work_on, item))
             if len(waiting) > _AHEAD * cpus:
                 yield waiting.popleft().result()

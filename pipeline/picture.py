@@ -14,6 +14,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from pipeline.colour import Stated, is_ordinary
 from pipeline.colour_table import TableConverter
+from pipeline.crop import Cropper
 from schemas.records import VideoMeta
 
 # Quality that is hard to tell from the source; and no B-frames, so that every frame's time is stored as it is.
@@ -96,7 +97,7 @@ class Picture:
             first: a frame of it.
         """
         stated.complete(first)
-        self._colours, self._stated = Colours.of(first), stated
+        self._colours, self._stated, self._cropper = Colours.of(first), stated, Cropper(meta.crop)
         rate = Fraction(min(240.0, max(1.0, meta.fps))).limit_denominator(1001)
         stream = target.add_stream("libx264", rate=rate, options=_X264)
         assert isinstance(stream, av.VideoStream)
@@ -131,6 +132,7 @@ class Picture:
         """The frame in the target's size, format and colours."""
         size = (self._stream.width, self._stream.height)
         self._stated.complete(frame)
+        frame = self._cropper(frame)
         bounds: int | None = None  # of the values; None leaves it to what RGB has
         if not is_ordinary(frame):
             frame = self._table(frame, *size)

@@ -140,6 +140,19 @@ def test_sound_that_begins_within_a_packet_is_trimmed(tmp_path: Path) -> None:
     assert beeps_in(output) == pytest.approx([0.1], abs=0.003)
 
 
+@pytest.mark.parametrize(("start_s", "how"), [(0.0, "copied"), (0.8, "re-encoded")])
+def test_what_a_container_cuts_off_is_cut_off(shared_cases: Path, tmp_path: Path, start_s: float, how: str) -> None:
+    """Bars of 30 lines over and under the picture."""
+    source = shared_cases / "cropped_by_container.mp4"
+    made = cut_video(str(source), probe(str(source)), Span(start_s, start_s + 0.4), tmp_path / "piece.mp4")
+    meta = probe(str(tmp_path / "piece.mp4"))
+    assert (made.how, meta.coded_width, meta.coded_height) == (how, 320, 180)
+    whole, piece = decode_all(source)[1][round(start_s * 25)], decode_all(tmp_path / "piece.mp4")[1][0]
+    shown = piece if how == "re-encoded" else piece[30:210]
+    assert shown.shape == (180, 320, 3)
+    assert np.abs(whole[30:210].astype(int) - shown).mean() < 3
+
+
 def channels_of(path: Path) -> list[float]:
     """How loud each channel is."""
     with av.open(str(path)) as container:
