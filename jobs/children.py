@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,17 +28,27 @@ def keep_to_what_is_installed() -> None:
 @contextmanager
 def installed_only() -> Iterator[None]:
     """Processes that are started meanwhile import nothing from the current folder; this one stays as it is."""
-    environment = _environment()
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
+    with changed_environment(_environment()):
+        yield
+
+
+@contextmanager
+def changed_environment(change: Mapping[str, str | None]) -> Iterator[None]:
+    """Another environment for processes that are started meanwhile; None takes a variable out of it."""
+    before = {name: os.environ.get(name) for name in change}
+    _set(change)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(change: Mapping[str, str | None]) -> None:
+    for name, value in change.items():
+        if value is not None:
+            os.environ[name] = value
+        elif name in os.environ:
+            del os.environ[name]
 
 
 def start_fork_server() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,9 +11,8 @@ import ray
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
+from jobs.children import changed_environment
 from jobs.run_folder import place_for_sockets, run_folder, temporary_files
-
-_TOKEN = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @contextmanager
@@ -43,7 +41,8 @@ def _loopback_only() -> Iterator[None]:
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        yield
+        with changed_environment({"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}):  # where trainings talk
+            yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
@@ -51,16 +50,12 @@ def _loopback_only() -> Iterator[None]:
 @contextmanager
 def _own_token() -> Iterator[None]:
     """A token that Ray's processes inherit in their environment, where other users cannot read it."""
-    before = {name: os.environ.pop(name, None) for name in _TOKEN}
-    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    _read_token_again()
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_AUTH_TOKEN_PATH": None}
     try:
-        yield
+        with changed_environment(token):
+            _read_token_again()
+            yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
         _read_token_again()
 
 

@@ -5,24 +5,53 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 from ray.train import RunConfig, ScalingConfig, get_context
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch.config import _set_torch_distributed_env_vars, _TorchBackend
 from safetensors.torch import load_file, save_file
 
 from jobs.engine import ray_session
 from jobs.learn.tasks import ClipDataset, Task
 from jobs.learn.trainer import Trained, TrainProgress, run_training
+from jobs.run_folder import run_folder, temporary_files
 from schemas.errors import JobError
 from schemas.options import IngestOptions
 from schemas.training import TrainOptions
 
 _POLL_S = 2.0
+
+
+class _MeetByFile(_TorchBackend):  # type: ignore[misc]
+    """Processes of one machine find each other by a file: PyTorch's usual meeting place listens on every interface."""
+
+    def on_start(self, worker_group: Any, backend_config: _OnThisMachine) -> None:
+        worker_group.execute(_set_torch_distributed_env_vars)
+        size, gpus = len(worker_group), worker_group.get_resources_per_worker().get("GPU", 0)
+        told = {"backend": "nccl" if gpus else "gloo", "file": backend_config.file, "size": size}
+        ray.get([worker_group.execute_single_async(rank, _meet, number=rank, **told) for rank in range(size)])
+
+
+@dataclass
+class _OnThisMachine(TorchConfig):  # type: ignore[misc]
+    """As Ray Train's own, for workers that all see ``file``."""
+
+    file: str = ""
+
+    @property
+    def backend_cls(self) -> type[_MeetByFile]:
+        return _MeetByFile
+
+
+def _meet(number: int, size: int, backend: str, file: str) -> None:
+    store = torch.distributed.FileStore(file, size)  # type: ignore[attr-defined]
+    torch.distributed.init_process_group(backend, store=store, rank=number, world_size=size)
 
 
 def run_distributed(
@@ -43,7 +72,10 @@ def run_distributed(
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    with ray_session(IngestOptions(address=options.address)):
+    is_here = options.address is None and not ray.is_initialized()
+    with ExitStack() as held:
+        held.enter_context(ray_session(IngestOptions(address=options.address)))
+        meeting = held.enter_context(run_folder(temporary_files()))
         resources = ray.cluster_resources()
         on_gpu = resources.get("GPU", 0) >= options.workers
         cpus = max(1, int(resources.get("CPU", 1)) // options.workers)
@@ -54,6 +86,7 @@ def run_distributed(
                 "folder": str(folder),
                 "threads": options.threads or cpus,
             },
+            torch_config=_OnThisMachine(file=str(meeting / "meeting")) if is_here else TorchConfig(),
             scaling_config=ScalingConfig(
                 num_workers=options.workers, use_gpu=on_gpu, resources_per_worker=None if on_gpu else {"CPU": cpus}
             ),

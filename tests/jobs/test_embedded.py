@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from demo.films import Film, render
 from jobs.run_folder import place_for_sockets, run_folder, temporary_files
 from schemas.errors import JobError
 from tests.videos import write_video
@@ -97,28 +98,51 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
+def watch(place: Path, *command: str | Path) -> tuple[str, set[str], set[str]]:
+    """What the installed command prints; at which addresses it listens meanwhile; the processes that it consists of."""
+    driver = subprocess.Popen(
+        [BIN / "vidsift", *command], stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(place)}
+    )
+    addresses: set[str] = set()
+    names: set[str] = set()
+    while driver.poll() is None:
+        addresses |= listening(driver.pid)
+        for process in family(driver.pid):
+            with suppress(psutil.Error):
+                names.add(process.name())
+        time.sleep(0.2)
+    plain = {str(getattr(ipaddress.ip_address(one), "ipv4_mapped", None) or one) for one in addresses}
+    return driver.communicate()[0], plain, names
+
+
 def test_an_ingest_listens_on_the_loopback_interface_alone(
     tmp_path: Path, short: Path, classifier_folder: Path, embedder_folder: Path
 ) -> None:
     (tmp_path / "videos").mkdir()
     for number in range(20):
         write_video(tmp_path / "videos" / f"{number:02d}.mp4", 100 + number)
-    driver = subprocess.Popen(
-        [BIN / "vidsift", "ingest", tmp_path / "videos", "--library", tmp_path / "library", "--cpus", "2", "--classifier",
-         classifier_folder, "--embedder", embedder_folder],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(short)},
+    printed, addresses, names = watch(
+        short, "ingest", tmp_path / "videos", "--library", tmp_path / "library", "--cpus", "2", "--classifier",
+        classifier_folder, "--embedder", embedder_folder,
     )  # fmt: skip
-    seen: set[str] = set()
-    names: set[str] = set()
-    while driver.poll() is None:
-        seen |= listening(driver.pid)
-        for process in family(driver.pid):
-            with suppress(psutil.Error):
-                names.add(process.name())
-        time.sleep(0.2)
-    assert driver.communicate()[0].startswith("20 videos found: 20 indexed")
+    assert printed.startswith("20 videos found: 20 indexed")
     assert {"gcs_server", "raylet", "ray::decode_gro", "ray::AnnotatorA"} <= {name[:15] for name in names}
-    assert {str(getattr(ipaddress.ip_address(one), "ipv4_mapped", None) or one) for one in seen} == {"127.0.0.1"}
+    assert addresses == {"127.0.0.1"}
+    assert list(short.iterdir()) == []
+
+
+def test_so_does_a_training_in_several_processes(tmp_path: Path, short: Path, classifier_folder: Path) -> None:
+    for motion in ("left", "right"):
+        (tmp_path / "data" / motion).mkdir(parents=True)
+        for number in range(3):
+            render(Film(f"{number}.mp4", "red", "disc", motion, 2.0, "libx264"), tmp_path / "data" / motion)
+    printed, addresses, names = watch(
+        short, "finetune", tmp_path / "data", "--base", classifier_folder, "--output", tmp_path / "model", "--epochs", "1",
+        "--batch-size", "2", "--workers", "2",
+    )  # fmt: skip
+    assert "trained in" in printed
+    assert any(name.startswith("ray::RayTrainWorker") for name in names)
+    assert addresses == {"127.0.0.1"}
     assert list(short.iterdir()) == []
 
 
