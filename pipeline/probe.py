@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,6 +25,7 @@ from pipeline.container import (
 )
 from pipeline.crop import stated_crop
 from pipeline.h264_fields import FieldPairs
+from pipeline.packed_frames import PackedFrames
 from pipeline.packet_times import PacketTimes, join
 from pipeline.sample import JOB_S
 from pipeline.seeking import seek_reads_most
@@ -35,11 +35,6 @@ from schemas.records import Keyframe, Part, VideoMeta
 
 # Packets in which a first frame is looked for.
 _FIRST_PACKETS = 64
-
-# What encoders of MPEG-4 write of themselves where they put a B-frame into the packet of the frame that it refers to.
-_PACKED = re.compile(rb"\x00\x00\x01\xb2DivX\d+(?:b|Build)\d+p")
-
-_PICTURE = b"\x00\x00\x01\xb6"
 
 # What FFmpeg calls a track that is locked, and packets that only a key opens.
 _LOCKED_TAGS = frozenset({"encv", "drmi"})
@@ -188,8 +183,7 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
     context = stream.codec_context
     context.thread_count = 1
     fields = FieldPairs(context.extradata) if context.name == "h264" else None
-    packed: bool | None = None
-    doubled: set[int] = set()  # by the dts, packets of two frames
+    packed = PackedFrames(context)
     try:
         for packet in container.demux(stream):
             if not count and packet.size:
@@ -208,24 +202,19 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
             if time is None or packet.size == 0:
                 count -= second
                 continue  # the flush packet at the end, and packets no frame can be placed by
-            if packed is None and context.name == "mpeg4":
-                packed = _PACKED.search((context.extradata or b"") + bytes(packet)) is not None
             # An edit list hides some frames from viewers.
             dts = packet.dts if packet.dts is not None else time
             pos = packet.pos if packet.pos is not None else -1
             hidden = packet.is_discard or second
-            if packed and bytes(packet).count(_PICTURE) > 1:
-                doubled.add(dts)
+            packed.take(packet, dts)
             rows.append((time, dts, packet.duration or 0, pos, packet.is_keyframe and not second, hidden))
     except READING_ERRORS as exc:
         broken = f"the container breaks off: {describe(exc)}"
     placed = _placed(path, rows, container.format.name, stream, has_fields, count, broken, first_frame)
-    if not doubled or not len(placed.pts):
+    if not packed.found or not len(placed.pts):
         return placed
-    # FFmpeg takes the other frame of a packet for the first one, and believes that decoders are late.
-    frame = placed.last_duration
-    keyframes = [key._replace(pts=key.pts + frame) if key.dts in doubled else key for key in placed.keyframes]
-    return replace(placed, keyframes=tuple(keyframes), late=int(placed.pts[0]) - rows[0][1])
+    keyframes = packed.placed(placed.keyframes, placed.last_duration)
+    return replace(placed, keyframes=keyframes, late=int(placed.pts[0]) - rows[0][1])
 
 
 def _placed(

@@ -35,6 +35,7 @@ OWNERS = {
         "pipeline/sound.py",
         "pipeline/colour.py",
         "pipeline/crop.py",
+        "pipeline/packed_frames.py",
         "pipeline/seeking.py",
         "pipeline/colour_table.py",
         "pipeline/completeness.py",
