@@ -13,6 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.colour import Stated, is_ordinary
 from pipeline.completeness import what_is_missing
 from pipeline.container import (
     BYTE_SEEKABLE,
@@ -83,7 +84,8 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 )
             ):
                 problems.append(missing)
-            rotation_deg, mirrored, width, height = packets.first_frame or (0, False, width, height)
+            first_frame = packets.first_frame or _FirstFrame(0, False, width, height, False)
+            width, height = first_frame.width, first_frame.height
             crop = stated_crop(container, stream)
             if crop and crop.left + crop.right < width and crop.top + crop.bottom < height:
                 width, height = width - crop.left - crop.right, height - crop.top - crop.bottom
@@ -94,8 +96,8 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 codec=stream.codec_context.codec.canonical_name,
                 coded_width=width,
                 coded_height=height,
-                rotation_deg=rotation_deg,
-                mirrored=mirrored,
+                rotation_deg=first_frame.rotation_deg,
+                mirrored=first_frame.mirrored,
                 pixel_aspect=Fraction(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1),
                 time_base=time_base,
                 start_pts=min(start_pts, int(packets.pts[0])),
@@ -108,6 +110,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
                 coded_as_fields=packets.coded_as_fields,
                 seeks_read_all=packets.seeks_read_all,
                 crop=crop,
+                wide_colours=first_frame.wide_colours,
                 late=packets.late,
                 stream_index=stream_index,
                 track=tracks.index(stream.index) + 1 if stream.index in tracks else 1,
@@ -124,12 +127,13 @@ def _container_name(names: str, path: str) -> str:
 
 
 class _FirstFrame(NamedTuple):
-    """What the first frame that is decoded tells of all: `VideoMeta.rotation_deg`, `VideoMeta.mirrored`, and its size."""
+    """What the first frame that is decoded tells of all; see `VideoMeta`. Width and height are its own, uncropped."""
 
     rotation_deg: int
     mirrored: bool
     width: int
     height: int
+    wide_colours: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -285,14 +289,18 @@ def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
     frame came of this packet. What cannot be decoded is taken as it is stated: whatever goes wrong here is the decode step's
     to say, and costs nobody a video.
     """
+    stated = Stated.of(context)
     try:
         frames = packet.decode()
         if not frames and packet.is_keyframe and not packet.is_discard:
             frames = context.decode(None)
             context.flush_buffers()
-        return _FirstFrame(*_turned(frames[0]), frames[0].width, frames[0].height) if frames else None
+        if not frames:
+            return None
+        stated.complete(frames[0])
+        return _FirstFrame(*_turned(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
     except Exception:  # noqa: BLE001 - whatever a library raises here
-        return _FirstFrame(0, False, context.width, context.height)
+        return _FirstFrame(0, False, context.width, context.height, False)
 
 
 def _turned(frame: av.VideoFrame) -> tuple[int, bool]:

@@ -162,6 +162,7 @@ def plan_spans(
                 joined=meta.parts,
                 coded_as_fields=meta.coded_as_fields,
                 crop=meta.crop,
+                wide_colours=meta.wide_colours,
                 stream_index=meta.stream_index,
             )
         )

@@ -102,6 +102,7 @@ class VideoMeta:
         coded_as_fields: some packets hold one field of a frame.
         seeks_read_all: going anywhere in the file reads most of it.
         crop: what is cut off frames as a decoder gives them; None where nothing.
+        wide_colours: they are beyond those of BT.709: HDR, BT.2020, P3.
         late: ticks that ``pts`` are late by, against the container's clock, and so against the sound.
         stream_index: which stream of the container this is; None for the one that players take.
         track: which of the video tracks that is, from 1.
@@ -126,6 +127,7 @@ class VideoMeta:
     coded_as_fields: bool = False
     seeks_read_all: bool = False
     crop: Crop | None = None
+    wide_colours: bool = False
     late: int = 0
     stream_index: int | None = None
     track: int = 1
@@ -242,6 +244,7 @@ class SpanJob:
         joined: `VideoMeta.parts`.
         coded_as_fields: as in `VideoMeta`.
         crop: as in `VideoMeta`.
+        wide_colours: as in `VideoMeta`.
         stream_index: as in `VideoMeta`.
     """
 
@@ -269,6 +272,7 @@ class SpanJob:
     joined: tuple[Part, ...] = ()
     coded_as_fields: bool = False
     crop: Crop | None = None
+    wide_colours: bool = False
     stream_index: int | None = None
 
 

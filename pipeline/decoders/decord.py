@@ -6,6 +6,7 @@ import decord
 
 from pipeline.decoders import Decoded
 from pipeline.decoders.by_number import decode_by_number
+from pipeline.decoders.pyav import PyAVDecoder
 from schemas.errors import VideoError
 from schemas.records import SpanJob
 
@@ -17,7 +18,9 @@ class DecordDecoder:
     """
 
     def decode(self, job: SpanJob) -> Decoded:
-        """See `pipeline.decoders.Decoder.decode`."""
+        """See `pipeline.decoders.Decoder.decode`. HDR is left to PyAV: decord gives its values as they are coded."""
+        if job.wide_colours:
+            return PyAVDecoder().decode(job)
         if job.stream_index is not None:
             raise VideoError("decode", "decord reads the video track that players take, and no other; try --decoder pyav")
         errors = (decord.DECORDError, RuntimeError)

@@ -12,6 +12,7 @@ from torchcodec.decoders import VideoDecoder
 
 from pipeline.decoders import Decoded
 from pipeline.decoders.by_number import decode_by_number
+from pipeline.decoders.pyav import PyAVDecoder
 from schemas.errors import VideoError
 from schemas.records import SpanJob
 
@@ -40,7 +41,12 @@ class TorchCodecDecoder:
             raise RuntimeError(str(decoder.cpu_fallback))
 
     def decode(self, job: SpanJob) -> Decoded:
-        """See `pipeline.decoders.Decoder.decode`. Frames are turned to RGB where they are decoded, and scaled on the CPU."""
+        """See `pipeline.decoders.Decoder.decode`. Frames are turned to RGB where they are decoded, and scaled on the CPU.
+
+        HDR is left to PyAV: torchcodec gives its values as they are coded.
+        """
+        if job.wide_colours:
+            return PyAVDecoder().decode(job)
         try:
             decoder = VideoDecoder(
                 job.video.file.path,

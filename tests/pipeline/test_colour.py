@@ -56,6 +56,14 @@ def test_greys_of_hdr(tmp_path: Path, trc: ColorTrc, value: float, shown: float)
     assert np.abs(frames - shown).max() <= 2
 
 
+def test_decord_leaves_hdr_to_what_maps_it(tmp_path: Path) -> None:
+    pytest.importorskip("decord")
+    path = write_grey(tmp_path / "a.mp4", 0.5807, PQ)
+    _, (clip,), problems = indexed(path, SMALL, "decord")
+    assert problems == []
+    assert np.abs(clip.frames[0].astype(float) - 244).max() <= 2
+
+
 def patches(path: Path) -> NDArray[np.int64]:
     """int64 [8, 3], the middles of two rows of four patches."""
     _, clips, _ = indexed(path, ModelInput(2, Geometry((64, 128), None)))

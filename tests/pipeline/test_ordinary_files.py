@@ -24,7 +24,7 @@ WIDE = ModelInput(4, Geometry((64, 128), None))
 TICK = Fraction(1, 1000)
 
 
-def indexed(path: Path, wanted: ModelInput = WIDE) -> tuple[list[SpanJob], list[Clip], list[str]]:
+def indexed(path: Path, wanted: ModelInput = WIDE, decoder: str = "pyav") -> tuple[list[SpanJob], list[Clip], list[str]]:
     """A video's jobs and clips, and what was wrong with it."""
     (file,) = find_videos([path])
     assert not isinstance(file, tuple)
@@ -32,7 +32,7 @@ def indexed(path: Path, wanted: ModelInput = WIDE) -> tuple[list[SpanJob], list[
     failed = [item.reason for item in jobs if isinstance(item, VideoFailed)]
     assert not failed
     sound = [job for job in jobs if isinstance(job, SpanJob)]
-    items = [item for job in sound for item in decode_job(job, load_decoder("pyav"))]
+    items = [item for job in sound for item in decode_job(job, load_decoder(decoder))]
     problems = [problem.reason for item in items if isinstance(item, SpanDone) for problem in item.problems]
     return sound, [item for item in items if isinstance(item, Clip)], problems
 
