@@ -236,22 +236,22 @@ def _placed(
     times = PacketTimes(*(np.ascontiguousarray(column) for column in table.T[:4]))
     time_base = stream.time_base or Fraction(1, av.time_base)
     joined = join(times, time_base)
-    if not joined.usable:
+    if not rows or not joined.usable:
         empty = np.zeros(0, np.int64)
         return _Packets(empty, 0, (), count, (), has_fields, False, broken, first_frame)
     at, dts = times.pts + joined.shift, times.dts + joined.shift
     shown = (table[:, 5] == 0) & ~joined.stray
+    if not shown.any():
+        raise VideoError("probe", "its edit list hides every frame: it was cut where nothing is left")
     order = np.argsort(at[shown], kind="stable")
     pts = at[shown][order]
-    last_duration = 0
-    if len(pts):
-        usual = int(np.median(np.diff(pts))) if len(pts) > 1 else 0
-        last_duration = (0 if has_fields or format_name == "avi" else int(times.duration[shown][order[-1]])) or usual or 1
+    usual = int(np.median(np.diff(pts))) if len(pts) > 1 else 0
+    last_duration = (0 if has_fields or format_name == "avi" else int(times.duration[shown][order[-1]])) or usual or 1
     keys = np.flatnonzero((table[:, 4] != 0) & ~joined.stray)
     keyframes = sorted(Keyframe(int(at[key]), int(dts[key])) for key in keys)
     seeks_read_all = False
     # MP4 and MOV always hold an index.
-    if not joined.parts and "mov" not in format_name.split(",") and len(keyframes) > 1 and len(pts):
+    if not joined.parts and "mov" not in format_name.split(",") and len(keyframes) > 1:
         length_s = float(int(pts[-1] - pts[0]) * time_base)
         seeks_read_all = length_s > JOB_S and seek_reads_most(path, format_name, stream.index, keyframes[-1])
     if (joined.parts or seeks_read_all) and format_name in BYTE_SEEKABLE:

@@ -172,6 +172,12 @@ def test_an_encrypted_file_gets_no_labels(tmp_path: Path) -> None:
     assert reason_of(path) == "encrypted: its frames need a key that vidsift does not have; decrypt it first"
 
 
+def test_a_cut_that_leaves_nothing_says_so(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "source.mp4", 25)
+    path = copied(source, tmp_path / "a.mp4", from_packet=0, offset=10**6)
+    assert reason_of(path) == "its edit list hides every frame: it was cut where nothing is left"
+
+
 def test_what_an_orientation_costs_is_no_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a library raises when only the rotation is wanted, the video is indexed."""
 
