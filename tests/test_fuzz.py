@@ -1,0 +1,255 @@
+"""Whatever is typed behind any option or in any argument's place: an answer, or a message that names it; no traceback."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import main
+from index.library import Identity
+from pipeline.models import Embedder, load_embedder
+from schemas.errors import JobError
+from schemas.models import Checkpoint
+from tests.whole_library import write_whole
+
+# What an option is given where a number, a text, or a file is wanted; each list is tried wherever it could be meant.
+NUMBERS = (
+    "", "0", "-0.0", "1", "1.5", "-1", "nan", "inf", "-inf", "1e400", "1e-320", "2147483648", "99999999999999999999",
+    "9" * 5000, "0x10", "1_000", "٣", "½", " 2 ", "two",
+)  # fmt: skip
+TEXTS = (
+    "", " \t", "-", "--", "a\0b", "caf\udce9", "\ud800", "\x1b[31m\r\n", "😀\u202e", "x" * 100_000, "*?[!a]{}%s", "'\";--",
+    "None", "99999999999999999999", "-9223372036854775809", "@", "a@1-2", "a@9999999999999999999999-nan",
+)  # fmt: skip
+# Placeholders in angle brackets are files that the fixture makes.
+FILES = (
+    "<missing>", "<folder>", "<empty folder>", "<empty file>", "<text file>", "<binary file>", "<closed folder>", "<link to itself>",
+    "<pipe>", "<socket>", "/dev/null", "/dev/zero", "/dev/full", "/proc/self/mem", "/", ".", "..", "~", "<text file>/below",
+    "<missing>/below", "<video>", "<video>@1-0", "<picture>", "<library>", "n" * 300, "n/" * 3000, "<folder>/[a-b]*?%20ü.csv",
+)  # fmt: skip
+
+# A call of each command that works but for what is then put into it, or that a stand-in ends before it costs anything.
+CALLS: dict[str, list[str]] = {
+    "ingest": ["<videos>", "--library", "<library>"],
+    "search": ["a dog", "--library", "<library>"],
+    "sql": ["select 1 as one", "--library", "<library>"],
+    "schema": [],
+    "tag": ["a dog", "--library", "<library>"],
+    "untag": ["falling down", "--library", "<library>"],
+    "teach": ["waving", "--examples", "<examples>", "--library", "<library>"],
+    "status": ["--library", "<library>"],
+    "history": ["--library", "<library>"],
+    "rollback": ["1", "--library", "<library>"],
+    "compact": ["--library", "<library>"],
+    "verify": ["--library", "<library>"],
+    "evaluate": ["<truth>", "--library", "<library>"],
+    "export": ["<hits>", "--to", "<missing>"],
+    "demo": ["<missing>"],
+    "finetune": ["<classes>", "--base", "pocket", "--output", "<missing>"],
+    "pretrain": ["<classes>", "--base", "pocket", "--output", "<missing>"],
+    "align": ["<captions>", "--base", "pocket", "--output", "<missing>"],
+    "dataset": ["<classes>"],
+    "preview": ["<video>", "--gif", "<missing>.gif", "--model", "pocket"],
+    "evaluate-model": ["<classifier>", "<classes>"],
+}  # fmt: skip
+STOOD_IN = "a stand-in has ended it"
+_MEANS_FILES = ("classifier", "embedder", "base", "model", "like", "hits")
+_MOST_S = 20.0
+
+
+class TookTooLong(BaseException):
+    """A call hangs."""
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """Raises `TookTooLong` where what is in it does not end."""
+
+    def end(*_: object) -> None:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGUSR1, end)
+    timer = threading.Timer(seconds, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint
+) -> Path:
+    root = tmp_path_factory.mktemp("fuzz") / "made"
+    write_whole(root, classifier_checkpoint, embedder_checkpoint)
+    return root
+
+
+@pytest.fixture
+def files(made: Path, tmp_path: Path, classifier_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The placeholders, each with its path; made anew for each command."""
+    from PIL import Image
+
+    for name in ("folder", "empty folder", "closed folder", "classes/a", "classes/b"):
+        (tmp_path / name).mkdir(parents=True)
+    video = made / "videos" / "a.mp4"
+    contents: dict[str, str | bytes] = {
+        "empty file": b"",
+        "text file": "one,two\n1,2\n",
+        "binary file": bytes(range(256)) * 64,
+        "examples": f"path,start_s,end_s,tag\n{video},0,2,waving\n{video},4,6,waving\n",
+        "truth": f"path,start_s,end_s,caption\n{video},0,4,a dog\n",
+        "captions": f"path,caption\n{video},a dog\n",
+        "hits": f'{{"path": "{video}", "start_s": 0, "end_s": 2}}\n',
+        "folder/note.txt": "",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    for name in ("classes/a/1.mp4", "classes/a/2.mp4", "classes/b/1.mp4"):
+        shutil.copy(video, tmp_path / name)
+    (tmp_path / "link to itself").symlink_to(tmp_path / "link to itself")
+    os.mkfifo(tmp_path / "pipe")
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
+    shutil.copytree(made / "library", tmp_path / "library")
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        monkeypatch.chdir(tmp_path)
+        listening.bind("socket")
+    (tmp_path / "closed folder").chmod(0)
+    names = {
+        "picture": "picture.png", "video": str(video), "videos": str(made / "videos"), "classifier": classifier_checkpoint.folder
+    }  # fmt: skip
+    listed = ("missing", "folder", "empty folder", "empty file", "text file", "binary file", "closed folder",
+              "link to itself", "pipe", "socket", "library", "examples", "truth", "captions", "hits", "classes")  # fmt: skip
+    return {name: str(tmp_path / name) for name in listed} | names
+
+
+@pytest.fixture(scope="module")
+def model(embedder_checkpoint: Checkpoint) -> Iterator[Embedder]:
+    """The library's embedder; and what is in memory by now is no garbage, which every error of a command looks for."""
+    made = load_embedder(embedder_checkpoint, "fp32")
+    gc.collect()
+    gc.freeze()
+    yield made
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
+    """Nothing that takes long is begun: no Ray, no training, no demo; a model is loaded once."""
+    from jobs import ingest, query, tag
+    from jobs.learn import session
+
+    def ended(*_: object, **__: object) -> None:
+        raise JobError(STOOD_IN)
+
+    class Ended(ingest.RaySession):
+        ready = ended  # type: ignore[assignment]
+
+    monkeypatch.setattr(ingest, "RaySession", Ended)
+    def find(identity: Identity, given: str | None = None) -> Embedder:
+        return really_find(identity, given) if given is not None else model
+
+    really_find = query.find_embedder
+    monkeypatch.setattr(query, "find_embedder", find)
+    monkeypatch.setattr(tag, "load_embedder", lambda *_: model)
+    monkeypatch.setattr(session, "store_clips", ended)
+    monkeypatch.setattr("demo.tour.render_all", ended)
+    monkeypatch.setattr("demo.tour.write_truth", ended)
+
+
+def params() -> list[tuple[str, str]]:
+    found = []
+    for name, command in main.commands.items():
+        found += [(name, str(param.name)) for param in command.params]
+    return found
+
+
+def values_of(param: click.Parameter) -> list[str]:
+    if isinstance(param, click.Option) and param.is_flag:
+        return []
+    if isinstance(param.type, click.types.IntParamType | click.types.FloatParamType):
+        return [*NUMBERS, "caf\udce9", "a\0b", "\x1b[31m"]
+    if isinstance(param.type, click.Choice):
+        return [*NUMBERS[:3], *TEXTS]
+    return [*TEXTS, *FILES] if isinstance(param.type, click.Path) or param.name in _MEANS_FILES else [*TEXTS]
+
+
+def called(command: str, param: click.Parameter, value: str) -> tuple[list[str], tuple[str, ...]]:
+    """The arguments of a call with ``value`` there, and how a message may name its place."""
+    arguments = list(CALLS[command])
+    options = {option: at for at, option in enumerate(arguments) if option.startswith("-")}
+    first = min(options.values(), default=len(arguments))
+    if isinstance(param, click.Argument):
+        given, rest = arguments[:first], arguments[first:]
+        place = [one for one in main.commands[command].params if isinstance(one, click.Argument)].index(param)
+        given[place] = value
+        return [command, *rest, "--", *given], (str(param.metavar or param.name).strip(".[]").upper().split(".")[0],)
+    for name in (*param.opts, *param.secondary_opts):
+        if name in options:
+            arguments[options[name] + 1] = value
+            return [command, *arguments], tuple(param.opts)
+    return [command, *arguments, param.opts[-1], value], tuple(param.opts)
+
+
+def run(arguments: list[str]) -> Result:
+    with ended_after(_MOST_S):
+        return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize("command", list(main.commands))
+def test_every_value_is_answered(command: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    wrong: list[str] = []
+    for param in main.commands[command].params:
+        for value in values_of(param):
+            arguments, names = called(command, param, value)
+            arguments = [_filled(argument, files) for argument in arguments]
+            import time, sys
+            began = time.time()
+            try:
+                done = run(arguments)
+            except TookTooLong:
+                wrong.append(f"{names} {value[:60]!r}: does not end")
+                continue
+            import time
+            if time.time() - began > 0.15:
+                print(f"SLOW {time.time() - began:.1f} {command} {names} {value[:60]!r} {done.exit_code} {done.stderr[:100]!r}", file=sys.__stderr__)
+            told = breach(done, names)
+            if told:
+                wrong.append(f"{names} {value[:60]!r}: {told}")
+    assert not wrong, "\n".join(wrong)
+
+
+def breach(done: Result, names: tuple[str, ...]) -> str | None:
+    error = done.exception
+    if error is not None and not isinstance(error, SystemExit):
+        return f"{type(error).__name__}: {str(error)[:300]}"
+    if done.exit_code not in (0, 1, 2):
+        return f"exit code {done.exit_code}"
+    if "Traceback" in done.output:
+        return "a traceback is printed"
+    if done.exit_code and not any(name.casefold() in done.stderr.casefold() for name in (*names, STOOD_IN)):
+        return f"the message does not name it: {done.stderr[-300:]!r}"
+    if len(done.stderr) > 20_000 and done.exit_code:
+        return f"a message of {len(done.stderr)} characters"
+    return None
+
+
+def _filled(argument: str, files: dict[str, str]) -> str:
+    for name, path in files.items():
+        argument = argument.replace(f"<{name}>", path)
+    return argument
