@@ -9,13 +9,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 
 from jobs.learn.commands import COMMANDS
-from jobs.terminal import ProgressLine, complain, echo, json_text, printable
+from jobs.terminal import ProgressLine, complain, echo, json_text, printable, shortened
 from schemas.errors import UsageError, VidsiftError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 
@@ -30,8 +31,17 @@ def _printable_usage() -> Iterator[None]:
     try:
         yield
     except click.ClickException as exc:
-        object.__setattr__(exc, "message", printable(exc.message))  # which click itself only ever reads
+        object.__setattr__(exc, "message", shortened(printable(exc.message)))  # which click itself only ever reads
         raise
+
+
+def _is_of_system(argument: str) -> bool:
+    """Whether a system can hand over ``argument``: any bytes can be had, as Python spells them."""
+    try:
+        os.fsencode(argument)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Commands(click.Group):
@@ -42,8 +52,12 @@ class _Commands(click.Group):
     ) -> click.Context:
         """Refuses what no system hands over as an argument, but Python code may."""
         with _printable_usage():
-            if any("\0" in argument for argument in args):
-                raise click.UsageError("got an argument with a NUL character in it, allowed is any text without")
+            for before, argument in pairwise(["", *args]):
+                if "\0" in argument or not _is_of_system(argument):
+                    name = next((one for one in (argument, before) if one.lstrip("-") not in (one, "")), "an argument").partition("=")[0]
+                    raise click.UsageError(
+                        f"{name}: got {argument!r}, allowed is any text without NUL characters and half surrogate pairs"
+                    )
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, context: click.Context) -> Any:
