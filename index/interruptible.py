@@ -30,7 +30,7 @@ def run_interruptible(work: Callable[[], Result], interrupt: Callable[[], None],
     thread = threading.Thread(target=_run, args=(work, future), daemon=True)
     thread.start()
     try:
-        wait_for([future], timeout=timeout_s)
+        wait_for([future], timeout=None if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX))
     finally:
         while not future.done():
             interrupt()

@@ -23,9 +23,9 @@ TAG = "falling down"
 
 
 def write_whole(root: Path, classifier: Checkpoint, embedder: Checkpoint) -> Path:
-    """The library ``root/library`` of ``root/videos``: a.mp4 of five clips and b.mp4 of two, each published by itself, a tag.
+    """The library ``root/library`` of ``root/videos``: a.mp4 of five clips, b.mp4 of two, and a tag.
 
-    Its third snapshot is current.
+    Each was published by itself: its third snapshot is current.
     """
     (root / "videos").mkdir(parents=True)
     library = Library(root / "library")
