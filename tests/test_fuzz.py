@@ -37,8 +37,9 @@ TEXTS = (
 # Placeholders in angle brackets are files that the fixture makes.
 FILES = (
     "<missing>", "<folder>", "<empty folder>", "<empty file>", "<text file>", "<binary file>", "<closed folder>",
-    "<link to itself>", "<pipe>", "<socket>", "/dev/null", "/dev/zero", "/dev/full", "/proc/self/mem", "/proc/self", ".", "..", "~",
-    "<text file>/below", "<missing>/below", "<video>", "<video>@1-0", "<picture>", "<library>", "n" * 300, "n/" * 3000, "<folder>/[a-b]*?%20ü.csv",
+    "<link to itself>", "<pipe>", "<socket>", "/dev/null", "/dev/zero", "/dev/full", "/proc/self/mem", "/proc/self",
+    ".", "..", "~", "<text file>/below", "<missing>/below", "<video>", "<video>@1-0", "<picture>", "<library>",
+    "n" * 300, "n/" * 3000, "<folder>/[a-b]*?%20ü.csv",
 )  # fmt: skip
 
 # A call of each command that works but for what is then put into it, or that a stand-in ends before it costs anything.
