@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import click
 
 from jobs.children import keep_to_what_is_installed
 from jobs.learn.commands import COMMANDS
-from jobs.terminal import ProgressLine, complain, echo, json_text, printable
+from jobs.terminal import Command, NumberRange, ProgressLine, complain, echo, json_text, printable, shortened
 from schemas.errors import UsageError, VidsiftError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
+from schemas.search import MOST
 
 _LIBRARY = click.option(
     "--library", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The library's folder."
@@ -31,20 +33,37 @@ def _printable_usage() -> Iterator[None]:
     try:
         yield
     except click.ClickException as exc:
-        object.__setattr__(exc, "message", printable(exc.message))  # which click itself only ever reads
+        object.__setattr__(exc, "message", shortened(printable(exc.message)))  # which click itself only ever reads
         raise
+
+
+def _is_of_system(argument: str) -> bool:
+    """Whether a system can hand over ``argument``: any bytes can be had, as Python spells them."""
+    try:
+        os.fsencode(argument)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Commands(click.Group):
     """Prints vidsift's own errors as one line, with their exit codes."""
+
+    command_class = Command
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Refuses what no system hands over as an argument, but Python code may."""
         with _printable_usage():
-            if any("\0" in argument for argument in args):
-                raise click.UsageError("got an argument with a NUL character in it, allowed is any text without")
+            for before, argument in pairwise(["", *args]):
+                if "\0" in argument or not _is_of_system(argument):
+                    name = next(
+                        (one for one in (argument, before) if one.lstrip("-") not in (one, "")), "an argument"
+                    ).partition("=")[0]
+                    raise click.UsageError(
+                        f"{name}: got {argument!r}, allowed is any text without NUL characters and half surrogate pairs"
+                    )
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, context: click.Context) -> Any:
@@ -231,11 +250,11 @@ def search(folder: Path, embedder: str | None, as_json: bool, **given: Any) -> N
 @click.argument("query", required=False)
 @_LIBRARY
 @click.option("--search", "texts", multiple=True, metavar="TEXT", help="Let QUERY see what this finds as the table hits.")
-@click.option("--search-k", type=click.IntRange(min=1), default=1000, show_default=True, help="Clips in hits.")
+@click.option("--search-k", type=click.IntRange(1, MOST), default=1000, show_default=True, help="Clips in hits.")
 @click.option("--search-not", "without", multiple=True, metavar="TEXT", help="What they must not resemble.")
 @click.option(
     "--search-rerank",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST),
     default=100,
     show_default=True,
     help="Best clips that the model's own score orders; 0: none.",
@@ -243,8 +262,8 @@ def search(folder: Path, embedder: str | None, as_json: bool, **given: Any) -> N
 @click.option("--embedder", metavar="MODEL", help="Where the library's embedder is now, if it has moved.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file to write. [default: print]")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=300.0, show_default=True, help="Seconds.")
-@click.option("--memory", "memory_mb", type=click.IntRange(min=16), default=4096, show_default=True, help="Megabytes.")
+@click.option("--timeout", "timeout_s", type=NumberRange(min=0.001), default=300.0, show_default=True, help="Seconds.")
+@click.option("--memory", "memory_mb", type=click.IntRange(16, 1 << 30), default=4096, show_default=True, help="Megabytes.")
 def sql(
     query: str | None,
     folder: Path,
@@ -374,7 +393,13 @@ def untag(names: tuple[str, ...], folder: Path) -> None:
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option("--examples", type=click.Path(path_type=Path), required=True, metavar="FILE.csv", help="Marked moments.")
 @_LIBRARY
-@click.option("--seed", default=0, show_default=True, help="Of the unmarked clips, and of how the check deals moments.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the unmarked clips, and of how the check deals moments.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def teach(name: str | None, examples: Path, folder: Path, seed: int, as_json: bool) -> None:
     """Teach a library NAME, or every tag of FILE.csv, from a handful of moments; then score every clip for it.
@@ -570,8 +595,12 @@ def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> Non
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path), default=Path("demo-out"))
-@click.option("--count", type=int, default=48, show_default=True, help="Short films of one action.")
-@click.option("--films", type=int, default=8, show_default=True, help="Long films of several actions.")
+@click.option(
+    "--count", type=click.IntRange(max=1_000_000), default=48, show_default=True, help="Short films of one action."
+)
+@click.option(
+    "--films", type=click.IntRange(max=100_000), default=8, show_default=True, help="Long films of several actions."
+)
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed renders the same films.")
 def demo(out: Path, count: int, films: int, seed: int) -> None:
     """Render films into OUT, ingest them with the pocket models, ask, and compare the answers with the truth.

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as dataset
 from numpy.typing import NDArray
 
-from index.interruptible import run_interruptible
+from index.interruptible import GivenUpError, run_interruptible
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
 from schemas.tables import CLIPS, TAGS, VIDEOS
 
@@ -27,6 +27,12 @@ _READER: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",  # nothing is spilled beside the library
     "lock_configuration": "true",
 }
+# Characters of a statement. Parsing takes up to a hundred times the memory, and time that grows with their square.
+_LONGEST = 1_000_000
+
+# Of a result, which is held to the limit of memory after each.
+_BATCH_ROWS = 2_048
+
 # How DuckDB says that a query names the hits of a search and there was none.
 _NO_HITS = re.compile(r"Table with name hits does not exist", re.IGNORECASE)
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
@@ -131,11 +137,21 @@ class Catalog:
         Raises:
             LibraryError: the file is missing or no DuckDB database.
         """
+        self._path, self._memory_mb = path, memory_mb
+        self._hits: pa.Table | None = None
+        self._connection = self._connect()
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        limit: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{self._memory_mb}MB"}
         try:
-            limit: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{memory_mb}MB"}
-            self._connection = duckdb.connect(str(path), read_only=True, config=_READER | limit)
+            return duckdb.connect(str(self._path.absolute()), read_only=True, config=_READER | limit)
         except duckdb.Error as exc:
-            raise LibraryError(f"--library: {str(path)!r} cannot be read as a catalog; run the ingest again") from exc
+            raise LibraryError(f"--library: {str(self._path)!r} cannot be read as a catalog; run the ingest again") from exc
+
+    def _connect_anew(self) -> None:
+        """Leave a connection to whatever goes on in it: some of DuckDB's functions cannot be interrupted."""
+        self._connection = self._connect()
+        self.show_hits(self._hits)
 
     def sql(
         self,
@@ -158,26 +174,21 @@ class Catalog:
             QueryError: it is malformed, more than one statement, more than reading, or too much for the limits.
         """
         check_utf8(argument, query)
+        if len(query) > _LONGEST:
+            raise QueryError(f"{argument}: got {len(query)} characters, allowed are {_LONGEST}; make it shorter")
+        connection = self._connection
         try:
-            statements = self._connection.extract_statements(query)
-            if not statements:
-                raise QueryError(
-                    f"{argument}: got no statement; give one, such as: select label, count(*) from clips group by label"
-                )
-            if len(statements) != 1:
-                raise QueryError(
-                    f"{argument}: got {len(statements)} statements, allowed is one; run them one after the other"
-                )
-            if statements[0].type not in _READING:
-                raise QueryError(
-                    f"{argument}: got a statement of type {statements[0].type.name}, allowed is reading (SELECT, WITH, "
-                    "DESCRIBE, SHOW, EXPLAIN); a library changes through vidsift ingest only"
-                )
             return run_interruptible(
-                lambda: self._connection.sql(statements[0], params=parameters).to_arrow_table(),
-                self._connection.interrupt,
-                timeout_s,
+                lambda: self._answer(connection, query, parameters, argument), connection.interrupt, timeout_s
             )
+        except GivenUpError as exc:
+            self._connect_anew()
+            raise QueryError(
+                f"{argument}: ran longer than {timeout_s:g} s, and could not be ended; narrow it, or raise --timeout"
+            ) from exc
+        except KeyboardInterrupt:
+            self._connect_anew()
+            raise
         except duckdb.InterruptException as exc:
             raise QueryError(
                 f"{argument}: ran longer than {timeout_s:g} s and was ended; narrow it, or raise --timeout"
@@ -191,8 +202,48 @@ class Catalog:
         except duckdb.Error as exc:
             raise QueryError(f"{argument}: {_explain(exc)}; {_hint(exc, argument)}") from exc
 
+    def _answer(
+        self, connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None, argument: str
+    ) -> pa.Table:
+        """The result of ``query``. What is made of it goes in this thread, which has the stack for that."""
+        statements = connection.extract_statements(query)
+        try:
+            if not statements:
+                raise QueryError(
+                    f"{argument}: got no statement; give one, such as: select label, count(*) from clips group by label"
+                )
+            if len(statements) != 1:
+                raise QueryError(
+                    f"{argument}: got {len(statements)} statements, allowed is one; run them one after the other"
+                )
+            if statements[0].type not in _READING:
+                raise QueryError(
+                    f"{argument}: got a statement of type {statements[0].type.name}, allowed is reading (SELECT, WITH, "
+                    "DESCRIBE, SHOW, EXPLAIN); a library changes through vidsift ingest only"
+                )
+            return self._fetched(connection.sql(statements[0], params=parameters), argument)
+        finally:
+            statements.clear()
+
+    def _fetched(self, result: duckdb.DuckDBPyRelation, argument: str) -> pa.Table:
+        """All rows, as long as they fit into the memory that queries may take."""
+        batches, size_bytes = [], 0
+        with result.to_arrow_reader(_BATCH_ROWS) as reader:
+            try:
+                for batch in reader:
+                    batches.append(batch)
+                    size_bytes += batch.get_total_buffer_size()
+                    if size_bytes > self._memory_mb << 20:
+                        raise QueryError(
+                            f"{argument}: its result takes more memory than allowed; narrow it, count instead, or raise --memory"
+                        )
+            except (OSError, pa.ArrowException) as exc:  # all that is left of DuckDB's own errors once rows have come
+                raise _duckdb_error(str(exc)) from exc
+            return pa.Table.from_batches(batches, reader.schema)
+
     def show_hits(self, hits: pa.Table | None) -> None:
         """Let queries see ``hits`` as the table of that name, in place of what was shown before; None takes it away."""
+        self._hits = hits
         if hits is None:
             self._connection.execute("drop table if exists temp.hits")
             return
@@ -209,6 +260,14 @@ class Catalog:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def _duckdb_error(message: str) -> duckdb.Error:
+    if message.startswith("INTERRUPT"):
+        return duckdb.InterruptException(message)
+    if message.startswith("Out of Memory"):
+        return duckdb.OutOfMemoryException(message)
+    return duckdb.Error(message)
 
 
 def _explain(exc: duckdb.Error) -> str:

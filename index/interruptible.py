@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -12,6 +13,20 @@ Result = TypeVar("Result")
 
 # Between two attempts to interrupt: one that comes before the work has begun is lost.
 _AGAIN_S = 0.05
+
+_ONE_STARTS = threading.Lock()  # since the size of stacks is the whole process's
+
+
+# How long what was interrupted may take to end: some of DuckDB's functions do not look whether they are.
+_GRACE_S = 5.0
+
+# Of the thread's stack: a thousand brackets within each other take that much of it here and there. Only what is used of it
+# takes memory.
+_STACK_BYTES = 512 << 20
+
+
+class GivenUpError(Exception):
+    """Work that did not end though it was interrupted; its thread goes on."""
 
 
 def run_interruptible(work: Callable[[], Result], interrupt: Callable[[], None], timeout_s: float | None) -> Result:
@@ -23,19 +38,28 @@ def run_interruptible(work: Callable[[], Result], interrupt: Callable[[], None],
         timeout_s: seconds after which it is interrupted; None lets it run.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, after the work has ended.
+        KeyboardInterrupt: Ctrl-C, after the work has ended, or some seconds have passed.
+        GivenUpError: it did not end within some seconds of the interruption.
         Exception: what ``work`` raises, also because it was interrupted.
     """
     future: Future[Result] = Future()
     thread = threading.Thread(target=_run, args=(work, future), daemon=True)
-    thread.start()
+    with _ONE_STARTS:
+        before = threading.stack_size(_STACK_BYTES)
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(before)
     try:
-        wait_for([future], timeout=timeout_s)
+        wait_for([future], timeout=None if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX))
     finally:
-        while not future.done():
+        give_up_s = time.monotonic() + _GRACE_S
+        while not future.done() and time.monotonic() < give_up_s:
             interrupt()
             wait_for([future], timeout=_AGAIN_S)
-        thread.join()
+    if not future.done():
+        raise GivenUpError
+    thread.join()
     return future.result()
 
 

@@ -22,6 +22,11 @@ class Library:
     folder: Path
 
     @property
+    def _absolute(self) -> Path:
+        """The folder by a path that Delta Lake and DuckDB take for nothing else: to them a ~ at its start is the home."""
+        return self.folder.absolute()
+
+    @property
     def identity_file(self) -> Path:
         """library.json: what every clip in it has in common."""
         return self.folder / "library.json"
@@ -29,22 +34,22 @@ class Library:
     @property
     def videos(self) -> Path:
         """The Delta table of videos."""
-        return self.folder / "videos"
+        return self._absolute / "videos"
 
     @property
     def clips(self) -> Path:
         """The Delta table of clips."""
-        return self.folder / "clips"
+        return self._absolute / "clips"
 
     @property
     def features(self) -> Path:
         """The Delta table of what exact scores need; not there in a library that keeps none."""
-        return self.folder / "features"
+        return self._absolute / "features"
 
     @property
     def tags(self) -> Path:
         """The Delta table of the library's own labels."""
-        return self.folder / "tags"
+        return self._absolute / "tags"
 
     @property
     def tags_file(self) -> Path:
@@ -54,7 +59,7 @@ class Library:
     @property
     def snapshots(self) -> Path:
         """The folder of snapshots, one numbered folder each."""
-        return self.folder / "snapshots"
+        return self._absolute / "snapshots"
 
     @property
     def current_file(self) -> Path:

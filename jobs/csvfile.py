@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.find import VIDEO_SUFFIXES
 from schemas.errors import UsageError
+
+_LARGEST = 1 << 28  # bytes
 
 
 def read_rows(
@@ -76,11 +80,24 @@ def interval(cells: dict[str, str], where: str) -> tuple[float | None, float | N
     return start_s, end_s
 
 
+def read_whole(source: Path) -> bytes:
+    """All of a file that people or commands write, which ends some time: ``/dev/zero`` does not.
+
+    Raises:
+        OSError: it cannot be read, or is too large.
+    """
+    with source.open("rb") as stream:
+        data = stream.read(_LARGEST)
+        if len(data) == _LARGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(source))
+    return data
+
+
 def _text(source: Path, what: str, allowed: str) -> str:
     if source.suffix.lower() in VIDEO_SUFFIXES:
         raise UsageError(f"{what} {source}: got a video, allowed is {allowed}")
     try:
-        data = source.read_bytes()
+        data = read_whole(source)
         text = data.decode("utf-8-sig")
     except OSError as exc:
         raise UsageError(f"{what} {source}: cannot be read: {exc.strerror}; give {allowed}") from exc

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.csvfile import read_whole
 from pipeline.paths import on_disk
 from schemas.errors import UsageError
 from schemas.records import Span
@@ -49,7 +50,7 @@ def read_hits(source: str) -> tuple[Wanted, ...]:
     """
     name = "standard input" if source == "-" else source
     try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        data = sys.stdin.buffer.read() if source == "-" else read_whole(Path(source))
     except OSError as exc:
         raise UsageError(f"HITS: {source!r} cannot be read: {exc.strerror}; {_MAKE}") from exc
     wanted = []

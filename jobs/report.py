@@ -7,7 +7,7 @@ import io
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ _MOST_FAILURES = 20
 _MOST_ENDINGS = 8
 _MOST_TRACKS = 20
 _WIDEST_COLUMN = 80
+_ROWS_AT_A_TIME = 10_000
 
 
 def ingest_text(report: IngestReport) -> str:
@@ -169,20 +170,22 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
     if form == "parquet" and on_terminal:
         raise UsageError("--format parquet: got a terminal, allowed is a file; add --output FILE or redirect the output")
     table = table.rename_columns(_unique(table.column_names))
-    data = _csv(table, spell=printable) if form == "csv" and on_terminal else _FORMATS[form](table)
+    parts = _csv(table, spell=printable) if form == "csv" and on_terminal else _FORMATS[form](table)
     if output is None:
-        sys.stdout.buffer.write(data)
+        for part in parts:
+            sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
         return
     try:
-        output.write_bytes(data)
+        with output.open("wb") as stream:
+            stream.writelines(parts)
     except OSError as exc:
         raise UsageError(f"--output: {str(output)!r} cannot be written: {exc.strerror}") from exc
 
 
 def table_text(table: pa.Table) -> str:
     """A query's result as lines for people."""
-    return _table(table).decode().rstrip("\n")
+    return b"".join(_table(table)).decode().rstrip("\n")
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -210,38 +213,57 @@ def _interval(value: tuple[int, int, int]) -> str:
     return f"{months} months {days} days {nanoseconds / 1e9:g} s"
 
 
-def _rows(table: pa.Table) -> list[tuple[object, ...]]:
-    return list(zip(*map(_values, table.columns), strict=True))
+def _parts(table: pa.Table) -> Iterator[list[tuple[object, ...]]]:
+    """Rows as Python values, which take many times the memory that Arrow's do: some at a time."""
+    for start in range(0, table.num_rows, _ROWS_AT_A_TIME):
+        yield list(zip(*map(_values, table.slice(start, _ROWS_AT_A_TIME).columns), strict=True))
 
 
-def _table(table: pa.Table) -> bytes:
-    rows = [tuple(map(_cell, row)) for row in _rows(table)]
-    return f"{columns_text(table.column_names, rows)}\n({table.num_rows} row{'s' * (table.num_rows != 1)})\n".encode()
+def _table(table: pa.Table) -> Iterator[bytes]:
+    names = tuple(map(printable, table.column_names))
+    widths = list(map(len, names))
+    for rows in _parts(table):
+        columns = zip(*(map(_cell, row) for row in rows), strict=True)
+        widths = [max(width, *map(len, column)) for width, column in zip(widths, columns, strict=True)]
+    yield f"{_line(names, widths)}\n{_line(['-' * width for width in widths], widths)}\n".encode()
+    for rows in _parts(table):
+        yield "".join(f"{_line(list(map(_cell, row)), widths)}\n" for row in rows).encode()
+    yield f"({table.num_rows} row{'s' * (table.num_rows != 1)})\n".encode()
 
 
-def _csv(table: pa.Table, spell: Callable[[str], str] = str) -> bytes:
+def _csv(table: pa.Table, spell: Callable[[str], str] = str) -> Iterator[bytes]:
+    yield _csv_text([tuple(map(spell, table.column_names))])
+    for rows in _parts(table):
+        yield _csv_text([[value if value is None else spell(str(_plain(value))) for value in row] for row in rows])
+
+
+def _csv_text(rows: Sequence[Sequence[str | None]]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(spell, table.column_names))
-    writer.writerows([value if value is None else spell(str(_plain(value))) for value in row] for row in _rows(table))
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
-def _json(table: pa.Table) -> bytes:
-    objects = (dict(zip(table.column_names, map(_jsonable, row), strict=True)) for row in _rows(table))
-    return "".join(f"{json_text(found, ensure_ascii=False)}\n" for found in objects).encode()
+def _json(table: pa.Table) -> Iterator[bytes]:
+    for rows in _parts(table):
+        objects = (dict(zip(table.column_names, map(_jsonable, row), strict=True)) for row in rows)
+        yield "".join(f"{json_text(found, ensure_ascii=False)}\n" for found in objects).encode()
 
 
-def _parquet(table: pa.Table) -> bytes:
+def _parquet(table: pa.Table) -> list[bytes]:
     sink = pa.BufferOutputStream()
     try:
         pq.write_table(table, sink)
     except pa.ArrowNotImplementedError as exc:
         raise UsageError(f"--format parquet: {exc}; cast that column to varchar, or take another format") from exc
-    return bytes(sink.getvalue())
+    return [sink.getvalue().to_pybytes()]
 
 
-_FORMATS: dict[str, Callable[[pa.Table], bytes]] = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}
+_FORMATS: dict[str, Callable[[pa.Table], Iterable[bytes]]] = {
+    "table": _table,
+    "csv": _csv,
+    "json": _json,
+    "parquet": _parquet,
+}
 
 
 def _plain(value: object) -> object:
@@ -279,7 +301,11 @@ def column_lines(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     cells = [[printable(cell) for cell in line] for line in (names, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
-    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return [_line(line, widths) for line in cells]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def short_path(path: str) -> str:

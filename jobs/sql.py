@@ -12,7 +12,7 @@ from index.library import Library
 from index.snapshot import Snapshot
 from jobs.query import Searcher
 from schemas.columns import HITS
-from schemas.search import Moment, SearchOptions
+from schemas.search import Moment, SearchOptions, check_words
 
 DEFAULT_HITS = 1_000
 
@@ -24,6 +24,8 @@ def hits_options(
     texts: Sequence[str], without: Sequence[str] = (), *, k: int = DEFAULT_HITS, rerank: int = 100
 ) -> SearchOptions:
     """The question whose answer is ``hits``: clip by clip, and all of them, since the query says which it wants."""
+    check_words("--search", texts, "say what to look for, such as 'people baking a cake'")
+    check_words("--search-not", without, "say what not to find, such as 'a kitchen'")
     return SearchOptions(texts=tuple(texts), without=tuple(without), by="clip", k=k, rerank=rerank, show_all=True)
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import click
+
+from schemas.errors import VidsiftError
 
 # What a terminal obeys, or shows as something else than is there: control characters (C0, DEL, C1), line and paragraph
 # separators, the marks that turn the direction of writing; and half surrogate pairs, which no encoding can send it.
 _OBEYED = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _IN_A_LINE = re.compile(f"[{_OBEYED}]")
 _IN_LINES = re.compile(f"(?!\n)[{_OBEYED}]")
+_LONGEST = 4_000  # characters of a message
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -38,7 +44,13 @@ def echo(text: str, *, err: bool = False) -> None:
 
 def complain(sentence: str) -> None:
     """Print one line to standard error: an error, or what a user should know besides."""
-    click.echo(f"vidsift: {printable(sentence)}", err=True)
+    click.echo(f"vidsift: {shortened(printable(sentence))}", err=True)
+
+
+def shortened(text: str) -> str:
+    """``text`` without the middle of what is too long to be read: what somebody typed comes back in messages."""
+    left_out = len(text) - _LONGEST
+    return text if left_out <= 0 else f"{text[: _LONGEST // 2]} [{left_out} characters] {text[-_LONGEST // 2 :]}"
 
 
 def json_text(value: Any, *, ensure_ascii: bool = True) -> str:
@@ -51,6 +63,47 @@ def _spelled(found: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is no UTF-8
         code -= 0xDC00
     return _SHORT.get(found[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+class Command(click.Command):
+    """Says of what the system refuses which argument led there."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            VidsiftError: the system could not do something with a file that an argument names.
+        """
+        try:
+            return super().invoke(ctx)
+        except OSError as exc:
+            name = self._that_named(ctx, exc.filename)
+            if name is None:
+                raise
+            raise VidsiftError(f"{name}: {os.fsdecode(exc.filename)!r}: {exc.strerror}; give another") from exc
+
+    def _that_named(self, ctx: click.Context, file: object) -> str | None:
+        for param in self.params:
+            given = ctx.params.get(param.name or "")
+            for value in given if isinstance(given, tuple) else (given,):
+                if not isinstance(value, str | Path) or not isinstance(file, str | bytes):
+                    continue
+                if os.fsdecode(file).startswith(str(Path(value))):
+                    return param.opts[-1] if isinstance(param, click.Option) else param.make_metavar(ctx)
+        return None
+
+
+class NumberRange(click.FloatRange):
+    """A number within a range, which what is no number is not in."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 class Moment(Protocol):

@@ -17,11 +17,10 @@ def check_trace(path: Path) -> None:
         UsageError: it cannot be written.
     """
     try:
-        path.touch()
+        with path.open("ab"):
+            pass
     except OSError as exc:
-        raise UsageError(
-            f"--trace: {str(path)!r} cannot be written: {exc.strerror}; give a file that you may write"
-        ) from exc
+        raise _unwritable(path, exc) from exc
 
 
 def write_trace(path: Path, works: Iterable[Work]) -> None:
@@ -52,4 +51,11 @@ def write_trace(path: Path, works: Iterable[Work]) -> None:
         }
         for work in works
     ]
-    path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")
+    try:
+        path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+
+
+def _unwritable(path: Path, exc: OSError) -> UsageError:
+    return UsageError(f"--trace: {str(path)!r} cannot be written: {exc.strerror}; give a file that you may write")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,6 +13,9 @@ from schemas.models import Label
 By = Literal["moment", "clip", "video"]
 
 DEFAULT_WITHIN_S = 30.0
+
+MOST = 2**31 - 1
+"""Answers that can be asked for: more than any library has clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class SearchOptions:
         for option, value, least in (("-k", self.k, 1), ("--rerank", self.rerank, 0)):
             if value < least:
                 raise UsageError(f"{option}: got {value}, allowed is {least} or more")
+            if value > MOST:
+                raise UsageError(f"{option}: got {value}, allowed is at most {MOST}")
         if self.within_s is None:
             return
         if self.then_text is None:
@@ -62,11 +68,7 @@ class SearchOptions:
         where = () if self.where is None else (self.where,)
         given = {"TEXT": self.texts, "--not": self.without, "--then": then, "--where": where, "--like": self.like}
         for argument, words in given.items():
-            for word in words:
-                if argument != "--like":  # names of files may be any bytes
-                    check_utf8(argument, word)
-                if not word.strip():
-                    raise UsageError(f"{argument}: got nothing but blanks; {_SAY[argument]}")
+            check_words(argument, words, _SAY[argument])
         if not self.texts and not self.like:
             raise UsageError("TEXT: got none; say what to look for, such as 'people baking a cake', or show it with --like")
 
@@ -74,6 +76,24 @@ class SearchOptions:
     def gap_s(self) -> float:
         """``within_s``, or what it is where nothing was said."""
         return DEFAULT_WITHIN_S if self.within_s is None else self.within_s
+
+
+def check_words(argument: str, words: Iterable[str], say: str) -> None:
+    """Refuse words that are none, or that no encoding can hold.
+
+    Args:
+        argument: where they came from, for messages.
+        words: what was given.
+        say: what to give instead.
+
+    Raises:
+        UsageError: one of them is blank, or was not UTF-8.
+    """
+    for word in words:
+        if argument != "--like":  # names of files may be any bytes
+            check_utf8(argument, word)
+        if not word.strip():
+            raise UsageError(f"{argument}: got nothing but blanks; {say}")
 
 
 _SAY = {

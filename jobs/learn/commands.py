@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from jobs.terminal import ProgressLine, echo, json_text, printable
+from jobs.terminal import Command, ProgressLine, echo, json_text, printable
+from schemas.errors import UsageError, VideoError
 from schemas.options import DEFAULT_CLASSIFIER
+from schemas.records import path_text
 from schemas.training import Augmentation, TrainOptions
 
 _TRAINING = (
@@ -84,7 +86,7 @@ def _train(run: Any, as_json: bool, **arguments: Any) -> None:
     echo(json_text(training_json(report)) if as_json else training_text(report))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--base", required=True, metavar="MODEL", help="Hub id, folder, config.json or pocket.")
 @_training
@@ -101,7 +103,7 @@ def finetune(data: Path, base: str, output: Path, cache: Path | None, as_json: b
     _train(run, as_json, data=data, output=output, base=base, options=options, cache=cache)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--base", required=True, metavar="MODEL", help="A VideoMAE, or a config.json to start from random weights.")
 @click.option("--mask-ratio", type=float, default=0.9, show_default=True, help="Share of the picture hidden in all frames.")
@@ -121,8 +123,8 @@ def pretrain(
     _train(run, as_json, data=data, output=output, base=base, options=options, mask_ratio=mask_ratio, cache=cache)
 
 
-@click.command()
-@click.argument("captions", metavar="CAPTIONS.csv", type=click.Path(path_type=Path))
+@click.command(cls=Command)
+@click.argument("captions", metavar="DATA.csv", type=click.Path(path_type=Path))
 @click.option("--base", required=True, metavar="MODEL", help="An X-CLIP: hub id, folder, config.json or pocket.")
 @click.option("--plain-weight", type=float, default=0.5, show_default=True, help="Share of the loss on the dot product.")
 @click.option("--facts-weight", type=float, default=0.0, show_default=True, help="Weight of naming the column facts.")
@@ -149,7 +151,7 @@ def align(
     _train(run, as_json, captions=captions, output=output, base=base, options=options, cache=cache, **weights)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", metavar="DATA", type=click.Path(path_type=Path))
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw examples of every class.")
 @click.option("--seed", default=0, show_default=True, help="What the split is drawn from, where the data states none.")
@@ -181,7 +183,7 @@ def dataset(source: Path, sheet: Path | None, seed: int, as_json: bool) -> None:
     echo(json_text(found.as_json()) if as_json else str(found))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("video", metavar="FILE", type=click.Path(path_type=str))
 @click.option(
     "--gif", "output", type=click.Path(path_type=Path), required=True, metavar="FILE.gif", help="Where to draw it."
@@ -200,10 +202,13 @@ def preview(video: str, output: Path, model: str, start_s: float | None, end_s: 
     """
     from jobs.learn.preview import preview as run
 
-    echo(str(run(video, output, model=model, start_s=start_s, end_s=end_s)))
+    try:
+        echo(str(run(video, output, model=model, start_s=start_s, end_s=end_s)))
+    except VideoError as exc:
+        raise UsageError(f"FILE: {path_text(video)!r} cannot be used ({exc.stage}: {exc.reason}); give another") from exc
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["classifier", "embedder"]), help="What MODEL is. [default: as it says itself]")

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -122,6 +127,22 @@ def test_a_library_without_clips_has_its_tables(tmp_path: Path) -> None:
         "export database 'out'",
         "begin",
         "select 1; drop table clips",
+        "import database 'out'",
+        "copy (select 1) to '/dev/stdout'",
+        "copy clips from '/etc/passwd'",
+        "force install httpfs",
+        "detach c",
+        "use memory",
+        "set variable a = 1",
+        "reset memory_limit",
+        "create secret (type s3)",
+        "create temp table t as select 1",
+        "create macro f(a) as a",
+        "comment on table clips is 'x'",
+        "merge into clips using clips c2 on false when not matched then insert values (1)",
+        "prepare p as select 1",
+        "vacuum",
+        "checkpoint",
     ],
 )
 def test_nothing_but_reading(catalog: Catalog, query: str) -> None:
@@ -142,13 +163,38 @@ def test_nothing_but_reading(catalog: Catalog, query: str) -> None:
         "select * from python_variable",
         "select getenv('HOME')",
         "explain analyze select * from read_csv('/etc/passwd')",
+        "from read_blob('/etc/hostname')",
+        "from read_json('/etc/hostname')",
+        "from parquet_metadata('{file}')",
+        "from parquet_kv_metadata('{file}')",
+        "from read_duckdb('{other}')",
+        "from '{other}'",
+        "from 'file:{file}'",
+        "from '/dev/stdin'",
+        "from 's3://bucket/a.parquet'",
+        "from query('from read_csv(''/etc/passwd'')')",
+        "from json_execute_serialized_sql(json_serialize_sql('from read_text(''/etc/hostname'')'))",
+        "from sqlite_scan('/etc/passwd', 't')",
+        "from duckdb_secrets()",
+        "from duckdb_extensions()",
+        "from arrow_scan(1, 2, 3)",
+        "from pandas_scan(1)",
+        "from python_map_function((select 1))",
+        "from enable_logging()",
+        "from force_checkpoint()",
+        "with t as (insert into clips select * from clips returning *) from t",
     ],
 )
 def test_nothing_outside_the_catalog_can_be_reached(catalog: Catalog, files: tuple[str, str], query: str) -> None:
     python_variable = catalog.sql("select 1")  # DuckDB would find a variable of this name, were it let to
     assert python_variable.num_rows == 1
+    other = Path(files[0]).with_name("other.duckdb")
+    with duckdb.connect(str(other)) as made:
+        made.execute("create table secret as select 42 as a")
+    before = sorted(other.parent.iterdir())
     with pytest.raises(QueryError, match=r"^QUERY: .*(disabled|does not exist|Error)"):
-        catalog.sql(query.format(file=files[0]))
+        catalog.sql(query.format(file=files[0], other=other))
+    assert sorted(other.parent.iterdir()) == before
 
 
 @pytest.mark.parametrize(
@@ -193,3 +239,65 @@ def test_a_query_that_takes_too_long_or_too_much_is_ended(tmp_path: Path) -> Non
     with pytest.raises(QueryError, match=r"^QUERY: takes more memory than allowed; narrow it, or raise --memory"):
         catalog.sql("select list(range) from range(100000000)", timeout_s=60.0)
     assert catalog.sql("select 1 as one").to_pylist() == [{"one": 1}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "'select ' + '(' * 100_000 + '1' + ')' * 100_000",
+        "'select ' + '[' * 100_000 + '1' + ']' * 100_000",
+        "'select ' + 'not ' * 100_000 + 'true'",
+        "'select ' + '1+' * 100_000 + '1'",
+        "'from (' * 100_000 + 'clips' + ')' * 100_000",
+        "'select * ' + 'from (select * ' * 55_000 + 'from clips' + ')' * 55_000",
+        "'select 1 from ' + ' cross join '.join(['(select 1)'] * 40_000)",
+        "'select * from clips where ' + 'clip_id in (select clip_id from clips where ' * 20_000 + 'true' + ')' * 20_000",
+        "'select null::' + 'struct(a ' * 50_000 + 'int' + ')' * 50_000",
+        "'select ' + '(' * 1_000_000",
+    ],
+)
+def test_deep_queries_are_errors_and_crash_nothing(tmp_path: Path, query: str) -> None:
+    program = (
+        "import sys, pathlib; from index.catalog import Catalog, write_catalog; from schemas.errors import QueryError\n"
+        "path = pathlib.Path(sys.argv[1]); write_catalog(path, [], [])\n"
+        "try:\n"
+        f"    Catalog(path).sql({query})\n"
+        "except QueryError as exc:\n"
+        "    print(str(exc)[:80])\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "c.duckdb")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.match(
+        "QUERY: (got 1000007 characters, allowed are 1000000|(Parser|Binder) Error: Max expression d)", done.stdout
+    )
+
+
+def test_a_query_without_end_is_ended(catalog: Catalog) -> None:
+    for query in (
+        "with recursive t as (select 1 as x union all select x + 1 from t) select count(*) from t",
+        "with recursive t as (select 1 as x union all select x + 1 from t) from t",
+        "select range, sleep_ms(10) from range(1000000)",
+    ):
+        with pytest.raises(QueryError, match=r"^QUERY: ran longer than 0.3 s and was ended"):
+            catalog.sql(query, timeout_s=0.3)
+
+
+def test_a_function_that_cannot_be_ended_costs_no_later_query(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("index.interruptible._GRACE_S", 0.2)
+    catalog.show_hits(pa.table({"rank": [1, 2]}))
+    began_s = time.monotonic()
+    with pytest.raises(QueryError, match=r"^QUERY: ran longer than 0.1 s, and could not be ended; narrow it"):
+        catalog.sql("select levenshtein(repeat('a', 30000), repeat('b', 30000))", timeout_s=0.1)
+    assert time.monotonic() - began_s < 2
+    assert catalog.sql("select count(*) as n from hits").to_pylist() == [{"n": 2}]
+
+
+def test_a_result_is_held_to_the_limit_of_memory(tmp_path: Path) -> None:
+    write_catalog(tmp_path / "c.duckdb", [], [])
+    catalog = Catalog(tmp_path / "c.duckdb", memory_mb=64)
+    with pytest.raises(QueryError, match=r"^QUERY: its result takes more memory than allowed; narrow it, count instead"):
+        catalog.sql("from range(3000000000)")
+    with pytest.raises(QueryError, match=r"^QUERY: Conversion Error: Could not convert string 'x' to INT32; the tables"):
+        catalog.sql("select cast(case when range = 500000 then 'x' else '1' end as int) from range(1000000)")
+    assert catalog.sql("from range(1000000)")["range"].to_pylist() == list(range(1000000))
