@@ -235,7 +235,8 @@ class Catalog:
                     size_bytes += batch.get_total_buffer_size()
                     if size_bytes > self._memory_mb << 20:
                         raise QueryError(
-                            f"{argument}: its result takes more memory than allowed; narrow it, count instead, or raise --memory"
+                            f"{argument}: its result takes more memory than allowed; "
+                            "narrow it, count instead, or raise --memory"
                         )
             except (OSError, pa.ArrowException) as exc:  # all that is left of DuckDB's own errors once rows have come
                 raise _duckdb_error(str(exc)) from exc
