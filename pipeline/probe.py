@@ -17,6 +17,7 @@ from pipeline.completeness import what_is_missing
 from pipeline.container import (
     BYTE_SEEKABLE,
     READING_ERRORS,
+    decode,
     describe,
     open_video,
     track_index,
@@ -286,11 +287,13 @@ def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
     to say, and costs nobody a video.
     """
     try:
-        frames = packet.decode()
+        frames = decode(packet)
         if not frames and packet.is_keyframe and not packet.is_discard:
             frames = context.decode(None)
             context.flush_buffers()
         return _FirstFrame(*_turned(frames[0]), frames[0].width, frames[0].height) if frames else None
+    except av.FFmpegError:
+        return None  # as of a packet before the first keyframe
     except Exception:  # noqa: BLE001 - whatever a library raises here
         return _FirstFrame(0, False, context.width, context.height)
 
