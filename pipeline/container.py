@@ -123,6 +123,22 @@ def packets(
         yield packet
 
 
+def decode(packet: av.Packet[av.VideoStream]) -> list[av.VideoFrame]:
+    """The frames that come of a packet of video.
+
+    A packet of VP9 may hold several frames. Where two in a row cannot be decoded, such as those before the first keyframe,
+    the decoder takes no more packets until it is emptied.
+
+    Raises:
+        av.FFmpegError: it cannot be decoded.
+    """
+    try:
+        return packet.decode()
+    except av.BlockingIOError:
+        packet.stream.codec_context.flush_buffers()
+        return packet.decode()
+
+
 def shift_of(packet: av.Packet[Any], stream: av.VideoStream, parts: Sequence[Part]) -> int:
     """How far a packet's times are off, in ticks of its own stream."""
     if packet.pos is None:

@@ -18,6 +18,7 @@ from pipeline.completeness import what_is_missing
 from pipeline.container import (
     BYTE_SEEKABLE,
     READING_ERRORS,
+    decode,
     describe,
     open_video,
     track_index,
@@ -291,7 +292,7 @@ def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
     """
     stated = Stated.of(context)
     try:
-        frames = packet.decode()
+        frames = decode(packet)
         if not frames and packet.is_keyframe and not packet.is_discard:
             frames = context.decode(None)
             context.flush_buffers()
@@ -299,6 +300,8 @@ def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
             return None
         stated.complete(frames[0])
         return _FirstFrame(*_turned(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
+    except av.FFmpegError:
+        return None  # as of a packet before the first keyframe
     except Exception:  # noqa: BLE001 - whatever a library raises here
         return _FirstFrame(0, False, context.width, context.height, False)
 

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from pipeline.colour import DOLBY_VISION, Stated, is_dolby_ipt
-from pipeline.container import describe, open_video, packets, video_stream
+from pipeline.container import decode, describe, open_video, packets, video_stream
 from pipeline.picture import Picture
 from pipeline.piece import Cut, GoesBackError, UnfitError, appears_s, disappears_s, last_before, ticks_of
 from pipeline.sample import frames_on_screen, keyframe_before
@@ -79,7 +79,7 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
 
 def _decoded(packet: av.Packet[Any], problems: set[str]) -> list[av.VideoFrame]:
     try:
-        return list(packet.decode())
+        return decode(packet)
     except av.FFmpegError as exc:
         problems.add(f"a packet could not be decoded: {describe(exc)}")
         return []

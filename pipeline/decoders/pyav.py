@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.colour import DOLBY_VISION, Stated, is_dolby_ipt
-from pipeline.container import READING_ERRORS, describe, open_video, packets, video_stream
+from pipeline.container import READING_ERRORS, decode, describe, open_video, packets, video_stream
 from pipeline.crop import Cropper
 from pipeline.decoders import Decoded
 from pipeline.decoders.av1 import Thinner
@@ -152,7 +152,7 @@ class _Pass:
                     if selective and not thinner:
                         context.skip_frame = "DEFAULT" if wanted else "NONREF"
                     try:
-                        frames = _decode_thinned(packet, thinner, wanted=wanted) if thinner else packet.decode()
+                        frames = _decode_thinned(packet, thinner, wanted=wanted) if thinner else decode(packet)
                     except av.FFmpegError as exc:
                         self._current.problems[f"a packet could not be decoded: {describe(exc)}"] += 1
                         continue
