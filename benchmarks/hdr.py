@@ -34,12 +34,13 @@ from schemas.options import IngestOptions
 ALLOWED = 0.02
 _TRANSFERS = {"PQ": "smpte2084", "HLG": "arib-std-b67"}
 
-# What the demo's films hold, though they do not say so; values of 1 in linear light are diffuse white.
+# What the demo's films hold, though they do not say so; 1 in linear light is diffuse white. Without agamma=0 the curves are
+# approximate, and HLG is no screen's light.
 _LINEAR = (
     "setparams=colorspace=smpte170m:color_primaries=bt709:color_trc=bt709:range=limited,"
-    "zscale=m=gbr:t=linear:npl=203,format=gbrpf32le"
+    "zscale=m=gbr:t=linear:npl=203:agamma=0,format=gbrpf32le"
 )
-_X265 = ["-c:v", "libx265", "-preset", "fast", "-crf", "16", "-x265-params", "log-level=error:pools=1:frame-threads=1"]
+_X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-crf", "16", "-x265-params", "log-level=error:pools=1:frame-threads=1"]
 
 
 class Measured(NamedTuple):
@@ -52,7 +53,7 @@ class Measured(NamedTuple):
 
 def to_hdr(transfer: str) -> Callable[[Path, Path], list[str]]:
     """FFmpeg's arguments to put a film into that transfer function."""
-    wide = f"zscale=p=bt2020:t={transfer}:m=bt2020nc:r=limited:npl=203,format=yuv420p10le"
+    wide = f"zscale=p=bt2020:t={transfer}:m=bt2020nc:r=limited:npl=203:agamma=0,format=yuv420p10le"
     said = ["-color_primaries", "bt2020", "-color_trc", transfer, "-colorspace", "bt2020nc", "-color_range", "tv"]
     return lambda source, target: [
         *("-i", str(source), "-vf", f"{_LINEAR},{wide}", "-fps_mode", "vfr", *said, *_X265, str(target))
@@ -116,7 +117,7 @@ def main() -> None:
     """Make, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=96, help="films of one action")
-    parser.add_argument("--films", type=int, default=4, help="long films of several")
+    parser.add_argument("--films", type=int, default=0, help="long films of several")
     parser.add_argument("--seed", type=int, default=TEST_SEED, help="of the world")
     arguments = parser.parse_args()
     require_ffmpeg()
