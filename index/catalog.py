@@ -26,8 +26,11 @@ _READER: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",  # nothing is spilled beside the library
     "lock_configuration": "true",
 }
-# Characters of a statement. Parsing takes up to a hundred times the memory, and time that grows with their square.
-_LONGEST = 1_000_000
+# Characters of a statement, and brackets within each other: parsing longer ones takes hundreds of times the memory, can
+# neither be interrupted nor waited for, and what is left of it can take more stack than there is when it is let go of.
+_LONGEST = 300_000
+_DEEPEST = 500
+_BRACKET = re.compile(r"""'[^']*'|"[^"]*"|(?P<opening>[(\[{])|(?P<closing>[)\]}])""")
 
 # Of a result, which is held to the limit of memory after each.
 _BATCH_ROWS = 2_048
@@ -165,6 +168,8 @@ class Catalog:
         check_utf8(argument, query)
         if len(query) > _LONGEST:
             raise QueryError(f"{argument}: got {len(query)} characters, allowed are {_LONGEST}; make it shorter")
+        if (depth := _depth(query)) > _DEEPEST:
+            raise QueryError(f"{argument}: got {depth} brackets within each other, allowed are {_DEEPEST}; make it flatter")
         connection = self._connection
         try:
             return run_interruptible(
@@ -224,7 +229,7 @@ class Catalog:
                     size_bytes += batch.get_total_buffer_size()
                     if size_bytes > self._memory_mb << 20:
                         raise QueryError(
-                            f"{argument}: its result takes more memory than allowed; narrow it, count instead, or raise --memory"
+                            f"{argument}: its result takes more memory than allowed; narrow it, or raise --memory"
                         )
             except (OSError, pa.ArrowException) as exc:  # all that is left of DuckDB's own errors once rows have come
                 raise _duckdb_error(str(exc)) from exc
@@ -249,6 +254,15 @@ class Catalog:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def _depth(query: str) -> int:
+    """How many brackets are open at a time, but for those in strings."""
+    depth = deepest = 0
+    for found in _BRACKET.finditer(query):
+        depth += (found.lastgroup == "opening") - (found.lastgroup == "closing")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _duckdb_error(message: str) -> duckdb.Error:
