@@ -37,6 +37,7 @@ _BATCH_ROWS = 2_048
 
 # How DuckDB says that a query names the hits of a search and there was none.
 _NO_HITS = re.compile(r"Table with name hits does not exist", re.IGNORECASE)
+_CORRUPT = "Corrupt database file"  # which no query can say
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
 
 _TABLES = """
@@ -164,6 +165,7 @@ class Catalog:
         Raises:
             UnknownNameError: it names a column or a table that is not there.
             QueryError: it is malformed, more than one statement, more than reading, or too much for the limits.
+            LibraryError: the catalog's file is damaged.
         """
         check_utf8(argument, query)
         if len(query) > _LONGEST:
@@ -194,6 +196,11 @@ class Catalog:
         except (duckdb.BinderException, duckdb.CatalogException) as exc:
             raise UnknownNameError(f"{argument}: {_explain(exc)}; {_hint(exc, argument)}") from exc
         except duckdb.Error as exc:
+            if isinstance(exc, duckdb.IOException) or _CORRUPT in str(exc):
+                raise LibraryError(
+                    f"--library: the catalog {str(self._path)!r} is damaged ({_explain(exc)}); delete CURRENT and the folder "
+                    "snapshots, and run the ingest of any of its folders again: they are rebuilt"
+                ) from exc
             raise QueryError(f"{argument}: {_explain(exc)}; {_hint(exc, argument)}") from exc
 
     def _answer(
@@ -245,6 +252,13 @@ class Catalog:
         self._connection.register("arriving_hits", hits)
         self._connection.execute("create or replace temp table hits as from arriving_hits")
         self._connection.unregister("arriving_hits")
+
+    def fingerprint(self, table: str) -> dict[str, object]:
+        """What two catalogs have in common whose ``table`` holds the same rows, in whatever order."""
+        found: dict[str, object] = self.sql(
+            f"select count(*) as n, sum(hash(t))::varchar as sum, bit_xor(hash(t)) as xor from {table} t"
+        ).to_pylist()[0]
+        return found
 
     def keywords(self) -> list[str]:
         """The words that SQL gives a meaning, in lower case."""

@@ -55,7 +55,7 @@ class FeatureStore:
             lengths = np.array([len(records) for records in self._records])
             if (self._index[2] & _PLACE >= lengths[self._index[2] >> 32]).any():
                 raise ValueError("its segments are shorter than its index says")
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as exc:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
             raise LibraryError(
                 f"--library: the features in {str(folder)!r} cannot be read ({exc}); run the ingest again"
             ) from exc

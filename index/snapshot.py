@@ -56,7 +56,7 @@ def read_info(snapshot: Path) -> SnapshotInfo:
         if not {"clips", "vectors"} <= info.rows.keys():
             raise ValueError("it does not say how many rows there are")
         return info
-    except (OSError, ValueError, TypeError, AttributeError) as exc:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as exc:
         raise LibraryError(f"--library: snapshot {str(snapshot)!r} is damaged ({exc}); run the ingest again") from exc
 
 
