@@ -198,8 +198,8 @@ class Catalog:
         except duckdb.Error as exc:
             if isinstance(exc, duckdb.IOException) or _CORRUPT in str(exc):
                 raise LibraryError(
-                    f"--library: the catalog {str(self._path)!r} is damaged ({_explain(exc)}); delete CURRENT and the folder "
-                    "snapshots, and run the ingest of any of its folders again: they are rebuilt"
+                    f"--library: the catalog {str(self._path)!r} is damaged ({_explain(exc)}); delete CURRENT and the "
+                    "folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
                 ) from exc
             raise QueryError(f"{argument}: {_explain(exc)}; {_hint(exc, argument)}") from exc
 

@@ -68,7 +68,7 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     """
     library.snapshots.mkdir(exist_ok=True)
     for leftover in library.snapshots.glob(".writing-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(leftover, ignore_errors=True)  # which follows no link
     aside = library.snapshots / f".writing-{os.getpid()}"
     aside.mkdir()
     info = write(aside)

@@ -1,4 +1,4 @@
-"""Every kind of file in a library, damaged in every way: a command says what is broken and what to do, or answers rightly."""
+"""Every kind of file in a library, damaged in every way: commands say what is broken and what to do, or answer rightly."""
 
 from __future__ import annotations
 
