@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -27,20 +26,24 @@ _READER: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",  # nothing is spilled beside the library
     "lock_configuration": "true",
 }
-# Characters of a statement. Parsing takes up to a hundred times the memory, and time that grows with their square.
-_LONGEST = 1_000_000
+# Characters of a statement, and brackets within each other: parsing longer ones takes hundreds of times the memory, can
+# neither be interrupted nor waited for, and what is left of it can take more stack than there is when it is let go of.
+_LONGEST = 300_000
+_DEEPEST = 500
+_BRACKET = re.compile(r"""'[^']*'|"[^"]*"|(?P<opening>[(\[{])|(?P<closing>[)\]}])""")
 
 # Of a result, which is held to the limit of memory after each.
 _BATCH_ROWS = 2_048
 
 # How DuckDB says that a query names the hits of a search and there was none.
 _NO_HITS = re.compile(r"Table with name hits does not exist", re.IGNORECASE)
+_CORRUPT = "Corrupt database file"  # which no query can say
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
 
 _TABLES = """
 create table videos as
   select video_id, path, size_bytes, modified_at, content_hash, container, codec, width, height, rotation_deg, fps,
-         duration_s, track, tracks, clip_count, status, error_stage, error, ingested_at
+         duration_s, clip_count, status, error_stage, error, ingested_at
   from video_rows order by path;
 create temp table seen as
   select c.clip_id, c.video_id, v.path, c.start_s, c.end_s, c.labels, c.classifier
@@ -83,16 +86,6 @@ def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str], tags:
             return counts
     except duckdb.Error as exc:
         raise LibraryError(f"--library: the catalog {str(path)!r} cannot be written: {_explain(exc)}") from exc
-
-
-def several_tracks(catalog: Catalog) -> list[dict[str, Any]]:
-    """``path``, ``track`` and ``tracks`` of the videos that have several video tracks, by path."""
-    if "tracks" not in catalog.sql("from videos limit 0").column_names:
-        return []  # published before they were counted
-    found: list[dict[str, Any]] = catalog.sql(
-        "select path, track, tracks from videos where tracks > 1 order by path"
-    ).to_pylist()
-    return found
 
 
 def visible_embeddings(
@@ -172,10 +165,13 @@ class Catalog:
         Raises:
             UnknownNameError: it names a column or a table that is not there.
             QueryError: it is malformed, more than one statement, more than reading, or too much for the limits.
+            LibraryError: the catalog's file is damaged.
         """
         check_utf8(argument, query)
         if len(query) > _LONGEST:
             raise QueryError(f"{argument}: got {len(query)} characters, allowed are {_LONGEST}; make it shorter")
+        if (depth := _depth(query)) > _DEEPEST:
+            raise QueryError(f"{argument}: got {depth} brackets within each other, allowed are {_DEEPEST}; make it flatter")
         connection = self._connection
         try:
             return run_interruptible(
@@ -200,6 +196,11 @@ class Catalog:
         except (duckdb.BinderException, duckdb.CatalogException) as exc:
             raise UnknownNameError(f"{argument}: {_explain(exc)}; {_hint(exc, argument)}") from exc
         except duckdb.Error as exc:
+            if isinstance(exc, duckdb.IOException) or _CORRUPT in str(exc):
+                raise LibraryError(
+                    f"--library: the catalog {str(self._path)!r} is damaged ({_explain(exc)}); delete CURRENT and the "
+                    "folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
+                ) from exc
             raise QueryError(f"{argument}: {_explain(exc)}; {_hint(exc, argument)}") from exc
 
     def _answer(
@@ -235,8 +236,7 @@ class Catalog:
                     size_bytes += batch.get_total_buffer_size()
                     if size_bytes > self._memory_mb << 20:
                         raise QueryError(
-                            f"{argument}: its result takes more memory than allowed; "
-                            "narrow it, count instead, or raise --memory"
+                            f"{argument}: its result takes more memory than allowed; narrow it, or raise --memory"
                         )
             except (OSError, pa.ArrowException) as exc:  # all that is left of DuckDB's own errors once rows have come
                 raise _duckdb_error(str(exc)) from exc
@@ -253,6 +253,13 @@ class Catalog:
         self._connection.execute("create or replace temp table hits as from arriving_hits")
         self._connection.unregister("arriving_hits")
 
+    def fingerprint(self, table: str) -> dict[str, object]:
+        """What two catalogs have in common whose ``table`` holds the same rows, in whatever order."""
+        found: dict[str, object] = self.sql(
+            f"select count(*) as n, sum(hash(t))::varchar as sum, bit_xor(hash(t)) as xor from {table} t"
+        ).to_pylist()[0]
+        return found
+
     def keywords(self) -> list[str]:
         """The words that SQL gives a meaning, in lower case."""
         found = self._connection.sql("select distinct keyword_name from duckdb_keywords() order by all").fetchall()
@@ -261,6 +268,15 @@ class Catalog:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def _depth(query: str) -> int:
+    """How many brackets are open at a time, but for those in strings."""
+    depth = deepest = 0
+    for found in _BRACKET.finditer(query):
+        depth += (found.lastgroup == "opening") - (found.lastgroup == "closing")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _duckdb_error(message: str) -> duckdb.Error:

@@ -37,7 +37,7 @@ def read_definitions(library: Library) -> TagDefinitions:
         return TagDefinitions()
     except OSError as exc:
         raise LibraryError(f"--library: {str(path)!r} cannot be read: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise LibraryError(
             f"--library: {str(path)!r} is damaged ({exc!r}); restore it, or delete it and tag again: no video is decoded"
         ) from exc

@@ -50,12 +50,14 @@ class FeatureStore:
             found = json.loads((folder / "features.json").read_text(encoding="utf-8"))
             self.layout = FeatureLayout(**found["layout"])
             self.segments: list[str] = found["segments"]
+            if odd := [name for name in self.segments if Path(name).name != name]:
+                raise ValueError(f"it names {odd[0]!r}, allowed are files beside it")
             self._index = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
             self._records = [_map(folder / name, self.layout.record_bytes) for name in self.segments]
             lengths = np.array([len(records) for records in self._records])
             if (self._index[2] & _PLACE >= lengths[self._index[2] >> 32]).any():
                 raise ValueError("its segments are shorter than its index says")
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as exc:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
             raise LibraryError(
                 f"--library: the features in {str(folder)!r} cannot be read ({exc}); run the ingest again"
             ) from exc

@@ -154,7 +154,7 @@ def read_identity(library: Library) -> Identity | None:
         return None
     except OSError as exc:
         raise LibraryError(f"--library: {str(library.folder)!r} cannot be read: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise LibraryError(
             f"--library: {str(library.identity_file)!r} is damaged ({exc!r}); restore it, or ingest into a new folder"
         ) from exc

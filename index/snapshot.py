@@ -56,7 +56,7 @@ def read_info(snapshot: Path) -> SnapshotInfo:
         if not {"clips", "vectors"} <= info.rows.keys():
             raise ValueError("it does not say how many rows there are")
         return info
-    except (OSError, ValueError, TypeError, AttributeError) as exc:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as exc:
         raise LibraryError(f"--library: snapshot {str(snapshot)!r} is damaged ({exc}); run the ingest again") from exc
 
 
@@ -68,7 +68,7 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     """
     library.snapshots.mkdir(exist_ok=True)
     for leftover in library.snapshots.glob(".writing-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(leftover, ignore_errors=True)  # which follows no link
     aside = library.snapshots / f".writing-{os.getpid()}"
     aside.mkdir()
     info = write(aside)

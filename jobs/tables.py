@@ -315,7 +315,11 @@ def _renamed(rows: pa.Table, ids: list[int], video_id: str) -> pa.Table:
 
 
 def _read(files: list[str], schema: pa.Schema) -> pa.Table:
-    return dataset.dataset(files, schema=schema, format="parquet").to_table() if files else schema.empty_table()
+    if not files:
+        return schema.empty_table()
+    table = dataset.dataset(files, schema=schema, format="parquet").to_table()
+    table.validate(full=True)  # a damaged file may hold text that is none
+    return table
 
 
 def _quoted(ids: Collection[str]) -> str:

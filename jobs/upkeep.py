@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from index.catalog import Catalog, visible_embeddings, write_catalog
 from index.definitions import read_definitions
-from index.features import read_features
+from index.features import FeatureStore, read_features
 from index.library import Library, read_identity
 from index.snapshot import Snapshot, SnapshotInfo, file_hash, read_info, snapshot_numbers
+from index.vectors import VectorIndex
 from jobs.publish import publish_tables
 from jobs.tables import Tables
 from jobs.writing import existing_tables
@@ -124,13 +127,13 @@ def verify(folder: Path) -> list[Check]:
             features = list(_check_features(tables, visible.to_numpy())) if identity.features != "none" else []
         except LibraryError as exc:
             unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
-            return [unreadable, *_check_snapshot(library, tables.versions(), None)]
+            return [unreadable, *_check_snapshot(library, tables, None)]
         return [
             Check(readable),
             *_check_tables(videos, clips),
             *features,
             *_check_tags(videos, tags, visible, [tag.digest for tag in read_definitions(library).tags]),
-            *_check_snapshot(library, tables.versions(), visible.to_numpy()),
+            *_check_snapshot(library, tables, visible.to_numpy()),
         ]
 
 
@@ -181,8 +184,8 @@ def _check_tags(videos: pa.Table, tags: pa.Table, visible: pa.ChunkedArray, dige
     yield Check("every clip has each tag once", None if whole else "some lack one, or have it twice", _TAGS_AGAIN)
 
 
-def _check_snapshot(library: Library, versions: dict[str, int], visible: NDArray[np.int64] | None) -> Iterator[Check]:
-    """Check what readers see against the tables: their ``versions``, and the ids of their ``visible`` clips where known."""
+def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64] | None) -> Iterator[Check]:
+    """Check what readers see against the tables; where they can be read, the ids of their ``visible`` clips are known."""
     try:
         snapshot = Snapshot(library)
         vectors = snapshot.vectors()
@@ -193,18 +196,50 @@ def _check_snapshot(library: Library, versions: dict[str, int], visible: NDArray
     yield Check("the current snapshot can be opened")
     changed = [name for name, digest in snapshot.info.sha256.items() if file_hash(snapshot.folder / name) != digest]
     yield _none("its files are as they were written", changed, _PUBLISH_AGAIN)
+    try:
+        yield from _check_contents(snapshot, vectors, features, tables, visible)
+    except LibraryError as exc:
+        yield Check("its files can be read", str(exc), _PUBLISH_AGAIN)
+
+
+def _check_contents(
+    snapshot: Snapshot,
+    vectors: VectorIndex,
+    features: FeatureStore | None,
+    tables: Tables,
+    visible: NDArray[np.int64] | None,
+) -> Iterator[Check]:
     shown = snapshot.catalog.sql("select clip_id from clips")["clip_id"].to_numpy()
     alike = np.array_equal(np.sort(shown), np.sort(vectors.ids()))
     yield Check("its catalog and its index hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
     if features is not None:
         alike = np.array_equal(np.sort(shown), features.ids())
         yield Check("its catalog and its features hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
-    if snapshot.info.versions != versions:
+    if snapshot.info.versions != tables.versions():
         yield Check("it shows what the tables hold", "something was committed and not published", _INGEST_AGAIN)
         return
     if visible is not None:
         alike = np.array_equal(np.sort(shown), np.sort(visible))
-        yield Check("it shows what the tables hold", None if alike else "they differ", _PUBLISH_AGAIN)
+        found = _other_contents(snapshot, vectors, tables) if alike else ["clips"]
+        differ = f"they differ in {', '.join(found)}: the one or the other is damaged"
+        yield Check("it shows what the tables hold", differ if found else None, _PUBLISH_AGAIN)
+
+
+def _other_contents(snapshot: Snapshot, vectors: VectorIndex, tables: Tables) -> list[str]:
+    """What a snapshot would hold otherwise if it were made anew."""
+    videos, clips = tables.parquet_files()
+    with TemporaryDirectory() as folder:
+        anew = Path(folder) / "catalog.duckdb"
+        write_catalog(anew, videos, clips, tables.tag_files())
+        same_vectors = all(
+            np.array_equal(vectors.vectors_at(vectors.rows_of(ids)), embeddings)
+            for ids, embeddings in visible_embeddings(anew, clips, vectors.dim)
+        )
+        catalog = Catalog(anew)
+        names = ("videos", "clips", "labels", "tags")
+        found = [name for name in names if catalog.fingerprint(name) != snapshot.catalog.fingerprint(name)]
+        catalog.close()
+    return found if same_vectors else [*found, "embeddings"]
 
 
 def _none(what: str, found: list[object] | list[str] | list[int], remedy: str) -> Check:

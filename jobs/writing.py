@@ -25,7 +25,9 @@ def writing(library: Library) -> Iterator[None]:
     _check_spelling(library.folder)
     try:
         library.folder.mkdir(parents=True, exist_ok=True)
-        stream = library.lock_file.open("a+", encoding="utf-8")
+        lock = os.open(library.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        stream = os.fdopen(lock, "r+", encoding="utf-8")
+        _check_links(library)
     except OSError as exc:
         raise LibraryError(
             f"--library: {str(library.folder)!r} cannot be written: {exc.strerror}; give a folder that you may write to"
@@ -87,6 +89,23 @@ def existing_tables(folder: Path, *, read_only: bool = False) -> Iterator[tuple[
         raise AssertionError("unreachable")
     with reading(library) if read_only else writing(library):
         yield library, identity, Tables(library, features=identity.features != "none", read_only=read_only)
+
+
+def _check_links(library: Library) -> None:
+    """Refuse folders that are somewhere else: files are deleted in them, and who has put a link there need not own those.
+
+    Raises:
+        LibraryError: one of the library's own folders is a link, or holds one to a folder.
+        OSError: one cannot be looked at.
+    """
+    folders = (library.videos, library.clips, library.features, library.tags, library.snapshots)
+    inner = (Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder))
+    for path in (*folders, *inner):
+        if path.is_symlink() and (path in folders or path.is_dir()):
+            raise LibraryError(
+                f"--library: {str(path)!r} is a link, and nothing is written or deleted behind it; put the folder itself in "
+                "its place, or make the whole library's folder a link"
+            )
 
 
 def _check_spelling(folder: Path) -> None:

@@ -141,7 +141,7 @@ def read_config(folder: Path, name: str, option: str) -> dict[str, Any]:
             f"{option} {name}: the folder holds no config.json; give a folder in the hub's layout "
             "(config.json, model.safetensors, preprocessor_config.json)"
         ) from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ModelError(f"{option} {name}: config.json is no valid JSON: {exc}") from exc
     if not isinstance(config, dict):
         raise ModelError(f"{option} {name}: config.json holds a {type(config).__name__}, allowed is an object")

@@ -245,15 +245,16 @@ def test_a_query_that_takes_too_long_or_too_much_is_ended(tmp_path: Path) -> Non
     "query",
     [
         "'select ' + '(' * 100_000 + '1' + ')' * 100_000",
-        "'select ' + '[' * 100_000 + '1' + ']' * 100_000",
-        "'select ' + 'not ' * 100_000 + 'true'",
-        "'select ' + '1+' * 100_000 + '1'",
-        "'from (' * 100_000 + 'clips' + ')' * 100_000",
-        "'select * ' + 'from (select * ' * 55_000 + 'from clips' + ')' * 55_000",
-        "'select 1 from ' + ' cross join '.join(['(select 1)'] * 40_000)",
-        "'select * from clips where ' + 'clip_id in (select clip_id from clips where ' * 20_000 + 'true' + ')' * 20_000",
-        "'select null::' + 'struct(a ' * 50_000 + 'int' + ')' * 50_000",
-        "'select ' + '(' * 1_000_000",
+        "'select ' + '(' * 400 + '1' + ')' * 400 + '+1' * 100_000",
+        "'select ' + 'not ' * 70_000 + 'true'",
+        "'select 1' + '::int' * 50_000",
+        "'from ' + '(' * 140_000 + 'clips' + ')' * 140_000",
+        "'from ' + '(' * 501 + 'clips' + ')' * 501",
+        "'select 1 from ' + ' cross join '.join(['(select 1)'] * 13_000)",
+        "'with t as (select 1) from ' + 't,' * 140_000 + 't'",
+        "'select * from clips where ' + 'clip_id in (select clip_id from clips where ' * 499 + 'true' + ')' * 499",
+        "'select null::' + 'struct(a ' * 25_000 + 'int' + ')' * 25_000",
+        "'with t as (' * 20_000",
     ],
 )
 def test_deep_queries_are_errors_and_crash_nothing(tmp_path: Path, query: str) -> None:
@@ -268,9 +269,8 @@ def test_deep_queries_are_errors_and_crash_nothing(tmp_path: Path, query: str) -
     command = [sys.executable, "-c", program, str(tmp_path / "c.duckdb")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.match(
-        "QUERY: (got 1000007 characters, allowed are 1000000|(Parser|Binder) Error: Max expression d)", done.stdout
-    )
+    wanted = r"QUERY: (got \d+ (brackets within|characters, allowed)|(Parser|Binder) Error: Max expression d)"
+    assert re.match(wanted, done.stdout)
 
 
 def test_a_query_without_end_is_ended(catalog: Catalog) -> None:
@@ -296,7 +296,7 @@ def test_a_function_that_cannot_be_ended_costs_no_later_query(catalog: Catalog, 
 def test_a_result_is_held_to_the_limit_of_memory(tmp_path: Path) -> None:
     write_catalog(tmp_path / "c.duckdb", [], [])
     catalog = Catalog(tmp_path / "c.duckdb", memory_mb=64)
-    with pytest.raises(QueryError, match=r"^QUERY: its result takes more memory than allowed; narrow it, count instead"):
+    with pytest.raises(QueryError, match=r"^QUERY: its result takes more memory than allowed; narrow it, or raise"):
         catalog.sql("from range(3000000000)")
     with pytest.raises(QueryError, match=r"^QUERY: Conversion Error: Could not convert string 'x' to INT32; the tables"):
         catalog.sql("select cast(case when range = 500000 then 'x' else '1' end as int) from range(1000000)")
