@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -43,7 +44,7 @@ _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.St
 _TABLES = """
 create table videos as
   select video_id, path, size_bytes, modified_at, content_hash, container, codec, width, height, rotation_deg, fps,
-         duration_s, clip_count, status, error_stage, error, ingested_at
+         duration_s, track, tracks, clip_count, status, error_stage, error, ingested_at
   from video_rows order by path;
 create temp table seen as
   select c.clip_id, c.video_id, v.path, c.start_s, c.end_s, c.labels, c.classifier
@@ -86,6 +87,16 @@ def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str], tags:
             return counts
     except duckdb.Error as exc:
         raise LibraryError(f"--library: the catalog {str(path)!r} cannot be written: {_explain(exc)}") from exc
+
+
+def several_tracks(catalog: Catalog) -> list[dict[str, Any]]:
+    """``path``, ``track`` and ``tracks`` of the videos that have several video tracks, by path."""
+    if "tracks" not in catalog.sql("from videos limit 0").column_names:
+        return []  # published before they were counted
+    found: list[dict[str, Any]] = catalog.sql(
+        "select path, track, tracks from videos where tracks > 1 order by path"
+    ).to_pylist()
+    return found
 
 
 def visible_embeddings(
