@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,10 @@ LONGEST_S = 60.0
 """A video without times is an example as a whole up to this length: a longer one shows too many things."""
 
 _IMAGES = (".png", ".jpg", ".jpeg")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # whatever the name says; of others Pillow calls programs for some
+_MOST_PIXELS = 50_000_000
+_NARROWEST = 20
+_DRAFT = 2_048
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _TIMES = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<end>\d+(\.\d+)?)", re.DOTALL)
 _SAME_MOMENT_S = 1e-3
@@ -61,17 +66,36 @@ def still_clip(path: str, wanted: ModelInput) -> NDArray[np.uint8]:
     Raises:
         UsageError: it cannot be read as a picture.
     """
-    try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as exc:
-        raise UsageError(
-            f"--like: {path_text(path)!r} cannot be read as a picture ({exc}); allowed are PNG and JPEG"
-        ) from exc
     geometry = wanted.geometry
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its size is looked at here
+            with Image.open(path, formats=_FORMATS) as opened:
+                picture = _upright(opened)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, MemoryError) as exc:
+        raise UsageError(
+            f"--like: {path_text(path)!r} cannot be read as a picture ({str(exc) or 'too much memory'}); "
+            "allowed are PNG and JPEG"
+        ) from exc
     picture = picture.resize(geometry.resized(*picture.size), _RESAMPLING[geometry.interpolation])
     frame = centre_crop(np.asarray(picture, np.uint8), geometry.crop)
     return np.repeat(frame[None], wanted.num_frames, axis=0)
+
+
+def _upright(opened: Image.Image) -> Image.Image:
+    """A picture as RGB, turned as its EXIF data says, in memory that is bounded.
+
+    Raises:
+        ValueError: it is larger, or narrower, than a picture of something is.
+    """
+    opened.draft("RGB", (_DRAFT, _DRAFT))  # JPEGs can be decoded at a half, a quarter or an eighth of their size
+    width, height = opened.size
+    if width * height > _MOST_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, allowed are {_MOST_PIXELS // 1_000_000} million")
+    if max(width, height) > _NARROWEST * min(width, height):
+        raise ValueError(f"{width} x {height} pixels, allowed is one edge up to {_NARROWEST} times as long as the other")
+    ImageOps.exif_transpose(opened, in_place=True)
+    return opened.convert("RGB")
 
 
 def _parse(like: str) -> tuple[str, Span | None]:

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +129,57 @@ def test_what_is_no_example_is_an_error(model: Embedder, video: Path, tmp_path: 
     with pytest.raises(UsageError) as error:
         embed_example(like.format(**names), model, SAMPLING)
     assert str(error.value).startswith(message.format(**names))
+
+
+def png(width: int, height: int, *, inserted: bytes = b"", whole: bool = True) -> bytes:
+    """A PNG of black, of which a few kilobytes may be gigabytes; with a chunk of one's own behind its header."""
+    packer = zlib.compressobj(9)
+    data = b"".join(packer.compress(bytes(1 + 3 * width)) for _ in range(height if whole else 1)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = (b"IHDR" + header, *([inserted] if inserted else []), b"IDAT" + data, b"IEND")
+    packed = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "huge": (lambda: png(60_000, 60_000, whole=False), "decompression bomb"),
+    "large": (lambda: png(9_000, 9_000, whole=False), "9000 x 9000 pixels, allowed are 50 million"),
+    "wide": (lambda: png(100_000, 1), "100000 x 1 pixels, allowed is one edge up to 20 times as long as the other"),
+    "high": (lambda: png(1, 200_000), "1 x 200000 pixels, allowed is one edge up to 20 times"),
+    "text": (lambda: png(8, 8, inserted=b"zTXtComment\0\0" + zlib.compress(bytes(200_000_000), 9)), "too large"),
+    "cut": (lambda: png(500, 500)[:-60], "(image file is truncated|unrecognized data stream|broken)"),
+    "empty": (lambda: b"", "cannot identify image file"),
+    "svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "cannot identify image file"),
+    "eps": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "cannot identify image file"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_is_no_picture_of_anything_is_refused_in_little_memory(tmp_path: Path, name: str) -> None:
+    make, message = BOMBS[name]
+    path = tmp_path / "a.png"
+    path.write_bytes(make())
+    program = (
+        "import resource, sys; from jobs.examples import still_clip; from schemas.errors import UsageError\n"
+        "from schemas.models import Geometry, ModelInput\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n"
+        "    still_clip(sys.argv[1], ModelInput(2, Geometry(resize=224, crop=(224, 224))))\n"
+        "except UsageError as exc:\n"
+        "    print(exc)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    told, more_mb = done.stdout.splitlines()
+    assert re.match(rf"--like: '{path}' cannot be read as a picture \(.*{message}.*; allowed are PNG and JPEG$", told)
+    assert int(more_mb) < 100
+
+
+def test_an_animation_is_its_first_picture_and_a_large_jpeg_is_read(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (64, 64), (level, 0, 0)) for level in (200, 100, 0)]
+    pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:])
+    Image.new("L", (9_000, 9_000), 77).save(tmp_path / "a.jpg")
+    wanted = ModelInput(2, Geometry(resize=30, crop=(30, 30)))
+    assert (still_clip(str(tmp_path / "a.png"), wanted) == (200, 0, 0)).all()
+    assert (still_clip(str(tmp_path / "a.jpg"), wanted) == 77).all()
