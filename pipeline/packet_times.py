@@ -68,11 +68,13 @@ def join(times: PacketTimes, time_base: Fraction) -> Joined:
     Decoding times of 0, 1, 2, 0, 1 s become 0, 1, 2, 3, 4 s.
     """
     count = len(times.dts)
-    shift, stray = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    shift = np.zeros(count, np.int64)
     steps = np.diff(times.dts)
     usual = float(np.median(np.abs(steps))) if count > 1 else 0.0
     back = max(_BACK_S / float(time_base), _BACK_FRAMES * usual)
     near, ahead = _STRAY_S / float(time_base), _AHEAD_S / float(time_base)
+    waits = times.pts - times.dts
+    stray = np.abs(waits - np.median(waits)) > ahead if count else np.zeros(0, np.bool_)
     leaps = np.flatnonzero((steps < -back) | (steps > near)) + 1
     if not len(leaps) or not ((steps < -back) | (steps > ahead)).any():
         return Joined(shift, stray, ())
@@ -93,7 +95,7 @@ def join(times: PacketTimes, time_base: Fraction) -> Joined:
     parts: list[Part] = []
     for begin, end in zip(begins, [*begins[1:], count], strict=True):
         if parts:
-            done = np.flatnonzero(~stray[:begin])
+            done = np.flatnonzero(~stray[:begin]) if not stray[:begin].all() else np.arange(begin)
             shown = times.pts[done] + shift[done]
             lasting = times.duration[done[shown.argmax()]] or round(usual)
             decoded = times.dts[done[-1]] + shift[done[-1]]

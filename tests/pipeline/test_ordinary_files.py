@@ -135,6 +135,25 @@ def test_one_damaged_time_is_no_new_recording() -> None:
     assert not joined.shift.any()
 
 
+def test_a_frame_that_is_shown_days_after_it_is_decoded_has_a_damaged_time() -> None:
+    """One such frame of a short FLV made it a video of 49 days, and its planning took half a minute."""
+    dts = np.arange(6) * 40
+    pts = dts + 80
+    pts[[0, 3]] += 1190 * 3_600_000
+    joined = join(PacketTimes(pts, dts, np.full(6, 40), np.arange(6)), TICK)
+    assert joined.stray.tolist() == [True, False, False, True, False, False]
+    assert joined.parts == ()
+
+
+def test_a_part_of_damaged_times_alone_is_followed_by_another() -> None:
+    dts = np.array([9000, *(np.arange(12) * 40)], np.int64)
+    pts = dts.copy()
+    pts[0] += 1190 * 3_600_000
+    joined = join(PacketTimes(pts, dts, np.full(13, 40), np.arange(13)), TICK)
+    assert joined.stray.tolist() == [True] + [False] * 12
+    assert len(joined.parts) == 2
+
+
 def test_a_clock_that_leaps_200_days_goes_on() -> None:
     dts = np.array([0, 40, 80, *(np.arange(12) * 40 + 200 * 86_400_000)], np.int64)
     joined = join(PacketTimes(dts, dts, np.full(15, 40), np.arange(15)), TICK)
