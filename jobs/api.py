@@ -10,6 +10,7 @@ library.sql("select label, count(*) as clips from clips group by label")
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -84,13 +85,14 @@ def open_library(
 
 
 class LibraryHandle:
-    """An open library, for one thread at a time. Made by `open_library`.
+    """An open library, in which threads take turns. Made by `open_library`.
 
     The embedder is loaded by the first search, and what is loaded stays. When an ingest publishes, the next call sees it.
     """
 
     def __init__(self, folder: Path, *, embedder: str | None, memory_mb: int, say: Callable[[str], None]) -> None:
         """See `open_library`."""
+        self._turn = threading.RLock()
         self._library = Library(folder)
         self._named, self._memory_mb, self._say = embedder, memory_mb, say
         self._model: tuple[str, Embedder] | None = None
@@ -101,7 +103,8 @@ class LibraryHandle:
     @property
     def snapshot(self) -> int:
         """The number of the snapshot that answers now."""
-        return self._current().snapshot.number
+        with self._turn:
+            return self._current().snapshot.number
 
     def answer(self, *texts: str, **options: Any) -> Answer:
         """As `search`, with what is known of the answer as a whole, such as whether anything stands out.
@@ -109,7 +112,8 @@ class LibraryHandle:
         Raises:
             UsageError: as `search` does.
         """
-        return self._current().search(_search_options(texts, options))
+        with self._turn:
+            return self._current().search(_search_options(texts, options))
 
     def search(self, *texts: str, **options: Any) -> pa.Table:
         """The moments that fit all of ``texts`` best, best first; none where nothing stands out, as on the command line.
@@ -152,17 +156,19 @@ class LibraryHandle:
         Raises:
             QueryError: it is malformed, asks for more than reading, or takes too much.
         """
-        searcher = self._current()
-        hits = None
-        if search is not None:
-            answer = searcher.search(hits_options(_texts(search), _texts(without), k=k, rerank=rerank))
-            hits = hits_table(answer.moments)
-        searcher.snapshot.catalog.show_hits(hits)
-        return searcher.snapshot.catalog.sql(query, timeout_s=timeout_s)
+        with self._turn:
+            searcher = self._current()
+            hits = None
+            if search is not None:
+                answer = searcher.search(hits_options(_texts(search), _texts(without), k=k, rerank=rerank))
+                hits = hits_table(answer.moments)
+            searcher.snapshot.catalog.show_hits(hits)
+            return searcher.snapshot.catalog.sql(query, timeout_s=timeout_s)
 
     def status(self) -> LibraryStatus:
         """What the library holds, which models made it, and what could not be indexed."""
-        return status_of(self._library, self._current().snapshot)
+        with self._turn:
+            return status_of(self._library, self._current().snapshot)
 
     def evaluate(self, truth: str | os.PathLike[str], *, rerank: int = 100) -> Evaluation:
         """Hold the library against a file of moments; see `jobs.evaluate.evaluate`.
@@ -176,8 +182,9 @@ class LibraryHandle:
         """
         from jobs.evaluate import evaluate
 
-        self._let_go_of_files()  # DuckDB opens no file twice in one process with different limits
-        return evaluate(Path(truth), self._library.folder, rerank=rerank, embedder=self._named, say=self._say)
+        with self._turn:
+            self._let_go_of_files()  # DuckDB opens no file twice in one process with different limits
+            return evaluate(Path(truth), self._library.folder, rerank=rerank, embedder=self._named, say=self._say)
 
     def tag(self, *names: str, prompts: Sequence[str] = ()) -> list[TagReport]:
         """Score every clip for each name, as SQL sees in ``tags`` from then on; see `jobs.tag.tag`.
@@ -189,8 +196,9 @@ class LibraryHandle:
         """
         from jobs.tag import tag
 
-        self._let_go_of_files()
-        return tag(self._library.folder, names, prompts=prompts, embedder=self._named, say=self._say)
+        with self._turn:
+            self._let_go_of_files()
+            return tag(self._library.folder, names, prompts=prompts, embedder=self._named, say=self._say)
 
     def teach(self, examples: str | os.PathLike[str], name: str | None = None, *, seed: int = 0) -> TeachReport:
         """Teach the library what marked moments show; see `jobs.teach.teach`.
@@ -206,13 +214,15 @@ class LibraryHandle:
         """
         from jobs.teach import teach
 
-        self._let_go_of_files()
-        return teach(self._library.folder, Path(examples), name, seed=seed)
+        with self._turn:
+            self._let_go_of_files()
+            return teach(self._library.folder, Path(examples), name, seed=seed)
 
     def close(self) -> None:
         """Let go of its files and models."""
-        self._let_go_of_files()
-        self._model = None
+        with self._turn:
+            self._let_go_of_files()
+            self._model = None
 
     def __enter__(self) -> LibraryHandle:
         return self
