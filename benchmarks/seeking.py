@@ -1,12 +1,12 @@
 """What it costs to decode files in which going to a place does not help, as a multiple of one pass over them.
 
-    python -m benchmarks.seeking [--minutes 10]
+    python -m benchmarks.seeking [--minutes 10] [--rounds 2]
 
 Of each file 16 frames per 4 s window come out at 224 x 224, as the full-size models want them. A pass is the loop that a
 user would write: every frame decoded in order, four in a second to RGB and scaled. Prints CPU seconds and bytes read, as
 multiples of that pass and of the file: for jobs that are each decoded alone, which costs the square of the length where
-seeking does not help (left out with ``--minutes`` above 10), and for what an ingest does, planning included. The better of
-two rounds. Needs the program ffmpeg to make the files.
+seeking does not help (left out with ``--minutes`` above 10), and for what an ingest does, planning included. The best of
+the rounds. Needs the program ffmpeg to make the files.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=int, default=10, help="how long the files are")
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    minutes = arguments.minutes
     print(f"{minutes} min of 640 x 360 at 25 fps; multiples of one pass (CPU) and of the file (bytes read)\n")
     print(f"{'file':18} {'pass, s':>8} {'each job alone':>16} {'ingest':>14}")
     with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +111,7 @@ def main() -> None:
             (file,) = find_videos([path])
             assert isinstance(file, VideoFile)
             calls = [as_ingest_does] if minutes > _MOST_MINUTES_ALONE else [as_ingest_does, each_alone]
-            rounds = [[cost(partial(call, file)) for call in (one_pass, *calls)] for _ in range(2)]
+            rounds = [[cost(partial(call, file)) for call in (one_pass, *calls)] for _ in range(arguments.rounds)]
             (pass_s, _), *costs = map(min, zip(*rounds, strict=True))
             told = [f"{cpu_s / pass_s:.2f} x, {read / file.size_bytes:.1f} x" for cpu_s, read in costs]
             print(f"{path.name:18} {pass_s:8.1f} {told[1] if len(told) > 1 else '-':>16} {told[0]:>14}", flush=True)
