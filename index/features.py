@@ -221,7 +221,9 @@ def read_features(file: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     try:
         with open(file, "rb") as stream, pq.ParquetFile(stream) as parquet:
             for batch in parquet.iter_batches(_BATCH, columns=columns):
-                yield from pa.table(batch).select(columns).cast(schema).to_batches()
+                table = pa.table(batch).select(columns).cast(schema)
+                table.validate(full=True)  # a damaged file may hold text that is none
+                yield from table.to_batches()
     except (OSError, pa.ArrowException) as exc:
         raise LibraryError(f"--library: a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index.catalog import Catalog, visible_embeddings, write_catalog
+from index.catalog import Catalog, visible_embeddings, visible_ids, write_catalog
 from index.definitions import read_definitions
 from index.features import FeatureStore, read_features
 from index.library import Library, read_identity
@@ -23,6 +23,7 @@ from jobs.tables import Tables
 from jobs.writing import existing_tables
 from schemas.errors import LibraryError, UsageError
 from schemas.features import digests_of
+from schemas.tables import FEATURES
 
 _INGEST_AGAIN = "run the ingest of its folders again"
 _PUT_BACK = "delete the video's file from its folder, ingest, and put it back"
@@ -124,7 +125,7 @@ def verify(folder: Path) -> list[Check]:
             videos, clips = tables.read()
             visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
             tags = tables.read_tags()
-            features = list(_check_features(tables, visible.to_numpy())) if identity.features != "none" else []
+            features = list(_check_features(tables, clips, visible.to_numpy())) if identity.features != "none" else []
         except LibraryError as exc:
             unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
             return [unreadable, *_check_snapshot(library, tables, None)]
@@ -156,21 +157,26 @@ def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
     yield _none("all embeddings have one dimension", sorted(lengths) if len(lengths) > 1 else [], "ingest into a new folder")
 
 
-def _check_features(tables: Tables, visible: NDArray[np.int64]) -> Iterator[Check]:
+def _check_features(tables: Tables, clips: pa.Table, visible: NDArray[np.int64]) -> Iterator[Check]:
     """Check what exact scores need, reading all of it: one record for each of the ``visible`` clips, as it was computed."""
+    layouts = set()
     ids: list[int] = []
     damaged: list[int] = []
     for file in tables.feature_files():
-        for batch in read_features(file, ["clip_id", "digest", "record"]):
+        for batch in read_features(file, FEATURES.names):
             found = batch["clip_id"].to_numpy()
             ids += found.tolist()
             as_named = digests_of(batch["record"].to_pylist()) == batch["digest"].to_numpy()
-            damaged += found[~as_named].tolist()
+            owners = clips["video_id"].take(pc.index_in(batch["clip_id"], value_set=clips["clip_id"].combine_chunks()))
+            theirs = np.array(owners.to_pylist(), object) != np.array(batch["video_id"].to_pylist(), object)
+            damaged += found[~as_named | (theirs & np.isin(found, visible))].tolist()
+            layouts |= set(zip(*(batch[name].to_pylist() for name in ("kind", "tokens", "dim")), strict=True))
     present = np.array(ids, np.int64)
     once, counts = np.unique(present[np.isin(present, visible)], return_counts=True)
     wrong = [*np.setdiff1d(visible, once).tolist(), *once[counts > 1].tolist()]
     yield _none("every clip has its features, once", [f"clip {i}" for i in wrong], _PUT_BACK)
-    yield _none("features are as they were computed", [f"those of clip {i}" for i in damaged], _PUT_BACK)
+    told = [f"those of clip {i}" for i in damaged] + ["they are laid out in several ways"] * (len(layouts) > 1)
+    yield _none("features are as they were computed", told, _PUT_BACK)
 
 
 def _check_tags(videos: pa.Table, tags: pa.Table, visible: pa.ChunkedArray, digests: list[str]) -> Iterator[Check]:
@@ -231,7 +237,8 @@ def _other_contents(snapshot: Snapshot, vectors: VectorIndex, tables: Tables) ->
     with TemporaryDirectory() as folder:
         anew = Path(folder) / "catalog.duckdb"
         write_catalog(anew, videos, clips, tables.tag_files())
-        same_vectors = all(
+        same_ids = np.array_equal(np.sort(visible_ids(anew)), np.sort(vectors.ids()))
+        same_vectors = not same_ids or all(  # that they have other ids has been said
             np.array_equal(vectors.vectors_at(vectors.rows_of(ids)), embeddings)
             for ids, embeddings in visible_embeddings(anew, clips, vectors.dim)
         )

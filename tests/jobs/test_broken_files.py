@@ -81,7 +81,7 @@ def ask(library: Path, name: str) -> Result:
 
 
 def contents(library: Path) -> list[pa.Table]:
-    """All that the tables hold."""
+    """All that the tables hold; fails where it cannot be read."""
     return [pq.read_table(file) for file in sorted(library.glob("*/*.parquet"))]
 
 
