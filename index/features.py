@@ -16,6 +16,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,12 @@ from numpy.typing import NDArray
 from schemas.errors import LibraryError
 from schemas.features import FeatureLayout
 from schemas.tables import FEATURES
+
+# What files raise that hold something else than they should: NumPy parses its headers as Python.
+_DAMAGE = (
+    OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError, MemoryError, SyntaxError,
+    TokenError,
+)  # fmt: skip
 
 # A snapshot's segments are written anew when there are more, or when less of them than this is in use.
 _MOST_SEGMENTS = 32
@@ -57,7 +64,7 @@ class FeatureStore:
             lengths = np.array([len(records) for records in self._records])
             if (self._index[2] & _PLACE >= lengths[self._index[2] >> 32]).any():
                 raise ValueError("its segments are shorter than its index says")
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
+        except _DAMAGE as exc:
             raise LibraryError(
                 f"--library: the features in {str(folder)!r} cannot be read ({exc}); run the ingest again"
             ) from exc

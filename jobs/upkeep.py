@@ -154,7 +154,9 @@ def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
     failed = pc.and_(pc.not_equal(videos["status"], "indexed"), pc.is_null(videos["error"]))
     yield _none("every video that is not whole has its reason", videos["path"].filter(failed).to_pylist(), _INGEST_AGAIN)
     lengths = {length for length in pc.unique(pc.list_value_length(clips["embedding"])).to_pylist()}
-    yield _none("all embeddings have one dimension", sorted(lengths) if len(lengths) > 1 else [], "ingest into a new folder")
+    yield _none(
+        "all embeddings have one dimension", sorted(lengths, key=str) if len(lengths) > 1 else [], "ingest into a new folder"
+    )
 
 
 def _check_features(tables: Tables, clips: pa.Table, visible: NDArray[np.int64]) -> Iterator[Check]:
@@ -200,12 +202,20 @@ def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64]
         yield Check("the current snapshot can be opened", str(exc), _PUBLISH_AGAIN)
         return
     yield Check("the current snapshot can be opened")
-    changed = [name for name, digest in snapshot.info.sha256.items() if file_hash(snapshot.folder / name) != digest]
+    changed = [name for name, digest in snapshot.info.sha256.items() if _hash(snapshot.folder / name) != digest]
     yield _none("its files are as they were written", changed, _PUBLISH_AGAIN)
     try:
         yield from _check_contents(snapshot, vectors, features, tables, visible)
     except LibraryError as exc:
         yield Check("its files can be read", str(exc), _PUBLISH_AGAIN)
+
+
+def _hash(file: Path) -> str | None:
+    """A file's hash; None where it is gone."""
+    try:
+        return file_hash(file)
+    except OSError:
+        return None
 
 
 def _check_contents(
