@@ -9,18 +9,24 @@ from pathlib import Path
 from jobs.work import Work
 from schemas.errors import UsageError
 
+# What `write_trace` begins files with.
+_BEGINNING = b'{"traceEvents"'
+
 
 def check_trace(path: Path) -> None:
     """Make the file, so that a run that ends hours from now does not fail to write it.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: it cannot be written, or holds something that is no trace.
     """
     try:
-        with path.open("ab"):
-            pass
+        with path.open("a+b") as file:
+            file.seek(0)
+            beginning = file.read(len(_BEGINNING))
     except OSError as exc:
         raise _unwritable(path, exc) from exc
+    if beginning not in (b"", _BEGINNING):
+        raise UsageError(f"--trace: {str(path)!r} is there already and is no trace; name another file")
 
 
 def write_trace(path: Path, works: Iterable[Work]) -> None:
