@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from index.library import Identity, Library, read_identity
@@ -52,8 +52,10 @@ def reading(library: Library) -> Iterator[None]:
     """Keep writers off while a library is read, as far as that needs no writing: on a read-only disk nobody writes.
 
     Raises:
-        LibraryError: a job is writing it.
+        LibraryError: a job is writing it, or could not, since a folder of it is a link.
     """
+    with suppress(OSError):  # who reads it will be told
+        _check_links(library)
     try:
         stream = library.lock_file.open(encoding="utf-8")
     except OSError:
