@@ -70,7 +70,8 @@ def test_a_lock_that_is_a_link_empties_no_file(library: Path, tmp_path: Path) ->
     (library / "ingest.lock").unlink()
     (library / "ingest.lock").symlink_to(outside)
     with pytest.raises(LibraryError, match="cannot be written: Too many levels of symbolic links"):
-        verify(library)
+        compact(library)
+    verify(library)  # which only reads
     assert outside.read_text() == "dear"
 
 
