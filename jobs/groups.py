@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
-from pipeline.sample import JOB_S
+from pipeline.sample import JOB_S, chains_of
 from schemas.records import SpanJob, VideoFailed, VideoFile
 
 # A group of files, and of decode jobs, that one task sees to: as much as is decoded in a second or so.
@@ -72,9 +71,3 @@ def group_jobs(
             group += jobs
     if group:
         yield JobGroup(tuple(group))
-
-
-def chains_of(jobs: Iterable[SpanJob]) -> Iterator[tuple[SpanJob, ...]]:
-    """Consecutive jobs that start decoding at one place of one video."""
-    for _, chain in groupby(jobs, key=lambda job: (job.video.file.path, job.chain)):
-        yield tuple(chain)

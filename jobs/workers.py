@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 import ray
 
-from jobs.groups import FileGroup, JobChain, JobGroup, chains_of, group_jobs
+from jobs.groups import FileGroup, JobChain, JobGroup, group_jobs
 from jobs.progress import Tally
 from jobs.shape import Shape
 from jobs.stages import Job
 from jobs.work import Work, timed
 from pipeline.decoders import CHAINED, load_decoder
+from pipeline.sample import chains_of
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
 # Bytes per second: planning reads whole files, twice, and a large one on a slow network drive must not look like a hang.

@@ -25,6 +25,9 @@ READING_ERRORS = (av.FFmpegError, IndexError)
 # the beginning of what it opens, to learn the format of the pixels, which at 1080p takes as long as ten frames.
 _FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"})
 
+# Packets in which a first frame is looked for.
+FIRST_PACKETS = 64
+
 # The demuxers that find their way from any byte of a file.
 BYTE_SEEKABLE = frozenset({"mpegts", "mpeg", "flv"})
 

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from pipeline.colour import Stated
-from pipeline.container import READING_ERRORS, describe, open_video, packets, video_stream
+from pipeline.container import FIRST_PACKETS, READING_ERRORS, decode, describe, open_video, packets, video_stream
 from pipeline.picture import keep_colours, keep_orientation
 from pipeline.piece import Cut, UnfitError, appears_s, disappears_s, last_before, ticks_of
 from pipeline.recode import encode, encode_from_keyframe
@@ -27,9 +27,6 @@ _MORE_S = 0.5
 # What MP4 holds and players know. AVI stores no presentation times, so that copies out of it would show them wrong.
 _COPIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
 _NEVER_COPIED_FROM = frozenset({"avi"})
-
-# Packets in which a first frame is looked for.
-_FIRST_PACKETS = 64
 
 # Errors of the disk that is written to, which are no fault of the video.
 _OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
@@ -132,11 +129,11 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
 def _first_frame(path: str, meta: VideoMeta, keyframe: Keyframe) -> av.VideoFrame | None:
     """The first frame that can be decoded from a keyframe on."""
     with open_video(path) as source:
-        video = video_stream(source)
+        video = video_stream(source, meta.stream_index)
         video.codec_context.thread_count = 1
-        for packet in islice(packets(source, video, start=keyframe, parts=meta.parts), _FIRST_PACKETS):
+        for packet in islice(packets(source, video, start=keyframe, parts=meta.parts), FIRST_PACKETS):
             try:
-                for frame in packet.decode():
+                for frame in decode(packet):
                     return frame
             except av.FFmpegError:
                 continue

@@ -17,6 +17,7 @@ from pipeline.colour import Stated, is_ordinary
 from pipeline.completeness import what_is_missing
 from pipeline.container import (
     BYTE_SEEKABLE,
+    FIRST_PACKETS,
     READING_ERRORS,
     decode,
     describe,
@@ -34,9 +35,6 @@ from pipeline.seeking import seek_reads_most
 from schemas.errors import VideoError
 from schemas.options import MAX_FRAMES, MAX_PIXELS
 from schemas.records import Keyframe, Part, VideoMeta
-
-# Packets in which a first frame is looked for.
-_FIRST_PACKETS = 64
 
 # What FFmpeg calls a track that is locked, and packets that only a key opens.
 _LOCKED_TAGS = frozenset({"encv", "drmi"})
@@ -193,7 +191,7 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
         for packet in container.demux(stream):
             if not count and packet.size:
                 _check_unlocked(packet, context)
-            if first_frame is None and packet.size and count < _FIRST_PACKETS:
+            if first_frame is None and packet.size and count < FIRST_PACKETS:
                 first_frame = _first_frame_of(packet, context)
             time = packet.pts if packet.pts is not None else packet.dts
             count += packet.size > 0 or time is not None

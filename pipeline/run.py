@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from pipeline.decoders import ChainDecoder, Decoded, Decoder
 from pipeline.find import content_hash
 from pipeline.probe import probe
-from pipeline.sample import plan_jobs
+from pipeline.sample import chains_of, plan_jobs
 from pipeline.scale import shown_size
 from schemas.errors import VideoError
 from schemas.models import ModelInput
@@ -108,8 +107,8 @@ def plan_video(
 
 def decode_jobs(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
     """Decode jobs, those that start at one place in one pass: of each its clips, and then what became of it."""
-    for _, chain in groupby(jobs, key=lambda job: (job.video.video_id, job.chain)):
-        yield from decode_chain(tuple(chain), decoder)
+    for chain in chains_of(jobs):
+        yield from decode_chain(chain, decoder)
 
 
 def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,6 +168,12 @@ def plan_spans(
             )
         )
     return jobs
+
+
+def chains_of(jobs: Iterable[SpanJob]) -> Iterator[tuple[SpanJob, ...]]:
+    """Consecutive jobs that start decoding at one place of one video."""
+    for _, chain in groupby(jobs, key=lambda job: (job.video.file.path, job.chain)):
+        yield tuple(chain)
 
 
 def _moving(spans: list[Span], frame_times_s: NDArray[np.float64]) -> tuple[list[Span], float]:
