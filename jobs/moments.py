@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from jobs.hits import Wanted
-from jobs.learn.decode import decode_seen, probe_file
+from jobs.learn.decode import CRASHED, decode_seen, probe_file
 from jobs.learn.pictures import film_strip, save_png
 from jobs.timelines import Listed, one_line
 from pipeline.cut import cut_video, has_sound
@@ -102,7 +102,7 @@ def work_on(task: Task) -> Done:
 def crashed(task: Task) -> Done:
     """What is said of a task that took its process down."""
     task.aside.unlink(missing_ok=True)
-    return Done(task.kept or Exported(task.wanted, None, None, "failed", "crashed the decoder"))
+    return Done(task.kept or Exported(task.wanted, None, None, "failed", CRASHED))
 
 
 def within(meta: VideoMeta, moment: Span, pad_s: float) -> tuple[Span, Span]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,11 @@ class Searcher:
         """What scores its windows."""
         return self._scorer
 
+    @cached_property
+    def _tracks(self) -> dict[str, int]:
+        """Of videos with several video tracks, which one was taken, by path."""
+        return {row["path"]: row["track"] for row in several_tracks(self.snapshot.catalog)}
+
     def search(self, options: SearchOptions) -> Answer:
         """The best answers to one question; raises as `search` does."""
         windows = self._scorer.windows
@@ -210,7 +216,6 @@ class Searcher:
             {"ids": ids[wanted].tolist()},
         )
         by_id = {row["clip_id"]: row for row in rows.to_pylist()}
-        tracks = {row["path"]: row["track"] for row in several_tracks(self.snapshot.catalog)}
         for rank, ((stretch, count), certain) in enumerate(zip(found, sure, strict=False), start=1):
             best: dict[str, Any] = by_id[int(ids[stretch.best])]
             yield Moment(
@@ -233,7 +238,7 @@ class Searcher:
                     Part(int(ids[part.best]), float(scored.shown[part.best]), part.start_s, part.end_s)
                     for part, scored in zip(stretch.parts, ranking.parts, strict=False)
                 ),
-                track=tracks.get(best["path"]),
+                track=self._tracks.get(best["path"]),
             )
 
 

@@ -72,17 +72,9 @@ class Tables:
     def known_videos(self) -> pa.Table:
         """What the library knows of each video: enough to tell whether a file has changed."""
         columns = [
-            "video_id",
-            "path",
-            "size_bytes",
-            "modified_ns",
-            "content_hash",
-            "track",
-            "tracks",
-            "status",
-            "error_stage",
-        ]
-        columns.append("ingested_at")
+            "video_id", "path", "size_bytes", "modified_ns", "content_hash", "track", "tracks", "status", "error_stage",
+            "ingested_at",
+        ]  # fmt: skip
         with self._explained():
             return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
 

@@ -25,9 +25,9 @@ def writing(library: Library) -> Iterator[None]:
     _check_spelling(library.folder)
     try:
         library.folder.mkdir(parents=True, exist_ok=True)
+        _check_links(library)
         lock = os.open(library.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         stream = os.fdopen(lock, "r+", encoding="utf-8")
-        _check_links(library)
     except OSError as exc:
         raise LibraryError(
             f"--library: {str(library.folder)!r} cannot be written: {exc.strerror}; give a folder that you may write to"

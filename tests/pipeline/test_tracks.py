@@ -24,14 +24,22 @@ from tests.videos import number_in, numbered_frame
 PLAIN = ModelInput(4, Geometry(resize=112, crop=None))
 
 
-def write_tracks(path: Path, *tracks: tuple[int, int, int], cover: bool = False, default: int = 0) -> Path:
-    """A video with tracks of (first number, number of frames, width), the numbers in the pictures; 25 frames a second."""
+def write_tracks(
+    path: Path, *tracks: tuple[int, int, int], cover: bool = False, default: int = 0, matrices: Sequence[int] = ()
+) -> Path:
+    """A video with tracks of (first number, number of frames, width), the numbers in the pictures; 25 frames a second.
+
+    Each track says that its colours are of one of ``matrices``, where there are any.
+    """
     none = av.stream.Disposition(0)
     with av.open(str(path), "w") as container:
         streams: list[tuple[av.VideoStream, int, int]] = []
         for first, count, width in tracks:
             stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "10"})
             stream.width, stream.height, stream.pix_fmt = width, 112, "yuv420p"
+            if matrices:
+                context = stream.codec_context
+                context.colorspace = context.color_primaries = context.color_trc = matrices[len(streams)]
             stream.disposition = av.stream.Disposition.default if len(streams) == default else none
             streams.append((stream, first, count))
         if cover:
@@ -124,3 +132,13 @@ def test_pieces_are_cut_from_the_track(tmp_path: Path) -> None:
         cut_video(str(path), probe(str(path), track=2), span, output)
         seen = decode_seen(str(output), probe(str(output)), [Span(0.0, 0.4)], PLAIN)
         assert all(number_in(picture) >= 110 for picture in seen.frames[0])
+
+
+def test_a_copied_piece_says_of_its_colours_what_its_own_track_says(tmp_path: Path) -> None:
+    bt601, bt709 = 6, 1
+    path = write_tracks(tmp_path / "a.mp4", (0, 50, 160), (100, 50, 240), matrices=(bt601, bt709))
+    for track, matrix in ((1, bt601), (2, bt709)):
+        cut = cut_video(str(path), probe(str(path), track=track), Span(0.0, 1.0), tmp_path / "piece.mp4")
+        assert cut.how == "copied"
+        with av.open(str(tmp_path / "piece.mp4"), options={"skip_frame": "all"}) as piece:  # what the container says
+            assert piece.streams.video[0].codec_context.colorspace == matrix
