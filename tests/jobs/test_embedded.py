@@ -39,12 +39,17 @@ print("ran:", ray.get(ray.remote(num_cpus=0)(lambda: 3).remote()))
 """
 
 
+def outside() -> dict[str, str]:
+    """This process's environment without what Ray puts there, as another test's Ray in this process does."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+
+
 @contextmanager
 def session(place: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process with a Ray of its own, which keeps its files in ``place``, and the address of that Ray."""
     driver = subprocess.Popen(
         [sys.executable, "-c", SESSION], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"TMPDIR": str(place)} | environment,
+        env=outside() | {"TMPDIR": str(place)} | environment,
     )  # fmt: skip
     assert driver.stdout is not None
     try:
@@ -101,7 +106,7 @@ def short() -> Iterator[Path]:
 def watch(place: Path, *command: str | Path) -> tuple[str, set[str], set[str]]:
     """What the installed command prints; at which addresses it listens meanwhile; the processes that it consists of."""
     driver = subprocess.Popen(
-        [BIN / "vidsift", *command], stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(place)}
+        [BIN / "vidsift", *command], stdout=subprocess.PIPE, text=True, env=outside() | {"TMPDIR": str(place)}
     )
     addresses: set[str] = set()
     names: set[str] = set()
@@ -167,8 +172,7 @@ def test_nobody_else_runs_anything_in_it(short: Path, tmp_path: Path) -> None:
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             kept = [file for file in folder.rglob("*") if file.is_file()]
             assert not any(token.encode() in file.read_bytes() for file in kept)
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        plain |= {"HOME": str(tmp_path), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_gcs_server_port_wait_time_s": "2"}
+        plain = outside() | {"HOME": str(tmp_path), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_gcs_server_port_wait_time_s": "2"}
         answers = {}
         for given in ("", "0" * 64, token):
             mode = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": given} if given else {"RAY_AUTH_MODE": "disabled"}
@@ -195,7 +199,7 @@ def test_the_users_own_word_on_tokens_holds_again_afterwards(short: Path, tmp_pa
         "assert get_authentication_mode() == AuthenticationMode.DISABLED\n"
         "print({name: os.environ.get(name) for name in ('RAY_AUTH_MODE', 'RAY_AUTH_TOKEN', 'RAY_AUTH_TOKEN_PATH')})"
     )
-    environment = os.environ | {"TMPDIR": str(short), "RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN_PATH": "/no/such/file"}
+    environment = outside() | {"TMPDIR": str(short), "RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN_PATH": "/no/such/file"}
     environment.pop("RAY_AUTH_TOKEN", None)
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
