@@ -1,7 +1,8 @@
 # make setup    an environment in .venv with vidsift in it
 # make demo     films of its own making, ingested with the pocket models and asked; answers beside the truth
 # make pocket   train the pocket models again, from a seed (within 90 minutes on 2 cores; goes on where it was interrupted)
-# make test     what CI runs: formatting, lint, types, tests
+# make check    what takes seconds: formatting, lint, who imports whom, types
+# make test     what CI runs: that and the tests
 # make fix      let the formatter and the linter mend what they can
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ FAISS ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 OUT := demo-out
 WORK := pocket-work
 
-.PHONY: setup dev demo pocket test fix clean
+.PHONY: setup dev demo pocket check test fix clean
 
 setup: .venv/installed
 dev: .venv/installed-dev
@@ -32,10 +33,13 @@ demo: setup
 pocket: setup
 	$(BIN)/python -m demo.recipe $(WORK) --install
 
-test: dev
+check: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+test: check
 	$(BIN)/pytest
 
 fix: dev

@@ -15,12 +15,13 @@ from typing import Any
 
 import click
 
-from jobs.children import keep_to_what_is_installed
-from jobs.learn.commands import COMMANDS
-from jobs.terminal import Command, NumberRange, ProgressLine, complain, echo, json_text, printable, shortened
+from commands.progress_line import Command, NumberRange, ProgressLine, complain, echo
+from commands.train import COMMANDS
+from jobs.child_processes import keep_to_what_is_installed
 from schemas.errors import UsageError, VidsiftError
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 from schemas.search import MOST
+from schemas.text import json_text, printable, shortened
 
 _LIBRARY = click.option(
     "--library", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The library's folder."
@@ -146,8 +147,8 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     vidsift ingest ~/Videos --library ~/videos.vidsift --classifier ./my-videomae --window 2
     vidsift ingest ~/Videos --library ~/videos.vidsift --include '*.mov' --include 'holidays/*' --exclude proxies
     """
-    from jobs.ingest import Interrupted
-    from jobs.ingest import ingest as run
+    from jobs.ingest.ingest import ingest as run
+    from jobs.ingest.report import Interrupted
 
     options = IngestOptions(
         decoder=given["decoder"],
@@ -191,7 +192,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         report, code = exc.report, 130
     finally:
         line.end()
-    from jobs.report import ingest_text
+    from jobs.ingest.report import ingest_text
 
     echo(json_text(report.as_json()) if as_json else ingest_text(report))
     if code:
@@ -234,10 +235,11 @@ def search(folder: Path, embedder: str | None, as_json: bool, **given: Any) -> N
     from schemas.search import SearchOptions
 
     options = SearchOptions(**given)
-    from jobs.query import search as run
+    from index.search.searcher import search as run
 
     answer = run(folder, options, embedder=embedder, say=complain)
-    from jobs.answers import answer_text, moment_json
+    from commands.search_output import answer_text
+    from schemas.search import moment_json
 
     if not as_json:
         echo(answer_text(answer, options.by))
@@ -288,9 +290,9 @@ def sql(
       join labels l using (clip_id, path, start_s) where l.rank = 1" --library ~/videos.vidsift
     vidsift sql --library ~/videos.vidsift < report.sql
     """
-    from jobs.prompt import Prompt, statements_of
-    from jobs.report import write_table
-    from jobs.sql import hits_options, open_catalog
+    from commands.sql_shell import Prompt, statements_of
+    from index.search.hits import hits_options, open_catalog
+    from index.sql.formats import write_table
 
     asks = query is None and sys.stdin.isatty()
     if asks and output is not None:
@@ -337,7 +339,7 @@ def schema(folder: Path | None, as_json: bool) -> None:
     vidsift schema
     vidsift schema --library ~/videos.vidsift --json
     """
-    from jobs.schema import row_counts, schema_json, schema_text
+    from commands.schema_output import row_counts, schema_json, schema_text
 
     counts = row_counts(folder) if folder is not None else None
     if not as_json:
@@ -368,8 +370,8 @@ def tag(names: tuple[str, ...], folder: Path, prompts: tuple[str, ...], embedder
     """
     from dataclasses import asdict
 
-    from jobs.report import tags_text
-    from jobs.tag import tag as run
+    from jobs.tag.report import tags_text
+    from jobs.tag.tag import tag as run
 
     found = run(folder, names, prompts=prompts, embedder=embedder, say=complain)
     echo("\n".join(json_text(asdict(one)) for one in found) if as_json else tags_text(found))
@@ -384,7 +386,7 @@ def untag(names: tuple[str, ...], folder: Path) -> None:
     \b
     vidsift untag "falling down" --library ~/videos.vidsift
     """
-    from jobs.tag import untag as run
+    from jobs.tag.tag import untag as run
 
     run(folder, names)
 
@@ -414,8 +416,8 @@ def teach(name: str | None, examples: Path, folder: Path, seed: int, as_json: bo
     """
     from dataclasses import asdict
 
-    from jobs.report import teach_text
-    from jobs.teach import teach as run
+    from jobs.tag.report import teach_text
+    from jobs.tag.teach import teach as run
 
     report = run(folder, examples, name, seed=seed)
     echo(json_text(asdict(report)) if as_json else teach_text(report))
@@ -432,13 +434,13 @@ def status(folder: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from jobs.status import library_status
+    from index.status import library_status
 
     found = library_status(folder)
     if as_json:
         echo(json_text(asdict(found)))
         return
-    from jobs.report import status_text
+    from index.status import status_text
 
     echo(status_text(found))
 
@@ -454,8 +456,8 @@ def history(folder: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from jobs.report import history_text
-    from jobs.upkeep import history as run
+    from jobs.maintain.history import history as run
+    from jobs.maintain.history import history_text
 
     entries = run(folder)
     if not as_json:
@@ -474,7 +476,7 @@ def rollback(number: int, folder: Path) -> None:
     \b
     vidsift rollback 3 --library ~/videos.vidsift
     """
-    from jobs.upkeep import rollback as run
+    from jobs.maintain.history import rollback as run
 
     echo(f"back to snapshot {number}, published as snapshot {run(folder, number)}")
 
@@ -487,7 +489,7 @@ def compact(folder: Path) -> None:
     \b
     vidsift compact --library ~/videos.vidsift
     """
-    from jobs.upkeep import compact as run
+    from jobs.maintain.history import compact as run
 
     counts = run(folder)
     echo(f"{counts['files_before']} Parquet files before, {counts['files_after']} now")
@@ -501,7 +503,7 @@ def verify(folder: Path) -> None:
     \b
     vidsift verify --library ~/videos.vidsift
     """
-    from jobs.upkeep import verify as run
+    from jobs.maintain.verify import verify as run
 
     checks = run(folder)
     for check in checks:
@@ -528,9 +530,9 @@ def evaluate(truth: Path, folder: Path, rerank: int, embedder: str | None, outpu
     """
     import shlex
 
-    from jobs.evaluate import evaluate as run
-    from jobs.learn.text import check_folder
-    from jobs.verdict import evaluation_json, evaluation_text, write_evaluation
+    from jobs.evaluate.library import evaluate as run
+    from jobs.evaluate.library_report import evaluation_json, evaluation_text, write_evaluation
+    from jobs.output_folder import check_folder
 
     if output is not None:
         check_folder(output)
@@ -581,7 +583,7 @@ def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> Non
     vidsift export hits.jsonl --to ./moments
     vidsift export hits.jsonl --to ./lists --format webvtt --format edl --pad 0
     """
-    from jobs.export import export as run
+    from jobs.export.export import export as run
 
     def show(done: int, total: int) -> None:
         if sys.stderr.isatty():

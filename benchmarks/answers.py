@@ -30,14 +30,14 @@ from demo.captions import caption
 from demo.measure import TEST_CLIPS, TEST_FILMS, TEST_SEED, make_world
 from demo.tour import STRIDE_S, WINDOW_S
 from demo.world import BACKGROUNDS, BASE_ACTIONS, SHIRTS
-from index.confidence import LEAST_CONFIDENCE
-from index.library import Library
-from index.snapshot import Snapshot
-from jobs.ingest import ingest
-from jobs.measures import overlap
-from jobs.query import Searcher
-from jobs.tag import tag, untag
-from jobs.teach import teach
+from index.search.confidence import LEAST_CONFIDENCE
+from index.search.searcher import Searcher
+from index.snapshot.snapshot import Snapshot
+from index.storage.paths import Library
+from jobs.evaluate.moment_metrics import overlap
+from jobs.ingest.ingest import ingest
+from jobs.tag.tag import tag, untag
+from jobs.tag.teach import teach
 from schemas.options import IngestOptions
 from schemas.records import Span
 from schemas.search import Part, SearchOptions

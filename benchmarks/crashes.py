@@ -23,9 +23,9 @@ from pathlib import Path
 
 from demo.checkpoints import write_classifier, write_embedder
 from demo.films import plan_films, render
-from index.library import Library
-from index.snapshot import Snapshot
-from jobs.upkeep import verify
+from index.snapshot.snapshot import Snapshot
+from index.storage.paths import Library
+from jobs.maintain.verify import verify
 from schemas.errors import LibraryError
 
 VIDSIFT = [sys.executable, "-m", "cli"]

@@ -32,8 +32,8 @@ import numpy as np
 
 from benchmarks.videos import make_videos
 from pipeline.decoders import DECODERS, load_decoder
-from pipeline.find import find_videos
-from pipeline.run import decode_job, plan_video
+from pipeline.process import decode_job, plan_video
+from pipeline.sources.local import find_videos
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling, Scaling

@@ -26,9 +26,9 @@ import av
 
 from demo.measure import TEST_SEED, make_world
 from demo.tour import STRIDE_S, WINDOW_S
-from jobs.evaluate import evaluate
-from jobs.ingest import ingest
-from pipeline.colour import is_ordinary
+from jobs.evaluate.library import evaluate
+from jobs.ingest.ingest import ingest
+from pipeline.picture.colour import is_ordinary
 from schemas.options import IngestOptions
 
 ALLOWED = 0.02

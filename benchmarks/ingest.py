@@ -8,7 +8,7 @@ way has a process of its own and all cores:
 
 - plain script: PyAV decodes every frame, transformers' own processors, both models in fp32 and one clip at a time, one video
   after the other.
-- in process: `pipeline.run.annotate_video`, one video after the other.
+- in process: `pipeline.process.annotate_video`, one video after the other.
 - Ray, whole: `vidsift ingest` as a command, from its start to the published library.
 - Ray, steady: the same between the first clip that came out of the models and the last.
 - decode alone: planning and decoding in one process per core.
@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.videos import KINDS, encode, repeat
-from pipeline.find import find_videos
+from pipeline.sources.local import find_videos
 from schemas.records import VideoFile
 
 WINDOW_S = 4.0
@@ -145,7 +145,7 @@ def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any
     from pipeline.annotate import Annotator
     from pipeline.models import load_classifier, load_embedder
     from pipeline.models.checkpoint import find_checkpoint
-    from pipeline.sample import distinct_inputs
+    from pipeline.sampling import distinct_inputs
 
     models: Any = (
         load_classifier(find_checkpoint(classifier, "--classifier"), precision),  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any
 def in_process(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
     """Without Ray."""
     from pipeline.decoders import load_decoder
-    from pipeline.run import annotate_video
+    from pipeline.process import annotate_video
     from schemas.options import Sampling
     from schemas.records import ClipRow
 
@@ -192,7 +192,7 @@ def decode_alone(classifier: str, embedder: str, videos: Sequence[VideoFile], _:
     """A process per core."""
     from pipeline.models.checkpoint import find_checkpoint
     from pipeline.models.preprocessing import read_preprocessing
-    from pipeline.sample import distinct_inputs
+    from pipeline.sampling import distinct_inputs
 
     inputs = distinct_inputs(
         [
@@ -216,7 +216,7 @@ def _ready(_: int) -> None:
 
 
 def _plan(asked: tuple[VideoFile, Any]) -> list[Any]:
-    from pipeline.run import plan_video
+    from pipeline.process import plan_video
     from schemas.options import Sampling
 
     return list(plan_video(asked[0], Sampling(), asked[1]))
@@ -224,7 +224,7 @@ def _plan(asked: tuple[VideoFile, Any]) -> list[Any]:
 
 def _decode(job: Any) -> int:
     from pipeline.decoders import load_decoder
-    from pipeline.run import decode_job
+    from pipeline.process import decode_job
     from schemas.records import Clip
 
     return sum(isinstance(item, Clip) for item in decode_job(job, load_decoder("pyav")))
@@ -303,7 +303,7 @@ def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> t
     import torch
 
     from pipeline.decoders import load_decoder
-    from pipeline.run import decode_job, plan_video
+    from pipeline.process import decode_job, plan_video
     from schemas.options import Sampling
     from schemas.records import Clip, SpanJob
 
@@ -325,7 +325,7 @@ def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _:
     """How far from the plain script."""
     from pipeline.decoders import load_decoder
     from pipeline.probe import probe
-    from pipeline.run import annotate_video
+    from pipeline.process import annotate_video
     from schemas.options import Sampling
     from schemas.records import ClipRow
 

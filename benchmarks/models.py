@@ -28,13 +28,13 @@ from transformers import AutoImageProcessor
 
 from benchmarks.ingest import models_of
 from pipeline.decoders import load_decoder
-from pipeline.find import find_videos
 from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.loading import use_faster_fp32
 from pipeline.models.pixels import best_device, choose_dtype, make_pixels
 from pipeline.models.preprocessing import Preprocessing, read_preprocessing
-from pipeline.run import plan_video
+from pipeline.process import plan_video
+from pipeline.sources.local import find_videos
 from schemas.models import Checkpoint, Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import SpanJob, VideoFile

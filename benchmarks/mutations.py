@@ -23,10 +23,10 @@ import av
 
 from demo.checkpoints import write_classifier, write_embedder
 from demo.films import plan_films, render
-from index.library import Library
-from index.snapshot import Snapshot
-from jobs.ingest import ingest
-from jobs.upkeep import verify
+from index.snapshot.snapshot import Snapshot
+from index.storage.paths import Library
+from jobs.ingest.ingest import ingest
+from jobs.maintain.verify import verify
 from schemas.options import IngestOptions
 
 # (ending, encoder): what is mutated.

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, XCLIPModel
 
 from demo.checkpoints import Size, write_embedder
-from index.features import FeatureStore, write_features
-from index.snapshot import file_hash
-from pipeline.models.prompts import PromptScorer
+from index.snapshot.rerank_features import FeatureStore, write_features
+from index.snapshot.snapshot import file_hash
+from pipeline.models.embedders.xclip_scorer import PromptScorer
 from pipeline.write import write_clips
-from schemas.features import ClipFeatures, FeatureLayout
 from schemas.records import ClipRow, Span
+from schemas.rerank_features import ClipFeatures, FeatureLayout
 
 _TEXT = "a dog catches a ball"
 _TOKENS = {"base": 49, "small": 16}

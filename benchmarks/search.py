@@ -21,16 +21,17 @@ import numpy as np
 import torch
 
 from demo.checkpoints import write_classifier, write_embedder
-from index.library import Identity, Library, write_identity
-from jobs.publish import publish_tables
-from jobs.query import Searcher
-from jobs.tables import Tables
+from index.search.searcher import Searcher
+from index.snapshot.publish import publish_tables
+from index.storage.config import Identity, write_identity
+from index.storage.paths import Library
+from index.storage.tables import Tables
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.write import write_clips
-from schemas.features import ClipFeatures, FeatureLayout
 from schemas.models import Label
 from schemas.options import Sampling
 from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
+from schemas.rerank_features import ClipFeatures, FeatureLayout
 from schemas.search import SearchOptions
 
 _BATCH, _PER_VIDEO, _DIM, _TOKENS = 1_000, 100, 512, 49

@@ -21,12 +21,12 @@ from demo.render import render_all
 from demo.tour import STRIDE_S, WINDOW_S
 from demo.truth import write_captions, write_truth
 from demo.world import PAIRS, plan
-from jobs.ingest import ingest
-from jobs.learn.evaluate import evaluate_model
-from jobs.learn.measuring import EvaluateOptions
-from jobs.learn.metrics import ClassifierResults, EmbedderResults
-from jobs.measures import overlap
-from jobs.query import Searcher
+from index.search.searcher import Searcher
+from jobs.evaluate.model import evaluate_model
+from jobs.evaluate.model_inputs import EvaluateOptions
+from jobs.evaluate.model_results import ClassifierResults, EmbedderResults
+from jobs.evaluate.moment_metrics import overlap
+from jobs.ingest.ingest import ingest
 from schemas.options import IngestOptions
 from schemas.records import Span
 from schemas.search import SearchOptions

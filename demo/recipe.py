@@ -28,9 +28,9 @@ from demo.measure import (
     measure_moments,
     table,
 )
-from jobs.learn.base import find_base
-from jobs.learn.clips import kept_input, store_clips
-from jobs.learn.dataset import read_dataset
+from jobs.datasets.reader import read_dataset
+from jobs.train.base_model import find_base
+from jobs.train.clip_cache import kept_input, store_clips
 
 POCKET = Path(__file__).parent / "pocket"
 TRAIN_SEED, TRAIN_CLIPS = 1, 12_000

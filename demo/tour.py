@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from demo.render import render_all
 from demo.truth import write_captions, write_truth
 from demo.world import Film, Scene, plan
-from jobs.measures import overlap
+from jobs.evaluate.moment_metrics import overlap
 from schemas.errors import UsageError
 from schemas.options import IngestOptions
 from schemas.records import Span
 from schemas.search import Moment, SearchOptions
 
 if TYPE_CHECKING:
-    from jobs.progress import Progress
+    from jobs.ingest.progress import Progress
 
 # An action of the world takes 2.0 to 2.8 s. Windows of that length, three of which begin in each, meet every one.
 WINDOW_S, STRIDE_S = 2.4, 0.8
@@ -88,8 +88,8 @@ def run_demo(
     Raises:
         UsageError: the folder is not empty, or there would be too few films to ask about.
     """
-    from jobs.ingest import ingest
-    from jobs.report import ingest_text
+    from jobs.ingest.ingest import ingest
+    from jobs.ingest.report import ingest_text
 
     if films < 1 or count < 0:
         raise UsageError(f"--count {count} --films {films}: allowed is --count 0 or more and --films 1 or more")
@@ -164,7 +164,7 @@ def judge(hits: Iterable[Moment], films: Sequence[Film], videos: Path, facts: di
 def _ask(
     question: Question, films: Sequence[Film], videos: Path, library: Path, say: Callable[[str], None]
 ) -> list[tuple[str, Answer]]:
-    from jobs.query import search
+    from index.search.searcher import search
 
     say(f'\n{question.why}: vidsift search "{question.text}"')
     options = SearchOptions(texts=(question.text,), k=_HITS_PER_QUERY, show_all=True)
@@ -185,17 +185,17 @@ def _ask(
 
 
 def _ask_sql(library: Path, say: Callable[[str], None]) -> None:
-    from index.library import Library
-    from index.snapshot import Snapshot
-    from jobs.report import table_text
+    from index.snapshot.snapshot import Snapshot
+    from index.sql.formats import table_text
+    from index.storage.paths import Library
 
     say(f'\nlabels: vidsift sql "{SQL}"')
     say(table_text(Snapshot(Library(library)).catalog.sql(SQL)))
 
 
 def _draw(strips: Sequence[tuple[str, Answer]], path: Path, say: Callable[[str], None]) -> Path:
-    from jobs.learn.decode import decode_seen, probe_file
-    from jobs.learn.pictures import film_strip, save_png
+    from jobs.images import film_strip, save_png
+    from pipeline.frames import decode_seen, probe_file
     from schemas.models import Geometry, ModelInput
 
     rows = []

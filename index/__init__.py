@@ -1,1 +1,1 @@
-"""How a library is asked: vectors (FAISS), catalog (DuckDB), snapshots of both, and the library they belong to."""
+"""One library on disk, and every way to read it."""

@@ -1,1 +1,1 @@
-"""What is run over many videos: ingest and publish; and search, which needs a model and an index."""
+"""Batch work over many videos."""

@@ -1,1 +1,1 @@
-"""What happens to one video: find, probe, sample, decode, annotate, write. `pipeline.run` is the whole way."""
+"""What happens to one video: find, probe, sample, decode, annotate, write. `pipeline.process` is the whole way."""

@@ -10,10 +10,10 @@ import torch
 
 from pipeline.models import Classifier, Described, Embedder, ExactEmbedder, VideoModel
 from pipeline.models.pixels import Sender, normalise
-from schemas.features import ClipFeatures, FeatureLayout
 from schemas.models import ModelInput
 from schemas.options import FeatureKind
 from schemas.records import Clip, ClipRow
+from schemas.rerank_features import ClipFeatures, FeatureLayout
 
 
 class Annotator:
@@ -37,7 +37,7 @@ class Annotator:
         Args:
             classifier: names actions.
             embedder: places clips among texts.
-            inputs: what `Clip.frames` holds, in order (`pipeline.sample.distinct_inputs`).
+            inputs: what `Clip.frames` holds, in order (`pipeline.sampling.distinct_inputs`).
             top_labels: labels kept per clip.
             num_threads: threads that PyTorch may use on a CPU, in this whole process; None leaves that to PyTorch.
             features: how to keep what exact scores need; anything but ``none`` takes an `ExactEmbedder`.

@@ -13,9 +13,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.colour import Stated, is_ordinary
-from pipeline.completeness import what_is_missing
-from pipeline.container import (
+from pipeline.container.completeness import what_is_missing
+from pipeline.container.h264_fields import FieldPairs
+from pipeline.container.packed_frames import PackedFrames
+from pipeline.container.packet_times import PacketTimes, join
+from pipeline.container.reading import (
     BYTE_SEEKABLE,
     FIRST_PACKETS,
     READING_ERRORS,
@@ -26,12 +28,10 @@ from pipeline.container import (
     video_stream,
     video_tracks,
 )
-from pipeline.crop import stated_crop
-from pipeline.h264_fields import FieldPairs
-from pipeline.packed_frames import PackedFrames
-from pipeline.packet_times import PacketTimes, join
-from pipeline.sample import JOB_S
-from pipeline.seeking import seek_reads_most
+from pipeline.container.seeking import seek_reads_most
+from pipeline.picture.colour import Stated, is_ordinary
+from pipeline.picture.crop import stated_crop
+from pipeline.sampling import JOB_S
 from schemas.errors import VideoError
 from schemas.options import MAX_FRAMES, MAX_PIXELS
 from schemas.records import Keyframe, Part, VideoMeta

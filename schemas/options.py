@@ -10,8 +10,8 @@ from schemas.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
 Engine = Literal["torch", "openvino"]  # what runs both models' forward passes over clips
-Scaling = Literal["fast", "exact"]  # how frames come to a model's size; `pipeline.scale`
-FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps what exact scores need; `schemas.features`
+Scaling = Literal["fast", "exact"]  # how frames come to a model's size; `pipeline.picture.resize`
+FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps what exact scores need; `schemas.rerank_features`
 
 DEFAULT_CLASSIFIER = "MCG-NJU/videomae-base-finetuned-kinetics"
 MAX_PIXELS = 100_000_000

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from schemas.features import ClipFeatures
     from schemas.options import Scaling
+    from schemas.rerank_features import ClipFeatures
 
 VideoStatus = Literal["indexed", "partial", "failed"]
 

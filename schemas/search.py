@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from schemas.errors import UsageError, check_utf8
 from schemas.models import Label
@@ -28,7 +28,7 @@ class SearchOptions:
         without: what answers must not resemble, in words.
         then_text: what follows it in the same video, in words.
         within_s: the most seconds from the first's end to the second's start; None is 30.
-        where: SQL condition that every clip answered has to meet; see `index.filters`.
+        where: SQL condition that every clip answered has to meet; see `index.sql.filters`.
         by: what an answer is: a stretch of a video, one window, or a video.
         k: answers to give; fewer where there are fewer.
         rerank: how many of the best clips by dot product the model's own score orders; 0 leaves the dot product's order.
@@ -131,11 +131,11 @@ class Moment:
     Attributes:
         rank: 1 is the best.
         score: the best window's. For one text, the cosine of the text's and the clip's embeddings, in [-1, 1]; where the
-            model's own score was computed, that as a cosine. For several, `index.combine` says what.
+            model's own score was computed, that as a cosine. For several, `index.search.combine` says what.
         clip_id: the best window.
         label: the classifier's best label for the best window; None for a clip without labels.
         label_score: that label's probability.
-        confidence: in [0, 1], how surely this stands out from what else the library holds; see `index.confidence`.
+        confidence: in [0, 1], how surely this stands out from what else the library holds; see `index.search.confidence`.
         best_start_s: where the best window begins.
         best_end_s: where it ends.
         windows: how many windows agree.
@@ -173,7 +173,7 @@ class Answer:
         clips: clips in the library.
         passed: how many of them met ``where``; all without one.
         confidence: the best one's; 0 where there is none.
-        stands_out: whether the best stands out from the library's background, by `index.confidence.LEAST_CONFIDENCE`.
+        stands_out: whether the best stands out from the library's background, by `index.search.confidence.LEAST_CONFIDENCE`.
     """
 
     moments: tuple[Moment, ...]
@@ -181,3 +181,12 @@ class Answer:
     passed: int
     confidence: float
     stands_out: bool
+
+
+def moment_json(moment: Moment) -> dict[str, Any]:
+    """A moment for programs: the attributes of `schemas.search.Moment`, in their order."""
+    return {
+        **asdict(moment),
+        "labels": [label._asdict() for label in moment.labels],
+        "parts": [asdict(part) for part in moment.parts],
+    }

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from schemas.features import digests_of
 from schemas.records import ClipRow, VideoFile, VideoInfo, VideoRow, path_text
+from schemas.rerank_features import digests_of
 
 LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
 
@@ -26,7 +26,7 @@ CLIPS = pa.schema(
     ]
 )
 
-# One row per clip, where the library keeps what exact scores need. `schemas.features` says how a record is laid out.
+# One row per clip, where the library keeps what exact scores need. `schemas.rerank_features` says how a record is laid out.
 FEATURES = pa.schema(
     [
         ("clip_id", pa.int64()),

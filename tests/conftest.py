@@ -58,7 +58,7 @@ def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sharp_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An embedder whose own score is far from the dot product."""
-    from tests.exact import sharpen
+    from tests.helpers.exact import sharpen
 
     return sharpen(write_embedder(tmp_path_factory.mktemp("models") / "sharp", seed=3))
 
@@ -83,7 +83,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="session")
 def ray_session_for_tests() -> Iterator[None]:
     """One Ray for all tests in this process, since starting it takes seconds."""
-    from jobs.engine import ray_session
+    from jobs.cluster.session import ray_session
     from schemas.options import IngestOptions
 
     with ray_session(IngestOptions(num_cpus=2)):

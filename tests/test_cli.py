@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.videos import write_video
+from tests.helpers.videos import write_video
 
 VIDSIFT = [sys.executable, "-m", "cli"]
 

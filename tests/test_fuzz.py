@@ -19,11 +19,11 @@ import torch
 from click.testing import CliRunner, Result
 
 from cli import main
-from index.library import Identity
+from index.storage.config import Identity
 from pipeline.models import Embedder, load_embedder
 from schemas.errors import JobError
 from schemas.models import Checkpoint
-from tests.whole_library import write_whole
+from tests.helpers.whole_library import write_whole
 
 # What an option is given where a number, a text, or a file is wanted; each list is tried wherever it could be meant.
 NUMBERS = (
@@ -180,24 +180,25 @@ def little_memory(model: Embedder) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
     """Nothing that takes long is begun: no Ray, no training, no demo; a model is loaded once."""
-    from jobs import query, tag
-    from jobs.learn import session
+    from index.search import searcher, text_encoder
+    from jobs.tag import tag
+    from jobs.train import run as session
 
     def ended(*_: object, **__: object) -> None:
         raise JobError(STOOD_IN)
 
-    monkeypatch.setattr("jobs.session.RaySession.begin", ended)
+    monkeypatch.setattr("jobs.ingest.ray_startup.RaySession.begin", ended)
 
     def find(identity: Identity, given: str | None = None) -> Embedder:
         return really_find(identity, given) if given is not None else model
 
-    really_find = query.find_embedder
-    monkeypatch.setattr(query, "find_embedder", find)
+    really_find = text_encoder.find_embedder
+    monkeypatch.setattr(searcher, "find_embedder", find)
     monkeypatch.setattr(tag, "load_embedder", lambda *_: model)
     monkeypatch.setattr(session, "store_clips", ended)
     monkeypatch.setattr("demo.tour.plan", ended)
-    monkeypatch.setattr("jobs.evaluate.Searcher", ended)
-    monkeypatch.setattr("jobs.learn.evaluate.load_classifier", ended)
+    monkeypatch.setattr("jobs.evaluate.library.Searcher", ended)
+    monkeypatch.setattr("jobs.evaluate.model.load_classifier", ended)
 
 
 def params_of(command: str) -> list[click.Parameter]:
@@ -250,7 +251,7 @@ def run(arguments: list[str]) -> Result:
 @pytest.mark.parametrize("command", list(main.commands))
 def test_every_value_is_answered(command: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     if command == "ingest":
-        monkeypatch.setattr("jobs.publish._shows", lambda *_: True)  # which costs more than all else that is done
+        monkeypatch.setattr("index.snapshot.publish._shows", lambda *_: True)  # which costs more than all else that is done
     wrong: list[str] = []
     for param in params_of(command):
         for value in values_of(param):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo.films import Film, render
-from tests.videos import write_video
+from tests.helpers.videos import write_video
 
 BIN = Path(sys.executable).parent
 TRAP = """import os, sys
@@ -106,7 +106,7 @@ def test_what_is_left_of_a_pythonpath_is_not_passed_on(
     traps: Traps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Folders with installed packages are, for some clusters provide them so; the current folder is not, by any name."""
-    from jobs.children import installed_only
+    from jobs.child_processes import installed_only
 
     (tmp_path / "site-packages" / "thing-1.0.dist-info").mkdir(parents=True)
     monkeypatch.chdir(traps.folder)
@@ -115,7 +115,7 @@ def test_what_is_left_of_a_pythonpath_is_not_passed_on(
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     with installed_only():
         assert (os.environ["PYTHONPATH"], os.environ["PYTHONSAFEPATH"]) == (installed, "1")
-        done = subprocess.run([sys.executable, "-c", "import numpy, jobs.engine"], check=False)
+        done = subprocess.run([sys.executable, "-c", "import numpy, jobs.ingest.ray_run"], check=False)
     assert done.returncode == 0
     assert list(traps.sprung.iterdir()) == []
     assert "PYTHONSAFEPATH" not in os.environ

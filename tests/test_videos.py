@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.videos import Kind, encode
-from tests.videos import write_video
+from tests.helpers.videos import write_video
 
 AV1 = Kind("a.mp4", "libsvtav1", 640, 360, {"preset": "12"})
 

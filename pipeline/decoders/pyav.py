@@ -10,13 +10,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.colour import DOLBY_VISION, Stated, is_dolby_ipt
-from pipeline.container import READING_ERRORS, decode, describe, open_video, packets, video_stream
-from pipeline.crop import Cropper
+from pipeline.container.reading import READING_ERRORS, decode, describe, open_video, packets, video_stream
 from pipeline.decoders import Decoded
-from pipeline.decoders.av1 import Thinner
+from pipeline.decoders.av1_skipping import Thinner
+from pipeline.picture.colour import DOLBY_VISION, Stated, is_dolby_ipt
+from pipeline.picture.crop import Cropper
+from pipeline.picture.resize import Scaler
 from pipeline.probe import check_pixels
-from pipeline.scale import Scaler
 from schemas.errors import VideoError
 from schemas.records import Keyframe, SpanJob
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torchcodec.decoders import VideoDecoder
 
 from pipeline.decoders import Decoded
-from pipeline.decoders.by_number import decode_by_number
+from pipeline.decoders.frame_index import decode_by_number
 from pipeline.decoders.pyav import PyAVDecoder
 from schemas.errors import VideoError
 from schemas.records import SpanJob

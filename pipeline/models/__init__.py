@@ -114,19 +114,19 @@ class ExactEmbedder(Embedder, Protocol):
 
 
 def _hugging_face(checkpoint: Checkpoint, precision: Precision) -> Classifier:
-    from pipeline.models.video_classifier import HuggingFaceClassifier
+    from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 
     return HuggingFaceClassifier(checkpoint, precision)
 
 
 def _xclip(checkpoint: Checkpoint, precision: Precision) -> Embedder:
-    from pipeline.models.xclip import XClipEmbedder
+    from pipeline.models.embedders.xclip import XClipEmbedder
 
     return XClipEmbedder(checkpoint, precision)
 
 
 def _xclip_texts_first(checkpoint: Checkpoint, precision: Precision) -> Embedder:
-    from pipeline.models.xclip_texts import XClipTextsFirst
+    from pipeline.models.embedders.xclip_text import XClipTextsFirst
 
     return XClipTextsFirst(checkpoint, precision)
 
@@ -160,7 +160,7 @@ def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto", engin
         ModelError: transformers knows no video classifier of this type, or the files do not fit together.
     """
     if engine == "openvino":
-        from pipeline.models.openvino import OpenVinoClassifier
+        from pipeline.models.runtimes.openvino import OpenVinoClassifier
 
         return OpenVinoClassifier(checkpoint, precision)
     return CLASSIFIERS.get(checkpoint.model_type, _hugging_face)(checkpoint, precision)
@@ -174,7 +174,7 @@ def load_embedder(checkpoint: Checkpoint, precision: Precision = "auto", engine:
     """
     check_embedder(checkpoint)
     if engine == "openvino":
-        from pipeline.models.openvino import OpenVinoXClip
+        from pipeline.models.runtimes.openvino import OpenVinoXClip
 
         return OpenVinoXClip(checkpoint, precision)
     return EMBEDDERS[checkpoint.model_type](checkpoint, precision)
@@ -218,4 +218,4 @@ def cut_sentence(cut: Sequence[CutText], count: int, what: str) -> str | None:
 def import_text_embedder(model_type: str) -> None:
     """Import what `load_text_embedder` will need, which takes seconds: for those who have something to do meanwhile."""
     if model_type in TEXT_EMBEDDERS:
-        import pipeline.models.xclip_texts  # noqa: F401
+        import pipeline.models.embedders.xclip_text  # noqa: F401

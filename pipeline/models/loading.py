@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
 
+from pipeline.models.attention import attention_for
 from pipeline.models.pixels import best_device, choose_dtype
-from pipeline.models.recorded import place_tables
+from pipeline.models.runtimes.cuda_graphs import place_tables
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -22,70 +21,6 @@ transformers.utils.logging.disable_progress_bar()
 def first_line(exc: Exception) -> str:
     """An error's message, cut to one line; its kind where it has none."""
     return (str(exc).strip() or type(exc).__name__).splitlines()[0]
-
-
-# Patches of a clip from which on a head's scores, computed for all heads at once, no longer fit the processor's cache.
-_MANY_TOKENS = 512
-
-_PLAIN = "vidsift_plain"
-
-
-def attention_for(device: torch.device, dtype: torch.dtype) -> str | None:
-    """The name of the attention to ask transformers for; None leaves it the choice: fused where the family has it.
-
-    On a CPU in bf16, `plain_attention` makes the whole of VideoMAE-base 1.6 times as fast as the fused kernel does, and
-    of X-CLIP base/32 as fast (seen on one core with AVX-512 BF16). With AMX, which the fused kernel uses, that leads by
-    1.15 and 1.05.
-    """
-    plain = device.type == "cpu" and dtype == torch.bfloat16 and not torch.cpu.get_capabilities().get("amx_bf16")
-    return _PLAIN if plain else None
-
-
-def plain_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **others: object,
-) -> tuple[torch.Tensor, None]:
-    """Attention as matrix products: of long sequences one head at a time, so that its scores stay in the cache.
-
-    Args:
-        module: the layer; as transformers passes it.
-        query: [batch, heads, tokens, width]; so are ``key`` and ``value``.
-        key: what is attended to.
-        value: what is taken from there.
-        attention_mask: added to the scores, [batch or 1, 1, tokens, tokens].
-        scaling: of the scores; one over the root of the width where it is not given.
-        dropout: share of the weights that are dropped while training.
-        others: what other kinds of attention would want to know.
-
-    Returns:
-        [batch, tokens, heads, width], and no weights.
-    """
-    query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-
-    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        scores = query @ key.transpose(-1, -2)
-        weights = (scores if mask is None else scores + mask).softmax(-1)
-        return torch.nn.functional.dropout(weights, dropout, module.training) @ value
-
-    if key.shape[-2] < _MANY_TOKENS or torch.is_grad_enabled():
-        return attend(query, key, value, attention_mask).transpose(1, 2).contiguous(), None
-    batch, heads, tokens, width = query.shape
-    found = query.new_empty(batch, tokens, heads, width)
-    for clip in range(batch):
-        mask = None if attention_mask is None else attention_mask[clip if len(attention_mask) > 1 else 0, 0]
-        for head in range(heads):
-            found[clip, :, head] = attend(query[clip, head], key[clip, head], value[clip, head], mask)
-    return found, None
-
-
-AttentionInterface.register(_PLAIN, plain_attention)
-AttentionMaskInterface.register(_PLAIN, eager_mask)
 
 
 def use_faster_fp32() -> None:

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from demo.measure import make_world
 from demo.world import BASE_ACTIONS, PAIRS
-from jobs.learn.evaluate import evaluate_model
-from jobs.learn.measuring import EvaluateOptions
-from jobs.learn.metrics import ClassifierResults, EmbedderResults
+from jobs.evaluate.model import evaluate_model
+from jobs.evaluate.model_inputs import EvaluateOptions
+from jobs.evaluate.model_results import ClassifierResults, EmbedderResults
 from pipeline.models.checkpoint import find_checkpoint, pocket_folder
 
 KINDS = ("classifier", "embedder")

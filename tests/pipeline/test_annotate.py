@@ -10,11 +10,11 @@ import torch
 
 from pipeline.annotate import Annotator
 from pipeline.models import load_classifier, load_embedder
+from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
+from pipeline.models.embedders.xclip import XClipEmbedder
 from pipeline.models.pixels import make_pixels
-from pipeline.models.recorded import Recorded
-from pipeline.models.video_classifier import HuggingFaceClassifier
-from pipeline.models.xclip import XClipEmbedder
-from pipeline.sample import distinct_inputs
+from pipeline.models.runtimes.cuda_graphs import Recorded
+from pipeline.sampling import distinct_inputs
 from schemas.models import Checkpoint
 from schemas.records import Clip, ClipRow, Span
 

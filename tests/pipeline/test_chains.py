@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import container
+from pipeline.container import reading as container
 from pipeline.decoders import CHAINED, DECODERS, ChainDecoder, load_decoder, pyav
-from pipeline.find import find_videos
 from pipeline.probe import probe
-from pipeline.run import decode_job, decode_jobs, plan_video
-from pipeline.sample import plan_spans
+from pipeline.process import decode_job, decode_jobs, plan_video
+from pipeline.sampling import plan_spans
+from pipeline.sources.local import find_videos
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, Span, SpanDone, SpanJob, VideoInfo
-from tests.videos import number_in, write_video
+from tests.helpers.videos import number_in, write_video
 
 WIDE = ModelInput(4, Geometry((64, 128), None))
 ONE_KEYFRAME = {"g": "100000", "keyint_min": "100000", "sc_threshold": "0", "preset": "ultrafast"}

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 import pipeline.decoders
 from pipeline.decoders import DECODERS, Decoder, load_decoder
-from pipeline.decoders.av1 import Thinner
-from pipeline.decoders.by_number import decode_by_number
+from pipeline.decoders.av1_skipping import Thinner
+from pipeline.decoders.frame_index import decode_by_number
 from pipeline.probe import probe
-from pipeline.sample import plan_jobs
+from pipeline.sampling import plan_jobs
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import SpanJob, VideoFile, VideoInfo, VideoMeta
-from tests.videos import decode_all, number_in, write_video
+from tests.helpers.videos import decode_all, number_in, write_video
 
 
 def runs_here(name: str) -> bool:

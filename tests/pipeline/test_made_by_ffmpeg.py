@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.decoders import load_decoder
-from pipeline.find import find_videos
 from pipeline.probe import probe
-from pipeline.run import decode_jobs, plan_video
+from pipeline.process import decode_jobs, plan_video
+from pipeline.sources.local import find_videos
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, SpanDone, SpanJob, VideoFailed
-from tests.videos import number_in, numbered_frame
+from tests.helpers.videos import number_in, numbered_frame
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine: apt install ffmpeg")
 

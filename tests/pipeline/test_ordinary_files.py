@@ -9,16 +9,16 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.container import open_video
+from pipeline.container.packet_times import PacketTimes, join
+from pipeline.container.reading import open_video
 from pipeline.decoders import load_decoder
-from pipeline.find import find_videos
-from pipeline.packet_times import PacketTimes, join
 from pipeline.probe import probe
-from pipeline.run import decode_job, plan_video
+from pipeline.process import decode_job, plan_video
+from pipeline.sources.local import find_videos
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, Part, SpanDone, SpanJob, VideoFailed
-from tests.videos import number_in, write_video
+from tests.helpers.videos import number_in, write_video
 
 WIDE = ModelInput(4, Geometry((64, 128), None))
 TICK = Fraction(1, 1000)

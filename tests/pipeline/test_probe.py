@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.picture.resize import shown_size
 from pipeline.probe import probe
-from pipeline.scale import shown_size
 from schemas.errors import VideoError
-from tests.videos import decode_all, write_audio, write_video
+from tests.helpers.videos import decode_all, write_audio, write_video
 
 
 def test_a_constant_rate(tmp_path: Path) -> None:

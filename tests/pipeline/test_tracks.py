@@ -9,18 +9,18 @@ from pathlib import Path
 import av
 import pytest
 
-from jobs.learn.decode import decode_seen
-from pipeline.cut import cut_video
 from pipeline.decoders import load_decoder
-from pipeline.find import find_videos
+from pipeline.frames import decode_seen
 from pipeline.probe import probe
-from pipeline.run import decode_jobs, plan_video
-from pipeline.sample import plan_spans
+from pipeline.process import decode_jobs, plan_video
+from pipeline.sampling import plan_spans
+from pipeline.sources.local import find_videos
+from pipeline.trim.cut import cut_video
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, Span, SpanJob, VideoFile, VideoInfo
-from tests.videos import number_in, numbered_frame
+from tests.helpers.videos import number_in, numbered_frame
 
 PLAIN = ModelInput(4, Geometry(resize=112, crop=None))
 

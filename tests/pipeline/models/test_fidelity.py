@@ -17,11 +17,11 @@ from pipeline.annotate import Annotator
 from pipeline.decoders import load_decoder
 from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
-from pipeline.run import annotate_video
-from pipeline.sample import distinct_inputs
+from pipeline.process import annotate_video
+from pipeline.sampling import distinct_inputs
 from schemas.options import Precision, Sampling, Scaling
 from schemas.records import ClipRow, Span, VideoFile
-from tests.videos import decode_all
+from tests.helpers.videos import decode_all
 
 Frames = list[NDArray[np.uint8]]
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from pipeline.models.loading import attention_for, plain_attention, use_faster_fp32
+from pipeline.models.attention import attention_for, plain_attention
+from pipeline.models.loading import use_faster_fp32
 
 LAYER = torch.nn.Module().eval()
 

@@ -1,0 +1,52 @@
+"""A search's answer as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from schemas.search import Answer, By, Moment
+from schemas.text import clock, columns_text, short_path
+
+NOTHING = "nothing here looks like that"
+
+_MOST_LABELS = 3
+
+
+def answer_text(answer: Answer, by: By) -> str:
+    """An answer, one moment, clip or video a line."""
+    if not answer.clips:
+        return "the library holds no clips"
+    if not answer.passed:
+        return f"no clip meets --where, of {answer.clips}"
+    if not answer.moments:
+        if not answer.confidence:
+            return "nothing is followed by that in time; a longer --within may help"
+        return f"{NOTHING} (the best has a confidence of {answer.confidence:.2f}; --all shows it)"
+    names, rows = ["rank", "score", "confidence", "time", "labels", "windows", "path"], []
+    for moment in answer.moments:
+        rows.append(
+            [
+                str(moment.rank),
+                f"{moment.score:.3f}",
+                f"{moment.confidence:.2f}",
+                _times(moment),
+                _labels(moment),
+                str(moment.windows),
+                short_path(moment.path),
+            ]
+        )
+    if by == "video":
+        names.insert(-1, "moments")
+        for row, moment in zip(rows, answer.moments, strict=True):
+            row.insert(-1, str(moment.moments))
+    text = columns_text(names, rows)
+    return text if answer.stands_out else f"{NOTHING}; the best there is:\n{text}"
+
+
+def _times(moment: Moment) -> str:
+    """``0:04-0:08``; of two that follow each other both, ``0:04-0:08, 0:12-0:16``."""
+    return ", ".join(f"{clock(part.start_s)}-{clock(part.end_s)}" for part in moment.parts or (moment,))
+
+
+def _labels(moment: Moment) -> str:
+    shown = [f"{label.label} ({label.score:.2f})" for label in moment.labels[:_MOST_LABELS]]
+    more = len(moment.labels) - _MOST_LABELS
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,140 @@
+"""Statements one after the other: from a person at a terminal, or from a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from commands.schema_output import schema_text
+from commands.sql_completion import Completer, Editor, History
+from commands.sql_statements import is_blank, split_statements
+from index.sql.catalog import Catalog
+from schemas.errors import QueryError, UsageError, VidsiftError
+from schemas.sql import HITS, TABLES
+from schemas.text import printable
+
+_HELP = """\
+A statement ends with ; and may have several lines. Tab completes, the arrow keys bring back what was asked before.
+.tables          the tables
+.schema [TABLE]  their columns, and what these mean
+.help            this
+.quit            leave, as Ctrl-D does
+Ctrl-C drops what is typed, or ends the query that is running."""
+
+_PROMPT, _GOES_ON = "vidsift> ", "    ...> "
+
+
+def statements_of(data: bytes) -> list[str]:
+    """The statements of what came through a pipe; the last one needs no semicolon.
+
+    Raises:
+        UsageError: it is no UTF-8.
+        QueryError: there is none.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as exc:
+        raise UsageError("standard input: got bytes that are no UTF-8, allowed is SQL in UTF-8") from exc
+    statements, rest = split_statements(text)
+    if not is_blank(rest):
+        statements.append(rest.strip())
+    if not statements:
+        raise QueryError(
+            "QUERY: got none, and none on standard input; give one, such as: select label, count(*) from clips group by 1"
+        )
+    return statements
+
+
+class Prompt:
+    """Asks for statements and shows their results until its user leaves."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        with_hits: bool,
+        timeout_s: float,
+        ask: Callable[[str], str],
+        show: Callable[[pa.Table], None],
+        say: Callable[[str], None],
+        history: History | None = None,
+    ) -> None:
+        """Prepare to ask.
+
+        Args:
+            catalog: what is asked.
+            with_hits: whether the hits of a search are in it.
+            timeout_s: seconds that a statement may take.
+            ask: prints a prompt and gives the line typed, as ``input`` does.
+            show: prints a result.
+            say: prints anything else.
+            history: where statements are kept; None is the user's own.
+        """
+        self._catalog, self._timeout_s = catalog, timeout_s
+        self._tables = (*TABLES, HITS) if with_hits else TABLES
+        self._ask, self._show, self._say = ask, show, say
+        self._commands: dict[str, Callable[[Sequence[str]], None]] = {
+            ".tables": self._list_tables,
+            ".schema": self._describe,
+            ".help": lambda _: self._say(_HELP),
+        }
+        completer = Completer(self._tables, catalog.keywords(), [*self._commands, ".quit"])
+        self._editor = Editor(completer, history or History())
+
+    def run(self) -> None:
+        """Ask until the end of input, or ``.quit``."""
+        self._say("A statement ends with ; and .help says what else there is.")
+        begun = ""
+        while True:
+            try:
+                line = self._ask(_GOES_ON if begun else _PROMPT)
+            except EOFError:
+                self._say("")
+                return
+            except KeyboardInterrupt:
+                self._say("")
+                begun = ""
+                continue
+            except UnicodeDecodeError:
+                self._say("vidsift: QUERY: got bytes that are no UTF-8, allowed is UTF-8; set the terminal's encoding to it")
+                continue
+            command = line.split()
+            if not begun and command and command[0].startswith("."):
+                if command[0] in (".quit", ".exit"):
+                    return
+                self._obey(command[0], command[1:])
+                continue
+            begun = self._answer_all(f"{begun}{line}\n")
+
+    def _answer_all(self, text: str) -> str:
+        """Answer the statements that are whole, and return what is not yet."""
+        statements, rest = split_statements(text)
+        for statement in statements:
+            self._editor.remember(f"{statement};")
+            try:
+                self._show(self._catalog.sql(statement, timeout_s=self._timeout_s))
+            except VidsiftError as exc:
+                self._say(printable(f"vidsift: {exc}"))
+            except KeyboardInterrupt:
+                self._say("\ninterrupted")
+                break
+        return "" if is_blank(rest) else rest
+
+    def _obey(self, command: str, arguments: Sequence[str]) -> None:
+        if command in self._commands:
+            self._commands[command](arguments)
+        else:
+            self._say(f"no such command: {printable(command)}; allowed is {', '.join(self._commands)}, .quit")
+
+    def _list_tables(self, _: Sequence[str]) -> None:
+        for table in self._tables:
+            self._say(f"{table.name:<8}{table.meaning}")
+
+    def _describe(self, names: Sequence[str]) -> None:
+        wanted = [name.rstrip(";").lower() for name in names]
+        tables = [table for table in self._tables if table.name in wanted or not wanted]
+        if len(tables) < len(set(wanted)):
+            self._say(f".schema: got {' '.join(names)}, allowed is {', '.join(table.name for table in self._tables)}")
+        else:
+            self._say(schema_text(tables))

@@ -1,0 +1,134 @@
+"""From an example to a vector: a moment of any video, a picture, or a clip of the library."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipeline.frames import decode_seen
+from pipeline.models import Embedder
+from pipeline.models.pixels import make_pixels
+from pipeline.picture.resize import centre_crop
+from pipeline.probe import probe
+from pipeline.sampling import spans_of
+from pipeline.sources.paths import on_disk
+from schemas.errors import UsageError, VideoError
+from schemas.models import ModelInput
+from schemas.options import Sampling
+from schemas.records import Span, VideoMeta, path_text
+
+LONGEST_S = 60.0
+"""A video without times is an example as a whole up to this length: a longer one shows too many things."""
+
+_IMAGES = (".png", ".jpg", ".jpeg")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # whatever the name says; of others Pillow calls programs for some
+_MOST_PIXELS = 50_000_000
+_NARROWEST = 20
+_DRAFT = 2_048
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_TIMES = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<end>\d+(\.\d+)?)", re.DOTALL)
+_SAME_MOMENT_S = 1e-3
+
+
+def clip_id_in(like: str) -> int | None:
+    """The clip id that an example is; None for one that is a file."""
+    return int(like) if like.isascii() and like.isdecimal() and not os.path.lexists(like) else None
+
+
+def embed_example(like: str, embedder: Embedder, sampling: Sampling) -> NDArray[np.float32]:
+    """float32 [dim], L2-normalised: what ``embedder`` makes of FILE, FILE@START-END or IMAGE.
+
+    With times, the moment is one clip, however long. Without, a video is cut as the library's are, and its clips' vectors
+    are averaged. A picture is a clip in which nothing moves.
+
+    Raises:
+        UsageError: there is no such file or moment, or nothing in it can be decoded.
+    """
+    path, times = _parse(like)
+    wanted = embedder.preprocessing.input
+    if times is None and path.lower().endswith(_IMAGES):
+        frames = still_clip(path, wanted)[None]
+    else:
+        frames = _video_clips(path, times, wanted, sampling)
+    pixels = make_pixels(frames, embedder.preprocessing, embedder.device, embedder.dtype)
+    mean = embedder.embed_clips(pixels).mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+
+
+def still_clip(path: str, wanted: ModelInput) -> NDArray[np.uint8]:
+    """uint8 [num_frames, height, width, 3]: a picture, turned as its EXIF data says, as every frame of a clip.
+
+    Raises:
+        UsageError: it cannot be read as a picture.
+    """
+    geometry = wanted.geometry
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its size is looked at here
+            with Image.open(path, formats=_FORMATS) as opened:
+                picture = _upright(opened)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, MemoryError) as exc:
+        raise UsageError(
+            f"--like: {path_text(path)!r} cannot be read as a picture ({str(exc) or 'too much memory'}); "
+            "allowed are PNG and JPEG"
+        ) from exc
+    picture = picture.resize(geometry.resized(*picture.size), _RESAMPLING[geometry.interpolation])
+    frame = centre_crop(np.asarray(picture, np.uint8), geometry.crop)
+    return np.repeat(frame[None], wanted.num_frames, axis=0)
+
+
+def _upright(opened: Image.Image) -> Image.Image:
+    """A picture as RGB, turned as its EXIF data says, in memory that is bounded.
+
+    Raises:
+        ValueError: it is larger, or narrower, than a picture of something is.
+    """
+    opened.draft("RGB", (_DRAFT, _DRAFT))  # JPEGs can be decoded at a half, a quarter or an eighth of their size
+    width, height = opened.size
+    if width * height > _MOST_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, allowed are {_MOST_PIXELS // 1_000_000} million")
+    if max(width, height) > _NARROWEST * min(width, height):
+        raise ValueError(f"{width} x {height} pixels, allowed is one edge up to {_NARROWEST} times as long as the other")
+    ImageOps.exif_transpose(opened, in_place=True)
+    return opened.convert("RGB")
+
+
+def _parse(like: str) -> tuple[str, Span | None]:
+    """The file, and the moment in it where one is given. A file whose own name ends like times is meant as a whole."""
+    found = None if os.path.lexists(like) else _TIMES.fullmatch(like)
+    path = on_disk(found["path"] if found else like)
+    if not os.path.isfile(path):
+        raise UsageError(
+            f"--like: no such file: {path_text(path)!r}; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID"
+        )
+    return path, Span(float(found["start"]), float(found["end"])) if found else None
+
+
+def _video_clips(path: str, times: Span | None, wanted: ModelInput, sampling: Sampling) -> NDArray[np.uint8]:
+    """uint8 [clips, num_frames, height, width, 3]."""
+    try:
+        meta = probe(path)
+        return np.stack(decode_seen(path, meta, _spans(path, meta, times, sampling), wanted).frames)
+    except VideoError as exc:
+        raise UsageError(f"--like: {path_text(path)!r} cannot be used ({exc.stage}: {exc.reason}); give another") from exc
+
+
+def _spans(path: str, meta: VideoMeta, times: Span | None, sampling: Sampling) -> list[Span]:
+    if times is not None:
+        if not times.start_s < times.end_s <= meta.end_s + _SAME_MOMENT_S:
+            raise UsageError(
+                f"--like: got {times.start_s:g}-{times.end_s:g} s of {path_text(path)!r}, allowed is any moment from 0 to "
+                f"{meta.end_s:.3f} s, where it ends; give START before END within it"
+            )
+        return [times]
+    if meta.end_s > LONGEST_S:
+        raise UsageError(
+            f"--like: got {meta.end_s:.0f} s of video, {path_text(path)!r}, allowed is {LONGEST_S:g} s without times; "
+            "name a moment, such as FILE@12.5-16"
+        )
+    return spans_of(meta.end_s, sampling)

@@ -1,0 +1,1 @@
+"""Snapshots: what an ingest publishes and readers open."""

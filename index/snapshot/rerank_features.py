@@ -1,0 +1,240 @@
+"""What exact scores need of each clip, laid out so that a hundred clips are fetched in milliseconds: memory-mapped records.
+
+    features.json         the layout, and the names of the segments
+    features-NAME.bin     a segment: records, one behind the other
+    features.npy          int64 [3, clips], ascending by the first row: clip id, digest of its record, segment << 32 | place
+
+A segment is never changed. The next snapshot links to it and adds one with the records that are new, so that publishing
+costs what changed, and three snapshots hardly take more room than one. It starts afresh when much in them is dead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tokenize import TokenError
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from schemas.errors import LibraryError
+from schemas.rerank_features import FeatureLayout
+from schemas.tables import FEATURES
+
+# What files raise that hold something else than they should: NumPy parses its headers as Python.
+_DAMAGE = (
+    OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError, MemoryError, SyntaxError,
+    TokenError,
+)  # fmt: skip
+
+# A snapshot's segments are written anew when there are more, or when less of them than this is in use.
+_MOST_SEGMENTS = 32
+_LEAST_IN_USE = 0.75
+
+# Of a record's place, the bits that count within its segment.
+_PLACE = 0xFFFFFFFF
+
+# Records read from Parquet at a time; 7 MB of X-CLIP base.
+_BATCH = 256
+
+
+class FeatureStore:
+    """A snapshot's features, opened for reading."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the features in a snapshot's ``folder``.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        try:
+            found = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+            self.layout = FeatureLayout(**found["layout"])
+            self.segments: list[str] = found["segments"]
+            if odd := [name for name in self.segments if Path(name).name != name]:
+                raise ValueError(f"it names {odd[0]!r}, allowed are files beside it")
+            self._index = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
+            self._records = [_map(folder / name, self.layout.record_bytes) for name in self.segments]
+            lengths = np.array([len(records) for records in self._records])
+            if (self._index[2] & _PLACE >= lengths[self._index[2] >> 32]).any():
+                raise ValueError("its segments are shorter than its index says")
+        except _DAMAGE as exc:
+            raise LibraryError(
+                f"--library: the features in {str(folder)!r} cannot be read ({exc}); run the ingest again"
+            ) from exc
+
+    def __len__(self) -> int:
+        """Clips with features."""
+        return int(self._index.shape[1])
+
+    @property
+    def num_stored(self) -> int:
+        """Records in the segments, those that no clip has any more among them."""
+        return sum(map(len, self._records))
+
+    def ids(self) -> NDArray[np.int64]:
+        """int64 [len], ascending: the clips with features."""
+        return np.asarray(self._index[0])
+
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Digests of the records that clips have, and where each is: segment << 32 | place. Both int64 [len]."""
+        return np.asarray(self._index[1]), np.asarray(self._index[2])
+
+    def get(self, clip_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Features float32 [len(clip_ids), tokens, dim], in the order asked for.
+
+        Raises:
+            LibraryError: a clip has none.
+        """
+        return self.layout.decode_features(self._fetch(clip_ids))
+
+    def described(self, clip_ids: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embeddings float32 [len(clip_ids), dim], as the model gave them, and features as `get` gives them."""
+        records = self._fetch(clip_ids)
+        return self.layout.decode_embeddings(records), self.layout.decode_features(records)
+
+    def _fetch(self, clip_ids: Sequence[int]) -> NDArray[np.uint8]:
+        """Records uint8 [len(clip_ids), record_bytes]."""
+        wanted = np.asarray(clip_ids, np.int64)
+        at = np.searchsorted(self._index[0], wanted)
+        at[at == len(self)] = 0
+        lacking = wanted[self._index[0][at] != wanted] if len(self) else wanted
+        if len(lacking):
+            raise LibraryError(
+                f"--library: clip {lacking[0]} has no features in the snapshot; see what vidsift verify says of the library"
+            )
+        places = self._index[2][at]
+        records = np.empty((len(wanted), self.layout.record_bytes), np.uint8)
+        for number in np.unique(places >> 32):
+            here = places >> 32 == number
+            records[here] = self._records[number][places[here] & _PLACE]
+        return records
+
+
+def write_features(
+    folder: Path, files: Sequence[str], visible: NDArray[np.int64], previous: Path | None = None
+) -> tuple[int, list[str]]:
+    """Write the features of the clips that a snapshot shows.
+
+    Args:
+        folder: the snapshot's.
+        files: the Parquet files of the features table.
+        visible: int64 [n], ids of the clips that are shown.
+        previous: folder of a snapshot whose segments may be linked to.
+
+    Returns:
+        How many clips have features, and the names of the segments that were linked to.
+
+    Raises:
+        LibraryError: a file cannot be read, or its records are not laid out alike.
+    """
+    rows, layout = _rows_of(files, visible)
+    if layout is None:
+        return 0, []
+    digests, places, linked = _reuse(folder, previous, layout, rows[1])
+    segments = list(linked)
+    if len(fresh := np.setdiff1d(rows[1], digests)):
+        segments.append(f"features-{uuid.uuid4().hex[:8]}.bin")
+        added = _write_segment(folder / segments[-1], files, fresh, layout)
+        digests = np.concatenate([digests, added])
+        places = np.concatenate([places, np.arange(len(added)) + (len(linked) << 32)])
+    order = np.argsort(digests)
+    rows[2] = places[order][np.searchsorted(digests, rows[1], sorter=order)]
+    np.save(folder / "features.npy", rows)
+    content = {"layout": {"kind": layout.kind, "tokens": layout.tokens, "dim": layout.dim}, "segments": segments}
+    (folder / "features.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+    return rows.shape[1], linked
+
+
+def _rows_of(files: Sequence[str], visible: NDArray[np.int64]) -> tuple[NDArray[np.int64], FeatureLayout | None]:
+    """The index to be, with its last row still empty, and the layout that all records have; None where there are none."""
+    columns = ["clip_id", "digest", "kind", "tokens", "dim"]
+    tables = [table for file in files for table in read_features(file, columns)]
+    if not tables or not sum(table.num_rows for table in tables):
+        return np.empty((3, 0), np.int64), None
+    found = pa.Table.from_batches(tables)
+    layouts = found.select(columns[2:]).group_by(columns[2:]).aggregate([]).to_pylist()
+    if len(layouts) > 1:
+        raise LibraryError(
+            f"--library: its features are laid out in {len(layouts)} ways, allowed is one; ingest into a new folder"
+        )
+    ids, first = np.unique(found["clip_id"].to_numpy(), return_index=True)
+    shown = np.isin(ids, visible)
+    chosen = found["digest"].to_numpy()[first][shown]
+    rows = np.stack([ids[shown], chosen, np.zeros_like(chosen)])
+    return rows, FeatureLayout(**layouts[0]) if rows.size else None
+
+
+def _reuse(
+    folder: Path, previous: Path | None, layout: FeatureLayout, wanted: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Link the segments of ``previous`` where that pays: the digests of their records, their places, their names."""
+    nothing: tuple[NDArray[np.int64], NDArray[np.int64], list[str]] = np.empty(0, np.int64), np.empty(0, np.int64), []
+    if previous is None:
+        return nothing
+    try:
+        store = FeatureStore(previous)
+    except LibraryError:
+        return nothing  # it kept none, or is damaged
+    digests, places = store.places()
+    in_use = np.isin(digests, wanted)
+    few = len(np.unique(places[in_use])) < _LEAST_IN_USE * store.num_stored
+    if store.layout != layout or few or len(store.segments) >= _MOST_SEGMENTS:
+        return nothing
+    for name in store.segments:
+        try:
+            os.link(previous / name, folder / name)
+        except OSError:  # a file system without links
+            shutil.copyfile(previous / name, folder / name)
+    return digests[in_use], places[in_use], store.segments
+
+
+def _write_segment(path: Path, files: Sequence[str], fresh: NDArray[np.int64], layout: FeatureLayout) -> NDArray[np.int64]:
+    """Write the records with the digests ``fresh``, each once, and return these in the order written."""
+    remaining = set(fresh.tolist())
+    written: list[int] = []
+    with path.open("wb") as stream:
+        for file in files:
+            if not any(remaining.intersection(batch["digest"].to_pylist()) for batch in read_features(file, ["digest"])):
+                continue
+            for batch in read_features(file, ["digest", "record"]):
+                for digest, record in zip(batch["digest"].to_pylist(), batch["record"], strict=True):
+                    if digest not in remaining:
+                        continue
+                    if len(record.as_buffer()) != layout.record_bytes:
+                        raise LibraryError(
+                            f"--library: a record of features in {file!r} has {len(record.as_buffer())} bytes, allowed are "
+                            f"{layout.record_bytes}; see what vidsift verify says of the library"
+                        )
+                    stream.write(record.as_buffer())
+                    remaining.remove(digest)
+                    written.append(digest)
+    return np.array(written, np.int64)
+
+
+def read_features(file: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of a Parquet file of the features table, a few rows at a time.
+
+    Raises:
+        LibraryError: it is missing or damaged.
+    """
+    schema = pa.schema([FEATURES.field(name) for name in columns])  # Delta Lake writes other kinds of strings than Arrow
+    try:
+        with open(file, "rb") as stream, pq.ParquetFile(stream) as parquet:
+            for batch in parquet.iter_batches(_BATCH, columns=columns):
+                table = pa.table(batch).select(columns).cast(schema)
+                table.validate(full=True)  # a damaged file may hold text that is none
+                yield from table.to_batches()
+    except (OSError, pa.ArrowException) as exc:
+        raise LibraryError(f"--library: a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc
+
+
+def _map(path: Path, record_bytes: int) -> NDArray[np.uint8]:
+    """uint8 [n, record_bytes] of a segment, without reading it."""
+    return np.memmap(path, np.uint8, "r").reshape(-1, record_bytes)

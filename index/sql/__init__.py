@@ -1,0 +1,1 @@
+"""The catalog: SQL over videos, clips, labels and tags, reading only."""

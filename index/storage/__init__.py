@@ -1,0 +1,1 @@
+"""The library's folder: its tables, its settings, its lock."""

@@ -1,0 +1,123 @@
+"""The one writer a library may have at a time, those who check it meanwhile, and what they open."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from index.storage.config import Identity, existing_identity
+from index.storage.paths import Library
+from index.storage.tables import Tables
+from schemas.errors import LibraryError, UsageError
+from schemas.records import path_text
+
+
+@contextmanager
+def writing(library: Library) -> Iterator[None]:
+    """Hold the library for writing, making its folder where there is none.
+
+    Raises:
+        UsageError: its path cannot be spelled.
+        LibraryError: the folder cannot be written, or another job holds it.
+    """
+    _check_spelling(library.folder)
+    try:
+        library.folder.mkdir(parents=True, exist_ok=True)
+        _check_links(library)
+        lock = os.open(library.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        stream = os.fdopen(lock, "r+", encoding="utf-8")
+    except OSError as exc:
+        raise LibraryError(
+            f"--library: {str(library.folder)!r} cannot be written: {exc.strerror}; give a folder that you may write to"
+        ) from exc
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            stream.seek(0)
+            raise _held(library, stream.read()) from exc
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        stream.flush()
+        try:
+            yield
+        finally:
+            stream.truncate(0)
+
+
+@contextmanager
+def reading(library: Library) -> Iterator[None]:
+    """Keep writers off while a library is read, as far as that needs no writing: on a read-only disk nobody writes.
+
+    Raises:
+        LibraryError: a job is writing it, or could not, since a folder of it is a link.
+    """
+    with suppress(OSError):  # who reads it will be told
+        _check_links(library)
+    try:
+        stream = library.lock_file.open(encoding="utf-8")
+    except OSError:
+        yield  # nobody has written here, or nobody may look
+        return
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise _held(library, stream.read()) from exc
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _held(library: Library, holder: str) -> LibraryError:
+    """Why nobody else may have the library: what its ``holder`` has written of itself, which one that only reads has not."""
+    by = f"another ingest ({holder.strip()})" if holder.strip() else "another ingest, or read by vidsift verify"
+    return LibraryError(f"--library: {str(library.folder)!r} is being written by {by}; wait for it to end, or stop it")
+
+
+@contextmanager
+def existing_tables(folder: Path, *, read_only: bool = False) -> Iterator[tuple[Library, Identity, Tables]]:
+    """Hold an existing library for writing, or with ``read_only`` against it.
+
+    Raises:
+        LibraryError: there is no library, or as for `writing` and `reading`.
+    """
+    library = Library(folder)
+    identity = existing_identity(library)
+    with reading(library) if read_only else writing(library):
+        yield library, identity, Tables(library, features=identity.features != "none", read_only=read_only)
+
+
+def _check_links(library: Library) -> None:
+    """Refuse folders that are somewhere else: files are deleted in them, and who has put a link there need not own those.
+
+    Raises:
+        LibraryError: one of the library's own folders is a link, or holds one to a folder.
+        OSError: one cannot be looked at.
+    """
+    folders = (library.videos, library.clips, library.features, library.tags, library.snapshots)
+    inner = (Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder))
+    for path in (*folders, *inner):
+        if path.is_symlink() and (path in folders or path.is_dir()):
+            raise LibraryError(
+                f"--library: {str(path)!r} is a link, and nothing is written or deleted behind it; put the folder itself in "
+                "its place, or make the whole library's folder a link"
+            )
+
+
+def _check_spelling(folder: Path) -> None:
+    """Refuse folders that Delta Lake or DuckDB cannot spell: both take paths for URLs, and reject or mix up some characters.
+
+    Raises:
+        UsageError: the path holds one of them.
+    """
+    path = str(folder.absolute())
+    odd = {character for character in path if character in "%?[]\\\n" or "\udc80" <= character <= "\udcff"}
+    if odd:
+        raise UsageError(
+            f"--library: got {path_text(path)!r}, allowed is a path of valid UTF-8 without % ? [ ] \\ and line breaks, "
+            "since Delta Lake or DuckDB cannot spell it; give another folder"
+        )

@@ -1,0 +1,320 @@
+"""The library's Delta tables: who writes Parquet, and what makes it part of the table.
+
+A row in ``videos`` is what makes that video's clips visible, so it is always committed after them. Features come before
+the clips they are of, so that no clip is ever without.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as dataset
+from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, RemoveAction
+
+from index.storage.paths import Library
+from index.storage.tags_file import read_definitions
+from index.storage.tags_table import TagTable
+from schemas.errors import LibraryError
+from schemas.records import Span, VideoRow, Written, WrittenFile, clip_id_of
+from schemas.tables import CLIPS, FEATURES, TAGS, VIDEOS, modified_at, video_rows_of, videos_table
+
+# Columns of ``features`` whose least and greatest values are worth noting; those of its records are not.
+_STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
+
+
+class Tables:
+    """The tables of one library, opened for writing by the one process that may, or to be read only."""
+
+    def __init__(self, library: Library, *, features: bool = False, read_only: bool = False) -> None:
+        """Open the tables, making empty ones where there are none.
+
+        Args:
+            library: whose tables.
+            features: whether it keeps what exact scores need; where not, there is no table of that.
+            read_only: make and write nothing; a table that is not there is an error then, but for ``tags``.
+
+        Raises:
+            LibraryError: the folder cannot be written, or what is there is no Delta table.
+        """
+        self._library = library
+        self.features: DeltaTable | None = None
+        with self._explained():
+            if read_only:
+                self.features = DeltaTable(library.features) if features else None
+                self.videos, self.clips = DeltaTable(library.videos), DeltaTable(library.clips)
+            else:
+                if features:
+                    self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
+                self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
+                self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
+                self._add_columns()
+        self.tags = TagTable(library.tags, self._explained, read_only=read_only)
+        self.parquet_files()  # before anything follows their names
+        self.feature_files()
+        self.tag_files()
+
+    def _add_columns(self) -> None:
+        """Give ``videos`` of a library from before them the columns that it lacks."""
+        present = {field.name for field in self.videos.schema().fields}
+        lacking = [field for field in VIDEOS if field.name not in present]
+        if lacking:
+            self.videos.alter.add_columns(Schema.from_arrow(pa.schema(lacking)).fields)
+
+    def known_videos(self) -> pa.Table:
+        """What the library knows of each video: enough to tell whether a file has changed."""
+        columns = [
+            "video_id", "path", "size_bytes", "modified_ns", "content_hash", "track", "tracks", "status", "error_stage",
+            "ingested_at",
+        ]  # fmt: skip
+        with self._explained():
+            return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
+
+    def commit_clips(self, files: Sequence[Written]) -> None:
+        """Make written Parquet files part of ``features`` and then of ``clips``, in one transaction each."""
+        if self.features is not None:
+            self._append(self.features, [(file.features, file.num_clips) for file in files if file.features])
+        self._append(self.clips, [(WrittenFile(file.name, file.size_bytes), file.num_clips) for file in files])
+
+    def _append(self, table: DeltaTable, files: Sequence[tuple[WrittenFile, int]]) -> None:
+        """Make files, each with so many rows, part of ``table``."""
+        now_ms = int(time.time() * 1000)
+        actions: list[AddAction | RemoveAction] = [
+            AddAction(
+                path=file.name,
+                size=file.size_bytes,
+                partition_values={},
+                modification_time=now_ms,
+                data_change=True,
+                stats=json.dumps({"numRecords": num_rows}),
+            )
+            for file, num_rows in files
+        ]
+        if actions:
+            with self._explained():
+                table.create_write_transaction(actions, "append", table.schema())
+                table.update_incremental()
+
+    def commit_videos(self, rows: Sequence[VideoRow], *, replace_paths: bool) -> None:
+        """Add rows to ``videos``, in one transaction.
+
+        Args:
+            rows: the videos that are done.
+            replace_paths: some of the paths have rows already, which these replace.
+        """
+        if not rows:
+            return
+        table = videos_table(rows, ingested_at=datetime.now(UTC))
+        if replace_paths:
+            self._upsert(table, "old.path = new.path")
+        else:
+            with self._explained():
+                write_deltalake(self.videos, table, mode="append")
+
+    def video_rows(self, video_ids: Collection[str]) -> dict[str, VideoRow]:
+        """Rows of ``videos`` as records, by video id."""
+        if not video_ids:
+            return {}
+        with self._explained():
+            found = self.videos.scan(predicate=f"video_id in ({_quoted(video_ids)})")
+            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(VIDEOS)
+        return {row.video.video_id: row for row in video_rows_of(rows)}
+
+    def move_videos(self, moved: dict[str, tuple[str, int]]) -> None:
+        """Give videos new paths: video_id -> (path as text, modified_ns). Their clips stay as they are."""
+        if not moved:
+            return
+        with self._explained():
+            found = self.videos.scan(predicate=f"video_id in ({_quoted(moved)})")
+            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(VIDEOS).to_pylist()
+        for row in rows:
+            row["path"], row["modified_ns"] = moved[row["video_id"]]
+            row["modified_at"] = modified_at(row["modified_ns"])
+        self._upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "old.video_id = new.video_id")
+
+    def remove_videos(self, video_ids: Collection[str]) -> None:
+        """Take videos out; their clips are invisible from then on."""
+        if video_ids:
+            with self._explained():
+                self.videos.delete(f"video_id in ({_quoted(video_ids)})")
+
+    def drop_orphans(self) -> None:
+        """Delete clips, features and tags that no video owns: left by an ingest that was stopped, or by changed videos."""
+        with self._explained():
+            self._drop_orphans()
+
+    def _drop_orphans(self) -> None:
+        owners = self.videos.to_pyarrow_table(columns=["video_id"])["video_id"]
+        for table in self._of_clips():
+            present = table.to_pyarrow_table(columns=["video_id"])["video_id"].unique()
+            orphans = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
+            if orphans:
+                table.delete(f"video_id in ({_quoted(orphans)})")
+        self.tags.drop_orphans(owners)
+
+    def restore(self, versions: dict[str, int]) -> None:
+        """Bring all tables back to what they were at ``versions``, or leave all as they are.
+
+        Names of tags are not part of that: they stay what they are. Their rows go, to be computed anew from what is back.
+
+        Raises:
+            LibraryError: files of that time have been dropped since, by a compaction.
+        """
+        before, done = self.versions(), []
+        with self._explained():
+            try:
+                for name, table in self._by_name().items():
+                    if name in versions:
+                        _restore(table, versions[name])
+                        done.append(name)
+            except (DeltaError, OSError):
+                for name in done:
+                    _restore(self._by_name()[name], before[name])
+                raise
+            self.tags.keep([])
+
+    def compact(self) -> dict[str, int]:
+        """Merge small files, and drop those that the current version does not need; gives their number before and after."""
+        with self._explained():
+            self._drop_orphans()
+            before = self._count_files()
+            for table in (*self._by_name().values(), self.tags.table):
+                table.optimize.compact()
+                table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+                table.create_checkpoint()
+            return {"files_before": before, "files_after": self._count_files()}
+
+    def _count_files(self) -> int:
+        names = (*self._by_name(), "tags")
+        return sum(1 for name in names for _ in (self._library.folder / name).glob("*.parquet"))
+
+    def copy_clips(self, video_id: str, copy_id: str) -> int:
+        """Give a video the clips of another one of the same content, and return how many. Its row makes them visible."""
+        with self._explained():
+            found = self.clips.scan(predicate=f"video_id = '{video_id}'")
+            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(CLIPS)
+            spans = zip(rows["start_s"].to_pylist(), rows["end_s"].to_pylist(), strict=True)
+            ids = [clip_id_of(copy_id, Span(start_s, end_s)) for start_s, end_s in spans]
+            if ids:
+                self._copy_features(video_id, dict(zip(rows["clip_id"].to_pylist(), ids, strict=True)), copy_id)
+                write_deltalake(self.clips, _renamed(rows, ids, copy_id), mode="append")
+            return len(ids)
+
+    def _copy_features(self, video_id: str, ids: dict[int, int], copy_id: str) -> None:
+        """Likewise for features, a batch at a time; ``ids`` are the copy's clip ids by those of the original."""
+        if self.features is None:
+            return
+        found = pa.RecordBatchReader.from_stream(self.features.scan(predicate=f"video_id = '{video_id}'"))
+
+        def copies() -> Iterator[pa.RecordBatch]:
+            for batch in found:
+                rows = pa.table(batch).cast(FEATURES)
+                rows = rows.filter(pc.is_in(rows["clip_id"], value_set=pa.array(list(ids), pa.int64())))
+                yield from _renamed(rows, [ids[i] for i in rows["clip_id"].to_pylist()], copy_id).to_batches()
+
+        write_deltalake(self.features, pa.RecordBatchReader.from_batches(FEATURES, copies()), mode="append")
+
+    def read(self) -> tuple[pa.Table, pa.Table]:
+        """All of ``videos`` and all of ``clips``, each file as it is on disk.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        with self._explained():
+            videos, clips = self.parquet_files()
+            return _read(videos, VIDEOS), _read(clips, CLIPS)
+
+    def versions(self) -> dict[str, int]:
+        """The Delta version of each table; and of tags, where there ever were any, with the revision of their names."""
+        of_tags = {"tags": self.tags.version, "tag_names": read_definitions(self._library).revision}
+        found = {name: table.version() for name, table in self._by_name().items()}
+        return found | {name: number for name, number in of_tags.items() if number}
+
+    def _by_name(self) -> dict[str, DeltaTable]:
+        """The tables by name, which is their folder's too; what makes others visible comes first."""
+        return {"videos": self.videos, "clips": self.clips} | ({} if self.features is None else {"features": self.features})
+
+    def _of_clips(self) -> list[DeltaTable]:
+        return [table for name, table in self._by_name().items() if name != "videos"]
+
+    def _upsert(self, table: pa.Table, match: str) -> None:
+        with self._explained():
+            merge = self.videos.merge(table, predicate=match, source_alias="new", target_alias="old")
+            merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+    def parquet_files(self) -> tuple[list[str], list[str]]:
+        """Paths of the Parquet files that make up the current versions of ``videos`` and ``clips``."""
+        return _files(self.videos, self._library.videos), _files(self.clips, self._library.clips)
+
+    def feature_files(self) -> list[str]:
+        """Likewise for ``features``; none where the library keeps none."""
+        return [] if self.features is None else _files(self.features, self._library.features)
+
+    def tag_files(self) -> list[str]:
+        """Paths of the Parquet files that make up the current version of ``tags``."""
+        with self._explained():
+            return self.tags.files(lambda table: _files(table, self._library.tags))
+
+    def read_tags(self) -> pa.Table:
+        """All of ``tags``, each file as it is on disk.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        with self._explained():
+            return _read(self.tag_files(), TAGS)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what Delta Lake raises (a full disk, a lost file, a damaged log) into a line that says where."""
+        try:
+            yield
+        except (DeltaError, OSError, pa.ArrowException) as exc:
+            raise LibraryError(
+                f"--library: the tables in {str(self._library.folder)!r} cannot be read or written: "
+                f"{(str(exc) or type(exc).__name__).splitlines()[0]}"
+            ) from exc
+
+
+def _restore(table: DeltaTable, version: int) -> None:
+    if table.version() != version:  # Delta Lake refuses to go back to where it is
+        table.restore(version)
+
+
+def _files(table: DeltaTable, folder: Path) -> list[str]:
+    # Relative names and not URIs, which spell blanks and umlauts in other ways than the file system does.
+    names = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    if odd := [name for name in names if "/" in name or "\\" in name or "%" in name or not name.endswith(".parquet")]:
+        raise LibraryError(
+            f"--library: the table {str(folder)!r} names the file {odd[0]!r}, allowed are Parquet files of its own folder; "
+            "somebody else has written to it: restore it from a backup, or ingest into a new folder"
+        )
+    return [str(folder / name) for name in names]
+
+
+def _renamed(rows: pa.Table, ids: list[int], video_id: str) -> pa.Table:
+    """Rows of ``clips`` or ``features`` under other clip ids and another video's."""
+    names = pa.array([video_id] * len(ids), pa.string())
+    return rows.set_column(0, "clip_id", pa.array(ids, pa.int64())).set_column(1, "video_id", names)
+
+
+def _read(files: list[str], schema: pa.Schema) -> pa.Table:
+    if not files:
+        return schema.empty_table()
+    table = dataset.dataset(files, schema=schema, format="parquet").to_table()
+    table.validate(full=True)  # a damaged file may hold text that is none
+    return table
+
+
+def _quoted(ids: Collection[str]) -> str:
+    """Ids for a SQL list; they are hex digits of our own making."""
+    assert all(i.isalnum() for i in ids), "ids are hex digits"
+    return ", ".join(f"'{i}'" for i in ids)

@@ -1,0 +1,133 @@
+"""Make ``tags`` what it should be: every visible clip scored for every name that the library has.
+
+The table follows from tags.json and the clips' embeddings alone, so a run that was stopped anywhere is repaired by the
+next one that publishes, whichever that is, and no model is loaded for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as dataset
+from numpy.typing import NDArray
+
+from index.storage.config import Identity
+from index.storage.paths import Library
+from index.storage.tables import Tables
+from index.storage.tags_file import read_definitions
+from schemas.errors import LibraryError
+from schemas.tables import CLIPS, TAGS
+from schemas.tags import TagDefinition
+
+_BATCH_CLIPS = 16_384
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Some clips and their embeddings.
+
+    Attributes:
+        clip_ids: int64 [n].
+        video_ids: string [n].
+        vectors: float32 [n, dim].
+    """
+
+    clip_ids: NDArray[np.int64]
+    video_ids: pa.Array
+    vectors: NDArray[np.float32]
+
+
+def settle_tags(library: Library, tables: Tables, identity: Identity) -> None:
+    """Score the clips that lack a tag that the library has, and drop scores of names or prompts that it has no more.
+
+    Raises:
+        LibraryError: tags.json is damaged or another embedder's, or the tables cannot be read or written.
+    """
+    definitions = checked_definitions(library, identity)
+    tables.tags.keep([tag.digest for tag in definitions])
+    if not definitions:
+        return
+    scored = tables.tags.scored()
+    done = {
+        tag.digest: scored["clip_id"].filter(pc.equal(scored["definition"], tag.digest)).to_numpy() for tag in definitions
+    }
+    visible = visible_clips(tables)["clip_id"].to_numpy()
+    lacking = [np.setdiff1d(visible, ids) for ids in done.values()]
+    if any(map(len, lacking)):
+        wanted = np.unique(np.concatenate(lacking))
+        tables.tags.append(_rows(embedded_clips(tables, identity.embedding_dim, wanted), definitions, done))
+
+
+def checked_definitions(library: Library, identity: Identity) -> tuple[TagDefinition, ...]:
+    """The library's names.
+
+    Raises:
+        LibraryError: tags.json is damaged, or made for another embedder than the library's.
+    """
+    definitions = read_definitions(library).tags
+    for tag in definitions:
+        if tag.embedder != identity.embedder.stamp or len(tag.weights) != identity.embedding_dim:
+            raise LibraryError(
+                f"--library: {str(library.tags_file)!r} has the tag {tag.name!r} for the embedder {tag.embedder} "
+                f"({len(tag.weights)} dimensions), the library's is {identity.embedder.stamp} ({identity.embedding_dim}); "
+                "restore the file, or delete it and tag again: no video is decoded"
+            )
+    return definitions
+
+
+def visible_clips(tables: Tables) -> pa.Table:
+    """``clip_id``, ``video_id``, ``start_s`` and ``end_s`` of the clips whose video has a row."""
+    columns = ["clip_id", "video_id", "start_s", "end_s"]
+    with tables.tags.explained():
+        owners = pc.unique(tables.videos.to_pyarrow_table(columns=["video_id"])["video_id"])
+        return _clips(tables).to_table(columns, filter=pc.field("video_id").isin(owners))
+
+
+def embedded_clips(tables: Tables, dim: int, clip_ids: NDArray[np.int64]) -> Iterator[Embedded]:
+    """The clips of these ids with their embeddings, in batches, in the order that they are stored in."""
+    wanted = pc.field("clip_id").isin(pa.array(clip_ids, pa.int64()))
+    batches = _clips(tables).to_batches(["clip_id", "video_id", "embedding"], filter=wanted, batch_size=_BATCH_CLIPS)
+    for batch in batches:
+        if batch.num_rows:
+            flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
+            yield Embedded(batch["clip_id"].to_numpy(), batch["video_id"], flat.reshape(-1, dim))
+
+
+def scores(vectors: NDArray[np.float32], definitions: Sequence[TagDefinition]) -> NDArray[np.float32]:
+    """float32 [n, definitions]: what `TagDefinition` says, for embeddings float32 [n, dim]."""
+    weights = np.array([tag.weights for tag in definitions], np.float64).T
+    logits = vectors.astype(np.float64) @ weights + np.array([tag.bias for tag in definitions])
+    return sigmoid(logits).astype(np.float32)
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-logits)), also where the exponential would overflow."""
+    return np.exp(-np.logaddexp(0.0, -logits))
+
+
+def _clips(tables: Tables) -> dataset.Dataset:
+    files = tables.parquet_files()[1]
+    return dataset.dataset(files, schema=CLIPS, format="parquet") if files else dataset.dataset(CLIPS.empty_table())
+
+
+def _rows(
+    clips: Iterator[Embedded], definitions: Sequence[TagDefinition], done: dict[str, NDArray[np.int64]]
+) -> Iterator[pa.RecordBatch]:
+    for some in clips:
+        found = scores(some.vectors, definitions)
+        for column, tag in enumerate(definitions):
+            lacking = ~np.isin(some.clip_ids, done[tag.digest])
+            count = int(lacking.sum())
+            texts = [pa.repeat(pa.scalar(text, pa.string()), count) for text in (tag.prompt, tag.model, tag.digest)]
+            columns = [
+                pa.array(some.clip_ids[lacking]),
+                some.video_ids.filter(pa.array(lacking)),
+                pa.repeat(pa.scalar(tag.name, pa.string()), count),
+                pa.array(found[lacking, column]),
+                *texts,
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=TAGS)

@@ -1,0 +1,1 @@
+"""Datasets: labeled and captioned videos, their splits, a look at them."""

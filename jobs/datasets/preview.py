@@ -1,0 +1,104 @@
+"""Show what a model is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.images import check_output, gif
+from pipeline.frames import decode_seen, probe_file
+from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.preprocessing import read_preprocessing
+from pipeline.sampling import frames_on_screen, sample_times_s
+from schemas.errors import UsageError
+from schemas.models import Geometry, ModelInput
+from schemas.records import Span, VideoMeta
+from schemas.text import lines_text
+
+_WINDOW_S = 4.0
+_SAME_MOMENT_S = 1e-3  # an end that was typed off a player's display is the video's own
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a preview shows.
+
+    Attributes:
+        span: the window, in seconds.
+        times_s: when each frame appears in the video.
+        input: number of frames and geometry.
+        size: width and height of the pictures.
+        problems: what is wrong with the video, in sentences.
+    """
+
+    span: Span
+    times_s: tuple[float, ...]
+    input: ModelInput
+    size: tuple[int, int]
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Lines for people."""
+        (start_s, end_s), (width, height) = self.span, self.size
+        return lines_text(
+            [
+                f"{self.input.num_frames} frames of {start_s:.3f}-{end_s:.3f} s, {width} x {height} "
+                f"({geometry_text(self.input.geometry)})",
+                "at " + ", ".join(f"{time_s:.3f}" for time_s in self.times_s) + " s",
+                *(f"damaged: {problem}" for problem in self.problems),
+            ]
+        )
+
+
+def preview(path: str, output: Path, *, model: str, start_s: float | None = None, end_s: float | None = None) -> Preview:
+    """Write the frames that a model is shown of a window as an animation that takes as long as the window.
+
+    Args:
+        path: the video.
+        output: the GIF file.
+        model: hub id or folder.
+        start_s: where the window begins; None is the video's beginning.
+        end_s: where it ends; None is 4 s later, or the video's end where that comes first.
+
+    Raises:
+        UsageError: there is no such video, its window is not within it, or the file cannot be written.
+        ModelError: there is no such model, or it does not say what it wants to be shown.
+        VideoError: nothing of the window can be decoded.
+    """
+    check_output("--gif", output, ".gif", [path])
+    wanted = read_preprocessing(find_checkpoint(model, "--model"), "--model").input
+    meta = probe_file(path)
+    span = _window(meta, start_s, end_s)
+    seen = decode_seen(path, meta, [span], wanted)
+    frames = seen.frames[0]
+    gif(list(frames), output, len(frames) / (span.end_s - span.start_s))
+    times_s = meta.frame_times_s[frames_on_screen(meta.frame_times_s, sample_times_s(span, wanted.num_frames))]
+    return Preview(span, tuple(map(float, times_s)), wanted, (frames.shape[2], frames.shape[1]), seen.problems)
+
+
+def geometry_text(geometry: Geometry) -> str:
+    """How frames become pictures, in words: ``shorter edge to 224, centre crop``."""
+    steps = []
+    if isinstance(geometry.resize, int):
+        steps.append(f"shorter edge to {geometry.resize}")
+    elif geometry.resize is not None:
+        steps.append(f"stretched to {geometry.resize[1]} x {geometry.resize[0]}")
+    if geometry.crop is not None:
+        steps.append("centre crop")
+    return ", ".join(steps) or "as they are"
+
+
+def _window(meta: VideoMeta, start_s: float | None, end_s: float | None) -> Span:
+    begin_s = 0.0 if start_s is None else start_s
+    if not 0 <= begin_s < meta.end_s:
+        raise UsageError(
+            f"--start: got {begin_s:g} s, allowed is from 0 to the video's end at {meta.end_s:.3f} s; give less"
+        )
+    if end_s is None:
+        return Span(begin_s, min(begin_s + _WINDOW_S, meta.end_s))
+    if not begin_s < end_s <= meta.end_s + _SAME_MOMENT_S:
+        raise UsageError(
+            f"--end: got {end_s:g} s, allowed is from the start at {begin_s:g} s to the video's end at {meta.end_s:.3f} s; "
+            "give a time between them"
+        )
+    return Span(begin_s, min(end_s, meta.end_s))

@@ -1,0 +1,202 @@
+"""Read what a model is to be taught with: a folder of class folders, or a CSV file with a line a moment."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from jobs.csv_rows import interval, read_rows
+from jobs.datasets.examples import SPLITS, Dataset, Split
+from jobs.datasets.splits import Moment, settle_splits
+from pipeline.sources.local import find_videos
+from pipeline.sources.paths import on_disk
+from schemas.errors import UsageError
+from schemas.records import path_text
+
+_SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+_COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split", "group", "facts")
+_ALIASES = {"action": "label"}
+_ALLOWED = "a folder of class folders or a CSV file"
+_LIKE = 0.8  # names that share this much are taken for a slip of the pen
+
+
+def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "captions", "nothing"]) -> Dataset:
+    """Read the examples of ``source``, and settle which are to learn from and which to check with.
+
+    Args:
+        source: a folder ``DATA/<class>/**/*.mp4``, with or without ``train``, ``val`` and ``test`` folders above the
+            classes; or a CSV file in UTF-8 with a header. Its columns are ``path`` (from the CSV's folder, or absolute),
+            ``label`` (or ``action``), ``caption``, ``start_s``, ``end_s``, ``split``, ``group`` and ``facts`` (separated by
+            semicolons); all but ``path`` may be left out. Rows of one moment are one example with several captions. Other
+            columns are passed over, unless they look like one of these misspelt.
+        seed: what the split is drawn from where the data states none. The same data and seed give the same split on any
+            machine: 80 % train, 10 % val, 10 % test, as evenly over the classes as whole groups allow. What has no group
+            is grouped by video. Data with a train split and no val split has a tenth of train drawn for it.
+        want: what every example must have. ``nothing`` takes a folder of any shape.
+
+    Raises:
+        UsageError: there is no such data, something in it cannot be meant so, or what is wanted is not in it.
+    """
+    if not os.path.exists(source):
+        raise UsageError(f"DATA: no such file or folder: {str(source)!r}; give a folder of class folders, or a CSV file")
+    if os.path.isdir(source):
+        moments, stated_by = list(_folder(os.path.abspath(source), str(source), want)), "the folders"
+    else:
+        moments, stated_by = _csv(Path(source)), "the CSV's split column"
+    _check_wanted(moments, str(source), want)
+    how = settle_splits(moments, str(source), stated_by, seed)
+    return Dataset(source=str(source), examples=tuple(moment.example() for moment in moments), how_split=how)
+
+
+def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
+    paths = []
+    for found in find_videos([folder]):
+        file, error = found if isinstance(found, tuple) else (found, None)
+        if error and (os.path.isdir(file.path) or (os.path.exists(file.path) and not os.path.isfile(file.path))):
+            raise UsageError(f"DATA {source}: {file.path!r}: {error.reason}; make it readable, or move it elsewhere")
+        paths.append(file.path)
+    if not paths:
+        raise UsageError(f"DATA {source}: the folder holds no video; give a folder of class folders, or a CSV file")
+    if want == "captions":
+        raise UsageError(
+            f"DATA {source}: got a folder, which has no captions; give a CSV file with columns path and caption"
+        )
+    tops = {os.path.relpath(path, folder).split(os.sep)[0] for path in paths}
+    splits = sorted(top for top in tops if top.lower() in _SPLIT_NAMES)
+    others = sorted(tops - set(splits))
+    if splits and others and want == "labels":
+        raise UsageError(
+            f"DATA {source}: got {others[0]!r} beside {splits[0]!r}, allowed are folders of splits (train, val, test) or "
+            f"folders of classes; move one of them away, or, where {splits[0]!r} is a class, give a CSV file"
+        )
+    for path in paths:
+        key = os.path.relpath(path, folder)
+        parts = key.split(os.sep)[:-1]
+        split = _SPLIT_NAMES[parts.pop(0).lower()] if splits and not others else None
+        if not parts and want == "labels":
+            raise UsageError(
+                f"DATA {source}: {key!r} lies in no class folder, allowed is {'SPLIT/' if split else ''}CLASS/video.mp4; "
+                "put each video into a folder with its class's name, or give a CSV file with columns path and label"
+            )
+        yield Moment(path, key, label=path_text(parts[0]) if parts else None, split=split)
+
+
+def _csv(source: Path) -> list[Moment]:
+    moments = read_moments(source)
+    missing = {moment.path: moment.line for moment in reversed(moments) if not os.path.isfile(moment.path)}
+    if missing:
+        path, line = list(missing.items())[-1]
+        raise UsageError(
+            f"DATA {source}: line {line}: no such file: {path!r} (missing files in all: {len(missing)}); paths are taken "
+            f"from the CSV's own folder, {os.path.dirname(os.path.abspath(source))!r}"
+        )
+    return moments
+
+
+def read_moments(source: Path, argument: str = "DATA") -> list[Moment]:
+    """The moments that a CSV file lists, as `read_dataset` says; whether their files are there is not looked at.
+
+    Args:
+        source: the file.
+        argument: what messages call it.
+
+    Raises:
+        UsageError: there is no such file, something in it cannot be meant so, or it has no rows.
+    """
+    folder = os.path.dirname(os.path.abspath(source))
+    moments: dict[tuple[str, float, float | None], Moment] = {}
+    for line, cells in read_rows(source, argument, _columns, allowed=_ALLOWED):
+        where = f"{argument} {source}: line {line}"
+        new = _moment(cells, folder, line, where)
+        known = moments.setdefault((new.path, new.start_s or 0.0, new.end_s), new)
+        if known is not new:
+            _merge(known, new, where)
+    if not moments:
+        raise UsageError(f"{argument} {source}: got a header and no rows; give a row for every example")
+    return list(moments.values())
+
+
+def _columns(header: Sequence[str], where: str) -> list[str]:
+    given = [name.strip().lower() for name in header]
+    names = [_ALIASES.get(name, name) for name in given]
+    for name, count in Counter(names).items():
+        if count > 1:
+            twice = ", ".join(repr(other) for other in given if _ALIASES.get(other, other) == name)
+            raise UsageError(
+                f"{where}: got the column {name!r} {count} times ({twice}), allowed is once; take the others out"
+            )
+    known = [*_COLUMNS, *_ALIASES]
+    for name in names:
+        like = difflib.get_close_matches(name, [*known, "start", "end"], 1, _LIKE)
+        if name not in known and like and not name.endswith("_id"):
+            meant = {"start": "start_s", "end": "end_s"}.get(like[0], like[0])
+            raise UsageError(
+                f"{where}: got the column {name!r}, which looks like {meant!r}; name it so, or unlike any of ours"
+            )
+    if "path" not in names:
+        raise UsageError(
+            f"{where}: got the columns {', '.join(map(repr, given))}, allowed are {', '.join(known)}, "
+            "separated by commas; name the column of the videos 'path'"
+        )
+    return names
+
+
+def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment:
+    given = cells["path"]
+    if not given:
+        raise UsageError(f"{where}: the path is empty; name a video, or take the line out")
+    split = cells.get("split", "")
+    if split and split.lower() not in _SPLIT_NAMES:
+        raise UsageError(f"{where}: split is {split!r}, allowed is {', '.join(SPLITS)}; correct it")
+    start_s, end_s = interval(cells, where)
+    path = os.path.abspath(os.path.join(folder, given))
+    key = os.path.relpath(path, folder)
+    facts = tuple(dict.fromkeys(fact.strip() for fact in cells.get("facts", "").split(";") if fact.strip()))
+    return Moment(
+        on_disk(path),
+        path if os.path.isabs(given) and key.startswith(os.pardir) else key,
+        line,
+        label=cells.get("label") or None,
+        split=_SPLIT_NAMES[split.lower()] if split else None,
+        group=cells.get("group") or None,
+        start_s=start_s,
+        end_s=end_s,
+        captions=((cells["caption"], facts),) if cells.get("caption") else (),
+        facts=facts,
+    )
+
+
+def _merge(known: Moment, new: Moment, where: str) -> None:
+    """Another row of a moment: what it adds, where it does not contradict."""
+    for name in ("label", "split", "group"):
+        one, other = getattr(known, name), getattr(new, name)
+        if one is not None and other is not None and one != other:
+            raise UsageError(
+                f"{where}: {name} is {other!r}, and {one!r} in line {known.line} for the same moment of {new.key!r}; "
+                "a moment has one: correct one of them"
+            )
+        setattr(known, name, other if one is None else one)
+    known.captions = tuple(dict.fromkeys((*known.captions, *new.captions)))
+    known.facts = tuple(dict.fromkeys((*known.facts, *new.facts)))
+
+
+def _check_wanted(moments: Sequence[Moment], source: str, want: str) -> None:
+    if want == "nothing":
+        return
+    column = want.removesuffix("s")
+    without = [moment for moment in moments if not (moment.label if want == "labels" else moment.captions)]
+    if without:
+        raise UsageError(
+            f"DATA {source}: line {without[0].line}: no {column} (examples without one in all: {len(without)}), "
+            f"allowed is one for every example; fill the column {column!r}"
+        )
+    labels = sorted({str(moment.label) for moment in moments})
+    if want == "labels" and len(labels) < 2:
+        raise UsageError(
+            f"DATA {source}: got one class, {labels[0]!r}, allowed are two or more; give the folder that holds the classes' "
+            "folders, or a CSV file with their labels"
+        )

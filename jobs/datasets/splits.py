@@ -1,0 +1,147 @@
+"""Who learns and who is checked with: splits as the data states them, or drawn so that no group is on both sides."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from jobs.datasets.examples import Example, Split
+from schemas.errors import UsageError
+
+# UCF101's names: the groups are shootings, numbered from g01 in every class.
+_UCF101 = re.compile(r"v_\w+_(g\d\d)_c\d\d\.\w+")
+
+
+@dataclass(slots=True)
+class Moment:
+    """An example in the making; ``key`` is its path as it is on any machine, ``line`` where it was first spoken of."""
+
+    path: str
+    key: str
+    line: int = 0
+    label: str | None = None
+    split: Split | None = None
+    group: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    captions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    facts: tuple[str, ...] = ()
+
+    @property
+    def shooting(self) -> str | None:
+        """Its group, or else the one that the file's name tells."""
+        found = _UCF101.fullmatch(os.path.basename(self.path))
+        return self.group or (found[1] if found else None)
+
+    def example(self) -> Example:
+        """The finished example."""
+        return Example(
+            path=self.path,
+            label=self.label,
+            captions=tuple(caption for caption, _ in self.captions),
+            facts=self.facts,
+            caption_facts=tuple(facts for _, facts in self.captions),
+            start_s=self.start_s,
+            end_s=self.end_s,
+            split=self.split or "train",
+            group=self.shooting,
+        )
+
+
+def settle_splits(moments: Sequence[Moment], source: str, stated_by: str, seed: int) -> str:
+    """Give every moment its split, and say in a sentence how.
+
+    Raises:
+        UsageError: splits are stated for some moments only, or put one group on both sides.
+    """
+    by = "group" if any(moment.shooting for moment in moments) else "video"
+    unstated = [moment for moment in moments if moment.split is None]
+    if len(unstated) == len(moments):
+        return f"drawn from seed {seed}, by {by}: {_draw(moments, {'train': 8, 'val': 1, 'test': 1}, seed, by)}"
+    if unstated:
+        raise UsageError(
+            f"DATA {source}: line {unstated[0].line}: split is empty, and stated in other lines (empty in all: "
+            f"{len(unstated)}); state it for every example, or for none to have it drawn"
+        )
+    first: dict[tuple[str | None, str], Moment] = {}
+    for moment in moments:
+        if moment.shooting is None:
+            continue
+        # Groups that names tell are numbered anew in every class.
+        one = first.setdefault((None if moment.group else moment.label, moment.shooting), moment)
+        if one.split != moment.split:
+            raise UsageError(
+                f"DATA {source}: group {moment.shooting!r} is in {one.split} ({one.key!r}) and in {moment.split} "
+                f"({moment.key!r}), allowed is one split, or {moment.split} would be no test of anything new; put all of it "
+                "into one, or state no splits to have them drawn"
+            )
+    train = [moment for moment in moments if moment.split == "train"]
+    if not train or any(moment.split == "val" for moment in moments):
+        return f"stated by {stated_by}"
+    return f"stated by {stated_by}, and val drawn out of train from seed {seed}, by {by}: " + _draw(
+        train, {"train": 9, "val": 1}, seed, by
+    )
+
+
+def _draw(moments: Sequence[Moment], tenths: dict[Split, int], seed: int, by: str) -> str:
+    """Deal whole groups to splits; what came out, in words."""
+    of_video = dict(sorted((moment.key, moment.shooting) for moment in moments if moment.shooting))
+    groups: dict[str, list[Moment]] = defaultdict(list)
+    for moment in moments:
+        groups[moment.shooting or of_video.get(moment.key, moment.key)].append(moment)
+    order = sorted(groups, key=lambda name: blake2b(f"{seed}\0{name}".encode(errors="surrogateescape")).digest())
+    labels_of = {name: Counter(moment.label or "" for moment in groups[name]) for name in order}
+    for name, split in _deal(labels_of, tenths).items():
+        for moment in groups[name]:
+            moment.split = split
+    return _outcome(moments, tenths, f"{len(groups)} {by}s")
+
+
+def _deal(labels_of: dict[str, Counter[str]], tenths: dict[Split, int]) -> dict[str, Split]:
+    """A split for each group, from how many examples of each class it has.
+
+    Every class has its first group in train. Each further one goes where most of the class is still missing; what whole
+    groups could not even out is owed to the class after it, so that many small classes together come out right.
+    """
+    dealt: dict[str, Split] = {}
+    of_label: dict[str, list[str]] = defaultdict(list)
+    for name, labels in labels_of.items():
+        for label in labels:
+            of_label[label].append(name)
+    owed = dict.fromkeys(tenths, 0)
+    got: Counter[tuple[str, Split]] = Counter()
+    for label in sorted(of_label, key=lambda label: (len(of_label[label]), label)):
+        total = sum(labels_of[name][label] for name in of_label[label])
+        missing = {split: owed[split] + share * total - 10 * got[label, split] for split, share in tenths.items()}
+        for name in of_label[label]:
+            if name not in dealt:
+                dealt[name] = max(missing, key=lambda split: missing[split]) if got[label, "train"] else "train"
+                missing[dealt[name]] -= 10 * labels_of[name][label]
+                got.update({(other, dealt[name]): count for other, count in labels_of[name].items()})
+        owed = missing
+    for split in tenths:  # no split stays empty where train can spare a group
+        spare = [name for name in labels_of if dealt[name] == "train" and _can_spare(got, labels_of[name])]
+        if spare and split not in dealt.values():
+            moved = min(spare, key=lambda name: labels_of[name].total())
+            got.subtract({(label, "train"): count for label, count in labels_of[moved].items()})
+            dealt[moved] = split
+    return dealt
+
+
+def _can_spare(got: Counter[tuple[str, Split]], labels: Counter[str]) -> bool:
+    return all(got[label, "train"] > count for label, count in labels.items())
+
+
+def _outcome(moments: Sequence[Moment], tenths: dict[Split, int], groups: str) -> str:
+    labels = {split: {moment.label for moment in moments if moment.split == split} for split in tenths}
+    counts = Counter(moment.split for moment in moments)
+    total = len({moment.label for moment in moments})
+    text = ", ".join(f"{100 * counts[split] / len(moments):.0f} % {split}" for split in tenths)
+    if any(abs(counts[split] / len(moments) - share / 10) > 0.05 for split, share in tenths.items()):
+        text += f" ({groups} do not divide more evenly)"
+    lacking = [f"{split} has {len(labels[split])} of {total} classes" for split in tenths if len(labels[split]) < total > 1]
+    return "; ".join([text, *lacking])

@@ -1,0 +1,152 @@
+"""What a user knows of a library's videos, and the clips by which it is judged."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from index.sql.catalog import Catalog
+from jobs.datasets.reader import read_moments
+from jobs.datasets.splits import Moment
+from jobs.evaluate.library_results import Unjudged
+from jobs.evaluate.moment_metrics import best_clip
+from pipeline.sources.paths import Paths, spelling
+from schemas.errors import UsageError
+from schemas.records import Span, path_text
+
+_MOST_NAMED = 3
+_UNKNOWN = "not in the library"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A moment of the truth, and the clip that overlaps it most.
+
+    Attributes:
+        video_id: of its video.
+        span: the moment.
+        label: its action; None where the truth names none.
+        captions: what describes it.
+        clip_id: the clip.
+        share: how much of its video it takes up, from 0 to 1.
+    """
+
+    video_id: str
+    span: Span
+    label: str | None
+    captions: tuple[str, ...]
+    clip_id: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The moments of a file.
+
+    Attributes:
+        rows: how many there are.
+        judged: those that a clip of the library shows.
+        unjudged: the others, by video.
+        clips: the clips of all videos that the judged ones are in, by video id, in the order of time.
+    """
+
+    rows: int
+    judged: tuple[Judged, ...]
+    unjudged: tuple[Unjudged, ...]
+    clips: dict[str, tuple[tuple[int, Span], ...]]
+
+
+def read_truth(source: Path, catalog: Catalog) -> Truth:
+    """Read a CSV file of moments, and find each among the clips of a library.
+
+    Args:
+        source: columns ``path`` (from the CSV's folder, or absolute), ``start_s``, ``end_s``, ``action`` (or ``label``) and
+            ``caption``. Without times a row speaks of the whole video. Rows of one moment are one with several captions.
+        catalog: of the library.
+
+    Raises:
+        UsageError: the file cannot be used, or the library has none of its videos.
+    """
+    moments = read_moments(source, "TRUTH")
+    if not any(moment.label or moment.captions for moment in moments):
+        raise UsageError(
+            f"TRUTH {source}: got no action and no caption, allowed is a file with one of the two or both; "
+            "fill the column action or caption"
+        )
+    videos = _videos(moments, catalog)
+    known = Paths(videos)
+    clips = _clips([row["video_id"] for row in videos.values()], catalog)
+    judged: list[Judged] = []
+    reasons: Counter[tuple[str, str]] = Counter()
+    for moment in moments:
+        path = known.find(moment.path, os.path.realpath(moment.path))
+        found = _judged(moment, videos[path] if path else None, clips)
+        if isinstance(found, Judged):
+            judged.append(found)
+        else:
+            reasons[path_text(moment.path), found] += 1
+    unjudged = tuple(Unjudged(path, count, reason) for (path, reason), count in reasons.items())
+    if not judged:
+        named = "; ".join(f"{one.path!r}: {one.reason}" for one in unjudged[:_MOST_NAMED])
+        raise UsageError(
+            f"TRUTH {source}: none of its {len(moments)} moments is in the library ({named}); {_instead(unjudged, catalog)}"
+            f"paths are taken from the CSV's own folder, {os.path.dirname(os.path.abspath(source))!r}: correct them, or "
+            "ingest those videos"
+        )
+    used = {one.video_id for one in judged}
+    return Truth(len(moments), tuple(judged), unjudged, {video: of for video, of in clips.items() if video in used})
+
+
+def _videos(moments: Sequence[Moment], catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """The videos that the moments name in one spelling or another, by path."""
+    paths = {spelling(path) for moment in moments for path in (moment.path, os.path.realpath(moment.path))}
+    found = catalog.sql(
+        "select path, video_id, status, error from videos where nfc_normalize(path) in (select unnest($paths))",
+        {"paths": sorted(paths)},
+    )
+    return {row["path"]: row for row in found.to_pylist()}
+
+
+def _instead(unjudged: Sequence[Unjudged], catalog: Catalog) -> str:
+    """What the library has in place of the first path that it does not know."""
+    unknown = next((one.path for one in unjudged if one.reason == _UNKNOWN), None)
+    if unknown is None:
+        return ""
+    return f"{Paths(catalog.sql('select path from videos')['path'].to_pylist()).instead(unknown)}; "
+
+
+def _clips(video_ids: Sequence[str], catalog: Catalog) -> dict[str, tuple[tuple[int, Span], ...]]:
+    found = catalog.sql(
+        "select video_id, clip_id, start_s, end_s from clips where video_id in (select unnest($ids)) "
+        "order by video_id, start_s, end_s",
+        {"ids": list(video_ids)},
+    )
+    clips: dict[str, list[tuple[int, Span]]] = defaultdict(list)
+    for row in found.to_pylist():
+        clips[row["video_id"]].append((row["clip_id"], Span(row["start_s"], row["end_s"])))
+    return {video: tuple(of_video) for video, of_video in clips.items()}
+
+
+def _judged(moment: Moment, video: dict[str, Any] | None, clips: dict[str, tuple[tuple[int, Span], ...]]) -> Judged | str:
+    """The moment with its clip, or why there is none."""
+    if video is None:
+        return _UNKNOWN
+    if video["video_id"] not in clips:
+        return f"in the library, but without clips: {video['error'] or video['status']}"
+    of_video = clips[video["video_id"]]
+    times_s = np.array([span for _, span in of_video])
+    video_end_s = float(times_s[:, 1].max())
+    span = Span(moment.start_s or 0.0, video_end_s if moment.end_s is None else moment.end_s)
+    near = np.flatnonzero((times_s[:, 0] < span.end_s) & (times_s[:, 1] > span.start_s)).tolist()
+    best = best_clip(span, [of_video[number][1] for number in near])
+    if best is None or span.end_s <= span.start_s:
+        return f"no clip shows {span.start_s:g}-{span.end_s:g} s: the video ends at {video_end_s:.3f} s"
+    captions = tuple(caption for caption, _ in moment.captions)
+    share = (span.end_s - span.start_s) / video_end_s
+    return Judged(video["video_id"], span, moment.label, captions, of_video[near[best]][0], share)

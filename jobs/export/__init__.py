@@ -1,0 +1,1 @@
+"""Export: moments as video files, pictures, chapters and edit lists."""

@@ -1,0 +1,123 @@
+"""Read back what ``vidsift search --json`` prints: moments to be cut, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.csv_rows import read_whole
+from pipeline.sources.paths import on_disk
+from schemas.errors import UsageError
+from schemas.records import Span
+
+_MAKE = "make the lines with: vidsift search TEXT --library DIR --json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A moment to be exported, as its line says. None of it is known to be true.
+
+    Attributes:
+        line: the line's number, from 1.
+        path: absolute path of the video.
+        span: the moment, in seconds.
+        rank: as a search gave it; None where the line has none.
+        score: the same.
+        label: the same.
+        track: the video track that it is of, from 1; None for the one that players take.
+    """
+
+    line: int
+    path: str
+    span: Span
+    rank: int | None
+    score: float | None
+    label: str | None
+    track: int | None = None
+
+
+def read_hits(source: str) -> tuple[Wanted, ...]:
+    """All moments of a file, or of standard input for ``-``. Other keys of the lines are passed over.
+
+    Raises:
+        UsageError: there is no such file, a line is none of ``vidsift search --json``, or there is none.
+    """
+    name = "standard input" if source == "-" else source
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else read_whole(Path(source))
+    except OSError as exc:
+        raise UsageError(f"HITS: {source!r} cannot be read: {exc.strerror}; {_MAKE}") from exc
+    wanted = []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if line.strip():
+            wanted.append(_wanted(line, number, f"HITS {name}: line {number}"))
+    if not wanted:
+        raise UsageError(f"HITS {name}: got no line, allowed is one or more; {_MAKE}")
+    return tuple(wanted)
+
+
+def _wanted(line: bytes, number: int, where: str) -> Wanted:
+    try:
+        found = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as exc:
+        raise UsageError(f"{where}: no JSON in UTF-8 ({exc}); {_MAKE}") from exc
+    if not isinstance(found, dict):
+        raise UsageError(f"{where}: got {_short(found)}, allowed is an object with path, start_s and end_s; {_MAKE}")
+    path = found.get("path")
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise UsageError(f"{where}: path is {_short(path)}, allowed is the path of a video; {_MAKE}")
+    start_s, end_s = (_number(found, key, where, needed=True) for key in ("start_s", "end_s"))
+    assert start_s is not None
+    assert end_s is not None
+    if not 0 <= start_s < end_s:
+        raise UsageError(
+            f"{where}: got start_s {start_s:g} and end_s {end_s:g}, allowed are 0 or more and more than that; correct it"
+        )
+    rank, label = _number(found, "rank", where), found.get("label")
+    if label is not None and not isinstance(label, str):
+        raise UsageError(f"{where}: label is {_short(label)}, allowed is text or null; {_MAKE}")
+    if rank is not None and (rank != int(rank) or rank < 1):
+        raise UsageError(f"{where}: rank is {rank:g}, allowed is a whole number from 1; {_MAKE}")
+    track = _number(found, "track", where)
+    if track is not None and (track != int(track) or track < 1):
+        raise UsageError(f"{where}: track is {track:g}, allowed is a whole number from 1; {_MAKE}")
+    score = _number(found, "score", where)
+    span, place = Span(start_s, end_s), None if rank is None else int(rank)
+    return Wanted(number, _on_disk(path), span, place, score, label, None if track is None else int(track))
+
+
+def _number(found: dict[str, Any], key: str, where: str, *, needed: bool = False) -> float | None:
+    value = found.get(key)
+    if value is None and not needed:
+        return None
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number beyond all floats
+        pass
+    raise UsageError(f"{where}: {key} is {_short(value)}, allowed is a number; {_MAKE}")
+
+
+def _on_disk(path: str) -> str:
+    r"""The path as the system knows it: libraries spell bytes that are no UTF-8 as ``\xNN``."""
+    path = os.path.abspath(path)
+    try:
+        path = on_disk(path)
+        if not os.path.lexists(path) and "\\x" in path:
+            raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), path.encode())
+            if os.path.lexists(raw):
+                return os.fsdecode(raw)
+    except UnicodeEncodeError:  # half a surrogate pair, which no path holds: it will not be found
+        pass
+    return path
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,0 +1,1 @@
+"""Ingest: brings a library up to date with folders of video."""

@@ -1,0 +1,84 @@
+"""Ray's start, beside what an ingest still has to find out: its processes take seconds to come up, and so do the models."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from jobs.ingest.steps import Job
+from jobs.ingest.timing import Work, timed
+
+if TYPE_CHECKING:
+    from jobs.ingest.ray_run import RayRun
+
+
+class RaySession:
+    """Ray for one run. Where nobody asks for it, it is not started, and not even imported.
+
+    A thread holds it from start to end: its processes end with the thread that started them.
+
+    Attributes:
+        start: what starting took, once it is over.
+    """
+
+    def __init__(self, make_job: Callable[[], Job]) -> None:
+        """``make_job`` is called when Ray is to start, by the thread."""
+        self._make_job = make_job
+        self._thread: threading.Thread | None = None
+        self._started, self._over = threading.Event(), threading.Event()
+        self._run: RayRun | None = None
+        self._error: BaseException | None = None
+        self.start = Work("start", time.time())
+
+    def __enter__(self) -> RaySession:
+        return self
+
+    def begin(self) -> None:
+        """Start it, and do not wait."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._hold, daemon=True)
+            self._thread.start()
+
+    def ready(self) -> RayRun:
+        """Wait until it is up; returns the run, whose annotators are loading the models.
+
+        Raises:
+            ModelError: the job cannot be made.
+            JobError: Ray cannot be started on this machine.
+            UsageError: no Ray cluster answers at the address, or it has no GPU for a decoder that needs one.
+        """
+        self.begin()
+        self._started.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._run is not None
+        return self._run
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _hold(self) -> None:
+        with ExitStack() as held:
+            try:
+                with timed("start", cpu=time.thread_time) as self.start:
+                    job = self._make_job()
+                    from jobs.cluster.session import ray_session
+                    from jobs.ingest.ray_run import RayRun
+
+                    if self._over.is_set():  # nobody waits for it any more
+                        return
+                    held.enter_context(ray_session(job.options))
+                    self._run = RayRun(job)
+                    held.callback(self._run.close)
+            except BaseException as exc:  # noqa: BLE001 - it is raised where somebody waits for the start
+                self._error = exc
+                return
+            finally:
+                self._started.set()
+            self._over.wait()

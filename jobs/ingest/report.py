@@ -1,0 +1,172 @@
+"""What an ingest did, as an object and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobs.ingest.profile import Bill
+from schemas.records import VideoRow, path_text
+from schemas.text import clock, column_lines, lines_text
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from jobs.ingest.profile import Bill
+
+
+_MOST_FAILURES = 20
+
+_MOST_ENDINGS = 8
+
+
+def ingest_text(report: IngestReport) -> str:
+    """The closing lines of an ingest."""
+    parts = [f"{getattr(report, name)} {name}" for name in ("indexed", "partial", "failed", "unchanged", "moved", "removed")]
+    lines = [f"{report.found} videos found: {', '.join(parts)}"]
+    if report.passed_over:
+        lines.append(_passed_over_line(report.passed_over))
+    lines += [f"left out: {path_text(folder)} ({what})" for folder, what in report.left_out.items()]
+    if report.clips:
+        speed = report.video_seconds / report.wall_seconds
+        lines.append(
+            f"{report.clips} clips from {clock(report.video_seconds)} of video in {clock(report.wall_seconds)} "
+            f"({speed:.1f} s of video per second)"
+        )
+    if report.bill and report.clips:
+        lines += _bill_lines(report.bill)
+    if report.several_tracks:
+        have = "has" if report.several_tracks == 1 else "have"
+        lines.append(
+            f"{report.several_tracks} of them {have} several video tracks, of which one was taken: "
+            "vidsift status says which, --track N takes another"
+        )
+    lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MOST_FAILURES]]
+    if len(report.failures) > _MOST_FAILURES:
+        lines.append(f"  and {len(report.failures) - _MOST_FAILURES} more: vidsift status lists them all")
+    return lines_text(lines)
+
+
+def _passed_over_line(endings: dict[str, int]) -> str:
+    """How many files were passed over, the commonest endings first."""
+    total = sum(endings.values())
+    told = [f"{count} {ending or 'without an ending'}" for ending, count in list(endings.items())[:_MOST_ENDINGS]]
+    if len(endings) > _MOST_ENDINGS:
+        told.append(f"{total - sum(list(endings.values())[:_MOST_ENDINGS])} of {len(endings) - _MOST_ENDINGS} other endings")
+    return f"{total} file{'s' * (total != 1)} passed over: {', '.join(told)}"
+
+
+def _bill_lines(bill: Bill) -> list[str]:
+    """What a run cost, stage by stage."""
+    rows = [
+        (
+            one.stage,
+            f"{one.seconds:.1f}",
+            f"{one.share:.0%}",
+            f"{one.per_s:.1f} {one.unit}/s" if one.unit else "",
+            f"{one.waiting_s:.1f}",
+        )
+        for one in bill.stages
+    ]
+    idle = "" if bill.idle_share is None else f", cores idle for {bill.idle_share:.0%} of it"
+    return [
+        *column_lines(("stage", "seconds", "of CPU", "throughput", "waiting s"), rows),
+        str(bill.shape),
+        f"decoding began after {bill.first_frame_s:.1f} s, {bill.hours_per_hour:.1f} h of video per hour{idle}",
+        f"bound by {bill.bound_by}: {bill.advice}",
+    ]
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What an ingest did. ``found`` is always the sum of the next five.
+
+    Attributes:
+        found: video files below the sources.
+        indexed: newly indexed whole.
+        partial: newly indexed as far as they could be decoded.
+        failed: newly found to hold nothing that can be indexed.
+        unchanged: known already, and as they were.
+        moved: known already, under another path.
+        removed: known, and no longer there.
+        clips: clips added.
+        video_seconds: seconds of video in them.
+        wall_seconds: how long it all took.
+        bottleneck: the stage that held the run up, ``decode`` or ``annotate``; None where nothing ran.
+        bill: what the run cost; None where nothing ran, or Ray died before it could tell.
+        passed_over: files that are no videos by their name or their first bytes, or were not wanted, by ending; "" for none.
+        several_tracks: how many of what was newly indexed have more than one video track.
+        left_out: folders of vidsift's own among the sources, and what each is.
+    """
+
+    found: int = 0
+    indexed: int = 0
+    partial: int = 0
+    failed: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    removed: int = 0
+    clips: int = 0
+    video_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    bottleneck: str | None = None
+    bill: Bill | None = None
+    passed_over: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    several_tracks: int = 0
+    failures: list[VideoRow] = field(default_factory=list)
+
+    @property
+    def not_done(self) -> int:
+        """Files that an interrupted ingest has not come to; 0 after one that ended by itself."""
+        return self.found - self.indexed - self.partial - self.failed - self.unchanged - self.moved
+
+    def count(self, rows: Sequence[VideoRow]) -> None:
+        """Enter finished videos."""
+        for row in rows:
+            setattr(self, row.status, getattr(self, row.status) + 1)
+            self.clips += row.clip_count
+            self.several_tracks += (row.video.tracks or 1) > 1
+            self.video_seconds += (row.video.duration_s or 0.0) if row.clip_count else 0.0
+            if row.status != "indexed":
+                self.failures.append(row)
+
+    def changes(self) -> dict[str, int]:
+        """What the history says of this ingest."""
+        names = ("indexed", "partial", "failed", "moved", "removed", "clips")
+        return {name: getattr(self, name) for name in names}
+
+    def as_json(self) -> dict[str, object]:
+        """The object that ``--json`` prints."""
+        found = asdict(self)
+        del found["failures"]
+        bill = found.pop("bill")
+        if bill is not None:
+            found["run"] = _rounded(bill)
+        found["left_out"] = [path_text(folder) for folder in self.left_out]
+        if self.not_done:
+            found["not_done"] = self.not_done
+        return found | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}
+
+
+def _rounded(found: Any) -> Any:
+    """The same with every number of an object's to the thousandth."""
+    if isinstance(found, dict):
+        return {key: _rounded(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_rounded(value) for value in found]
+    return round(found, 3) if isinstance(found, float) else found
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody stopped the ingest. What was finished is committed and published.
+
+    Attributes:
+        report: what was done until then.
+    """
+
+    def __init__(self, report: IngestReport) -> None:
+        super().__init__()
+        self.report = report

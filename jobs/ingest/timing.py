@@ -1,0 +1,134 @@
+"""What a process did and when: the pieces of work that a run's table and its trace are made of."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Work:
+    """One piece of work of one process.
+
+    Attributes:
+        stage: what it was part of.
+        began_s: when it began, in seconds since the epoch.
+        seconds: how long it took.
+        cpu_s: CPU seconds of its process meanwhile, over all threads; of its thread alone, where others work too.
+        count: how many of what the stage counts: files, videos, clips, rows.
+        video_s: seconds of video in them.
+        worker: the host and the process that did it.
+        note: what it was about.
+        thread: which of its threads did, by the system's number.
+    """
+
+    stage: str
+    began_s: float
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    count: int = 0
+    video_s: float = 0.0
+    worker: str = ""
+    note: str = ""
+    thread: int = 0
+
+    @property
+    def ended_s(self) -> float:
+        """When it ended."""
+        return self.began_s + self.seconds
+
+
+@contextmanager
+def timed(stage: str, note: str = "", cpu: Callable[[], float] = time.process_time) -> Iterator[Work]:
+    """Time the block; what it counted is entered by the caller.
+
+    Where a process has several such blocks at a time, ``cpu`` must be `time.thread_time`.
+    """
+    work = Work(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
+    work.thread = threading.get_native_id()
+    began, began_cpu = time.perf_counter(), cpu()
+    try:
+        yield work
+    finally:
+        work.seconds, work.cpu_s = time.perf_counter() - began, cpu() - began_cpu
+
+
+def core_seconds() -> tuple[float, float] | None:
+    """Seconds that this machine's cores have been idle since it started, and all their seconds; None if it does not say."""
+    try:
+        with open("/proc/stat", encoding="ascii") as stat:
+            ticks = [int(number) for number in stat.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    per_second = os.sysconf("SC_CLK_TCK")
+    return (ticks[3] + ticks[4]) / per_second, sum(ticks) / per_second
+
+
+@dataclass(slots=True)
+class StageTally:
+    """The works of one stage, added up.
+
+    Attributes:
+        seconds: that its workers were at work, over all of them.
+        cpu_s: CPU seconds of them.
+        count: what they counted.
+        video_s: seconds of video in that.
+        waiting_s: seconds between one work of a worker and its next one of the same stage.
+        began_s: when the first work began, in seconds since the epoch.
+        first_s: when the first one ended; infinity before it has.
+        last_s: when the last one ended.
+        first_count: what the first one counted.
+    """
+
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    count: int = 0
+    video_s: float = 0.0
+    waiting_s: float = 0.0
+    began_s: float = float("inf")
+    first_s: float = float("inf")
+    last_s: float = 0.0
+    first_count: int = 0
+
+    def add(self, other: StageTally) -> None:
+        """Add ``other``'s figures to this one's."""
+        if other.first_s < self.first_s:
+            self.first_s, self.first_count = other.first_s, other.first_count
+        self.began_s, self.last_s = min(self.began_s, other.began_s), max(self.last_s, other.last_s)
+        for name in ("seconds", "cpu_s", "count", "video_s", "waiting_s"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a run is.
+
+    Attributes:
+        stages: what each stage did, by its name.
+    """
+
+    stages: dict[str, StageTally] = field(default_factory=dict)
+
+    @property
+    def clips(self) -> int:
+        """Clips annotated."""
+        return self.of("annotate").count
+
+    @property
+    def clip_s(self) -> float:
+        """Seconds of video in them."""
+        return self.of("annotate").video_s
+
+    def of(self, stage: str) -> StageTally:
+        """What ``stage`` did."""
+        return self.stages.get(stage, StageTally())
+
+    def enter(self, work: Work, waiting_s: float = 0.0) -> None:
+        """Add a piece of work, before which its worker stood still for ``waiting_s``."""
+        one = StageTally(work.seconds, work.cpu_s, work.count, work.video_s, waiting_s)
+        one.began_s, one.first_s, one.last_s, one.first_count = work.began_s, work.ended_s, work.ended_s, work.count
+        self.stages.setdefault(work.stage, StageTally()).add(one)

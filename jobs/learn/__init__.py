@@ -1,1 +1,0 @@
-"""Teaching models: from a dataset of videos to a checkpoint that ingest takes."""

@@ -1,0 +1,1 @@
+"""Looking after a library: history, rollback, compaction, verification."""

@@ -1,0 +1,212 @@
+"""Looking after a library: its history, going back, compacting, and checking that everything in it agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from index.snapshot.catalog_build import visible_embeddings, visible_ids, write_catalog
+from index.snapshot.rerank_features import FeatureStore, read_features
+from index.snapshot.snapshot import Snapshot, file_hash
+from index.snapshot.vectors import VectorIndex
+from index.sql.catalog import Catalog
+from index.storage.lock import existing_tables
+from index.storage.paths import Library
+from index.storage.tables import Tables
+from index.storage.tags_file import read_definitions
+from schemas.errors import LibraryError
+from schemas.rerank_features import digests_of
+from schemas.tables import FEATURES
+
+_INGEST_AGAIN = "run the ingest of its folders again"
+_PUT_BACK = "delete the video's file from its folder, ingest, and put it back"
+_TAGS_AGAIN = "delete the folder tags, and run the ingest of any of the library's folders again: it is computed anew"
+_PUBLISH_AGAIN = "delete CURRENT and the folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold.
+
+    Attributes:
+        what: what is checked.
+        breach: what is wrong, or None where it holds.
+        remedy: what to do about it.
+    """
+
+    what: str
+    breach: str | None = None
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """What holds; or what should, what is the case instead, and what to do."""
+        return self.what if self.breach is None else f"{self.what}: {self.breach}; {self.remedy}"
+
+
+def verify(folder: Path) -> list[Check]:
+    """Check every invariant of a library: rows, vectors and catalog agree, and every hash holds. Nothing is written.
+
+    Raises:
+        LibraryError: there is no library to check.
+    """
+    with existing_tables(folder, read_only=True) as (library, identity, tables):
+        readable = "the tables' files are there and can be read"
+        try:
+            videos, clips = tables.read()
+            visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
+            tags = tables.read_tags()
+            features = list(_check_features(tables, clips, visible.to_numpy())) if identity.features != "none" else []
+        except LibraryError as exc:
+            unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
+            return [unreadable, *_check_snapshot(library, tables, None)]
+        return [
+            Check(readable),
+            *_check_tables(videos, clips),
+            *features,
+            *_check_tags(videos, tags, visible, [tag.digest for tag in read_definitions(library).tags]),
+            *_check_snapshot(library, tables, visible.to_numpy()),
+        ]
+
+
+def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
+    yield _none("every video has one row", _repeated(videos["video_id"]), _INGEST_AGAIN)
+    yield _none("every path has one row", _repeated(videos["path"]), _INGEST_AGAIN)
+    yield _none("every clip has one row", _repeated(clips["clip_id"]), _INGEST_AGAIN)
+    counted = dict(zip(*_counts(clips["video_id"]), strict=True))
+    wrong = [
+        f"{row['path']} says {row['clip_count']} clips and has {counted.get(row['video_id'], 0)}"
+        for row in videos.select(["video_id", "path", "clip_count"]).to_pylist()
+        if row["clip_count"] != counted.get(row["video_id"], 0)
+    ]
+    yield _none("every video has the clips that it says", wrong, _PUT_BACK)
+    whole = pc.and_(pc.greater_equal(clips["start_s"], 0.0), pc.greater(clips["end_s"], clips["start_s"]))
+    yield _none("every clip's times are an interval", clips["clip_id"].filter(pc.invert(whole)).to_pylist(), _INGEST_AGAIN)
+    failed = pc.and_(pc.not_equal(videos["status"], "indexed"), pc.is_null(videos["error"]))
+    yield _none("every video that is not whole has its reason", videos["path"].filter(failed).to_pylist(), _INGEST_AGAIN)
+    lengths = {length for length in pc.unique(pc.list_value_length(clips["embedding"])).to_pylist()}
+    yield _none(
+        "all embeddings have one dimension", sorted(lengths, key=str) if len(lengths) > 1 else [], "ingest into a new folder"
+    )
+
+
+def _check_features(tables: Tables, clips: pa.Table, visible: NDArray[np.int64]) -> Iterator[Check]:
+    """Check what exact scores need, reading all of it: one record for each of the ``visible`` clips, as it was computed."""
+    layouts = set()
+    ids: list[int] = []
+    damaged: list[int] = []
+    for file in tables.feature_files():
+        for batch in read_features(file, FEATURES.names):
+            found = batch["clip_id"].to_numpy()
+            ids += found.tolist()
+            as_named = digests_of(batch["record"].to_pylist()) == batch["digest"].to_numpy()
+            owners = clips["video_id"].take(pc.index_in(batch["clip_id"], value_set=clips["clip_id"].combine_chunks()))
+            theirs = np.array(owners.to_pylist(), object) != np.array(batch["video_id"].to_pylist(), object)
+            damaged += found[~as_named | (theirs & np.isin(found, visible))].tolist()
+            layouts |= set(zip(*(batch[name].to_pylist() for name in ("kind", "tokens", "dim")), strict=True))
+    present = np.array(ids, np.int64)
+    once, counts = np.unique(present[np.isin(present, visible)], return_counts=True)
+    wrong = [*np.setdiff1d(visible, once).tolist(), *once[counts > 1].tolist()]
+    yield _none("every clip has its features, once", [f"clip {i}" for i in wrong], _PUT_BACK)
+    told = [f"those of clip {i}" for i in damaged] + ["they are laid out in several ways"] * (len(layouts) > 1)
+    yield _none("features are as they were computed", told, _PUT_BACK)
+
+
+def _check_tags(videos: pa.Table, tags: pa.Table, visible: pa.ChunkedArray, digests: list[str]) -> Iterator[Check]:
+    """Check ``tags`` of the ``visible`` clips; what it has of others is collected by the next ingest or compaction."""
+    tags = tags.filter(pc.is_in(tags["video_id"], value_set=videos["video_id"].combine_chunks()))
+    homeless = pc.invert(pc.is_in(tags["clip_id"], value_set=visible.combine_chunks()))
+    yield _none("every tag is a clip's", tags["clip_id"].filter(homeless).to_pylist(), _TAGS_AGAIN)
+    counted = dict(zip(*_counts(tags["definition"]), strict=True))
+    scored = tags.group_by(["clip_id", "definition"]).aggregate([]).num_rows
+    whole = counted == {digest: len(visible) for digest in digests if len(visible)} and scored == len(tags)
+    yield Check("every clip has each tag once", None if whole else "some lack one, or have it twice", _TAGS_AGAIN)
+
+
+def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64] | None) -> Iterator[Check]:
+    """Check what readers see against the tables; where they can be read, the ids of their ``visible`` clips are known."""
+    try:
+        snapshot = Snapshot(library)
+        vectors = snapshot.vectors()
+        features = snapshot.features()
+    except LibraryError as exc:
+        yield Check("the current snapshot can be opened", str(exc), _PUBLISH_AGAIN)
+        return
+    yield Check("the current snapshot can be opened")
+    changed = [name for name, digest in snapshot.info.sha256.items() if _hash(snapshot.folder / name) != digest]
+    yield _none("its files are as they were written", changed, _PUBLISH_AGAIN)
+    try:
+        yield from _check_contents(snapshot, vectors, features, tables, visible)
+    except LibraryError as exc:
+        yield Check("its files can be read", str(exc), _PUBLISH_AGAIN)
+
+
+def _hash(file: Path) -> str | None:
+    """A file's hash; None where it is gone."""
+    try:
+        return file_hash(file)
+    except OSError:
+        return None
+
+
+def _check_contents(
+    snapshot: Snapshot,
+    vectors: VectorIndex,
+    features: FeatureStore | None,
+    tables: Tables,
+    visible: NDArray[np.int64] | None,
+) -> Iterator[Check]:
+    shown = snapshot.catalog.sql("select clip_id from clips")["clip_id"].to_numpy()
+    alike = np.array_equal(np.sort(shown), np.sort(vectors.ids()))
+    yield Check("its catalog and its index hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
+    if features is not None:
+        alike = np.array_equal(np.sort(shown), features.ids())
+        yield Check("its catalog and its features hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
+    if snapshot.info.versions != tables.versions():
+        yield Check("it shows what the tables hold", "something was committed and not published", _INGEST_AGAIN)
+        return
+    if visible is not None:
+        alike = np.array_equal(np.sort(shown), np.sort(visible))
+        found = _other_contents(snapshot, vectors, tables) if alike else ["clips"]
+        differ = f"they differ in {', '.join(found)}: the one or the other is damaged"
+        yield Check("it shows what the tables hold", differ if found else None, _PUBLISH_AGAIN)
+
+
+def _other_contents(snapshot: Snapshot, vectors: VectorIndex, tables: Tables) -> list[str]:
+    """What a snapshot would hold otherwise if it were made anew."""
+    videos, clips = tables.parquet_files()
+    with TemporaryDirectory() as folder:
+        anew = Path(folder) / "catalog.duckdb"
+        write_catalog(anew, videos, clips, tables.tag_files())
+        same_ids = np.array_equal(np.sort(visible_ids(anew)), np.sort(vectors.ids()))
+        same_vectors = not same_ids or all(  # that they have other ids has been said
+            np.array_equal(vectors.vectors_at(vectors.rows_of(ids)), embeddings)
+            for ids, embeddings in visible_embeddings(anew, clips, vectors.dim)
+        )
+        catalog = Catalog(anew)
+        names = ("videos", "clips", "labels", "tags")
+        found = [name for name in names if catalog.fingerprint(name) != snapshot.catalog.fingerprint(name)]
+        catalog.close()
+    return found if same_vectors else [*found, "embeddings"]
+
+
+def _none(what: str, found: list[object] | list[str] | list[int], remedy: str) -> Check:
+    if not found:
+        return Check(what)
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return Check(what, f"{', '.join(map(str, found[:3]))}{more}", remedy)
+
+
+def _counts(column: pa.ChunkedArray) -> tuple[list[object], list[int]]:
+    counted = pc.value_counts(column)
+    return counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+
+
+def _repeated(column: pa.ChunkedArray) -> list[object]:
+    return [value for value, count in zip(*_counts(column), strict=True) if count > 1]

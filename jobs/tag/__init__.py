@@ -1,0 +1,1 @@
+"""Tags: a library's own labels, by words or by examples."""

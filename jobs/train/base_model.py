@@ -1,0 +1,111 @@
+"""What a training starts from: a checkpoint's weights, or nothing but its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from pipeline.models.attention import attention_for
+from pipeline.models.checkpoint import find_checkpoint, pocket_folder, read_config
+from pipeline.models.loading import first_line
+from pipeline.models.pixels import best_device, choose_dtype
+from pipeline.models.preprocessing import Preprocessing, read_preprocessing
+from schemas.errors import ModelError
+from schemas.models import Checkpoint
+
+_OPTION = "--base"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model to start from.
+
+    Attributes:
+        given: as the user named it.
+        checkpoint: its files.
+        has_weights: whether it has learnt something; without weights the training starts from random ones.
+        preprocessing: what it wants to be shown.
+    """
+
+    given: str
+    checkpoint: Checkpoint
+    has_weights: bool
+    preprocessing: Preprocessing
+
+
+def find_base(name: str, kind: str) -> Base:
+    """Find the model that ``--base`` means.
+
+    Args:
+        name: a hub id, a folder, a config.json or its folder (which then starts from random weights), or ``pocket``.
+        kind: ``classifier`` or ``embedder``: which of the two ``pocket`` is meant.
+
+    Raises:
+        ModelError: there is none, or it does not say how its pixels are made.
+    """
+    path = Path(name)
+    folder = path.parent if path.name == "config.json" and path.is_file() else path
+    if name == "pocket":
+        folder = pocket_folder(kind)
+    if folder.is_dir() and ((path.is_file()) or not any(folder.glob("*.safetensors"))):
+        config = read_config(folder, name, _OPTION)
+        others = [file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".pth", ".ckpt", ".h5")]
+        if others and not path.is_file():
+            raise ModelError(
+                f"{_OPTION} {name}: got {', '.join(sorted(others))}, allowed is model.safetensors only, since other formats "
+                f"can run code when loaded; convert it, or give {folder / 'config.json'} to start from random weights"
+            )
+        checkpoint = Checkpoint(name, str(folder.resolve()), None, str(config.get("model_type", "")), "")
+        return Base(name, checkpoint, False, read_preprocessing(checkpoint, _OPTION))
+    checkpoint = find_checkpoint(str(folder) if folder.is_dir() else name, _OPTION)
+    return Base(name, checkpoint, True, read_preprocessing(checkpoint, _OPTION))
+
+
+def load_base(auto_class: Any, base: Base, *, may_be_new: tuple[str, ...] = (), **settings: Any) -> Any:
+    """The model in fp32, ready to be trained.
+
+    Args:
+        auto_class: one of transformers' classes.
+        base: what to start from.
+        may_be_new: beginnings of the names of tensors that need not be in the checkpoint, such as a new head's.
+        settings: changes to its configuration, such as ``id2label``.
+
+    Raises:
+        ModelError: transformers cannot make ``auto_class`` of it, or it lacks what it should bring.
+    """
+    name = base.checkpoint.name
+    # Eager is as fast as vidsift's own attention where there are gradients, and known to every process that gets the model.
+    attention = "eager" if attention_for(best_device(), choose_dtype("auto", best_device())) else None
+    try:
+        if not base.has_weights:
+            config = transformers.AutoConfig.from_pretrained(base.checkpoint.folder, local_files_only=True, **settings)
+            config._attn_implementation = attention
+            make = getattr(auto_class, "from_config", None) or auto_class._from_config
+            return make(config).float()
+        model, report = auto_class.from_pretrained(
+            base.checkpoint.folder,
+            dtype=torch.float32,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **settings,
+        )
+    except Exception as exc:
+        raise ModelError(
+            f"{_OPTION} {name}: transformers cannot load it as a model of type {base.checkpoint.model_type!r}: "
+            f"{first_line(exc)}"
+        ) from exc
+    lacking = sorted(key for key in report["missing_keys"] if not may_be_new or not key.startswith(may_be_new))
+    if lacking:
+        raise ModelError(
+            f"{_OPTION} {name}: its weights lack {len(lacking)} tensors that the model needs ({', '.join(lacking[:3])}, "
+            "...); give a checkpoint of that kind, or its config.json to start from random weights"
+        )
+    return model

@@ -1,0 +1,44 @@
+"""Training a classifier: cross-entropy over labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from jobs.train.objectives import Batch, Pixels
+from pipeline.models.preprocessing import Preprocessing
+
+
+@dataclass
+class Classification:
+    """Cross-entropy over the data's classes."""
+
+    module: nn.Module
+    labels: tuple[str, ...]
+    metric: str = "accuracy"
+    lower_is_better: bool = False
+    measures: tuple[str, ...] = ("accuracy",)
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
+        """See `Task.collate`."""
+        labels = [self.labels.index(item["example"].label) for item in items]
+        return {"frames": torch.stack([item["frames"] for item in items]), "labels": torch.tensor(labels)}
+
+
+class ClassificationModule(nn.Module):
+    """A video classifier and its loss."""
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model = model
+        self.pixels = Pixels(preprocessing)
+
+    def forward(self, frames: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The loss, and whether the best class is the right one."""
+        logits = self.model(self.pixels(frames)).logits.float()
+        return {"loss": cross_entropy(logits, labels), "right": (logits.argmax(-1) == labels).float()}

@@ -1,0 +1,122 @@
+"""Training an embedder: clips and captions are drawn together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, log_softmax, normalize
+
+from jobs.datasets.examples import Example
+from jobs.train.objectives import Batch, Pixels
+from pipeline.models.preprocessing import Preprocessing
+
+
+@dataclass
+class Alignment:
+    """Contrastive learning of clips and captions."""
+
+    module: nn.Module
+    tokenize: Callable[[Sequence[str]], Batch]
+    fact_values: dict[str, tuple[str, ...]]
+    metric: str = "accuracy"
+    lower_is_better: bool = False
+    measures: tuple[str, ...] = ("accuracy", "plain_accuracy")
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
+        """One caption per clip, drawn at random; and which captions of the batch are true of which clips."""
+        examples: list[Example] = [item["example"] for item in items]
+        chosen = [int(item["rng"].integers(len(item["example"].captions))) for item in items]
+        captions = [example.captions[i] for example, i in zip(examples, chosen, strict=True)]
+        said = [
+            frozenset(e.caption_facts[i]) if e.caption_facts else frozenset() for e, i in zip(examples, chosen, strict=True)
+        ]
+        known = [frozenset(example.facts) for example in examples]
+        true = [
+            [of_clip is of_caption or caption in of_clip.captions or bool(facts and facts <= of_known)
+             for of_caption, caption, facts in zip(examples, captions, said, strict=True)]
+            for of_clip, of_known in zip(examples, known, strict=True)
+        ]  # fmt: skip
+        facts = [[_value_index(of_known, key, values) for key, values in self.fact_values.items()] for of_known in known]
+        return {
+            "frames": torch.stack([item["frames"] for item in items]),
+            **self.tokenize(captions),
+            "true": torch.tensor(true),
+            "facts": torch.tensor(facts, dtype=torch.long).view(len(items), len(self.fact_values)),
+        }
+
+
+def _value_index(facts: frozenset[str], key: str, values: tuple[str, ...]) -> int:
+    return next((i for i, value in enumerate(values) if f"{key}={value}" in facts), -100)
+
+
+class AlignmentModule(nn.Module):
+    """X-CLIP with the losses that it learns from."""
+
+    def __init__(
+        self,
+        model: Any,
+        preprocessing: Preprocessing,
+        *,
+        plain_weight: float,
+        facts_weight: float,
+        fact_values: dict[str, tuple[str, ...]],
+    ) -> None:
+        """See `jobs.train.align.align`."""
+        super().__init__()
+        self.model = model
+        self.pixels = Pixels(preprocessing)
+        self._plain_weight = plain_weight
+        self._facts_weight = facts_weight
+        dim = int(model.config.projection_dim)
+        self.fact_heads = nn.ModuleList(nn.Linear(dim, len(values)) for values in fact_values.values())
+
+    def forward(
+        self,
+        frames: torch.Tensor,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        true: torch.Tensor,
+        facts: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """The loss, and whether the best caption of the batch is true of the clip, by the exact score and the plain one."""
+        out = self.model(input_ids=input_ids, attention_mask=attention_mask, pixel_values=self.pixels(frames))
+        exact = out.logits_per_video.float()
+        text = self.model.text_projection(out.text_model_output.pooler_output)
+        scale = self.model.logit_scale.exp()
+        plain = scale * out.video_embeds.float() @ normalize(text.float(), dim=-1).T
+        weight = self._plain_weight
+        loss = (1 - weight) * contrastive(exact, true) + weight * contrastive(plain, true)
+        if self._facts_weight and len(self.fact_heads):
+            clip = out.mit_output.pooler_output
+            heads = [
+                cross_entropy(head(clip).float(), facts[:, i], ignore_index=-100)
+                for i, head in enumerate(self.fact_heads)
+                if (facts[:, i] >= 0).any()
+            ]
+            loss = loss + self._facts_weight * torch.stack(heads).mean() if heads else loss
+        rows = torch.arange(len(true), device=true.device)
+        return {
+            "loss": loss,
+            "right": true[rows, exact.argmax(-1)].float(),
+            "plain_right": true[rows, plain.argmax(-1)].float(),
+        }
+
+
+def contrastive(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Both ways' cross-entropy where a clip may have several true captions and a caption several true clips.
+
+    The mean over the true pairs of each row of -log softmax, L_out of Khosla et al. (2020, "Supervised Contrastive
+    Learning"); with one true pair per row and column it is CLIP's loss.
+
+    Args:
+        logits: [clips, captions].
+        true: bool [clips, captions]; at least one in every row and column.
+    """
+    targets = true.float()
+    by_clip = -(log_softmax(logits, 1) * targets).sum(1) / targets.sum(1)
+    by_caption = -(log_softmax(logits, 0) * targets).sum(0) / targets.sum(0)
+    return (by_clip.mean() + by_caption.mean()) / 2

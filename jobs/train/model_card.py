@@ -1,0 +1,80 @@
+"""The model card of a trained checkpoint: what it was made from, and what it was seen to do."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+from jobs.datasets.examples import Dataset
+from jobs.train.base_model import Base
+from jobs.train.options import TrainOptions
+
+if TYPE_CHECKING:
+    from jobs.train.report import TrainReport
+
+_MEASURES = {
+    "accuracy": "right at the first place",
+    "plain_accuracy": "right at the first place, plain dot product",
+    "loss": "loss",
+}
+_WHAT = {
+    "finetune": "A video classifier",
+    "pretrain": "A video encoder after masked pre-training, without a head",
+    "align": "An embedder of clips and texts",
+}
+
+
+def model_card(report: TrainReport, base: Base, dataset: Dataset, options: TrainOptions, extra: dict[str, Any]) -> str:
+    """Markdown with the front matter that model hubs read."""
+    lines = [
+        "---",
+        "library_name: transformers",
+        f"tags: [video, {base.checkpoint.model_type}]",
+        "---",
+        "",
+        f"# {report.output.resolve().name}",
+        "",
+        f"{_WHAT[report.command]}, trained with vidsift from "
+        + (f"`{base.given}`." if base.has_weights else f"random weights, shaped as `{base.given}` says."),
+        "",
+        "## Data",
+        "",
+        f"`{dataset.source}`: {len(dataset.examples)} examples; splits {dataset.how_split}. Clips decoded: "
+        + ", ".join(f"{count} {split}" for split, count in report.clips.items())
+        + f". Left out or damaged: {len(report.left_out)}.",
+    ]
+    if report.command == "finetune":
+        lines += ["", f"Classes ({len(dataset.labels)}): {', '.join(dataset.labels)}."]
+    lines += ["", "## Measured", ""]
+    trained = report.trained
+    if trained.best:
+        lines += ["| split | " + " | ".join(_MEASURES[name] for name in _of(trained.best)) + " |"]
+        lines += ["|---|" + "---|" * len(_of(trained.best))]
+        lines += [f"| validation, best epoch ({trained.best['epoch']:g}) | " + _row(trained.best) + " |"]
+        lines += [f"| test | {_row(trained.test)} |"] if trained.test else []
+    else:
+        lines += ["There was no validation split: the last epoch was kept, and nothing was measured."]
+    if report.command == "align":
+        lines += ["", "These count a clip as right where its best caption of one batch is true of it; "
+                  "`vidsift evaluate-model` measures against all captions."]  # fmt: skip
+    lines += [
+        "",
+        "## Recipe",
+        "",
+        f"    {shlex.join(['vidsift', *sys.argv[1:]])}",
+        "",
+        f"AdamW, learning rate {options.learning_rate:g} after {options.warmup:.0%} warm-up, then a cosine to 0; weight "
+        f"decay {options.weight_decay:g}; {options.epochs} epochs in batches of {options.batch_size * options.accumulate}; "
+        f"{trained.dtype}; seed {options.seed}; {trained.seconds / 60:.1f} minutes.",
+    ]
+    lines += [f"{name.replace('_', ' ')}: {value}." for name, value in extra.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _of(measures: dict[str, float]) -> list[str]:
+    return [name for name in _MEASURES if name in measures]
+
+
+def _row(measures: dict[str, float]) -> str:
+    return " | ".join(f"{measures[name]:.3f}" for name in _of(measures))

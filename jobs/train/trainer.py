@@ -1,0 +1,205 @@
+"""Run a training with transformers' Trainer: resumable, in mixed precision where the machine has it, the best epoch kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from jobs.train.objectives import ClipDataset, Task
+from jobs.train.options import TrainOptions
+from pipeline.models.pixels import choose_dtype
+
+# AdamW's beta2: shorter than the usual 0.999, since trainings of a few thousand steps are common here.
+_BETA2 = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class TrainProgress:
+    """A moment of a training."""
+
+    epoch: float
+    epochs: int
+    loss: float | None
+    metric: str
+    value: float | None
+    elapsed_s: float
+    remaining_s: float | None
+
+    def __str__(self) -> str:
+        parts = [f"epoch {self.epoch:.1f} of {self.epochs}"]
+        if self.loss is not None:
+            parts.append(f"loss {self.loss:.3f}")
+        if self.value is not None:
+            parts.append(f"validation {self.metric} {self.value:.3f}")
+        if self.remaining_s is not None:
+            parts.append(f"{_minutes(self.elapsed_s)} so far, about {_minutes(self.remaining_s)} to go")
+        return ", ".join(parts)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        curve: per epoch, what was measured on the validation split; empty where there is none.
+        best: the kept epoch's measures; empty where there is none.
+        test: the same on the test split; empty where there is none.
+        seconds: how long it took, in this run.
+        dtype: the arithmetic it was trained in.
+    """
+
+    curve: tuple[dict[str, float], ...]
+    best: dict[str, float]
+    test: dict[str, float]
+    seconds: float
+    dtype: str
+
+
+def run_training(
+    task: Task,
+    train: ClipDataset,
+    val: ClipDataset | None,
+    test: ClipDataset | None,
+    folder: Path,
+    options: TrainOptions,
+    *,
+    on_progress: Callable[[TrainProgress], None] = lambda progress: None,
+) -> Trained:
+    """Train ``task.module`` in place; where ``folder`` holds an interrupted run of it, go on from its last epoch.
+
+    Args:
+        task: what is learnt.
+        train: clips to learn from.
+        val: clips that choose the best epoch; None keeps the last one.
+        test: clips that are measured at the end alone.
+        folder: where the epochs' checkpoints go.
+        options: how to train.
+        on_progress: told now and then.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    began = time.monotonic()
+    arguments = _arguments(task, val is not None, folder, options)
+    trainer = _ClipTrainer(
+        model=task.module,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=val,
+        data_collator=task.collate,
+        compute_metrics=lambda prediction: dict(zip(task.measures, prediction.predictions.mean(0).tolist(), strict=False)),
+        callbacks=[_Follow(train, task.metric, options.epochs, on_progress)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.exists() else None)
+    curve = tuple(_own(entry) | {"epoch": entry["epoch"]} for entry in trainer.state.log_history if "eval_loss" in entry)
+    best = {}
+    if curve:
+        pick = min if task.lower_is_better else max
+        best = pick(curve, key=lambda entry: entry[task.metric])
+    measured = _own(trainer.evaluate(test)) if test is not None else {}
+    dtype = "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32"
+    return Trained(curve, best, measured, time.monotonic() - began, dtype)
+
+
+def _arguments(task: Task, has_val: bool, folder: Path, options: TrainOptions) -> TrainingArguments:
+    on_gpu = torch.cuda.is_available()
+    bf16 = choose_dtype("auto", torch.device("cuda" if on_gpu else "cpu")) == torch.bfloat16
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size,
+        per_device_eval_batch_size=options.batch_size,
+        gradient_accumulation_steps=options.accumulate,
+        learning_rate=options.learning_rate,
+        warmup_steps=options.warmup,
+        lr_scheduler_type="cosine",
+        weight_decay=options.weight_decay,
+        adam_beta2=_BETA2,
+        bf16=bf16,
+        fp16=on_gpu and not bf16,
+        use_cpu=not on_gpu,
+        seed=options.seed,
+        data_seed=options.seed,
+        eval_strategy="epoch" if has_val else "no",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=has_val,
+        metric_for_best_model=f"eval_{task.metric}",
+        greater_is_better=not task.lower_is_better,
+        logging_steps=0.005,  # of all steps
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+        label_names=["frames"],
+        dataloader_num_workers=0,
+        dataloader_drop_last=False,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are for --workers, one process each
+    return arguments
+
+
+class _ClipTrainer(Trainer):  # type: ignore[misc]
+    """The Trainer for modules that compute their own loss, and measures that are means over clips."""
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        outputs = model(**inputs)
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def prediction_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            outputs = model(**inputs)
+        per_clip = [values for name, values in outputs.items() if name != "loss"]
+        loss = outputs["loss"].detach()
+        rows = torch.stack(per_clip, 1) if per_clip else loss.repeat(len(inputs["frames"]))[:, None]
+        return loss, rows, rows
+
+
+def _own(entry: dict[str, float]) -> dict[str, float]:
+    """The measures of one evaluation without the Trainer's prefix and timings."""
+    return {
+        name.removeprefix("eval_"): value
+        for name, value in entry.items()
+        if name in ("eval_loss", "eval_accuracy", "eval_plain_accuracy")
+    }
+
+
+class _Follow(TrainerCallback):  # type: ignore[misc]
+    """Turns the dataset's views over with the epochs, and tells how far the training is."""
+
+    def __init__(self, train: ClipDataset, metric: str, epochs: int, tell: Callable[[TrainProgress], None]) -> None:
+        self._train, self._metric, self._epochs, self._tell = train, metric, epochs, tell
+        self._began, self._first_step = time.monotonic(), 0
+        self._value: float | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._began, self._first_step = time.monotonic(), state.global_step
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._train.epoch = int(state.epoch or 0)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+        self._value = metrics.get(f"eval_{self._metric}")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        done, elapsed_s = state.global_step - self._first_step, time.monotonic() - self._began
+        if "loss" not in logs or not state.is_world_process_zero:
+            return
+        remaining_s = elapsed_s / done * (state.max_steps - state.global_step) if done else None
+        self._tell(TrainProgress(state.epoch, self._epochs, logs["loss"], self._metric, self._value, elapsed_s, remaining_s))

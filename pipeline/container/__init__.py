@@ -1,0 +1,1 @@
+"""What is inside a video's file: its packets, their times, where it can be begun, and whether it is whole."""

@@ -1,0 +1,1 @@
+"""Text-video embedders, a file for each family."""

@@ -1,0 +1,1 @@
+"""A decoded frame's way to the pixels that a model is shown: cropping, colours, size."""

@@ -1,0 +1,166 @@
+"""The whole way of one video, and the steps it is made of. The Ray job runs the same steps as stages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.decoders import ChainDecoder, Decoded, Decoder
+from pipeline.picture.resize import shown_size
+from pipeline.probe import probe
+from pipeline.sampling import chains_of, plan_jobs
+from pipeline.sources.hashing import content_hash
+from schemas.errors import VideoError
+from schemas.models import ModelInput
+from schemas.options import MAX_FRAMES, MAX_PIXELS, Sampling, Scaling
+from schemas.records import (
+    Clip,
+    ClipRow,
+    Problem,
+    SpanDone,
+    SpanJob,
+    VideoFailed,
+    VideoFile,
+    VideoInfo,
+    clip_id_of,
+    video_id_of,
+)
+
+# A clip with more damaged frames than this shows nothing that a model could name.
+_DAMAGED_SHARE = 0.75
+
+_TOO_LARGE = "reading it takes more memory than --max-memory allows"
+
+if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
+    from pipeline.annotate import Annotator
+
+
+def annotate_video(
+    file: VideoFile,
+    sampling: Sampling,
+    inputs: Sequence[ModelInput],
+    decoder: Decoder,
+    annotator: Annotator,
+    *,
+    scaling: Scaling = "fast",
+) -> Iterator[ClipRow | SpanDone | VideoFailed]:
+    """Everything vidsift learns of one video, in this process: a row per clip, then what became of each part.
+
+    plan (hash, demux, choose frames) -> decode (one pass for both models) -> annotate -> rows.
+    """
+    planned = plan_video(file, sampling, inputs, scaling=scaling)
+    yield from (item for item in planned if isinstance(item, VideoFailed))
+    clips: list[Clip] = []
+    for item in decode_jobs([item for item in planned if isinstance(item, SpanJob)], decoder):
+        if isinstance(item, Clip):
+            clips.append(item)
+        else:  # the end of a part
+            yield from annotator.annotate(clips)
+            yield item
+            clips.clear()
+
+
+def plan_video(
+    file: VideoFile,
+    sampling: Sampling,
+    inputs: Sequence[ModelInput],
+    *,
+    taken: Collection[str] = (),
+    max_pixels: int = MAX_PIXELS,
+    max_frames: int = MAX_FRAMES,
+    scaling: Scaling = "fast",
+    track: int | None = None,
+) -> list[SpanJob | VideoFailed]:
+    """Read what the file is and decide which frames to see. A file that cannot be read is a `VideoFailed`.
+
+    ``taken`` are video ids that other videos have; the limits, ``scaling`` and ``track`` are those of `IngestOptions`.
+    """
+    video = VideoInfo(video_id_of(None, file.path, taken), file)
+    try:
+        digest = content_hash(file.path)
+        video = replace(video, video_id=video_id_of(digest, file.path, taken), content_hash=digest)
+        meta = probe(file.path, max_pixels=max_pixels, max_frames=max_frames, track=track)
+        width, height = shown_size(meta.coded_width, meta.coded_height, meta.rotation_deg, meta.pixel_aspect)
+        video = replace(
+            video,
+            container=meta.container,
+            codec=meta.codec,
+            width=width,
+            height=height,
+            rotation_deg=meta.rotation_deg,
+            fps=meta.fps,
+            duration_s=meta.duration_s,
+            track=meta.track,
+            tracks=meta.num_tracks,
+        )
+        return list(plan_jobs(video, meta, sampling, inputs, max_pixels=max_pixels, scaling=scaling))
+    except VideoError as exc:
+        return [VideoFailed(video, exc.stage, exc.reason)]
+    except MemoryError:
+        return [VideoFailed(video, "probe", _TOO_LARGE)]
+    except Exception as exc:  # noqa: BLE001 - whatever a file makes a library raise is that file's reason, and no other's
+        return [VideoFailed(video, "probe", f"cannot be read: {type(exc).__name__}: {exc}")]
+
+
+def decode_jobs(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
+    """Decode jobs, those that start at one place in one pass: of each its clips, and then what became of it."""
+    for chain in chains_of(jobs):
+        yield from decode_chain(chain, decoder)
+
+
+def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:
+    """`decode_chain` of one job."""
+    return decode_chain([job], decoder)
+
+
+def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
+    """Decode the clips of jobs that start at one place, of each job its clips and then what became of it.
+
+    Damage is a sentence in `SpanDone`, never an exception.
+    """
+    one_pass = decoder.decode_chain(jobs) if len(jobs) > 1 and isinstance(decoder, ChainDecoder) else None
+    problem: Problem | None = None
+    for job in jobs:
+        try:
+            decoded = decoder.decode(job) if one_pass is None else next(one_pass, None)
+            if isinstance(decoded, VideoError):
+                raise decoded
+        except VideoError as exc:
+            decoded, problem = None, Problem(exc.stage, exc.reason)
+        except MemoryError:
+            decoded, problem = None, Problem("decode", _TOO_LARGE)
+        except Exception as exc:  # noqa: BLE001 - as in plan_video
+            decoded, problem = None, Problem("decode", f"cannot be decoded: {type(exc).__name__}: {exc}")
+        if decoded is not None:
+            yield from _clips(job, decoded)
+        else:  # what is raised in a pass ends it for the jobs that follow too
+            assert problem is not None
+            yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
+
+
+def _clips(job: SpanJob, decoded: Decoded) -> Iterator[Clip | SpanDone]:
+    clip_ids = []
+    num_damaged = 0
+    for span, picks in zip(job.spans, job.picks, strict=True):
+        # A frame that could not be had is stood in for by the one before it, as a player would keep showing it, or by the
+        # first there is. A clip that has none of its own frames is left out: nothing of it was seen.
+        own = np.intersect1d(picks[0], decoded.positions)
+        if not len(own):
+            continue
+        if len(decoded.damaged.intersection(own.tolist())) > _DAMAGED_SHARE * len(own):
+            num_damaged += 1
+            continue
+        nearest = [(decoded.positions.searchsorted(picked, side="right") - 1).clip(0) for picked in picks]
+        frames = tuple(of_input[index] for of_input, index in zip(decoded.frames, nearest, strict=True))
+        clip_ids.append(clip_id_of(job.video.video_id, span))
+        yield Clip(clip_ids[-1], job.video.video_id, span, frames)
+    reasons = list(decoded.problems)
+    if num_damaged:
+        reasons.append(f"{num_damaged} of {len(job.spans)} clips were left out: almost all of their frames are damaged")
+    if lacking := len(job.spans) - len(clip_ids) - num_damaged:
+        reasons.append(f"{lacking} of {len(job.spans)} clips hold no frame that could be decoded")
+    problems = (*job.problems, *(Problem("decode", reason) for reason in reasons))
+    yield SpanDone(job.video, job.part, job.num_parts, tuple(clip_ids), problems)

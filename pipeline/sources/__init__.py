@@ -1,0 +1,1 @@
+"""Where videos lie, and how they are found and told apart."""

@@ -1,0 +1,1 @@
+"""Cuts a moment out of a video into a file of its own."""

@@ -1,0 +1,167 @@
+"""Cut a piece out of a video into a file of its own: copied where it can begin at a keyframe, else encoded anew."""
+
+from __future__ import annotations
+
+import errno
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+
+from pipeline.container.reading import FIRST_PACKETS, READING_ERRORS, decode, describe, open_video, packets, video_stream
+from pipeline.picture.colour import Stated
+from pipeline.trim.audio import audio_stream, sound_of
+from pipeline.trim.reencode import encode, encode_from_keyframe
+from pipeline.trim.timestamps import Cut, UnfitError, appears_s, disappears_s, last_before, ticks_of
+from pipeline.trim.video_encoder import keep_colours, keep_orientation
+from schemas.errors import JobError, VideoError
+from schemas.records import Keyframe, Span, VideoMeta
+
+# A copy can begin at keyframes alone, and end where no frame is missing before its last. It may show this much more at
+# either end than was asked for.
+_MORE_S = 0.5
+
+# What MP4 holds and players know. AVI stores no presentation times, so that copies out of it would show them wrong.
+_COPIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
+_NEVER_COPIED_FROM = frozenset({"avi"})
+
+# Errors of the disk that is written to, which are no fault of the video.
+_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+
+
+def cut_video(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
+    """Write what ``path`` shows in ``span``, with its sound, as an MP4 file that begins at time 0.
+
+    Of several sounds the one that a player would play is taken; subtitles are left out. How the picture is to be turned and
+    the shape of its pixels are kept.
+
+    Args:
+        path: the source.
+        meta: what `pipeline.probe.probe` says of it.
+        span: within the video.
+        output: the file to write.
+
+    Raises:
+        VideoError: nothing of the span can be decoded.
+        JobError: the disk is full.
+    """
+    keyframe = copy_start(meta, span)
+    ways: list[Callable[[], Cut]] = []
+    if keyframe is not None:
+        ways.append(lambda: _copy(path, meta, span, keyframe, output))
+    ways.append(lambda: encode_from_keyframe(path, meta, span, output))
+    ways.append(lambda: encode(path, meta, span, output, seek=False, counted=not meta.timed))
+    reason = "it holds no frame that could be decoded"
+    for way in ways:
+        try:
+            return way()
+        except UnfitError as exc:
+            reason = str(exc) or reason
+        except (*READING_ERRORS, ValueError) as exc:
+            output.unlink(missing_ok=True)
+            if getattr(exc, "errno", None) in _OURS:
+                raise JobError(f"{str(output)!r} cannot be written: {describe(exc)}; make room, and export again") from exc
+            reason = describe(exc)
+        except BaseException:
+            output.unlink(missing_ok=True)
+            raise
+    output.unlink(missing_ok=True)
+    raise VideoError("decode", reason)
+
+
+def has_sound(path: str) -> bool:
+    """Whether there is sound that a player would play."""
+    try:
+        with open_video(path) as container:
+            return audio_stream(container) is not None
+    except READING_ERRORS:
+        return False
+
+
+def copy_start(meta: VideoMeta, span: Span) -> Keyframe | None:
+    """The keyframe that a copy of ``span`` would begin at: at most half a second before it; None where none is."""
+    if not meta.timed or meta.codec not in _COPIED or meta.container in _NEVER_COPIED_FROM:
+        return None
+    start_pts = ticks_of(meta, span.start_s)
+    position = bisect_right(meta.keyframes, start_pts, key=lambda keyframe: keyframe.pts) - 1
+    if position < 0:
+        return None
+    keyframe = meta.keyframes[position]
+    near = (start_pts - keyframe.pts) * meta.time_base <= _MORE_S
+    return keyframe if near and keyframe.pts >= int(meta.pts[0]) else None
+
+
+def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Path) -> Cut:
+    """Packets from ``keyframe`` on, until all frames before the span's end are there and none is missing between them.
+
+    Decoding times are made anew: after seeking in Matroska the first packets have none.
+    """
+    count, latest, early = _copied(path, meta, span, keyframe)
+    first = int(np.searchsorted(meta.pts, keyframe.pts))
+    shown = _first_frame(path, meta, keyframe)
+    with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
+        video = video_stream(source, meta.stream_index)
+        copied = target.add_stream_from_template(video, opaque=True)
+        keep_orientation(copied, meta)
+        if shown is not None:
+            keep_colours(copied, shown, Stated.of(video.codec_context))
+        sound = sound_of(source, target, meta, Span(appears_s(meta, keyframe.pts), span.end_s))
+        sound.begin()
+        done = 0
+        for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
+            if packet.stream is not video:
+                sound.take(packet)
+            elif done < count and packet.pts is not None and packet.pts >= keyframe.pts:
+                packet.dts = int(meta.pts[first + done]) - early - keyframe.pts
+                packet.pts -= keyframe.pts
+                packet.stream = copied
+                target.mux(packet)
+                done += 1
+            if done == count and sound.done:
+                break
+        sound.finish()
+    return Cut("copied", appears_s(meta, keyframe.pts), disappears_s(meta, latest), bool(sound.sources))
+
+
+def _first_frame(path: str, meta: VideoMeta, keyframe: Keyframe) -> av.VideoFrame | None:
+    """The first frame that can be decoded from a keyframe on."""
+    with open_video(path) as source:
+        video = video_stream(source, meta.stream_index)
+        video.codec_context.thread_count = 1
+        for packet in islice(packets(source, video, start=keyframe, parts=meta.parts), FIRST_PACKETS):
+            try:
+                for frame in decode(packet):
+                    return frame
+            except av.FFmpegError:
+                continue
+    return None
+
+
+def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple[int, int, int]:
+    """How many packets a copy takes, when the last frame among them is shown, and by how much decoding runs ahead.
+
+    Packets that come after the keyframe and are shown before it need what came before it, and are left out.
+    """
+    last_pts = last_before(meta, ticks_of(meta, span.end_s))
+    first = int(np.searchsorted(meta.pts, keyframe.pts))
+    count, latest, early = 0, keyframe.pts, 0
+    with open_video(path) as source:
+        video = video_stream(source, meta.stream_index)
+        for packet in packets(source, video, start=keyframe, parts=meta.parts):
+            pts = packet.pts
+            if not packet.size or (not count and pts is not None and pts < keyframe.pts):
+                continue  # the flush packet, or seeking went further back
+            if pts is None or packet.is_discard or (not count and pts > keyframe.pts):
+                break
+            if pts < keyframe.pts:
+                continue
+            early = max(early, int(meta.pts[min(first + count, meta.num_frames - 1)]) - pts)
+            count, latest = count + 1, max(latest, pts)
+            if latest >= last_pts and count == int(np.searchsorted(meta.pts, latest, side="right")) - first:
+                if disappears_s(meta, latest) - span.end_s > _MORE_S:
+                    break
+                return count, latest, early
+    raise UnfitError("it cannot be copied")

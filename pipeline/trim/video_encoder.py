@@ -1,0 +1,170 @@
+"""The picture of a piece of a video that is encoded anew: H.264 that plays anywhere, each frame at its own time.
+
+Pixels keep the matrix and the range that they come with, and the piece states both. What H.264 of 8 bit does not hold
+(RGB, HDR and the like, `pipeline.picture.colour`) becomes BT.709 of limited range, as other screens show it.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import av
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+
+from pipeline.picture.colour import Stated, is_ordinary
+from pipeline.picture.colour_table import TableConverter
+from pipeline.picture.crop import Cropper
+from schemas.records import VideoMeta
+
+# Quality that is hard to tell from the source; and no B-frames, so that every frame's time is stored as it is.
+_X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
+_X264_FORMAT = "yuv420p"
+
+# Sources that count coarser are encoded in this: a piece may begin anywhere between two of their ticks.
+_TIME_BASE = Fraction(1, 90_000)
+
+# FFmpeg's numbers of matrices, and what swscale calls them.
+_ITU709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020 = 1, 2, 4, 5, 6, 7, 9
+_SCALED_AS = {
+    _ITU709: Colorspace.ITU709,
+    _FCC: Colorspace.FCC,
+    _BT470BG: Colorspace.ITU601,
+    _SMPTE170M: Colorspace.ITU601,
+    _SMPTE240M: Colorspace.SMPTE240M,
+    _BT2020: Colorspace.BT2020,
+}
+# Primaries and transfer that go with a matrix, where a source says nothing of them.
+_COMPANIONS = {
+    _ITU709: (ColorPrimaries.BT709, ColorTrc.BT709),
+    _BT470BG: (ColorPrimaries.BT470BG, ColorTrc.SMPTE170M),
+    _SMPTE170M: (ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M),
+    _SMPTE240M: (ColorPrimaries.SMPTE240M, ColorTrc.SMPTE240M),
+}
+# All programs take what is smaller and says nothing for BT.601. What is as large, players take for BT.709 and converters for
+# BT.601: there the piece says nothing either, so that each shows it as it shows the source.
+_LARGE = (1280, 720)
+
+
+class Colours(NamedTuple):
+    """What a stream says of its colours, in FFmpeg's numbers."""
+
+    space: int
+    primaries: int
+    trc: int
+    range: int
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Colours:
+        """What to say of a piece whose first frame this is."""
+        if _goes_by_rgb(frame):
+            return _BT709
+        space, primaries, trc = frame.colorspace, frame.color_primaries, frame.color_trc
+        if space == _UNSPECIFIED and frame.width < _LARGE[0] and frame.height < _LARGE[1]:
+            space = _SMPTE170M
+        companions = _COMPANIONS.get(space, (ColorPrimaries.UNSPECIFIED, ColorTrc.UNSPECIFIED))
+        if primaries == ColorPrimaries.UNSPECIFIED:
+            primaries = companions[0]
+        if trc == ColorTrc.UNSPECIFIED:
+            trc = companions[1]
+        return cls(space, primaries, trc, _range(frame))
+
+
+_BT709 = Colours(_ITU709, ColorPrimaries.BT709, ColorTrc.BT709, ColorRange.MPEG)
+
+
+def _goes_by_rgb(frame: av.VideoFrame) -> bool:
+    """Whether a frame's values are no Y'CbCr, or none that players of H.264 show rightly."""
+    return frame.format.is_rgb or len(frame.format.components) < 3 or not is_ordinary(frame)
+
+
+def _range(frame: av.VideoFrame) -> int:
+    if frame.color_range != ColorRange.UNSPECIFIED:
+        return frame.color_range
+    return ColorRange.JPEG if frame.format.name.startswith("yuvj") else ColorRange.MPEG
+
+
+class Picture:
+    """Encodes frames, turned and shaped for display as the source says."""
+
+    def __init__(self, target: av.container.OutputContainer, meta: VideoMeta, stated: Stated, first: av.VideoFrame) -> None:
+        """Prepare for a piece.
+
+        Args:
+            target: the piece's file.
+            meta: of the source.
+            stated: what the source's container says of its colours.
+            first: a frame of it.
+        """
+        stated.complete(first)
+        self._colours, self._stated, self._cropper = Colours.of(first), stated, Cropper(meta.crop)
+        rate = Fraction(min(240.0, max(1.0, meta.fps))).limit_denominator(1001)
+        stream = target.add_stream("libx264", rate=rate, options=_X264)
+        assert isinstance(stream, av.VideoStream)
+        self._stream, self._target, self._time_base = stream, target, min(meta.time_base, _TIME_BASE)
+        stream.width, stream.height = (max(2, size // 2 * 2) for size in (meta.coded_width, meta.coded_height))
+        stream.pix_fmt = _X264_FORMAT
+        stream.time_base = stream.codec_context.time_base = self._time_base
+        stream.codec_context.sample_aspect_ratio = meta.pixel_aspect
+        keep_orientation(stream, meta)
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = self._colours
+        self._table, self._to_rgb, self._to_target = TableConverter(), VideoReformatter(), VideoReformatter()
+        self._durations: dict[int, int] = {}  # by pts
+        self._latest = -1
+
+    def take(self, frame: av.VideoFrame, start_s: float, end_s: float) -> None:
+        """Show ``frame`` in [start_s, end_s)."""
+        ready = self._converted(frame)
+        pts = max(self._latest + 1, round(Fraction(start_s) / self._time_base))
+        ready.pts, ready.time_base = pts, self._time_base
+        ready.pict_type = 0  # or the encoder would make keyframes where the source did
+        self._latest = pts
+        self._durations[pts] = max(1, round(Fraction(end_s) / self._time_base) - pts)
+        self._mux(ready)
+
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        if self._latest >= 0:
+            self._mux(None)
+
+    def _converted(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame in the target's size, format and colours."""
+        size = (self._stream.width, self._stream.height)
+        self._stated.complete(frame)
+        frame = self._cropper(frame)
+        bounds: int | None = None  # of the values; None leaves it to what RGB has
+        if not is_ordinary(frame):
+            frame = self._table(frame, *size)
+        elif not frame.format.is_rgb and _goes_by_rgb(frame):
+            frame = self._to_rgb.reformat(frame, format="rgb24", threads=1)
+        elif not frame.format.is_rgb:
+            bounds = _range(frame)
+            if frame.colorspace == _UNSPECIFIED:
+                frame.colorspace = self._colours.space
+        wanted: dict[str, Any] = {"dst_color_range": self._colours.range, "src_color_range": bounds}
+        if self._colours.space in _SCALED_AS:
+            wanted["dst_colorspace"] = _SCALED_AS[self._colours.space]
+        return self._to_target.reformat(frame, *size, format=_X264_FORMAT, threads=1, **wanted)
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            packet.duration = self._durations.pop(packet.pts or 0, packet.duration or 0)
+            self._target.mux(packet)
+
+
+def keep_orientation(stream: av.VideoStream, meta: VideoMeta) -> None:
+    """Have players turn and mirror a stream as they do the source."""
+    if meta.rotation_deg or meta.mirrored:
+        stream.set_display_rotation(meta.rotation_deg, hflip=meta.mirrored)
+
+
+def keep_colours(stream: av.VideoStream, first: av.VideoFrame, stated: Stated) -> None:
+    """Have the container of a stream that is copied say of its colours what the stream itself says.
+
+    A box that calls full range limited, since its source's container knew nothing of ranges, is believed by many players.
+    """
+    stated.complete(first)
+    context = stream.codec_context
+    context.colorspace, context.color_primaries, context.color_trc = first.colorspace, first.color_primaries, first.color_trc
+    context.color_range = ColorRange.JPEG if first.format.name.startswith("yuvj") else first.color_range

@@ -1,0 +1,359 @@
+"""The model's own score over whole libraries: ingested, stored, published, fetched and computed, without Ray."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from numpy.typing import NDArray
+
+from index.search.rerank import exact_scores
+from index.search.scoring import Question, Scorer
+from index.snapshot.publish import publish_tables
+from index.snapshot.rerank_features import FeatureStore
+from index.snapshot.snapshot import Snapshot
+from index.storage.config import Identity, read_identity, write_identity
+from index.storage.paths import Library
+from index.storage.tables import Tables
+from jobs.ingest.ledger import Accounts
+from jobs.ingest.steps import Job
+from jobs.maintain.history import compact, rollback
+from jobs.maintain.verify import verify
+from pipeline.models import load_embedder
+from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.pixels import make_pixels
+from pipeline.models.preprocessing import read_preprocessing
+from pipeline.sampling import distinct_inputs
+from schemas.errors import LibraryError
+from schemas.models import Checkpoint
+from schemas.options import FeatureKind, IngestOptions, Sampling
+from schemas.records import Clip, ClipRow, SpanDone, SpanJob, VideoFile, Written, video_id_of
+from tests.helpers.exact import TEXTS, forward
+
+
+def identity_of(classifier: Checkpoint, embedder_folder: Path, features: FeatureKind) -> Identity:
+    return Identity(classifier, find_checkpoint(str(embedder_folder), "--embedder"), Sampling(), features)
+
+
+def job_of(library: Library, identity: Identity) -> Job:
+    models = (identity.classifier, identity.embedder)
+    return Job(
+        *models,
+        identity.sampling,
+        distinct_inputs([read_preprocessing(model, "-").input for model in models]),
+        library.clips,
+        IngestOptions(precision="fp32"),
+        features=identity.features,
+        features_folder=None if identity.features == "none" else library.features,
+    )
+
+
+def decode(job: Job, path: Path) -> tuple[list[Clip], list[SpanDone]]:
+    clips, done = [], []
+    for planned in job.plan(VideoFile(str(path), path.stat().st_size, path.stat().st_mtime_ns)):
+        assert isinstance(planned, SpanJob)
+        for one in job.decode(planned):
+            if isinstance(one, Clip):
+                clips.append(one)
+            else:
+                done.append(one)
+    return clips, done
+
+
+def add(library: Library, identity: Identity, files: list[Path]) -> None:
+    """Ingest ``files`` in this process, and publish."""
+    write_identity(library, identity)
+    tables, job = Tables(library, features=identity.features != "none"), job_of(library, identity)
+    annotate = job.annotator(1)
+    accounts, written = Accounts(VideoFile(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files), []
+    for path in files:
+        clips, done = decode(job, path)
+        outcome = job.write([row for row in annotate(clips) if isinstance(row, ClipRow)])
+        assert isinstance(outcome, Written)
+        written.append(outcome)
+        accounts.add(outcome)
+        for one in done:
+            accounts.add(one)
+    tables.commit_clips(written)
+    tables.commit_videos(accounts.take_finished(), replace_paths=False)
+    publish_tables(library, tables, identity)
+
+
+def clip_rows(library: Library) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = Snapshot(library).catalog.sql("from clips order by path, start_s").to_pylist()
+    return rows
+
+
+def store_of(library: Library) -> FeatureStore:
+    store = Snapshot(library).features()
+    assert store is not None
+    return store
+
+
+def breaches(library: Library) -> dict[str, str]:
+    return {check.what: str(check.breach) for check in verify(library.folder) if check.breach is not None}
+
+
+def agrees(library: Library) -> bool:
+    """Whether the clips that readers see are those with features, and every invariant holds."""
+    seen = sorted(row["clip_id"] for row in clip_rows(library))
+    return store_of(library).ids().tolist() == seen and breaches(library) == {}
+
+
+@pytest.fixture(scope="module")
+def classifier(classifier_checkpoint: Checkpoint) -> Checkpoint:
+    return classifier_checkpoint
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory,
+    classifier: Checkpoint,
+    sharp_folder: Path,
+    films: list[Path],
+) -> dict[str, Path]:
+    """A library of each kind, of the same films."""
+    folders = {}
+    for kind in get_args(FeatureKind):
+        folders[kind] = tmp_path_factory.mktemp("rerank") / kind
+        folders[kind].mkdir()
+        add(Library(folders[kind]), identity_of(classifier, sharp_folder, kind), films)
+    return folders
+
+
+@pytest.fixture
+def library(made: dict[str, Path], tmp_path: Path) -> Library:
+    return Library(Path(shutil.copytree(made["int8"], tmp_path / "library")))
+
+
+@pytest.fixture(scope="module")
+def expected(
+    made: dict[str, Path], classifier: Checkpoint, sharp_folder: Path, films: list[Path]
+) -> dict[int, NDArray[np.float32]]:
+    """``XCLIPModel.forward`` over the frames of the whole library: clip id -> logits [texts]."""
+    library, embedder = Library(made["none"]), load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
+    found = {}
+    for film in films:
+        for clip in decode(job_of(library, identity_of(classifier, sharp_folder, "none")), film)[0]:
+            pixels = make_pixels(clip.frames[0][None, ::2], embedder.preprocessing, embedder.device, embedder.dtype)
+            found[clip.clip_id] = forward(sharp_folder, TEXTS, pixels.cpu())[:, 0]
+    return found
+
+
+@pytest.mark.parametrize(("kind", "most"), [("fp16", 1e-3), ("int8", 2e-2)])
+def test_a_library_scores_as_the_model_itself_would(
+    made: dict[str, Path], sharp_folder: Path, expected: dict[int, NDArray[np.float32]], kind: str, most: float
+) -> None:
+    snapshot = Snapshot(Library(made[kind]))
+    embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
+    ids = [row["clip_id"] for row in clip_rows(Library(made[kind]))]
+    assert sorted(ids) == sorted(expected)
+    found = exact_scores(snapshot, embedder, TEXTS, ids)
+    assert found is not None
+    assert found.dtype == np.float32
+    assert found.shape == (len(TEXTS), len(ids))
+    assert np.abs(found - np.stack([expected[i] for i in ids], axis=1)).max() < most
+    back = exact_scores(snapshot, embedder, TEXTS[:1], ids[::-1])
+    assert back is not None
+    assert back[0, ::-1] == pytest.approx(found[0], abs=1e-5)
+    assert agrees(Library(made[kind]))
+
+
+def test_exact_scores_are_moved_to_the_dot_products_of_the_same_windows(
+    made: dict[str, Path], sharp_folder: Path, expected: dict[int, NDArray[np.float32]]
+) -> None:
+    """So that windows with an exact score can be ranked among those without one; their order is the model's own."""
+    embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
+    scorer = Scorer(Snapshot(Library(made["fp16"])), lambda: embedder, Sampling(), lambda note: None)
+    scored = scorer.score(Question((TEXTS[0],)))
+    positions = np.arange(0, len(scored.level), 2)
+    refined = scorer.refine(scored, positions)
+    others = np.setdiff1d(np.arange(len(scored.level)), positions)
+    assert len(positions) >= 3
+    assert refined.level[positions].mean() == pytest.approx(scored.dot[positions].mean())
+    assert refined.level[positions].std() == pytest.approx(scored.dot[positions].std())
+    own = np.array([expected[int(i)][0] for i in scorer.windows.ids[positions]]) / embedder.logit_scale  # type: ignore[attr-defined]
+    assert refined.shown[positions] == pytest.approx(own, abs=1e-4)
+    moved = (own - own.mean()) / own.std() * scored.dot[positions].std() + scored.dot[positions].mean()
+    assert refined.level[positions] == pytest.approx(moved, abs=1e-3)
+    assert np.array_equal(refined.level[others], scored.level[others])
+    assert refined.exact.tolist() == [number % 2 == 0 for number in range(len(scored.level))]
+
+
+def test_none_where_there_are_no_features_or_no_exact_score(made: dict[str, Path], sharp_folder: Path) -> None:
+    embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
+    without = Library(made["none"])
+    assert not without.features.exists()
+    assert exact_scores(Snapshot(without), embedder, TEXTS, [1]) is None
+    assert breaches(without) == {}
+    assert len(verify(without.folder)) == 14
+
+    class Plain:
+        dim = 64
+
+    assert exact_scores(Snapshot(Library(made["int8"])), Plain(), TEXTS, [1]) is None  # type: ignore[arg-type]
+
+
+def test_a_clip_that_is_not_there_is_an_error(made: dict[str, Path], sharp_folder: Path) -> None:
+    embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
+    with pytest.raises(LibraryError, match="clip 5 has no features in the snapshot"):
+        exact_scores(Snapshot(Library(made["int8"])), embedder, TEXTS, [5])
+
+
+def test_a_library_from_before_features_is_as_it_was(made: dict[str, Path], tmp_path: Path) -> None:
+    library = Library(Path(shutil.copytree(made["none"], tmp_path / "old")))
+    content = json.loads(library.identity_file.read_text())
+    assert content.pop("features") == "none"
+    library.identity_file.write_text(json.dumps(content))
+    identity = read_identity(library)
+    assert identity is not None
+    assert identity.features == "none"
+    publish_tables(library, Tables(library), identity)
+    assert Snapshot(library).number == 1, "nothing changed, nothing published"
+    assert breaches(library) == {}
+
+
+def test_removed_videos_take_their_features_with_them(library: Library, classifier: Checkpoint, sharp_folder: Path) -> None:
+    identity = identity_of(classifier, sharp_folder, "int8")
+    compact(library.folder)  # or a video's rows would be a file of their own
+    tables = Tables(library, features=True)
+    gone = clip_rows(library)[0]["video_id"]
+    tables.remove_videos([gone])
+    publish_tables(library, tables, identity)
+    assert agrees(library), "invisible from then on"
+    tables.drop_orphans()
+    assert gone not in DeltaTable(library.features).to_pyarrow_table()["video_id"].to_pylist()
+    publish_tables(library, tables, identity)
+    assert agrees(library)
+    assert rollback(library.folder, 2) == 5
+    assert agrees(library)
+    assert gone in {row["video_id"] for row in clip_rows(library)}
+
+
+def test_copies_get_features_of_their_own(
+    library: Library,
+    classifier: Checkpoint,
+    sharp_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    identity = identity_of(classifier, sharp_folder, "int8")
+    tables = Tables(library, features=True)
+    stored = store_of(library).num_stored
+    original = clip_rows(library)[0]["video_id"]
+    row = tables.video_rows([original])[original]
+    copy_id = video_id_of(row.video.content_hash, "/copy.mp4")
+    assert tables.copy_clips(original, copy_id) == row.clip_count
+    file = replace(row.video.file, path="/copy.mp4")
+    tables.commit_videos([replace(row, video=replace(row.video, video_id=copy_id, file=file))], replace_paths=False)
+    publish_tables(library, tables, identity)
+    assert agrees(library)
+    store = store_of(library)
+    ids = {
+        path: [r["clip_id"] for r in clip_rows(library) if r["path"] == path] for path in (row.video.file.path, "/copy.mp4")
+    }
+    assert np.array_equal(store.get(ids["/copy.mp4"]), store.get(ids[row.video.file.path]))
+    assert store.num_stored == stored, "the same content is stored once in a snapshot"
+
+
+def test_features_whose_clips_never_came_are_not_seen_and_not_kept(
+    library: Library,
+    classifier: Checkpoint,
+    sharp_folder: Path,
+    films: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    identity = identity_of(classifier, sharp_folder, "int8")
+    before = clip_rows(library)
+    later = Path(shutil.copy(films[0], library.folder.parent / "later.mp4"))
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("_append", "commit_videos"):  # before clips are committed, before their videos are
+        with monkeypatch.context() as patched:
+            if step == "_append":
+                first = Tables._append
+
+                def append(self: Tables, table: DeltaTable, files: Any, first: Any = first) -> None:
+                    if table is self.clips:
+                        raise KeyboardInterrupt
+                    first(self, table, files)
+
+                patched.setattr(Tables, "_append", append)
+            else:
+                patched.setattr(Tables, "commit_videos", dies)
+            with pytest.raises(KeyboardInterrupt):
+                add(library, identity, [later])
+        assert DeltaTable(library.features).to_pyarrow_table().num_rows > len(before)
+        publish_tables(library, Tables(library, features=True), identity)
+        assert clip_rows(library) == before
+        assert agrees(library)
+        Tables(library, features=True).drop_orphans()
+        assert DeltaTable(library.features).to_pyarrow_table().num_rows == len(before)
+
+
+def test_compacting_keeps_features_and_clips_in_agreement(library: Library, films: list[Path]) -> None:
+    store = store_of(library)
+    ids = store.ids().tolist()
+    before = store.get(ids)
+    (library.features / "part-never-committed.parquet").write_bytes(b"rubbish")
+    assert compact(library.folder) == {"files_before": 1 + 2 * len(films) + 1, "files_after": 3}
+    assert agrees(library)
+    after = store_of(library)
+    assert np.array_equal(after.get(ids), before)
+    assert after.segments == store.segments, "nothing new, so the same file"
+
+
+def test_a_rollback_that_cannot_be_leaves_all_tables_as_they_are(library: Library) -> None:
+    tables = Tables(library, features=True)
+    versions = tables.versions()
+    tables.remove_videos([clip_rows(library)[0]["video_id"]])
+    tables.drop_orphans()
+    before = tables.read(), DeltaTable(library.features).to_pyarrow_table().num_rows
+    with pytest.raises(LibraryError):
+        tables.restore(versions | {"features": 99})
+    after = Tables(library, features=True).read(), DeltaTable(library.features).to_pyarrow_table().num_rows
+    assert after == before
+
+
+def test_each_breach_is_found(library: Library, made: dict[str, Path]) -> None:
+    table = DeltaTable(library.features)
+    one = table.to_pyarrow_table().slice(0, 1)
+    table.delete(f"clip_id = {one['clip_id'][0]}")
+    found = breaches(library)
+    assert found["every clip has its features, once"] == f"clip {one['clip_id'][0]}"
+    write_deltalake(table, one, mode="append")
+    assert "every clip has its features, once" not in breaches(library)
+    write_deltalake(table, one, mode="append")
+    assert breaches(library)["every clip has its features, once"] == f"clip {one['clip_id'][0]}"
+    table.delete(f"clip_id = {one['clip_id'][0]}")
+    record = bytearray(one["record"][0].as_py())
+    record[100] ^= 1
+    at = one.schema.get_field_index("record")
+    write_deltalake(table, one.set_column(at, "record", [[bytes(record)]]), mode="append")
+    assert breaches(library)["features are as they were computed"] == f"those of clip {one['clip_id'][0]}"
+
+    shutil.rmtree(library.folder)
+    shutil.copytree(made["int8"], library.folder)
+    (segment,) = (library.snapshots / "1").glob("features-*.bin")
+    content = bytearray(segment.read_bytes())
+    content[-1] ^= 1
+    segment.write_bytes(content)
+    assert breaches(library) == {"its files are as they were written": segment.name}
+    segment.unlink()
+    assert "the current snapshot can be opened" in breaches(library)
+
+
+def test_a_snapshot_that_lost_its_features_is_published_again(library: Library) -> None:
+    (library.snapshots / "1" / "features.npy").unlink()
+    identity = read_identity(library)
+    assert identity is not None
+    publish_tables(library, Tables(library, features=True), identity)
+    assert Snapshot(library).number == 2
+    assert agrees(library)

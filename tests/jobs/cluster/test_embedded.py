@@ -1,0 +1,271 @@
+"""The Ray within a run: who can reach it, where it keeps its files, and what is left of it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from demo.films import Film, render
+from jobs.cluster.run_folder import place_for_sockets, run_folder, temporary_files
+from schemas.errors import JobError
+from tests.helpers.videos import write_video
+
+BIN = Path(sys.executable).parent
+SESSION = """
+import sys
+from jobs.cluster.session import ray_session
+from schemas.options import IngestOptions
+import ray
+with ray_session(IngestOptions(num_cpus=1)):
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.read()
+"""
+OUTSIDER = """
+import sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+print("ran:", ray.get(ray.remote(num_cpus=0)(lambda: 3).remote()))
+"""
+
+
+def outside() -> dict[str, str]:
+    """This process's environment without what Ray puts there, as another test's Ray in this process does."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+
+
+@contextmanager
+def session(place: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process with a Ray of its own, which keeps its files in ``place``, and the address of that Ray."""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", SESSION], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=outside() | {"TMPDIR": str(place)} | environment,
+    )  # fmt: skip
+    assert driver.stdout is not None
+    try:
+        address = driver.stdout.readline().strip()
+        assert address, driver.communicate()[1]
+        yield driver, address
+    finally:
+        with suppress(subprocess.TimeoutExpired):
+            driver.communicate(timeout=60)
+        driver.kill()
+
+
+def family(driver: int) -> list[psutil.Process]:
+    """A process and all that it and its children have started."""
+    try:
+        parent = psutil.Process(driver)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def listening(driver: int) -> set[str]:
+    """The addresses at which a process and its descendants wait for connections, as the system tells."""
+    inodes = set()
+    for process in family(driver):
+        with suppress(OSError):
+            for link in Path(f"/proc/{process.pid}/fd").iterdir():
+                with suppress(OSError):
+                    inodes.add(os.readlink(link))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            (
+                _,
+                local,
+                _,
+                state,
+                *_,
+            ) = fields = line.split()
+            if state == "0A" and f"socket:[{fields[9]}]" in inodes:
+                words = bytes.fromhex(local.split(":")[0])
+                packed = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
+                found.add(str(ipaddress.ip_address(packed)))
+    return found
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="v") as folder:
+        yield Path(folder)
+
+
+def watch(place: Path, *command: str | Path) -> tuple[str, set[str], set[str]]:
+    """What the installed command prints; at which addresses it listens meanwhile; the processes that it consists of."""
+    driver = subprocess.Popen(
+        [BIN / "vidsift", *command], stdout=subprocess.PIPE, text=True, env=outside() | {"TMPDIR": str(place)}
+    )
+    addresses: set[str] = set()
+    names: set[str] = set()
+    while driver.poll() is None:
+        addresses |= listening(driver.pid)
+        for process in family(driver.pid):
+            with suppress(psutil.Error):
+                names.add(process.name())
+        time.sleep(0.2)
+    plain = {str(getattr(ipaddress.ip_address(one), "ipv4_mapped", None) or one) for one in addresses}
+    return driver.communicate()[0], plain, names
+
+
+def test_an_ingest_listens_on_the_loopback_interface_alone(
+    tmp_path: Path, short: Path, classifier_folder: Path, embedder_folder: Path
+) -> None:
+    (tmp_path / "videos").mkdir()
+    for number in range(20):
+        write_video(tmp_path / "videos" / f"{number:02d}.mp4", 100 + number)
+    printed, addresses, names = watch(
+        short, "ingest", tmp_path / "videos", "--library", tmp_path / "library", "--cpus", "2", "--classifier",
+        classifier_folder, "--embedder", embedder_folder,
+    )  # fmt: skip
+    assert printed.startswith("20 videos found: 20 indexed")
+    assert {"gcs_server", "raylet", "ray::decode_gro", "ray::AnnotatorA"} <= {name[:15] for name in names}
+    assert addresses == {"127.0.0.1"}
+    assert list(short.iterdir()) == []
+
+
+def test_so_does_a_training_in_several_processes(tmp_path: Path, short: Path, classifier_folder: Path) -> None:
+    for motion in ("left", "right"):
+        (tmp_path / "data" / motion).mkdir(parents=True)
+        for number in range(3):
+            render(Film(f"{number}.mp4", "red", "disc", motion, 2.0, "libx264"), tmp_path / "data" / motion)
+    printed, addresses, names = watch(
+        short, "finetune", tmp_path / "data", "--base", classifier_folder, "--output", tmp_path / "model", "--epochs", "1",
+        "--batch-size", "2", "--workers", "2",
+    )  # fmt: skip
+    assert "trained in" in printed
+    assert any(name.startswith("ray::RayTrainWorker") for name in names)
+    assert addresses == {"127.0.0.1"}
+    assert list(short.iterdir()) == []
+
+
+def tokens_of(processes: Iterable[psutil.Process]) -> set[str]:
+    """The tokens that processes have in their environment; one that has just begun or ended may show none."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.Error):
+            found |= {process.environ().get("RAY_AUTH_TOKEN", "")}
+    return found - {""}
+
+
+def test_nobody_else_runs_anything_in_it(short: Path, tmp_path: Path) -> None:
+    """Neither without a token nor with another one; with the run's own, which only this user can read, it would work."""
+    with session(short) as (driver, address):
+        (token,) = tokens_of(family(driver.pid))
+        assert len(token) == 64
+        told = [" ".join(process.cmdline()) for process in family(driver.pid)]
+        assert any("gcs_server" in line for line in told)
+        assert not any(token in line for line in told)
+        for folder in short.iterdir():
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            kept = [file for file in folder.rglob("*") if file.is_file()]
+            assert not any(token.encode() in file.read_bytes() for file in kept)
+        plain = outside() | {
+            "HOME": str(tmp_path),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_gcs_server_port_wait_time_s": "2",
+        }
+        answers = {}
+        for given in ("", "0" * 64, token):
+            mode = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": given} if given else {"RAY_AUTH_MODE": "disabled"}
+            done = subprocess.run(
+                [sys.executable, "-c", OUTSIDER, address], env=plain | mode, capture_output=True, text=True, check=False
+            )
+            answers[given] = done.stdout
+            if given != token:
+                assert "InvalidAuthToken: Authentication token is missing or incorrect" in done.stderr
+        assert answers == {"": "", "0" * 64: "", token: "ran: 3\n"}
+    assert not (tmp_path / ".ray").exists()
+    assert list(short.iterdir()) == []
+
+
+def test_the_users_own_word_on_tokens_holds_again_afterwards(short: Path, tmp_path: Path) -> None:
+    script = (
+        "import os; from jobs.cluster.session import ray_session; from schemas.options import IngestOptions\n"
+        "from ray._raylet import AuthenticationMode, get_authentication_mode\n"
+        "seen = []\n"
+        "for _ in range(2):\n"
+        "    with ray_session(IngestOptions(num_cpus=1)):\n"
+        "        seen.append(os.environ['RAY_AUTH_TOKEN'])\n"
+        "assert seen[0] != seen[1]\n"
+        "assert get_authentication_mode() == AuthenticationMode.DISABLED\n"
+        "print({name: os.environ.get(name) for name in ('RAY_AUTH_MODE', 'RAY_AUTH_TOKEN', 'RAY_AUTH_TOKEN_PATH')})"
+    )
+    environment = outside() | {"TMPDIR": str(short), "RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN_PATH": "/no/such/file"}
+    environment.pop("RAY_AUTH_TOKEN", None)
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": None, "RAY_AUTH_TOKEN_PATH": "/no/such/file"}
+    assert done.stdout == f"{told}\n"
+
+
+@pytest.mark.parametrize("name", ["x" * 60, "Entwürfe", "with blanks"])
+def test_any_folder_for_temporary_files_will_do(
+    short: Path, classifier_folder: Path, embedder_folder: Path, name: str
+) -> None:
+    """Sockets go elsewhere where its path is too long for them, or is none that Ray can read."""
+    place = short / name
+    place.mkdir()
+    write_video(short / "a.mp4", 50)
+    done = subprocess.run(
+        [BIN / "vidsift", "ingest", short / "a.mp4", "--library", short / "library", "--classifier", classifier_folder,
+         "--embedder", embedder_folder],
+        env=os.environ | {"TMPDIR": str(place)}, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 videos found: 1 indexed")
+    assert [file for file in place.iterdir() if file.name.startswith("vidsift.")] == []
+
+
+def test_where_no_folder_will_do_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(long))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert temporary_files() == str(long)
+    assert place_for_sockets() == "/tmp"
+    monkeypatch.setattr("jobs.cluster.run_folder.os.access", lambda place, mode: place == str(long))
+    with pytest.raises(
+        JobError, match=r"^TMPDIR: got '.*x', expected a folder of at most \d\d letters of ASCII.*; set TMPDIR"
+    ):
+        place_for_sockets()
+
+
+def test_what_a_killed_run_leaves_is_gone_after_the_next(short: Path) -> None:
+    """All but two of Ray's agents end at once; these look for Ray for a minute before they give up."""
+    before = set(os.listdir("/dev/shm"))
+    with session(short) as (driver, _):
+        started = family(driver.pid)
+        driver.send_signal(signal.SIGKILL)
+        ended, _ = psutil.wait_procs(started, timeout=15)
+        assert len(ended) >= len(started) - 2
+        _, alive = psutil.wait_procs(started, timeout=105)
+        assert alive == []
+        assert set(os.listdir("/dev/shm")) - before == set()
+    assert len(list(short.iterdir())) == 2
+    with run_folder(str(short)) as folder:
+        assert list(short.iterdir()) == [folder]
+    assert list(short.iterdir()) == []
+
+
+def test_folders_of_the_living_and_of_others_are_left_alone(short: Path) -> None:
+    (short / "elsewhere").mkdir()
+    (short / "elsewhere" / "kept").touch()
+    (short / "vidsift.linked").symlink_to(short / "elsewhere")
+    (short / "vidsift.file").touch()
+    with run_folder(str(short)) as first, run_folder(str(short)) as second:
+        assert first.exists()
+        assert second.exists()
+    assert sorted(path.name for path in short.rglob("*")) == ["elsewhere", "kept", "vidsift.file", "vidsift.linked"]

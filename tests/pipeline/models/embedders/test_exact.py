@@ -1,0 +1,116 @@
+"""X-CLIP's own score, from what is kept of a clip, equals what transformers computes from its frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from demo.checkpoints import write_embedder
+from pipeline.models import EXACT_EMBEDDERS, Embedder, ExactEmbedder, load_embedder
+from pipeline.models.checkpoint import find_checkpoint, pocket_folder
+from schemas.options import FeatureKind
+from schemas.rerank_features import FeatureLayout
+from tests.helpers.exact import TEXTS, forward, sharpen
+
+
+def load(folder: Path) -> ExactEmbedder:
+    embedder = load_embedder(find_checkpoint(str(folder), "--embedder"), "fp32")
+    assert isinstance(embedder, ExactEmbedder)
+    return embedder
+
+
+def some_pixels(clips: int, side: int = 64) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).normal(size=(clips, 8, 3, side, side)).astype(np.float32))
+
+
+def check(folder: Path, pixels: torch.Tensor) -> None:
+    embedder = load(folder)
+    embeddings, features = embedder.describe_clips(pixels)
+    assert embeddings == pytest.approx(embedder.embed_clips(pixels), abs=1e-6)
+    assert features.dtype == np.float32
+    found = embedder.exact_scores(TEXTS, embeddings, features)
+    expected = forward(folder, TEXTS, pixels)
+    assert np.abs(found - expected).max() < 1e-3
+    cosines = embedder.embed_texts(TEXTS) @ embeddings.T
+    line = np.polyfit(cosines.ravel(), expected.ravel(), 1)
+    assert np.abs(np.polyval(line, cosines) - expected).max() > 0.01, "else a cosine would pass for the exact score"
+
+
+def test_scores_are_the_models_own(embedder_folder: Path, sharp_folder: Path) -> None:
+    check(embedder_folder, some_pixels(7))
+    check(sharp_folder, some_pixels(7))
+
+
+def test_scores_of_the_pocket_embedder_are_its_own() -> None:
+    """Trained weights; with them texts of the demo's world, of which other words would be one and the same unknown."""
+    folder, pixels = pocket_folder("embedder"), some_pixels(7)
+    embedder = load(folder)
+    texts = ["someone in a red shirt waving", "a person bowing in the kitchen", "juggling three balls at the beach"]
+    found = embedder.exact_scores(texts, *embedder.describe_clips(pixels))
+    assert np.abs(found - forward(folder, texts, pixels)).max() < 1e-3
+
+
+@pytest.mark.full_size
+@pytest.mark.timeout(900)
+def test_scores_are_the_models_own_at_full_size(tmp_path: Path) -> None:
+    check(sharpen(write_embedder(tmp_path / "embedder", "base")), some_pixels(3, side=224))
+
+
+def test_features_are_the_models_patches_averaged_over_frames(embedder_folder: Path) -> None:
+    embeddings, features = load(embedder_folder).describe_clips(some_pixels(2))
+    assert (embeddings.shape, features.shape) == ((2, 64), (2, 16, 64))
+    assert np.linalg.norm(embeddings, axis=1) == pytest.approx([1, 1], abs=1e-6)
+
+
+def test_many_pairs_come_out_as_if_alone(sharp_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = load(sharp_folder)
+    described = embedder.describe_clips(some_pixels(7))
+    whole = embedder.exact_scores(TEXTS, *described)
+    monkeypatch.setattr("pipeline.models.embedders.xclip_scorer._PAIRS", 8)
+    assert embedder.exact_scores(TEXTS, *described) == pytest.approx(whole, abs=1e-5)
+    for i, text in enumerate(TEXTS):
+        alone = embedder.exact_scores([text], described.embeddings[3:4], described.features[3:4])
+        assert alone == pytest.approx(whole[i : i + 1, 3:4], abs=1e-5)
+    assert embedder.exact_scores([], *described).shape == (0, 7)
+    assert embedder.exact_scores(TEXTS, described.embeddings[:0], described.features[:0]).shape == (4, 0)
+
+
+def test_a_text_that_was_asked_for_before_is_not_run_again(embedder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = load(embedder_folder)
+    first = embedder.embed_texts(TEXTS)
+    monkeypatch.setattr("pipeline.models.embedders.xclip._TEXTS_KEPT", 1)
+    assert embedder.embed_texts(["a dog"]) == pytest.approx(first[1:2], abs=1e-6)
+    monkeypatch.delattr("transformers.XCLIPModel.get_text_features")
+    assert embedder.embed_texts(["a dog"]) == pytest.approx(first[1:2], abs=1e-6)
+    with pytest.raises(AttributeError):
+        embedder.embed_texts(["a cat"])
+
+
+@pytest.mark.parametrize(("kind", "most"), [("fp16", 2e-3), ("int8", 5e-2)])
+def test_keeping_features_in_fewer_bits_moves_scores_little(sharp_folder: Path, kind: FeatureKind, most: float) -> None:
+    embedder = load(sharp_folder)
+    embeddings, features = embedder.describe_clips(some_pixels(7))
+    exact = embedder.exact_scores(TEXTS, embeddings, features)
+    layout = FeatureLayout(kind, *features.shape[1:])
+    records = layout.encode(embeddings, features)
+    drift = embedder.exact_scores(TEXTS, layout.decode_embeddings(records), layout.decode_features(records)) - exact
+    assert np.abs(drift).max() < most
+
+
+def test_an_embedder_needs_no_exact_score() -> None:
+    class Plain:
+        preprocessing, device, dtype, dim = None, torch.device("cpu"), torch.float32, 4
+
+        def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
+            return np.full((len(pixels), 4), 0.5, np.float32)
+
+        def embed_texts(self, texts: list[str]) -> NDArray[np.float32]:
+            return np.full((len(texts), 4), 0.5, np.float32)
+
+    assert not isinstance(Plain(), ExactEmbedder)
+    assert frozenset({"xclip"}) == EXACT_EMBEDDERS
+    assert Embedder is not ExactEmbedder

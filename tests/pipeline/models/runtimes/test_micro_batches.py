@@ -1,0 +1,53 @@
+"""Forward passes over pieces of a batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import TimesformerConfig, VideoMAEConfig, VivitConfig, VJEPA2Config, XCLIPVisionConfig
+
+from pipeline.models import load_classifier
+from pipeline.models.runtimes.micro_batches import InPieces
+from schemas.models import Checkpoint
+
+
+def sizes_of(config: object, batch: int, num_frames: int, size: int) -> list[int]:
+    """Clips of each pass."""
+    found = []
+
+    def forward(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found.append(len(pixels))
+        return pixels[:, 0, 0, 0, 0], pixels[:, :, 0, 0, 0].flatten()
+
+    pixels = torch.arange(float(batch)).view(batch, 1, 1, 1, 1).expand(batch, num_frames, 3, size, size)
+    clips, frames = InPieces(forward, config)(pixels)
+    assert clips.tolist() == list(range(batch))
+    assert frames.tolist() == [clip for clip in range(batch) for _ in range(num_frames)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("config", "num_frames", "size", "expected"),
+    [
+        (VideoMAEConfig(), 16, 224, [1, 1, 1, 1, 1]),
+        (VideoMAEConfig(patch_size=[16, 16]), 16, 224, [1, 1, 1, 1, 1]),
+        (XCLIPVisionConfig(), 8, 224, [4, 1]),
+        (TimesformerConfig(), 8, 224, [1, 1, 1, 1, 1]),
+        (VivitConfig(), 32, 224, [1, 1, 1, 1, 1]),
+        (VJEPA2Config(), 64, 256, [1, 1, 1, 1, 1]),
+        (VideoMAEConfig(image_size=64, hidden_size=128), 16, 64, [5]),
+        (VideoMAEConfig(image_size=64, hidden_size=768), 16, 128, [3, 2]),
+    ],
+)
+def test_a_pass_holds_what_caches_do(config: object, num_frames: int, size: int, expected: list[int]) -> None:
+    assert sizes_of(config, 5, num_frames, size) == expected
+
+
+def test_pieces_give_what_the_whole_gives(classifier_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = load_classifier(classifier_checkpoint, "fp32")
+    pixels = torch.randn(7, 16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    whole = classifier.classify(pixels, 12)
+    monkeypatch.setattr("pipeline.models.runtimes.micro_batches._VALUES", 1)
+    for one, other in zip(classifier.classify(pixels, 12), whole, strict=True):
+        assert [label.label for label in one] == [label.label for label in other]
+        assert [label.score for label in one] == pytest.approx([label.score for label in other], abs=1e-6)

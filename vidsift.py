@@ -1,0 +1,90 @@
+"""vidsift from Python: what the commands do, and libraries that are opened once and asked often.
+
+from vidsift import ingest, open_library
+
+ingest(["videos/"], "videos.vidsift")
+library = open_library("videos.vidsift")
+library.search("people baking a cake").to_pandas()
+library.sql("select label, count(*) as clips from clips group by label")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from index.reader import LibraryReader
+from jobs.evaluate.library import evaluate
+from jobs.evaluate.library_results import Evaluation
+from jobs.ingest.ingest import ingest
+from jobs.tag.report import TagReport, TeachReport
+from jobs.tag.tag import tag, untag
+from jobs.tag.teach import teach
+from schemas.errors import VidsiftError
+
+__all__ = ["LibraryHandle", "VidsiftError", "evaluate", "ingest", "open_library", "tag", "teach", "untag"]
+
+
+def open_library(
+    folder: str | os.PathLike[str],
+    *,
+    embedder: str | None = None,
+    memory_mb: int = 4096,
+    say: Callable[[str], None] = lambda note: None,
+) -> LibraryHandle:
+    """Open a library that an ingest has made.
+
+    Args:
+        folder: the library's.
+        embedder: where its embedder is now, if not where it was at ingest.
+        memory_mb: what SQL may take.
+        say: told what a user should know besides answers, a sentence each.
+
+    Raises:
+        LibraryError: no library, or nothing published in it.
+    """
+    return LibraryHandle(Path(folder), embedder=embedder, memory_mb=memory_mb, say=say)
+
+
+class LibraryHandle(LibraryReader):
+    """An open library that can be tagged, taught and evaluated too. Made by `open_library`."""
+
+    def evaluate(self, truth: str | os.PathLike[str], *, rerank: int = 100) -> Evaluation:
+        """Hold the library against a file of moments; see `jobs.evaluate.library.evaluate`.
+
+        Args:
+            truth: a CSV file with path, start_s, end_s, and any of action and caption.
+            rerank: how many of the best clips the model's own score orders.
+
+        Raises:
+            UsageError: the file cannot be used, or the library has none of its videos.
+        """
+        with self.let_go() as folder:
+            return evaluate(Path(truth), folder, rerank=rerank, embedder=self._named, say=self._say)
+
+    def tag(self, *names: str, prompts: Sequence[str] = ()) -> list[TagReport]:
+        """Score every clip for each name, as SQL sees in ``tags`` from then on; see `jobs.tag.tag.tag`.
+
+        Raises:
+            UsageError: a name or a prompt that cannot be meant so, or a library without clips.
+            LibraryError: another job is writing the library.
+            ModelError: the embedder is not where it was, or is not what it was.
+        """
+        with self.let_go() as folder:
+            return tag(folder, names, prompts=prompts, embedder=self._named, say=self._say)
+
+    def teach(self, examples: str | os.PathLike[str], name: str | None = None, *, seed: int = 0) -> TeachReport:
+        """Teach the library what marked moments show; see `jobs.tag.teach.teach`.
+
+        Args:
+            examples: a CSV file with path, start_s, end_s and tag.
+            name: the one tag to teach; None teaches all that the file has.
+            seed: of what is drawn.
+
+        Raises:
+            UsageError: something in the file cannot be meant so, or a tag has fewer than two moments.
+            LibraryError: another job is writing the library.
+        """
+        with self.let_go() as folder:
+            return teach(folder, Path(examples), name, seed=seed)
