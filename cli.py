@@ -63,7 +63,7 @@ class _Commands(click.Group):
                         (one for one in (argument, before) if one.lstrip("-") not in (one, "")), "an argument"
                     ).partition("=")[0]
                     raise click.UsageError(
-                        f"{name}: got {argument!r}, allowed is any text without NUL characters and half surrogate pairs"
+                        f"{name}: got {argument!r}, expected any text without NUL characters and half surrogate pairs"
                     )
             return super().make_context(info_name, args, parent, **extra)
 
@@ -300,7 +300,7 @@ def sql(
     statements = [] if asks else [query] if query is not None else statements_of(sys.stdin.buffer.read())
     if len(statements) > 1 and (output is not None or form == "parquet"):
         option = "--output" if output is not None else "--format parquet"
-        raise UsageError(f"{option}: got {len(statements)} statements, allowed is one, since a file holds one result")
+        raise UsageError(f"{option}: got {len(statements)} statements, expected one, since a file holds one result")
     search = hits_options(texts, without, k=given["search_k"], rerank=given["search_rerank"]) if texts else None
     if search is None and without:
         raise UsageError("--search-not: got no --search that it narrows; add --search TEXT")

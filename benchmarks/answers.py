@@ -30,7 +30,7 @@ from demo.captions import caption
 from demo.measure import TEST_CLIPS, TEST_FILMS, TEST_SEED, make_world
 from demo.tour import STRIDE_S, WINDOW_S
 from demo.world import BACKGROUNDS, BASE_ACTIONS, SHIRTS
-from index.search.confidence import LEAST_CONFIDENCE
+from index.search.confidence import MIN_CONFIDENCE
 from index.search.searcher import Searcher
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
@@ -66,8 +66,8 @@ def nothing_here(searcher: Searcher, films: Sequence[Scene], rerank: int) -> lis
         sure[present] = [searcher.search(one).confidence for one in options]
     return [
         (f"nothing here: ROC AUC, {len(sure[True])} present, {len(sure[False])} absent", roc_auc(sure[True], sure[False])),
-        ("  present ones answered", float(np.mean(np.array(sure[True]) >= LEAST_CONFIDENCE))),
-        ("  absent ones told so", float(np.mean(np.array(sure[False]) < LEAST_CONFIDENCE))),
+        ("  present ones answered", float(np.mean(np.array(sure[True]) >= MIN_CONFIDENCE))),
+        ("  absent ones told so", float(np.mean(np.array(sure[False]) < MIN_CONFIDENCE))),
     ]
 
 

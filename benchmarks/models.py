@@ -172,7 +172,7 @@ def sizes(clips: list[Shown], classifier: Checkpoint, embedder: Checkpoint, repe
     print(f"\n{'one thread, clips a second':<32}" + "".join(f"{f'{size} a pass':>11}" for size in several))
     for model in (load_classifier(classifier), load_embedder(embedder)):
         pieces: Any = model
-        forward = pieces._run._forward  # which `InPieces` gives as many as it finds right
+        forward = pieces._run._forward  # which `MicroBatched` gives as many as it finds right
         step = clips[0].stock.shape[1] // model.preprocessing.input.num_frames
         pixels = make_pixels(clips[0].exact[None, ::step], model.preprocessing, model.device, model.dtype)
         times: dict[int, list[float]] = {size: [] for size in several}

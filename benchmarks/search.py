@@ -23,7 +23,7 @@ import torch
 from demo.checkpoints import write_classifier, write_embedder
 from index.search.searcher import Searcher
 from index.snapshot.publish import publish_tables
-from index.storage.config import Identity, write_identity
+from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from pipeline.models.checkpoint import find_checkpoint
@@ -81,8 +81,8 @@ def make_library(folder: Path, models: Path, count: int) -> Library:
     classifier = find_checkpoint(str(models / "classifier"), "--classifier")
     embedder = find_checkpoint(str(models / "embedder"), "--embedder")
     folder.mkdir(parents=True)
-    library, identity = Library(folder), Identity(classifier, embedder, Sampling(), "int8")
-    write_identity(library, identity)
+    library, identity = Library(folder), LibraryConfig(classifier, embedder, Sampling(), "int8")
+    write_library_config(library, identity)
     tables = Tables(library, features=True)
     for rows in made_clips(count):
         written = write_clips(

@@ -31,7 +31,7 @@ from schemas.records import SpanJob, VideoFile
 INPUT = ModelInput(16, Geometry(224, (224, 224)))
 
 # Longer files are not decoded job by job: an hour of one keyframe would take thirty passes.
-_MOST_MINUTES_ALONE = 10
+_MAX_MINUTES_ALONE = 10
 
 
 def make_files(folder: Path, minutes: int) -> list[Path]:
@@ -110,7 +110,7 @@ def main() -> None:
         for path in make_files(Path(folder), minutes):
             (file,) = find_videos([path])
             assert isinstance(file, VideoFile)
-            calls = [as_ingest_does] if minutes > _MOST_MINUTES_ALONE else [as_ingest_does, each_alone]
+            calls = [as_ingest_does] if minutes > _MAX_MINUTES_ALONE else [as_ingest_does, each_alone]
             rounds = [[cost(partial(call, file)) for call in (one_pass, *calls)] for _ in range(arguments.rounds)]
             (pass_s, _), *costs = map(min, zip(*rounds, strict=True))
             told = [f"{cpu_s / pass_s:.2f} x, {read / file.size_bytes:.1f} x" for cpu_s, read in costs]

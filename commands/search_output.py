@@ -7,7 +7,7 @@ from schemas.text import clock, columns_text, short_path
 
 NOTHING = "nothing here looks like that"
 
-_MOST_LABELS = 3
+_MAX_LABELS = 3
 
 
 def answer_text(answer: Answer, by: By) -> str:
@@ -47,6 +47,6 @@ def _times(moment: Moment) -> str:
 
 
 def _labels(moment: Moment) -> str:
-    shown = [f"{label.label} ({label.score:.2f})" for label in moment.labels[:_MOST_LABELS]]
-    more = len(moment.labels) - _MOST_LABELS
+    shown = [f"{label.label} ({label.score:.2f})" for label in moment.labels[:_MAX_LABELS]]
+    more = len(moment.labels) - _MAX_LABELS
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

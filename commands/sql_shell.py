@@ -35,7 +35,7 @@ def statements_of(data: bytes) -> list[str]:
     try:
         text = data.decode()
     except UnicodeDecodeError as exc:
-        raise UsageError("standard input: got bytes that are no UTF-8, allowed is SQL in UTF-8") from exc
+        raise UsageError("standard input: got bytes that are no UTF-8, expected SQL in UTF-8") from exc
     statements, rest = split_statements(text)
     if not is_blank(rest):
         statements.append(rest.strip())
@@ -97,7 +97,7 @@ class Prompt:
                 begun = ""
                 continue
             except UnicodeDecodeError:
-                self._say("vidsift: QUERY: got bytes that are no UTF-8, allowed is UTF-8; set the terminal's encoding to it")
+                self._say("vidsift: QUERY: got bytes that are no UTF-8, expected UTF-8; set the terminal's encoding to it")
                 continue
             command = line.split()
             if not begun and command and command[0].startswith("."):
@@ -125,7 +125,7 @@ class Prompt:
         if command in self._commands:
             self._commands[command](arguments)
         else:
-            self._say(f"no such command: {printable(command)}; allowed is {', '.join(self._commands)}, .quit")
+            self._say(f"no such command: {printable(command)}; expected {', '.join(self._commands)}, .quit")
 
     def _list_tables(self, _: Sequence[str]) -> None:
         for table in self._tables:
@@ -135,6 +135,6 @@ class Prompt:
         wanted = [name.rstrip(";").lower() for name in names]
         tables = [table for table in self._tables if table.name in wanted or not wanted]
         if len(tables) < len(set(wanted)):
-            self._say(f".schema: got {' '.join(names)}, allowed is {', '.join(table.name for table in self._tables)}")
+            self._say(f".schema: got {' '.join(names)}, expected {', '.join(table.name for table in self._tables)}")
         else:
             self._say(schema_text(tables))

@@ -20,7 +20,7 @@ from schemas.search import Moment, SearchOptions
 if TYPE_CHECKING:
     from jobs.ingest.progress import Progress
 
-# An action of the world takes 2.0 to 2.8 s. Windows of that length, three of which begin in each, meet every one.
+# An action of the world takes 2.0 to 2.8 s. ClipTimeline of that length, three of which begin in each, meet every one.
 WINDOW_S, STRIDE_S = 2.4, 0.8
 
 _HITS_PER_QUERY = 3
@@ -92,7 +92,7 @@ def run_demo(
     from jobs.ingest.report import ingest_text
 
     if films < 1 or count < 0:
-        raise UsageError(f"--count {count} --films {films}: allowed is --count 0 or more and --films 1 or more")
+        raise UsageError(f"--count {count} --films {films}: expected --count 0 or more and --films 1 or more")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"OUT {str(folder)!r}: is there and not empty, and nothing is overwritten; give another folder")
     videos, library = folder / "videos", folder / "library"

@@ -16,7 +16,7 @@ from index.search.hits import DEFAULT_HITS, hits_options, hits_table
 from index.search.searcher import Searcher
 from index.search.text_encoder import find_embedder
 from index.status import LibraryStatus, status_of
-from index.storage.config import read_identity
+from index.storage.config import read_library_config
 from index.storage.paths import Library
 from pipeline.models import Embedder
 from schemas.errors import UsageError
@@ -184,7 +184,7 @@ class LibraryReader:
 
     def _embedder(self) -> Embedder:
         """The library's embedder, loaded once; again only where another library has taken the folder's place."""
-        identity = read_identity(self._library)
+        identity = read_library_config(self._library)
         assert identity is not None, "a library with a snapshot has its library.json"
         if self._model is None or self._model[0] != identity.embedder.sha256:
             self._model = identity.embedder.sha256, find_embedder(identity, self._named)
@@ -206,6 +206,6 @@ def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def _search_options(texts: tuple[str, ...], options: dict[str, Any]) -> SearchOptions:
     if unknown := sorted(options.keys() - set(_OPTIONS)):
-        raise UsageError(f"search: got {', '.join(unknown)}, allowed is {', '.join(_OPTIONS)}")
+        raise UsageError(f"search: got {', '.join(unknown)}, expected {', '.join(_OPTIONS)}")
     several = {name: _texts(options[name]) for name in _MANY if name in options}
     return SearchOptions(texts=texts, **{**options, **several})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
-from index.storage.config import read_identity
+from index.storage.config import read_library_config
 from index.storage.paths import Library
 from schemas.tags import LIKELY
 from schemas.text import lines_text
@@ -97,7 +97,7 @@ def library_status(folder: Path) -> LibraryStatus:
 
 def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
     """Describe a snapshot of ``library`` that is open already."""
-    identity = read_identity(library)
+    identity = read_library_config(library)
     assert identity is not None, "a library with a snapshot has its library.json"
     counts = snapshot.catalog.sql("select status, count(*) as n from videos group by status").to_pylist()
     seen = snapshot.catalog.sql("select coalesce(sum(duration_s), 0) as s from videos where clip_count > 0").to_pylist()
@@ -126,7 +126,7 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
     )
 
 
-_MOST_TRACKS = 20
+_MAX_TRACKS = 20
 
 
 def status_text(status: LibraryStatus) -> str:
@@ -141,8 +141,8 @@ def status_text(status: LibraryStatus) -> str:
     if status.tags:
         told = (f"{t.tag} ({t.likely} clip{'s' * (t.likely != 1)}{'' if t.prompt else ', taught'})" for t in status.tags)
         lines.append(f"tags        {len(status.tags)}: {', '.join(told)}")
-    lines += [f"  track {one.track} of {one.tracks}: {one.path}" for one in status.several_tracks[:_MOST_TRACKS]]
-    if len(status.several_tracks) > _MOST_TRACKS:
-        lines.append(f"  and {len(status.several_tracks) - _MOST_TRACKS} more with several video tracks")
+    lines += [f"  track {one.track} of {one.tracks}: {one.path}" for one in status.several_tracks[:_MAX_TRACKS]]
+    if len(status.several_tracks) > _MAX_TRACKS:
+        lines.append(f"  and {len(status.several_tracks) - _MAX_TRACKS} more with several video tracks")
     lines += [f"  {f.status} ({f.error_stage}): {f.path}: {f.error}" for f in status.failures]
     return lines_text(lines)

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.sources.local import VIDEO_SUFFIXES
 from schemas.errors import UsageError
 
-_LARGEST = 1 << 28  # bytes
+_MAX_SIZE = 1 << 28  # bytes
 
 
 def read_rows(
@@ -62,7 +62,7 @@ def seconds(text: str, name: str, where: str) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise UsageError(f"{where}: {name} is {text!r}, allowed is a number of seconds from 0, such as 2.5; correct it")
+        raise UsageError(f"{where}: {name} is {text!r}, expected a number of seconds from 0, such as 2.5; correct it")
     return value
 
 
@@ -74,9 +74,7 @@ def interval(cells: dict[str, str], where: str) -> tuple[float | None, float | N
     """
     start_s, end_s = (seconds(cells.get(name, ""), name, where) for name in ("start_s", "end_s"))
     if end_s is not None and end_s <= (start_s or 0.0):
-        raise UsageError(
-            f"{where}: end_s is {end_s:g}, allowed is more than start_s ({start_s or 0:g}); correct one of them"
-        )
+        raise UsageError(f"{where}: end_s is {end_s:g}, expected more than start_s ({start_s or 0:g}); correct one of them")
     return start_s, end_s
 
 
@@ -87,15 +85,15 @@ def read_whole(source: Path) -> bytes:
         OSError: it cannot be read, or is too large.
     """
     with source.open("rb") as stream:
-        data = stream.read(_LARGEST)
-        if len(data) == _LARGEST:
+        data = stream.read(_MAX_SIZE)
+        if len(data) == _MAX_SIZE:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(source))
     return data
 
 
 def _text(source: Path, what: str, allowed: str) -> str:
     if source.suffix.lower() in VIDEO_SUFFIXES:
-        raise UsageError(f"{what} {source}: got a video, allowed is {allowed}")
+        raise UsageError(f"{what} {source}: got a video, expected {allowed}")
     try:
         data = read_whole(source)
         text = data.decode("utf-8-sig")

@@ -36,11 +36,11 @@ def check_output(option: str, path: Path, ending: str, inputs: Sequence[str | Pa
         UsageError: another ending, no such folder, or it is one of ``inputs``.
     """
     if path.suffix.lower() != ending:
-        raise UsageError(f"{option}: got {str(path)!r}, allowed is a name that ends in {ending}; name it so")
+        raise UsageError(f"{option}: got {str(path)!r}, expected a name that ends in {ending}; name it so")
     if not path.parent.is_dir():
         raise UsageError(f"{option}: no such folder: {str(path.parent)!r}; make it first, or name another")
     if path.is_dir():
-        raise UsageError(f"{option}: {str(path)!r} is a folder, allowed is a file; name one")
+        raise UsageError(f"{option}: {str(path)!r} is a folder, expected a file; name one")
     if path.exists() and any(os.path.exists(other) and path.samefile(other) for other in inputs):
         raise UsageError(f"{option}: {str(path)!r} is what is read, and would be lost; name another file")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from pipeline.models import Classifier, Described, Embedder, ExactEmbedder, VideoModel
+from pipeline.models import Classifier, Described, Embedder, RerankEmbedder, VideoModel
 from pipeline.models.pixels import Sender, normalise
 from schemas.models import ModelInput
 from schemas.options import FeatureKind
@@ -40,7 +40,7 @@ class Annotator:
             inputs: what `Clip.frames` holds, in order (`pipeline.sampling.distinct_inputs`).
             top_labels: labels kept per clip.
             num_threads: threads that PyTorch may use on a CPU, in this whole process; None leaves that to PyTorch.
-            features: how to keep what exact scores need; anything but ``none`` takes an `ExactEmbedder`.
+            features: how to keep what exact scores need; anything but ``none`` takes an `RerankEmbedder`.
         """
         if num_threads is not None:
             torch.set_num_threads(num_threads)
@@ -76,8 +76,8 @@ class Annotator:
         if self._kind == "none":
             embeddings = self._embedder.embed_clips(pixels)
             return Described(embeddings, np.empty((len(embeddings), 0, self._embedder.dim), np.float32))
-        assert isinstance(self._embedder, ExactEmbedder), "the ingest has seen to this"
-        return self._embedder.describe_clips(pixels)
+        assert isinstance(self._embedder, RerankEmbedder), "the ingest has seen to this"
+        return self._embedder.embed_clips_with_features(pixels)
 
     def _packed(self, described: Described) -> Sequence[ClipFeatures | None]:
         """Each clip's features, packed at once: as fp32 they are four times as large."""

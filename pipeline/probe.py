@@ -173,7 +173,7 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise VideoError(
             "probe",
-            f"its frames are {width} x {height}, allowed are {max_pixels / 1e6:g} million pixels; raise --max-pixels",
+            f"its frames are {width} x {height}, expected {max_pixels / 1e6:g} million pixels; raise --max-pixels",
         )
 
 

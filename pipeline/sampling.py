@@ -94,7 +94,7 @@ def plan_jobs(
     end_s = meta.duration_s if meta.first_s < min(_LEAD_IN_S, meta.duration_s / 2) else meta.end_s
     if end_s > _LONGEST_S:
         raise VideoError(
-            "probe", f"its times span {end_s / 86_400:.0f} days, allowed is {_LONGEST_S / 86_400:.0f}: they are broken"
+            "probe", f"its times span {end_s / 86_400:.0f} days, expected {_LONGEST_S / 86_400:.0f}: they are broken"
         )
     spans, still_s = _moving(spans_of(end_s, sampling), frame_times_s)
     if not spans:

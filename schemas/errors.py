@@ -49,7 +49,7 @@ def check_utf8(argument: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as exc:
         raise UsageError(
-            f"{argument}: got bytes that are no UTF-8, allowed is UTF-8; set the terminal's encoding to it"
+            f"{argument}: got bytes that are no UTF-8, expected UTF-8; set the terminal's encoding to it"
         ) from exc
 
 

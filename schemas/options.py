@@ -34,10 +34,10 @@ class Sampling:
     def __post_init__(self) -> None:
         """Refuse lengths that leave seconds out or never move on."""
         if not 0.1 <= self.window_s <= 3600:
-            raise UsageError(f"--window: got {self.window_s:g} s, allowed is 0.1 to 3600 s")
+            raise UsageError(f"--window: got {self.window_s:g} s, expected 0.1 to 3600 s")
         if not 0.1 <= self.stride_s <= self.window_s:
             raise UsageError(
-                f"--stride: got {self.stride_s:g} s, allowed is 0.1 s to the window ({self.window_s:g} s): "
+                f"--stride: got {self.stride_s:g} s, expected 0.1 s to the window ({self.window_s:g} s): "
                 "a longer stride would leave seconds that no clip shows; give a shorter --stride or a longer --window"
             )
 
@@ -87,11 +87,11 @@ class IngestOptions:
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
         if self.precision not in get_args(Precision):
-            raise UsageError(f"--precision: got {self.precision!r}, allowed is {', '.join(get_args(Precision))}")
+            raise UsageError(f"--precision: got {self.precision!r}, expected {', '.join(get_args(Precision))}")
         if self.engine not in get_args(Engine):
-            raise UsageError(f"--engine: got {self.engine!r}, allowed is {', '.join(get_args(Engine))}")
+            raise UsageError(f"--engine: got {self.engine!r}, expected {', '.join(get_args(Engine))}")
         if self.scaling not in get_args(Scaling):
-            raise UsageError(f"--scaling: got {self.scaling!r}, allowed is {', '.join(get_args(Scaling))}")
+            raise UsageError(f"--scaling: got {self.scaling!r}, expected {', '.join(get_args(Scaling))}")
         for option, value, least in (
             ("--batch-size", self.batch_size, 1),
             ("--top-labels", self.top_labels, 1),
@@ -105,7 +105,7 @@ class IngestOptions:
             ("--track", self.track, 1),
         ):
             if value is not None and not least <= value < float("inf"):
-                raise UsageError(f"{option}: got {value:g}, allowed is {least} or more")
+                raise UsageError(f"{option}: got {value:g}, expected {least} or more")
 
     @property
     def cpus(self) -> int:

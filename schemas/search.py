@@ -50,18 +50,18 @@ class SearchOptions:
         """Refuse what cannot be asked."""
         self._check_words()
         if self.by not in get_args(By):
-            raise UsageError(f"--by: got {self.by!r}, allowed is {', '.join(get_args(By))}")
+            raise UsageError(f"--by: got {self.by!r}, expected {', '.join(get_args(By))}")
         for option, value, least in (("-k", self.k, 1), ("--rerank", self.rerank, 0)):
             if value < least:
-                raise UsageError(f"{option}: got {value}, allowed is {least} or more")
+                raise UsageError(f"{option}: got {value}, expected {least} or more")
             if value > MOST:
-                raise UsageError(f"{option}: got {value}, allowed is at most {MOST}")
+                raise UsageError(f"{option}: got {value}, expected at most {MOST}")
         if self.within_s is None:
             return
         if self.then_text is None:
             raise UsageError(f"--within: got {self.within_s:g} s without --then; say what is to follow with --then TEXT")
         if not (self.within_s > 0 and math.isfinite(self.within_s)):
-            raise UsageError(f"--within: got {self.within_s:g} s, allowed is more than 0 s")
+            raise UsageError(f"--within: got {self.within_s:g} s, expected more than 0 s")
 
     def _check_words(self) -> None:
         then = () if self.then_text is None else (self.then_text,)
@@ -173,7 +173,7 @@ class Answer:
         clips: clips in the library.
         passed: how many of them met ``where``; all without one.
         confidence: the best one's; 0 where there is none.
-        stands_out: whether the best stands out from the library's background, by `index.search.confidence.LEAST_CONFIDENCE`.
+        stands_out: whether the best stands out from the library's background, by `index.search.confidence.MIN_CONFIDENCE`.
     """
 
     moments: tuple[Moment, ...]

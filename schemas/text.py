@@ -15,7 +15,7 @@ _OBEYED = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _IN_A_LINE = re.compile(f"[{_OBEYED}]")
 _IN_LINES = re.compile(f"(?!\n)[{_OBEYED}]")
 
-_LONGEST = 4_000  # characters of a message
+_MAX_LENGTH = 4_000  # characters of a message
 
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
@@ -40,8 +40,8 @@ def lines_text(lines: Iterable[str]) -> str:
 
 def shortened(text: str) -> str:
     """``text`` without the middle of what is too long to be read: what somebody typed comes back in messages."""
-    left_out = len(text) - _LONGEST
-    return text if left_out <= 0 else f"{text[: _LONGEST // 2]} [{left_out} characters] {text[-_LONGEST // 2 :]}"
+    left_out = len(text) - _MAX_LENGTH
+    return text if left_out <= 0 else f"{text[: _MAX_LENGTH // 2]} [{left_out} characters] {text[-_MAX_LENGTH // 2 :]}"
 
 
 def json_text(value: Any, *, ensure_ascii: bool = True) -> str:

@@ -17,12 +17,12 @@ from schemas.models import Checkpoint
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Seconds that the process may take to end after the last test.
-_MOST_TO_END_S = 120
+_MAX_TO_END_S = 120
 
 
 def pytest_unconfigure() -> None:
     """Fail where something is left running that the process waits for, and say where, rather than hang."""
-    faulthandler.dump_traceback_later(_MOST_TO_END_S, exit=True)
+    faulthandler.dump_traceback_later(_MAX_TO_END_S, exit=True)
 
 
 SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "clips"

@@ -19,7 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from cli import main
-from index.storage.config import Identity
+from index.storage.config import LibraryConfig
 from pipeline.models import Embedder, load_embedder
 from schemas.errors import JobError
 from schemas.models import Checkpoint
@@ -75,8 +75,8 @@ _NUMBERS = itertools.count()
 _NEW = {("ingest", "--library"): ("--classifier", "pocket", "--embedder", "pocket")}
 STOOD_IN = "a stand-in has ended it"
 _MEANS_FILES = ("classifier", "embedder", "base", "model", "like", "hits")
-_MOST_S = 20.0
-_MOST_BYTES = 8 << 30
+_MAX_S = 20.0
+_MAX_BYTES = 8 << 30
 
 
 class TookTooLong(BaseException):
@@ -172,7 +172,7 @@ def little_memory(model: Embedder) -> Iterator[None]:
     """What is read without end meets an end."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + _MOST_BYTES, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + _MAX_BYTES, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
 
@@ -189,7 +189,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
 
     monkeypatch.setattr("jobs.ingest.ray_startup.RaySession.begin", ended)
 
-    def find(identity: Identity, given: str | None = None) -> Embedder:
+    def find(identity: LibraryConfig, given: str | None = None) -> Embedder:
         return really_find(identity, given) if given is not None else model
 
     really_find = text_encoder.find_embedder
@@ -244,7 +244,7 @@ def called(command: str, param: click.Parameter, value: str) -> tuple[list[str],
 
 
 def run(arguments: list[str]) -> Result:
-    with ended_after(_MOST_S):
+    with ended_after(_MAX_S):
         return CliRunner().invoke(main, arguments)
 
 

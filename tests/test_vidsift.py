@@ -100,7 +100,7 @@ def test_sql_with_and_without_a_search(folder: Path) -> None:
         assert library.sql("select count(*) as n from hits", [CAKE, "a dog"]).to_pylist() == [{"n": 40}]
         with pytest.raises(QueryError, match=r"hits is what a search found, and none was asked for"):
             library.sql("from hits")
-        with pytest.raises(QueryError, match=r"allowed is reading"):
+        with pytest.raises(QueryError, match=r"expected reading"):
             library.sql("drop table clips")
         frame = library.sql("select label, count(*) as n from clips group by label order by label").to_pandas()
         assert frame["label"].tolist() == ["dancing", "running", "sleeping"]
@@ -129,7 +129,7 @@ def test_a_newer_snapshot_is_noticed_and_the_model_kept(folder: Path, loads: lis
     assert library.search(CAKE, by="clip", show_all=True) == before
     assert len(loads) == 1
     shutil.rmtree(folder)
-    with pytest.raises(LibraryError, match="is no vidsift library"):
+    with pytest.raises(LibraryError, match="is not a vidsift library"):
         library.sql("select 1")
     library.close()
 
@@ -147,9 +147,9 @@ def test_an_evaluation_is_the_commands(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"top": 3}, "search: got top, allowed is like, without, then_text, within_s, where, by, k, rerank, show_all"),
-        ({"by": "second"}, "--by: got 'second', allowed is moment, clip, video"),
-        ({"k": 0}, "-k: got 0, allowed is 1 or more"),
+        ({"top": 3}, "search: got top, expected like, without, then_text, within_s, where, by, k, rerank, show_all"),
+        ({"by": "second"}, "--by: got 'second', expected moment, clip, video"),
+        ({"k": 0}, "-k: got 0, expected 1 or more"),
         ({"without": " "}, "--not: got nothing but blanks"),
     ],
 )
@@ -159,7 +159,7 @@ def test_options_that_are_off_say_so(folder: Path, options: dict[str, Any], mess
 
 
 def test_no_library_is_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(LibraryError, match="is no vidsift library"):
+    with pytest.raises(LibraryError, match="is not a vidsift library"):
         open_library(tmp_path)
 
 

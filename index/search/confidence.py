@@ -39,11 +39,11 @@ SLOPE = 0.43
 MIDDLE = 1.7
 """The evidence at which the confidence is a half; fitted likewise."""
 
-LEAST_CONFIDENCE = 0.35
+MIN_CONFIDENCE = 0.35
 """A best answer below it is none. In the measurement above, 0.92 of what was there is above it, and so is 0.6 of what was
 not, most of which shares all but one of the facts with a clip that was."""
 
-LEAST_CLIPS = 30
+MIN_CLIPS = 30
 """A library of fewer has no background, and is never said to hold nothing."""
 
 _FLAT = 1e-6
@@ -98,4 +98,4 @@ def confidence(score: float, reference: Reference) -> float:
 
 def stands_out(best_confidence: float, clips: int) -> bool:
     """Whether a best answer of this confidence is one at all, in a library of so many clips."""
-    return clips < LEAST_CLIPS or best_confidence >= LEAST_CONFIDENCE
+    return clips < MIN_CLIPS or best_confidence >= MIN_CONFIDENCE

@@ -27,7 +27,7 @@ LONGEST_S = 60.0
 
 _IMAGES = (".png", ".jpg", ".jpeg")
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # whatever the name says; of others Pillow calls programs for some
-_MOST_PIXELS = 50_000_000
+_MAX_PIXELS = 50_000_000
 _NARROWEST = 20
 _DRAFT = 2_048
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -75,7 +75,7 @@ def still_clip(path: str, wanted: ModelInput) -> NDArray[np.uint8]:
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, MemoryError) as exc:
         raise UsageError(
             f"--like: {path_text(path)!r} cannot be read as a picture ({str(exc) or 'too much memory'}); "
-            "allowed are PNG and JPEG"
+            "expected PNG and JPEG"
         ) from exc
     picture = picture.resize(geometry.resized(*picture.size), _RESAMPLING[geometry.interpolation])
     frame = centre_crop(np.asarray(picture, np.uint8), geometry.crop)
@@ -90,10 +90,10 @@ def _upright(opened: Image.Image) -> Image.Image:
     """
     opened.draft("RGB", (_DRAFT, _DRAFT))  # JPEGs can be decoded at a half, a quarter or an eighth of their size
     width, height = opened.size
-    if width * height > _MOST_PIXELS:
-        raise ValueError(f"{width} x {height} pixels, allowed are {_MOST_PIXELS // 1_000_000} million")
+    if width * height > _MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, expected {_MAX_PIXELS // 1_000_000} million")
     if max(width, height) > _NARROWEST * min(width, height):
-        raise ValueError(f"{width} x {height} pixels, allowed is one edge up to {_NARROWEST} times as long as the other")
+        raise ValueError(f"{width} x {height} pixels, expected one edge up to {_NARROWEST} times as long as the other")
     ImageOps.exif_transpose(opened, in_place=True)
     return opened.convert("RGB")
 
@@ -122,13 +122,13 @@ def _spans(path: str, meta: VideoMeta, times: Span | None, sampling: Sampling) -
     if times is not None:
         if not times.start_s < times.end_s <= meta.end_s + _SAME_MOMENT_S:
             raise UsageError(
-                f"--like: got {times.start_s:g}-{times.end_s:g} s of {path_text(path)!r}, allowed is any moment from 0 to "
+                f"--like: got {times.start_s:g}-{times.end_s:g} s of {path_text(path)!r}, expected any moment from 0 to "
                 f"{meta.end_s:.3f} s, where it ends; give START before END within it"
             )
         return [times]
     if meta.end_s > LONGEST_S:
         raise UsageError(
-            f"--like: got {meta.end_s:.0f} s of video, {path_text(path)!r}, allowed is {LONGEST_S:g} s without times; "
+            f"--like: got {meta.end_s:.0f} s of video, {path_text(path)!r}, expected {LONGEST_S:g} s without times; "
             "name a moment, such as FILE@12.5-16"
         )
     return spans_of(meta.end_s, sampling)

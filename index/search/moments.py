@@ -5,9 +5,9 @@ answer the query as well: whose score is no further below the best one's than 0.
 of its video, or 0.1 of the spread of the query's scores over the library where that is more. The first window that scores
 worse ends it on that side.
 
-Windows that overlap show a moment also from before it begins and until after it has ended. So a second belongs to the
+ClipTimeline that overlap show a moment also from before it begins and until after it has ended. So a second belongs to the
 moment where more than half of the windows that show it are among its windows; the best window always does. With windows
-of 2.4 s every 0.8 s, three in a row that answer make a moment of 2.4 s, not of 4. Windows that do not
+of 2.4 s every 0.8 s, three in a row that answer make a moment of 2.4 s, not of 4. ClipTimeline that do not
 overlap are joined.
 
 No two moments share a second: what shows any of a moment is no longer there for the next.
@@ -25,17 +25,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index.search.timeline import SAME_MOMENT_S, Windows
+from index.search.timeline import SAME_MOMENT_S, ClipTimeline
 
 KEPT_RISE = 0.85
 """How much of its best window's height above the median of the video a window needs to be of one moment with it."""
 
-LEAST_MARGIN = 0.1
+MIN_MARGIN = 0.1
 """A window this close to the best one, in spreads of the query's scores over the library, is of one moment with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Segment:
     """A moment, before anything is looked up of it.
 
     Attributes:
@@ -48,18 +48,18 @@ class Stretch:
     start_s: float
     end_s: float
     windows: tuple[int, ...]
-    parts: tuple[Stretch, ...] = ()
+    parts: tuple[Segment, ...] = ()
 
 
-def window_as_stretch(windows: Windows, position: int) -> Stretch:
+def clip_as_segment(windows: ClipTimeline, position: int) -> Segment:
     """One window by itself."""
-    return Stretch(position, float(windows.start_s[position]), float(windows.end_s[position]), (position,))
+    return Segment(position, float(windows.start_s[position]), float(windows.end_s[position]), (position,))
 
 
-class Grower:
+class MomentBuilder:
     """Makes moments of one query's scores."""
 
-    def __init__(self, windows: Windows, scores: NDArray[np.float64], free: NDArray[np.bool_], spread: float) -> None:
+    def __init__(self, windows: ClipTimeline, scores: NDArray[np.float64], free: NDArray[np.bool_], spread: float) -> None:
         """Make moments of ``scores``.
 
         Args:
@@ -69,7 +69,7 @@ class Grower:
             spread: of the scores over the library (`index.search.confidence.Background`).
         """
         self._windows, self._scores, self._free = windows, scores, free
-        self._margin = LEAST_MARGIN * spread
+        self._margin = MIN_MARGIN * spread
 
     def floor(self, best: int) -> float:
         """What a window has to score to answer as well as ``best`` does."""
@@ -77,7 +77,7 @@ class Grower:
         rise = self._scores[best] - float(np.median(around[np.isfinite(around)]))
         return float(self._scores[best] - max((1 - KEPT_RISE) * rise, self._margin))
 
-    def grow(self, best: int) -> Stretch:
+    def grow(self, best: int) -> Segment:
         """The moment around a window."""
         here = self._windows.of_video(best)
         starts, ends = self._windows.start_s, self._windows.end_s
@@ -93,7 +93,7 @@ class Grower:
         return _voted(self._windows, here, best, first, last)
 
 
-def _voted(windows: Windows, here: slice, best: int, first: int, last: int) -> Stretch:
+def _voted(windows: ClipTimeline, here: slice, best: int, first: int, last: int) -> Segment:
     """The seconds around ``best`` that more than half of the windows that show them agree about, from first to last."""
     starts, ends = windows.start_s[first : last + 1], np.sort(windows.end_s[first : last + 1])
     begin_s, end_s = float(starts[0]), float(ends[-1])
@@ -109,7 +109,7 @@ def _voted(windows: Windows, here: slice, best: int, first: int, last: int) -> S
         left -= 1
     while right < len(middles) and agreed[right]:
         right += 1
-    return Stretch(best, float(edges[left]), float(edges[right]), tuple(range(first, last + 1)))
+    return Segment(best, float(edges[left]), float(edges[right]), tuple(range(first, last + 1)))
 
 
 def _covering(
@@ -120,8 +120,8 @@ def _covering(
 
 
 def disjoint(
-    windows: Windows, order: NDArray[np.float64], free: NDArray[np.bool_], make: Callable[[int], Stretch]
-) -> Iterator[Stretch]:
+    windows: ClipTimeline, order: NDArray[np.float64], free: NDArray[np.bool_], make: Callable[[int], Segment]
+) -> Iterator[Segment]:
     """Stretches that share no second, best first.
 
     Args:
@@ -131,7 +131,7 @@ def disjoint(
         make: what grows from a seed.
     """
     left = np.where(free, order, -np.inf)
-    taken: dict[int, list[Stretch]] = {}
+    taken: dict[int, list[Segment]] = {}
     while len(left) and np.isfinite(left[best := int(np.argmax(left))]):
         left[best] = -np.inf
         stretch = make(best)
@@ -144,5 +144,5 @@ def disjoint(
             left[gone], free[gone] = -np.inf, False
 
 
-def _overlap(one: Stretch, other: Stretch) -> bool:
+def _overlap(one: Segment, other: Segment) -> bool:
     return min(one.end_s, other.end_s) - max(one.start_s, other.start_s) > SAME_MOMENT_S

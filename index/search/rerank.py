@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.snapshot.snapshot import Snapshot
-from pipeline.models import Embedder, ExactEmbedder
+from pipeline.models import Embedder, RerankEmbedder
 
 # Clips fetched at a time: X-CLIP base takes 0.1 MB of each.
 _CLIPS = 1_024
@@ -32,7 +32,7 @@ def exact_scores(
     Raises:
         LibraryError: a clip has no features, or they cannot be read.
     """
-    if not isinstance(embedder, ExactEmbedder):
+    if not isinstance(embedder, RerankEmbedder):
         return None
     store = snapshot.features()
     if store is None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from index.search.combine import align, combine
 from index.search.confidence import GENERIC_TEXTS, Background, Reference, background_of, reference_of
-from index.search.timeline import read_windows
+from index.search.timeline import read_timeline
 from index.snapshot.snapshot import Snapshot
 from pipeline.models import Embedder, cut_note
 from schemas.errors import LibraryError, UsageError
@@ -18,7 +18,7 @@ from schemas.options import Sampling
 
 _EXAMPLES = 32
 """Clips, evenly spaced over the library, that stand for any example."""
-_MOST_TEXTS = 10_000
+_MAX_TEXTS = 10_000
 _NO_FEATURES = "this library has no features for the model's own score; answers are in the order of the dot product"
 
 Floats = NDArray[np.float64]
@@ -86,7 +86,7 @@ class Scorer:
         """``load`` gives the library's embedder when a text or a file is first to be embedded; ``say`` is told notes."""
         self._snapshot, self._load, self._sampling, self._say = snapshot, load, sampling, say
         self._vectors = snapshot.vectors()
-        self.windows = read_windows(snapshot.catalog, self._vectors)
+        self.windows = read_timeline(snapshot.catalog, self._vectors)
         self._embedder: Embedder | None = None
         self._known: dict[str, NDArray[np.float32]] = {}
         self._measured: set[str] = set()
@@ -181,7 +181,7 @@ class Scorer:
 
     def _learn(self, texts: Iterable[str]) -> None:
         """Embed those of ``texts`` that are not known yet, in one batch."""
-        if len(self._known) > _MOST_TEXTS:
+        if len(self._known) > _MAX_TEXTS:
             self._known.clear()
             self._measured.clear()
         new = [text for text in dict.fromkeys(texts) if text not in self._known]

@@ -13,21 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.search.confidence import background_of, confidence, stands_out
-from index.search.moments import Grower, Stretch, disjoint, window_as_stretch
+from index.search.moments import MomentBuilder, Segment, clip_as_segment, disjoint
 from index.search.scoring import Question, Scored, Scorer, ranked
 from index.search.sequence import best_followers, pair_maker, pair_scores
 from index.search.text_encoder import find_embedder
-from index.search.timeline import Windows
+from index.search.timeline import ClipTimeline
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
 from index.sql.filters import passing_clips
-from index.storage.config import read_identity
+from index.storage.config import read_library_config
 from index.storage.paths import Library
 from pipeline.models import Embedder
 from schemas.models import Label
 from schemas.search import Answer, Moment, Part, SearchOptions
 
-_DEEPEST = 4
+_MAX_DEPTH = 4
 """The model's own score is computed for at most this many times ``rerank`` clips, so that ``k`` moments have one."""
 
 
@@ -74,7 +74,7 @@ class _Ranking:
     dot: NDArray[np.float64]
     exact: NDArray[np.bool_]
     spread: float
-    make: Callable[[NDArray[np.bool_]], Callable[[int], Stretch]]
+    make: Callable[[NDArray[np.bool_]], Callable[[int], Segment]]
     parts: tuple[Scored, ...]
 
 
@@ -104,7 +104,7 @@ class Searcher:
         """
         library = Library(folder)
         self.snapshot = Snapshot(library, memory_mb=memory_mb)
-        identity = read_identity(library)
+        identity = read_library_config(library)
         assert identity is not None, "a library with a snapshot has its library.json"
 
         def find() -> Embedder:
@@ -151,7 +151,7 @@ class Searcher:
             if options.by != "clip":
                 seeds = [stretch.best for stretch, _ in _answers(windows, ranking, options, free)]
                 worst = min((scored.level[seed] for seed in seeds), default=np.inf)
-                depth = max(depth, min(int((scored.level[free] >= worst).sum()), _DEEPEST * options.rerank))
+                depth = max(depth, min(int((scored.level[free] >= worst).sum()), _MAX_DEPTH * options.rerank))
             ranking = _one(windows, self._scorer.refine(scored, _best(scored.level, free, depth)), options)
         return ranking
 
@@ -172,7 +172,7 @@ class Searcher:
             ranking = _pair(windows, first, second, options, free)
         return ranking
 
-    def _describe(self, ranking: _Ranking, found: list[tuple[Stretch, int]], sure: list[float]) -> Iterator[Moment]:
+    def _describe(self, ranking: _Ranking, found: list[tuple[Segment, int]], sure: list[float]) -> Iterator[Moment]:
         """Look up what the catalog knows."""
         ids = self._scorer.windows.ids
         wanted = sorted({position for stretch, _ in found for position in (stretch.best, *stretch.windows)})
@@ -208,17 +208,17 @@ class Searcher:
             )
 
 
-def _one(windows: Windows, scored: Scored, options: SearchOptions) -> _Ranking:
-    def make(free: NDArray[np.bool_]) -> Callable[[int], Stretch]:
+def _one(windows: ClipTimeline, scored: Scored, options: SearchOptions) -> _Ranking:
+    def make(free: NDArray[np.bool_]) -> Callable[[int], Segment]:
         return _maker(windows, scored, options, free)
 
     return _Ranking(scored.shown, scored.level, scored.dot, scored.exact, scored.spread, make, (scored,))
 
 
-def _pair(windows: Windows, first: Scored, second: Scored, options: SearchOptions, free: NDArray[np.bool_]) -> _Ranking:
+def _pair(windows: ClipTimeline, first: Scored, second: Scored, options: SearchOptions, free: NDArray[np.bool_]) -> _Ranking:
     followers = best_followers(windows, np.where(free, second.level, -np.inf), options.gap_s)
 
-    def make(left: NDArray[np.bool_]) -> Callable[[int], Stretch]:
+    def make(left: NDArray[np.bool_]) -> Callable[[int], Segment]:
         return pair_maker(windows, followers, _maker(windows, first, options, left), _maker(windows, second, options, free))
 
     level = pair_scores(first.level, second.level, followers)
@@ -234,16 +234,18 @@ def _pair(windows: Windows, first: Scored, second: Scored, options: SearchOption
     )
 
 
-def _maker(windows: Windows, scored: Scored, options: SearchOptions, free: NDArray[np.bool_]) -> Callable[[int], Stretch]:
+def _maker(
+    windows: ClipTimeline, scored: Scored, options: SearchOptions, free: NDArray[np.bool_]
+) -> Callable[[int], Segment]:
     """What grows from a window: a moment, or nothing more with ``--by clip``."""
     if options.by == "clip":
-        return lambda position: window_as_stretch(windows, position)
-    return Grower(windows, scored.level, free, scored.spread).grow
+        return lambda position: clip_as_segment(windows, position)
+    return MomentBuilder(windows, scored.level, free, scored.spread).grow
 
 
 def _answers(
-    windows: Windows, ranking: _Ranking, options: SearchOptions, free: NDArray[np.bool_]
-) -> Iterator[tuple[Stretch, int]]:
+    windows: ClipTimeline, ranking: _Ranking, options: SearchOptions, free: NDArray[np.bool_]
+) -> Iterator[tuple[Segment, int]]:
     """The best ``k`` stretches, each with how many moments it stands for."""
     left = free.copy()
     make, order = ranking.make(left), ranked(ranking.shown, ranking.exact, free)
@@ -257,15 +259,15 @@ def _answers(
 
 
 def _videos(
-    windows: Windows,
+    windows: ClipTimeline,
     ranking: _Ranking,
     order: NDArray[np.float64],
     left: NDArray[np.bool_],
-    make: Callable[[int], Stretch],
-) -> Iterator[tuple[Stretch, int]]:
+    make: Callable[[int], Segment],
+) -> Iterator[tuple[Segment, int]]:
     """The best moment of each video, and how many of its moments answer as well as that."""
     order = order.copy()
-    floor = Grower(windows, ranking.level, left, ranking.spread).floor
+    floor = MomentBuilder(windows, ranking.level, left, ranking.spread).floor
     while len(order) and np.isfinite(order[best := int(np.argmax(order))]):
         here = np.full(len(order), -np.inf)
         video = windows.of_video(best)
@@ -276,7 +278,7 @@ def _videos(
         yield first, 1 + sum(1 for _ in _while_above(found, ranking.level, least))
 
 
-def _while_above(found: Iterator[Stretch], level: NDArray[np.float64], least: float) -> Iterator[Stretch]:
+def _while_above(found: Iterator[Segment], level: NDArray[np.float64], least: float) -> Iterator[Segment]:
     for stretch in found:
         if level[stretch.best] < least:
             return

@@ -12,13 +12,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from index.search.moments import Stretch
-from index.search.timeline import SAME_MOMENT_S, Windows
+from index.search.moments import Segment
+from index.search.timeline import SAME_MOMENT_S, ClipTimeline
 
 _TIE = 1e-6
 
 
-def best_followers(windows: Windows, scores: NDArray[np.float64], within_s: float) -> NDArray[np.int64]:
+def best_followers(windows: ClipTimeline, scores: NDArray[np.float64], within_s: float) -> NDArray[np.int64]:
     """int64 [n], for each window the position of the highest of ``scores`` among those that may follow it; -1 for none.
 
     Scores of minus infinity follow nothing.
@@ -69,7 +69,7 @@ def pair_scores(
     return np.where(followers >= 0, lower + _TIE * higher, -np.inf)
 
 
-def pair_up(windows: Windows, one: Stretch, other: Stretch) -> Stretch:
+def pair_up(windows: ClipTimeline, one: Segment, other: Segment) -> Segment:
     """A moment and the one that follows it as one, from the start of the first to the end of the second.
 
     Where both claim the same seconds between their best windows, the first ends where the second's best window begins.
@@ -79,18 +79,18 @@ def pair_up(windows: Windows, one: Stretch, other: Stretch) -> Stretch:
     one_end_s = min(one.end_s, max(one_best_end_s, other_best_start_s))
     other_start_s = max(other.start_s, min(one_end_s, other_best_start_s))
     parts = (
-        Stretch(one.best, one.start_s, one_end_s, one.windows),
-        Stretch(other.best, other_start_s, other.end_s, other.windows),
+        Segment(one.best, one.start_s, one_end_s, one.windows),
+        Segment(other.best, other_start_s, other.end_s, other.windows),
     )
     agreeing = tuple(sorted({*one.windows, *other.windows}))
-    return Stretch(one.best, one.start_s, max(one_end_s, other.end_s), agreeing, parts)
+    return Segment(one.best, one.start_s, max(one_end_s, other.end_s), agreeing, parts)
 
 
 def pair_maker(
-    windows: Windows,
+    windows: ClipTimeline,
     followers: NDArray[np.int64],
-    first: Callable[[int], Stretch],
-    second: Callable[[int], Stretch],
-) -> Callable[[int], Stretch]:
+    first: Callable[[int], Segment],
+    second: Callable[[int], Segment],
+) -> Callable[[int], Segment]:
     """What makes the pair of a window and its follower, given what makes each part."""
     return lambda position: pair_up(windows, first(position), second(int(followers[position])))

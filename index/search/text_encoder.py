@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from index.storage.config import Identity
+from index.storage.config import LibraryConfig
 from pipeline.models import Embedder, import_text_embedder, load_text_embedder
 from pipeline.models.checkpoint import locate
 
 
-def find_embedder(identity: Identity, given: str | None = None) -> Embedder:
+def find_embedder(identity: LibraryConfig, given: str | None = None) -> Embedder:
     """The embedder that a library was made with, for one who asks in words.
 
     Its files are hashed, to see that they are what they were, while its code is imported: both take long, on a core each.

@@ -16,7 +16,7 @@ SAME_MOMENT_S = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
+class ClipTimeline:
     """The clips of a library, by video and within one by start.
 
     A window's position in these arrays is what `index.search.moments` and `index.search.sequence` know it by.
@@ -64,14 +64,14 @@ class Windows:
         return np.argsort(self.ids)
 
 
-def read_windows(catalog: Catalog, vectors: VectorIndex) -> Windows:
+def read_timeline(catalog: Catalog, vectors: VectorIndex) -> ClipTimeline:
     """The windows of the clips that both hold."""
     found = catalog.sql("select clip_id, video_id, start_s, end_s from clips order by video_id, start_s, end_s")
     ids = np.asarray(found["clip_id"].to_numpy(), np.int64)
     rows = vectors.rows_of(ids)
     known = rows >= 0
     video = found["video_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    return Windows(
+    return ClipTimeline(
         ids[known],
         rows[known],
         np.asarray(video, np.int64)[known],

@@ -9,14 +9,14 @@ from index.snapshot.catalog_build import visible_embeddings, visible_ids, write_
 from index.snapshot.rerank_features import write_features
 from index.snapshot.snapshot import Snapshot, SnapshotInfo, current_snapshot, publish, read_info
 from index.snapshot.vectors import write_vectors
-from index.storage.config import Identity
+from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tag_scores import settle_tags
 from schemas.errors import LibraryError
 
 
-def publish_tables(library: Library, tables: Tables, identity: Identity, changes: dict[str, int] | None = None) -> None:
+def publish_tables(library: Library, tables: Tables, identity: LibraryConfig, changes: dict[str, int] | None = None) -> None:
     """Publish what is committed, unless the current snapshot shows just that already. ``changes`` are for the history.
 
     Clips that lack a tag that the library has get it first.

@@ -34,8 +34,8 @@ _DAMAGE = (
 )  # fmt: skip
 
 # A snapshot's segments are written anew when there are more, or when less of them than this is in use.
-_MOST_SEGMENTS = 32
-_LEAST_IN_USE = 0.75
+_MAX_SEGMENTS = 32
+_MIN_IN_USE = 0.75
 
 # Of a record's place, the bits that count within its segment.
 _PLACE = 0xFFFFFFFF
@@ -58,7 +58,7 @@ class FeatureStore:
             self.layout = FeatureLayout(**found["layout"])
             self.segments: list[str] = found["segments"]
             if odd := [name for name in self.segments if Path(name).name != name]:
-                raise ValueError(f"it names {odd[0]!r}, allowed are files beside it")
+                raise ValueError(f"it names {odd[0]!r}, expected files beside it")
             self._index = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
             self._records = [_map(folder / name, self.layout.record_bytes) for name in self.segments]
             lengths = np.array([len(records) for records in self._records])
@@ -162,7 +162,7 @@ def _rows_of(files: Sequence[str], visible: NDArray[np.int64]) -> tuple[NDArray[
     layouts = found.select(columns[2:]).group_by(columns[2:]).aggregate([]).to_pylist()
     if len(layouts) > 1:
         raise LibraryError(
-            f"--library: its features are laid out in {len(layouts)} ways, allowed is one; ingest into a new folder"
+            f"--library: its features are laid out in {len(layouts)} ways, expected one; ingest into a new folder"
         )
     ids, first = np.unique(found["clip_id"].to_numpy(), return_index=True)
     shown = np.isin(ids, visible)
@@ -184,8 +184,8 @@ def _reuse(
         return nothing  # it kept none, or is damaged
     digests, places = store.places()
     in_use = np.isin(digests, wanted)
-    few = len(np.unique(places[in_use])) < _LEAST_IN_USE * store.num_stored
-    if store.layout != layout or few or len(store.segments) >= _MOST_SEGMENTS:
+    few = len(np.unique(places[in_use])) < _MIN_IN_USE * store.num_stored
+    if store.layout != layout or few or len(store.segments) >= _MAX_SEGMENTS:
         return nothing
     for name in store.segments:
         try:
@@ -209,7 +209,7 @@ def _write_segment(path: Path, files: Sequence[str], fresh: NDArray[np.int64], l
                         continue
                     if len(record.as_buffer()) != layout.record_bytes:
                         raise LibraryError(
-                            f"--library: a record of features in {file!r} has {len(record.as_buffer())} bytes, allowed are "
+                            f"--library: a record of features in {file!r} has {len(record.as_buffer())} bytes, expected "
                             f"{layout.record_bytes}; see what vidsift verify says of the library"
                         )
                     stream.write(record.as_buffer())

@@ -14,7 +14,7 @@ from index.snapshot.rerank_features import FeatureStore
 from index.snapshot.vectors import VectorIndex
 from index.sql.catalog import Catalog
 from index.storage.atomic_file import replace_file
-from index.storage.config import existing_identity
+from index.storage.config import existing_library_config
 from index.storage.paths import Library
 from schemas.errors import LibraryError
 
@@ -28,7 +28,7 @@ def current_snapshot(library: Library) -> Path:
     Raises:
         LibraryError: there is no library here, or nothing has been published in it yet.
     """
-    existing_identity(library)
+    existing_library_config(library)
     try:
         number = int(library.current_file.read_text(encoding="ascii"))
     except FileNotFoundError as exc:

@@ -24,8 +24,8 @@ _READER: dict[str, str | bool | int | float | list[str]] = {
 }
 # Characters of a statement, and brackets within each other: parsing longer ones takes hundreds of times the memory, can
 # neither be interrupted nor waited for, and what is left of it can take more stack than there is when it is let go of.
-_LONGEST = 300_000
-_DEEPEST = 500
+_MAX_LENGTH = 300_000
+_MAX_DEPTH = 500
 _BRACKET = re.compile(r"""'[^']*'|"[^"]*"|(?P<opening>[(\[{])|(?P<closing>[)\]}])""")
 
 # How DuckDB says that a query names the hits of a search and there was none.
@@ -94,10 +94,10 @@ class Catalog:
             LibraryError: the catalog's file is damaged.
         """
         check_utf8(argument, query)
-        if len(query) > _LONGEST:
-            raise QueryError(f"{argument}: got {len(query)} characters, allowed are {_LONGEST}; make it shorter")
-        if (depth := _depth(query)) > _DEEPEST:
-            raise QueryError(f"{argument}: got {depth} brackets within each other, allowed are {_DEEPEST}; make it flatter")
+        if len(query) > _MAX_LENGTH:
+            raise QueryError(f"{argument}: got {len(query)} characters, expected {_MAX_LENGTH}; make it shorter")
+        if (depth := _depth(query)) > _MAX_DEPTH:
+            raise QueryError(f"{argument}: got {depth} brackets within each other, expected {_MAX_DEPTH}; make it flatter")
         connection = self._connection
         try:
             return run_interruptible(
@@ -140,12 +140,10 @@ class Catalog:
                     f"{argument}: got no statement; give one, such as: select label, count(*) from clips group by label"
                 )
             if len(statements) != 1:
-                raise QueryError(
-                    f"{argument}: got {len(statements)} statements, allowed is one; run them one after the other"
-                )
+                raise QueryError(f"{argument}: got {len(statements)} statements, expected one; run them one after the other")
             if statements[0].type not in _READING:
                 raise QueryError(
-                    f"{argument}: got a statement of type {statements[0].type.name}, allowed is reading (SELECT, WITH, "
+                    f"{argument}: got a statement of type {statements[0].type.name}, expected reading (SELECT, WITH, "
                     "DESCRIBE, SHOW, EXPLAIN); a library changes through vidsift ingest only"
                 )
             return self._fetched(connection.sql(statements[0], params=parameters), argument)

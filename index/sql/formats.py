@@ -19,7 +19,7 @@ from schemas.text import aligned_line, json_text, printable
 if TYPE_CHECKING:
     pass
 
-_WIDEST_COLUMN = 80
+_MAX_COLUMN_WIDTH = 80
 _ROWS_AT_A_TIME = 10_000
 
 
@@ -37,7 +37,7 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
     """
     on_terminal = output is None and sys.stdout.isatty()
     if form == "parquet" and on_terminal:
-        raise UsageError("--format parquet: got a terminal, allowed is a file; add --output FILE or redirect the output")
+        raise UsageError("--format parquet: got a terminal, expected a file; add --output FILE or redirect the output")
     table = table.rename_columns(_unique(table.column_names))
     parts = _csv(table, spell=printable) if form == "csv" and on_terminal else _FORMATS[form](table)
     if output is None:
@@ -157,4 +157,4 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     text = printable(f"{value:.6g}" if isinstance(value, float) else str(value))
-    return text if len(text) <= _WIDEST_COLUMN else text[: _WIDEST_COLUMN - 1] + "…"
+    return text if len(text) <= _MAX_COLUMN_WIDTH else text[: _MAX_COLUMN_WIDTH - 1] + "…"

@@ -16,7 +16,7 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class LibraryConfig:
     """What every clip of a library has in common: the models and the sampling behind it, which make vectors comparable.
 
     Attributes:
@@ -34,7 +34,7 @@ class Identity:
         assert self.embedder.embedding_dim, "check_embedder has seen to this"
         return self.embedder.embedding_dim
 
-    def differences(self, other: Identity) -> list[str]:
+    def differences(self, other: LibraryConfig) -> list[str]:
         """What ``other`` has otherwise, a sentence each."""
         found = []
         for role in ("classifier", "embedder"):
@@ -50,14 +50,14 @@ class Identity:
         return found
 
 
-def read_identity(library: Library) -> Identity | None:
+def read_library_config(library: Library) -> LibraryConfig | None:
     """What library.json says, or None for a folder that is no library yet.
 
     Raises:
         LibraryError: it was written by another version, or is damaged.
     """
     try:
-        found: dict[str, Any] = json.loads(library.identity_file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(library.config_file.read_text(encoding="utf-8"))
         if found["format_version"] != FORMAT_VERSION:
             raise LibraryError(
                 f"--library: {str(library.folder)!r} has format {found['format_version']}, this vidsift reads "
@@ -66,7 +66,7 @@ def read_identity(library: Library) -> Identity | None:
         features = found.get("features", "none")
         if features not in get_args(FeatureKind):
             raise ValueError(f"features is {features!r}")
-        return Identity(
+        return LibraryConfig(
             _checkpoint(found["classifier"]), _checkpoint(found["embedder"]), Sampling(**found["sampling"]), features
         )
     except FileNotFoundError:
@@ -75,20 +75,20 @@ def read_identity(library: Library) -> Identity | None:
         raise LibraryError(f"--library: {str(library.folder)!r} cannot be read: {exc.strerror}") from exc
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise LibraryError(
-            f"--library: {str(library.identity_file)!r} is damaged ({exc!r}); restore it, or ingest into a new folder"
+            f"--library: {str(library.config_file)!r} is damaged ({exc!r}); restore it, or ingest into a new folder"
         ) from exc
 
 
-def existing_identity(library: Library) -> Identity:
+def existing_library_config(library: Library) -> LibraryConfig:
     """What library.json says of a library that must be there.
 
     Raises:
-        LibraryError: there is none, or as for `read_identity`.
+        LibraryError: there is none, or as for `read_library_config`.
     """
-    identity = read_identity(library)
+    identity = read_library_config(library)
     if identity is None:
         raise LibraryError(
-            f"--library: {str(library.folder)!r} is no vidsift library (it holds no library.json); "
+            f"--library: {str(library.folder)!r} is not a vidsift library (it holds no library.json); "
             "make one with: vidsift ingest FOLDER --library DIR"
         )
     return identity
@@ -111,7 +111,7 @@ def _checkpoint(found: dict[str, Any]) -> Checkpoint:
     return Checkpoint(**{**found, "architectures": tuple(found["architectures"])})
 
 
-def write_identity(library: Library, identity: Identity) -> None:
+def write_library_config(library: Library, identity: LibraryConfig) -> None:
     """Write library.json, once in a library's life."""
     content = {"format_version": FORMAT_VERSION, **asdict(identity)}
-    replace_file(library.identity_file, json.dumps(content, indent=1) + "\n")
+    replace_file(library.config_file, json.dumps(content, indent=1) + "\n")

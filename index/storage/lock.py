@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from index.storage.config import Identity, existing_identity
+from index.storage.config import LibraryConfig, existing_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from schemas.errors import LibraryError, UsageError
@@ -16,7 +16,7 @@ from schemas.records import path_text
 
 
 @contextmanager
-def writing(library: Library) -> Iterator[None]:
+def write_lock(library: Library) -> Iterator[None]:
     """Hold the library for writing, making its folder where there is none.
 
     Raises:
@@ -49,7 +49,7 @@ def writing(library: Library) -> Iterator[None]:
 
 
 @contextmanager
-def reading(library: Library) -> Iterator[None]:
+def read_lock(library: Library) -> Iterator[None]:
     """Keep writers off while a library is read, as far as that needs no writing: on a read-only disk nobody writes.
 
     Raises:
@@ -79,15 +79,15 @@ def _held(library: Library, holder: str) -> LibraryError:
 
 
 @contextmanager
-def existing_tables(folder: Path, *, read_only: bool = False) -> Iterator[tuple[Library, Identity, Tables]]:
+def open_for_writing(folder: Path, *, read_only: bool = False) -> Iterator[tuple[Library, LibraryConfig, Tables]]:
     """Hold an existing library for writing, or with ``read_only`` against it.
 
     Raises:
-        LibraryError: there is no library, or as for `writing` and `reading`.
+        LibraryError: there is no library, or as for `write_lock` and `read_lock`.
     """
     library = Library(folder)
-    identity = existing_identity(library)
-    with reading(library) if read_only else writing(library):
+    identity = existing_library_config(library)
+    with read_lock(library) if read_only else write_lock(library):
         yield library, identity, Tables(library, features=identity.features != "none", read_only=read_only)
 
 
@@ -118,6 +118,6 @@ def _check_spelling(folder: Path) -> None:
     odd = {character for character in path if character in "%?[]\\\n" or "\udc80" <= character <= "\udcff"}
     if odd:
         raise UsageError(
-            f"--library: got {path_text(path)!r}, allowed is a path of valid UTF-8 without % ? [ ] \\ and line breaks, "
+            f"--library: got {path_text(path)!r}, expected a path of valid UTF-8 without % ? [ ] \\ and line breaks, "
             "since Delta Lake or DuckDB cannot spell it; give another folder"
         )

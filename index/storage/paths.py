@@ -18,7 +18,7 @@ class Library:
         return self.folder.absolute()
 
     @property
-    def identity_file(self) -> Path:
+    def config_file(self) -> Path:
         """library.json: what every clip in it has in common."""
         return self.folder / "library.json"
 

@@ -294,7 +294,7 @@ def _files(table: DeltaTable, folder: Path) -> list[str]:
     names = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
     if odd := [name for name in names if "/" in name or "\\" in name or "%" in name or not name.endswith(".parquet")]:
         raise LibraryError(
-            f"--library: the table {str(folder)!r} names the file {odd[0]!r}, allowed are Parquet files of its own folder; "
+            f"--library: the table {str(folder)!r} names the file {odd[0]!r}, expected Parquet files of its own folder; "
             "somebody else has written to it: restore it from a backup, or ingest into a new folder"
         )
     return [str(folder / name) for name in names]

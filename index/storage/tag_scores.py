@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as dataset
 from numpy.typing import NDArray
 
-from index.storage.config import Identity
+from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tags_file import read_definitions
@@ -41,7 +41,7 @@ class Embedded:
     vectors: NDArray[np.float32]
 
 
-def settle_tags(library: Library, tables: Tables, identity: Identity) -> None:
+def settle_tags(library: Library, tables: Tables, identity: LibraryConfig) -> None:
     """Score the clips that lack a tag that the library has, and drop scores of names or prompts that it has no more.
 
     Raises:
@@ -62,7 +62,7 @@ def settle_tags(library: Library, tables: Tables, identity: Identity) -> None:
         tables.tags.append(_rows(embedded_clips(tables, identity.embedding_dim, wanted), definitions, done))
 
 
-def checked_definitions(library: Library, identity: Identity) -> tuple[TagDefinition, ...]:
+def checked_definitions(library: Library, identity: LibraryConfig) -> tuple[TagDefinition, ...]:
     """The library's names.
 
     Raises:

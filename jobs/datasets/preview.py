@@ -91,14 +91,12 @@ def geometry_text(geometry: Geometry) -> str:
 def _window(meta: VideoMeta, start_s: float | None, end_s: float | None) -> Span:
     begin_s = 0.0 if start_s is None else start_s
     if not 0 <= begin_s < meta.end_s:
-        raise UsageError(
-            f"--start: got {begin_s:g} s, allowed is from 0 to the video's end at {meta.end_s:.3f} s; give less"
-        )
+        raise UsageError(f"--start: got {begin_s:g} s, expected from 0 to the video's end at {meta.end_s:.3f} s; give less")
     if end_s is None:
         return Span(begin_s, min(begin_s + _WINDOW_S, meta.end_s))
     if not begin_s < end_s <= meta.end_s + _SAME_MOMENT_S:
         raise UsageError(
-            f"--end: got {end_s:g} s, allowed is from the start at {begin_s:g} s to the video's end at {meta.end_s:.3f} s; "
+            f"--end: got {end_s:g} s, expected from the start at {begin_s:g} s to the video's end at {meta.end_s:.3f} s; "
             "give a time between them"
         )
     return Span(begin_s, min(end_s, meta.end_s))

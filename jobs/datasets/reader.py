@@ -70,7 +70,7 @@ def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
     others = sorted(tops - set(splits))
     if splits and others and want == "labels":
         raise UsageError(
-            f"DATA {source}: got {others[0]!r} beside {splits[0]!r}, allowed are folders of splits (train, val, test) or "
+            f"DATA {source}: got {others[0]!r} beside {splits[0]!r}, expected folders of splits (train, val, test) or "
             f"folders of classes; move one of them away, or, where {splits[0]!r} is a class, give a CSV file"
         )
     for path in paths:
@@ -79,7 +79,7 @@ def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
         split = _SPLIT_NAMES[parts.pop(0).lower()] if splits and not others else None
         if not parts and want == "labels":
             raise UsageError(
-                f"DATA {source}: {key!r} lies in no class folder, allowed is {'SPLIT/' if split else ''}CLASS/video.mp4; "
+                f"DATA {source}: {key!r} lies in no class folder, expected {'SPLIT/' if split else ''}CLASS/video.mp4; "
                 "put each video into a folder with its class's name, or give a CSV file with columns path and label"
             )
         yield Moment(path, key, label=path_text(parts[0]) if parts else None, split=split)
@@ -126,9 +126,7 @@ def _columns(header: Sequence[str], where: str) -> list[str]:
     for name, count in Counter(names).items():
         if count > 1:
             twice = ", ".join(repr(other) for other in given if _ALIASES.get(other, other) == name)
-            raise UsageError(
-                f"{where}: got the column {name!r} {count} times ({twice}), allowed is once; take the others out"
-            )
+            raise UsageError(f"{where}: got the column {name!r} {count} times ({twice}), expected once; take the others out")
     known = [*_COLUMNS, *_ALIASES]
     for name in names:
         like = difflib.get_close_matches(name, [*known, "start", "end"], 1, _LIKE)
@@ -139,7 +137,7 @@ def _columns(header: Sequence[str], where: str) -> list[str]:
             )
     if "path" not in names:
         raise UsageError(
-            f"{where}: got the columns {', '.join(map(repr, given))}, allowed are {', '.join(known)}, "
+            f"{where}: got the columns {', '.join(map(repr, given))}, expected {', '.join(known)}, "
             "separated by commas; name the column of the videos 'path'"
         )
     return names
@@ -151,7 +149,7 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment
         raise UsageError(f"{where}: the path is empty; name a video, or take the line out")
     split = cells.get("split", "")
     if split and split.lower() not in _SPLIT_NAMES:
-        raise UsageError(f"{where}: split is {split!r}, allowed is {', '.join(SPLITS)}; correct it")
+        raise UsageError(f"{where}: split is {split!r}, expected {', '.join(SPLITS)}; correct it")
     start_s, end_s = interval(cells, where)
     path = os.path.abspath(os.path.join(folder, given))
     key = os.path.relpath(path, folder)
@@ -192,11 +190,11 @@ def _check_wanted(moments: Sequence[Moment], source: str, want: str) -> None:
     if without:
         raise UsageError(
             f"DATA {source}: line {without[0].line}: no {column} (examples without one in all: {len(without)}), "
-            f"allowed is one for every example; fill the column {column!r}"
+            f"expected one for every example; fill the column {column!r}"
         )
     labels = sorted({str(moment.label) for moment in moments})
     if want == "labels" and len(labels) < 2:
         raise UsageError(
-            f"DATA {source}: got one class, {labels[0]!r}, allowed are two or more; give the folder that holds the classes' "
+            f"DATA {source}: got one class, {labels[0]!r}, expected two or more; give the folder that holds the classes' "
             "folders, or a CSV file with their labels"
         )

@@ -76,7 +76,7 @@ def settle_splits(moments: Sequence[Moment], source: str, stated_by: str, seed: 
         if one.split != moment.split:
             raise UsageError(
                 f"DATA {source}: group {moment.shooting!r} is in {one.split} ({one.key!r}) and in {moment.split} "
-                f"({moment.key!r}), allowed is one split, or {moment.split} would be no test of anything new; put all of it "
+                f"({moment.key!r}), expected one split, or {moment.split} would be no test of anything new; put all of it "
                 "into one, or state no splits to have them drawn"
             )
     train = [moment for moment in moments if moment.split == "train"]

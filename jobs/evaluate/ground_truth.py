@@ -20,12 +20,12 @@ from pipeline.sources.paths import Paths, spelling
 from schemas.errors import UsageError
 from schemas.records import Span, path_text
 
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 _UNKNOWN = "not in the library"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class GroundTruthMoment:
     """A moment of the truth, and the clip that overlaps it most.
 
     Attributes:
@@ -57,7 +57,7 @@ class Truth:
     """
 
     rows: int
-    judged: tuple[Judged, ...]
+    judged: tuple[GroundTruthMoment, ...]
     unjudged: tuple[Unjudged, ...]
     clips: dict[str, tuple[tuple[int, Span], ...]]
 
@@ -76,24 +76,24 @@ def read_truth(source: Path, catalog: Catalog) -> Truth:
     moments = read_moments(source, "TRUTH")
     if not any(moment.label or moment.captions for moment in moments):
         raise UsageError(
-            f"TRUTH {source}: got no action and no caption, allowed is a file with one of the two or both; "
+            f"TRUTH {source}: got no action and no caption, expected a file with one of the two or both; "
             "fill the column action or caption"
         )
     videos = _videos(moments, catalog)
     known = Paths(videos)
     clips = _clips([row["video_id"] for row in videos.values()], catalog)
-    judged: list[Judged] = []
+    judged: list[GroundTruthMoment] = []
     reasons: Counter[tuple[str, str]] = Counter()
     for moment in moments:
         path = known.find(moment.path, os.path.realpath(moment.path))
         found = _judged(moment, videos[path] if path else None, clips)
-        if isinstance(found, Judged):
+        if isinstance(found, GroundTruthMoment):
             judged.append(found)
         else:
             reasons[path_text(moment.path), found] += 1
     unjudged = tuple(Unjudged(path, count, reason) for (path, reason), count in reasons.items())
     if not judged:
-        named = "; ".join(f"{one.path!r}: {one.reason}" for one in unjudged[:_MOST_NAMED])
+        named = "; ".join(f"{one.path!r}: {one.reason}" for one in unjudged[:_MAX_NAMED])
         raise UsageError(
             f"TRUTH {source}: none of its {len(moments)} moments is in the library ({named}); {_instead(unjudged, catalog)}"
             f"paths are taken from the CSV's own folder, {os.path.dirname(os.path.abspath(source))!r}: correct them, or "
@@ -133,7 +133,9 @@ def _clips(video_ids: Sequence[str], catalog: Catalog) -> dict[str, tuple[tuple[
     return {video: tuple(of_video) for video, of_video in clips.items()}
 
 
-def _judged(moment: Moment, video: dict[str, Any] | None, clips: dict[str, tuple[tuple[int, Span], ...]]) -> Judged | str:
+def _judged(
+    moment: Moment, video: dict[str, Any] | None, clips: dict[str, tuple[tuple[int, Span], ...]]
+) -> GroundTruthMoment | str:
     """The moment with its clip, or why there is none."""
     if video is None:
         return _UNKNOWN
@@ -149,4 +151,4 @@ def _judged(moment: Moment, video: dict[str, Any] | None, clips: dict[str, tuple
         return f"no clip shows {span.start_s:g}-{span.end_s:g} s: the video ends at {video_end_s:.3f} s"
     captions = tuple(caption for caption, _ in moment.captions)
     share = (span.end_s - span.start_s) / video_end_s
-    return Judged(video["video_id"], span, moment.label, captions, of_video[near[best]][0], share)
+    return GroundTruthMoment(video["video_id"], span, moment.label, captions, of_video[near[best]][0], share)

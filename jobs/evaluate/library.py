@@ -14,7 +14,7 @@ from index.search.scoring import Question, Scorer, ranked
 from index.search.searcher import Searcher
 from index.sql.catalog import Catalog
 from jobs.evaluate import metrics
-from jobs.evaluate.ground_truth import Judged, Truth, read_truth
+from jobs.evaluate.ground_truth import GroundTruthMoment, Truth, read_truth
 from jobs.evaluate.latency import index_recall, time_queries
 from jobs.evaluate.library_results import (
     ActionRow,
@@ -78,7 +78,7 @@ def evaluate(
         ModelError: the embedder is not where it was, or is not what it was.
     """
     if rerank < 0:
-        raise UsageError(f"--rerank: got {rerank}, allowed is 0 or more")
+        raise UsageError(f"--rerank: got {rerank}, expected 0 or more")
     searcher = Searcher(folder, embedder=embedder, say=say)
     snapshot = searcher.snapshot
     found = read_truth(truth, snapshot.catalog)
@@ -131,7 +131,7 @@ def _reranks(scorer: Scorer, text: str) -> bool:
     return bool(scorer.refine(scorer.score(Question((text,))), np.arange(1)).exact.any())
 
 
-def _recognition(catalog: Catalog, judged: Sequence[Judged]) -> Recognition:
+def _recognition(catalog: Catalog, judged: Sequence[GroundTruthMoment]) -> Recognition:
     """Labels of the judged moments' clips; capital letters and underscores make no difference."""
     named = [(one, _plain(one.label)) for one in judged if one.label is not None]
     rows = catalog.sql(
@@ -172,7 +172,7 @@ def _plain(label: str | None) -> str:
 
 
 def _retrieval(
-    scorer: Scorer, truth: Truth, captions: Sequence[tuple[Judged, str]], rerank: int, tell: Callable[[], None]
+    scorer: Scorer, truth: Truth, captions: Sequence[tuple[GroundTruthMoment, str]], rerank: int, tell: Callable[[], None]
 ) -> Iterator[RetrievalRow]:
     """Each caption against the clips of all moments, each clip once."""
     windows = scorer.windows
@@ -232,7 +232,7 @@ def _mean_precision(rows: Sequence[PrecisionRow], rerank: int) -> dict[str, floa
 
 
 def _moments(
-    searcher: Searcher, captions: Sequence[tuple[Judged, str]], rerank: int, tell: Callable[[], None]
+    searcher: Searcher, captions: Sequence[tuple[GroundTruthMoment, str]], rerank: int, tell: Callable[[], None]
 ) -> Iterator[MomentRow]:
     """Each caption asked of its own video, and of the whole library, as a search by moments answers it."""
     for score, depth in ((PLAIN, 0), (RERANK, rerank)):

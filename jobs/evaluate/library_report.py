@@ -16,7 +16,7 @@ from jobs.images import confusion
 from schemas.errors import UsageError
 from schemas.text import column_lines, lines_text, printable
 
-_MOST_NAMED = 20
+_MAX_NAMED = 20
 
 _NOTES = (
     "Each moment of the truth is judged by the library's clip that overlaps it most.",
@@ -53,10 +53,10 @@ def evaluation_text(found: Evaluation) -> str:
         f"{found.judged} of {found.rows} moments judged",
         f"classifier {found.classifier}, embedder {found.embedder}",
     ]
-    for one in found.unjudged[:_MOST_NAMED]:
+    for one in found.unjudged[:_MAX_NAMED]:
         lines.append(f"  left out: {one.path} ({one.rows} moment{'s' * (one.rows != 1)}): {one.reason}")
-    if len(found.unjudged) > _MOST_NAMED:
-        rest = found.unjudged[_MOST_NAMED:]
+    if len(found.unjudged) > _MAX_NAMED:
+        rest = found.unjudged[_MAX_NAMED:]
         lines.append(f"  left out: {len(rest)} more videos ({sum(one.rows for one in rest)} moments)")
     if found.recognition:
         lines += ["", *_recognition(found.recognition)]

@@ -54,7 +54,7 @@ def evaluate_model(
     checkpoint = find_checkpoint(model, "MODEL", kind)
     kind = kind or ("embedder" if checkpoint.model_type in EMBEDDERS else "classifier")
     if kind == "embedder" and options.views == "multi":
-        raise UsageError("--views multi: got an embedder, allowed are classifiers; leave it out")
+        raise UsageError("--views multi: got an embedder, expected classifiers; leave it out")
     (check_embedder if kind == "embedder" else check_classifier)(checkpoint)
     dataset = read_dataset(data, seed=options.seed, want="captions" if kind == "embedder" else "labels")
     measure = measure_embedder if kind == "embedder" else _classifier
@@ -122,7 +122,7 @@ def _known(examples: Sequence[Example], labels: Sequence[str], source: str) -> t
     unknown = Counter(str(example.label) for example in examples if example.label not in labels)
     if not known:
         raise UsageError(
-            f"DATA {source}: got the labels {listed(sorted(unknown))}, of which the model knows none, allowed are "
+            f"DATA {source}: got the labels {listed(sorted(unknown))}, of which the model knows none, expected "
             f"{listed(labels)}; give the data these names, or measure a model that was taught the data's"
         )
     return known, dict(sorted(unknown.items()))

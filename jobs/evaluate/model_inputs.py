@@ -65,7 +65,7 @@ class EvaluateOptions:
             ("--batch-size", self.batch_size, 1, 65_536),
         ):
             if not least <= value <= most:
-                raise UsageError(f"{option}: got {value:g}, allowed is {least:g} to {most:g}")
+                raise UsageError(f"{option}: got {value:g}, expected {least:g} to {most:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def choose_split(dataset: Dataset, split: str | None) -> tuple[dict[str, Any], t
     examples = tuple(example for example in dataset.examples if chosen in (example.split, "all"))
     if not examples:
         have = ", ".join([*(f"{name} ({count})" for name, count in counts.items() if count), "all"])
-        raise UsageError(f"--split {split}: {dataset.source} has no example in it, allowed is {have}; take another")
+        raise UsageError(f"--split {split}: {dataset.source} has no example in it, expected {have}; take another")
     reason = {
         "test": "the test split",
         "val": "the val split, since there is no test split",
@@ -204,6 +204,6 @@ def named_pair(given: str, groups: Sequence[Sequence[str]], what: str) -> tuple[
                 return number, one, other
     names = [name for group in groups for name in group]
     raise UsageError(
-        f"--pair: got {given!r}, allowed are two of {what} with a comma between ({listed(names) or 'there are none'}); "
+        f"--pair: got {given!r}, expected two of {what} with a comma between ({listed(names) or 'there are none'}); "
         "take two of them, or leave it out"
     )

@@ -18,7 +18,7 @@ from schemas.records import path_text
 from schemas.text import column_lines as columns
 from schemas.text import lines_text, printable
 
-_MOST_NAMED = 20
+_MAX_NAMED = 20
 
 _PROTOCOLS = {
     "single": "One clip of each example: the window in its middle, cut from the centre.",
@@ -70,8 +70,8 @@ def results_text(results: ClassifierResults | EmbedderResults) -> str:
     lines = [f"{results.model} on {results.source}", f"measured: {results.why}"]
     lines += _classifier(results) if isinstance(results, ClassifierResults) else _embedder(results)
     for what, found in (("left out", results.left_out), ("damaged in part", results.damaged)):
-        lines += [f"{what}: {path_text(path)}: {reason}" for path, reason in found[:_MOST_NAMED]]
-        lines += [f"{what}: {len(found) - _MOST_NAMED} more"] if len(found) > _MOST_NAMED else []
+        lines += [f"{what}: {path_text(path)}: {reason}" for path, reason in found[:_MAX_NAMED]]
+        lines += [f"{what}: {len(found) - _MAX_NAMED} more"] if len(found) > _MAX_NAMED else []
     return lines_text(lines)
 
 
@@ -123,8 +123,8 @@ def _embedder(results: EmbedderResults) -> list[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _pair(row: PairRow) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from jobs.evaluate import metrics
 from jobs.evaluate.captions import draw_captions, fact_prompts
 from jobs.evaluate.model_inputs import EvaluateOptions, Measuring, Source, choose_split, named_pair
 from jobs.evaluate.model_results import EmbedderResults, KindRow, PairRow, Retrieval
-from pipeline.models import Described, ExactEmbedder, cut_note, load_embedder
+from pipeline.models import Described, RerankEmbedder, cut_note, load_embedder
 from schemas.errors import ModelError, UsageError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -79,7 +79,7 @@ _SCORES = ("exact", "plain")
 
 
 def _score(
-    model: ExactEmbedder, source: Source, draws: Sequence[Sequence[tuple[int, str]]], texts: Sequence[str]
+    model: RerankEmbedder, source: Source, draws: Sequence[Sequence[tuple[int, str]]], texts: Sequence[str]
 ) -> tuple[NDArray[np.bool_], list[NDArray[np.float32]], NDArray[np.float32]]:
     """Compare each clip with what it is asked about, batch by batch.
 
@@ -93,7 +93,7 @@ def _score(
     seen = np.zeros(len(source.examples), bool)
     asked = np.full((2, len(source.examples), len(texts)), np.nan, np.float32)
     for numbers, pixels in source.batches(model.device, model.dtype):
-        clips = model.describe_clips(pixels)
+        clips = model.embed_clips_with_features(pixels)
         seen[numbers] = True
         if texts:
             asked[:, numbers] = _compare(model, clips, texts)
@@ -106,14 +106,14 @@ def _score(
     return seen, [table[:, of_draw][:, :, of_draw] for table, of_draw in zip(tables, kept, strict=True)], asked
 
 
-def _load(checkpoint: Checkpoint, precision: Precision) -> ExactEmbedder:
+def _load(checkpoint: Checkpoint, precision: Precision) -> RerankEmbedder:
     model = load_embedder(checkpoint, precision)
-    if not isinstance(model, ExactEmbedder):
-        raise ModelError(f"MODEL {checkpoint.name}: got an embedder without a score of its own, allowed is X-CLIP")
+    if not isinstance(model, RerankEmbedder):
+        raise ModelError(f"MODEL {checkpoint.name}: got an embedder without a score of its own, expected X-CLIP")
     return model
 
 
-def _compare(model: ExactEmbedder, clips: Described, texts: Sequence[str]) -> NDArray[np.float32]:
+def _compare(model: RerankEmbedder, clips: Described, texts: Sequence[str]) -> NDArray[np.float32]:
     """float32 [2, clips, texts]: exact scores, and plain ones: cosines of separate embeddings, scaled alike."""
     exact = model.exact_scores(texts, clips.embeddings, clips.features).T
     plain = model.logit_scale * clips.embeddings @ model.embed_texts(texts).T

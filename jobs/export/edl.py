@@ -14,14 +14,14 @@ from schemas.records import Span, path_text
 # columns, and end as those of DOS. What editing programs count in:
 _RATES = (24, 25, 30, 50, 60)
 _OTHERWISE = 30
-_MOST_EVENTS = 999
-_MOST_HOURS = 24
+_MAX_EVENTS = 999
+_MAX_HOURS = 24
 _COLUMNS = 80
 _REEL_LENGTH = 8
 _RECORD_START_H = 1
 _COMMENT = "* COMMENT: "
 
-NO_TIMECODE = f"not in the edit decision list, whose timecodes end at {_MOST_HOURS} hours; cut it as a file"
+NO_TIMECODE = f"not in the edit decision list, whose timecodes end at {_MAX_HOURS} hours; cut it as a file"
 """Why a moment is in none."""
 
 
@@ -50,7 +50,7 @@ def has_no_timecode(one: Listed) -> bool:
     """Whether a moment is in no edit decision list: it ends after a day, or does not fit into one."""
     begin, end = _frames(one)
     hour = 3600 * _rate(one)
-    return end >= _MOST_HOURS * hour or end - begin >= (_MOST_HOURS - _RECORD_START_H) * hour
+    return end >= _MAX_HOURS * hour or end - begin >= (_MAX_HOURS - _RECORD_START_H) * hour
 
 
 def edit_lists(listed: Sequence[Listed], title: str) -> Iterator[tuple[str, str]]:
@@ -82,7 +82,7 @@ def _parts(listed: Sequence[Listed], rate: int) -> Iterator[list[Listed]]:
     frames = 0
     for one in listed:
         length = _frames(one)[1] - _frames(one)[0]
-        if part and (len(part) == _MOST_EVENTS or frames + length >= (_MOST_HOURS - _RECORD_START_H) * 3600 * rate):
+        if part and (len(part) == _MAX_EVENTS or frames + length >= (_MAX_HOURS - _RECORD_START_H) * 3600 * rate):
             yield part
             part, frames = [], 0
         part.append(one)
@@ -125,7 +125,7 @@ def reel_names(paths: Sequence[str]) -> dict[str, str]:
 def timecode(frame: int, rate: int) -> str:
     """Non-drop timecode of a frame within a day: 100 at 25 a second is 00:00:04:00."""
     seconds, frames = divmod(frame, rate)
-    assert seconds < _MOST_HOURS * 3600
+    assert seconds < _MAX_HOURS * 3600
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{frames:02d}"
 
 

@@ -88,9 +88,9 @@ def export(
         JobError: the disk is full.
     """
     if not (math.isfinite(pad_s) and 0 <= pad_s <= 3600):
-        raise UsageError(f"--pad: got {pad_s:g} s, allowed is 0 to 3600 s")
+        raise UsageError(f"--pad: got {pad_s:g} s, expected 0 to 3600 s")
     if unknown := [form for form in forms if form not in get_args(Form)]:
-        raise UsageError(f"--format: got {unknown[0]!r}, allowed is {', '.join(get_args(Form))}")
+        raise UsageError(f"--format: got {unknown[0]!r}, expected {', '.join(get_args(Form))}")
     wanted = read_hits(hits)
     if not (folder / NAME).is_file():
         check_folder(folder, "--to")

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from schemas.records import path_text
 
 # File systems take names of 255 bytes: there is room for a number before this, and for an ending after it.
-_MOST_CHARACTERS = 60
-_MOST_BYTES = 200
+_MAX_CHARACTERS = 60
+_MAX_BYTES = 200
 
 # What keeps letters together or apart within words of Persian, of Indian scripts, and within some emoji.
 _JOINERS = frozenset("\u200c\u200d")
 
-# Names of devices on Windows, whatever comes after a full stop.
+# Names of devices on ClipTimeline, whatever comes after a full stop.
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")})
 
 
@@ -53,8 +53,8 @@ def _is_kept(character: str) -> bool:
 
 def _shortened(name: str) -> str:
     """As many whole characters as there is room for, with the marks that belong to them."""
-    length = min(len(name), _MOST_CHARACTERS)
-    while len(name[:length].encode()) > _MOST_BYTES:
+    length = min(len(name), _MAX_CHARACTERS)
+    while len(name[:length].encode()) > _MAX_BYTES:
         length -= 1
     while 0 < length < len(name) and (unicodedata.category(name[length])[0] == "M" or name[length] in _JOINERS):
         length -= 1

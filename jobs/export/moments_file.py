@@ -58,7 +58,7 @@ def read_hits(source: str) -> tuple[Wanted, ...]:
         if line.strip():
             wanted.append(_wanted(line, number, f"HITS {name}: line {number}"))
     if not wanted:
-        raise UsageError(f"HITS {name}: got no line, allowed is one or more; {_MAKE}")
+        raise UsageError(f"HITS {name}: got no line, expected one or more; {_MAKE}")
     return tuple(wanted)
 
 
@@ -68,25 +68,25 @@ def _wanted(line: bytes, number: int, where: str) -> Wanted:
     except (ValueError, RecursionError) as exc:
         raise UsageError(f"{where}: no JSON in UTF-8 ({exc}); {_MAKE}") from exc
     if not isinstance(found, dict):
-        raise UsageError(f"{where}: got {_short(found)}, allowed is an object with path, start_s and end_s; {_MAKE}")
+        raise UsageError(f"{where}: got {_short(found)}, expected an object with path, start_s and end_s; {_MAKE}")
     path = found.get("path")
     if not isinstance(path, str) or not path or "\0" in path:
-        raise UsageError(f"{where}: path is {_short(path)}, allowed is the path of a video; {_MAKE}")
+        raise UsageError(f"{where}: path is {_short(path)}, expected the path of a video; {_MAKE}")
     start_s, end_s = (_number(found, key, where, needed=True) for key in ("start_s", "end_s"))
     assert start_s is not None
     assert end_s is not None
     if not 0 <= start_s < end_s:
         raise UsageError(
-            f"{where}: got start_s {start_s:g} and end_s {end_s:g}, allowed are 0 or more and more than that; correct it"
+            f"{where}: got start_s {start_s:g} and end_s {end_s:g}, expected 0 or more and more than that; correct it"
         )
     rank, label = _number(found, "rank", where), found.get("label")
     if label is not None and not isinstance(label, str):
-        raise UsageError(f"{where}: label is {_short(label)}, allowed is text or null; {_MAKE}")
+        raise UsageError(f"{where}: label is {_short(label)}, expected text or null; {_MAKE}")
     if rank is not None and (rank != int(rank) or rank < 1):
-        raise UsageError(f"{where}: rank is {rank:g}, allowed is a whole number from 1; {_MAKE}")
+        raise UsageError(f"{where}: rank is {rank:g}, expected a whole number from 1; {_MAKE}")
     track = _number(found, "track", where)
     if track is not None and (track != int(track) or track < 1):
-        raise UsageError(f"{where}: track is {track:g}, allowed is a whole number from 1; {_MAKE}")
+        raise UsageError(f"{where}: track is {track:g}, expected a whole number from 1; {_MAKE}")
     score = _number(found, "score", where)
     span, place = Span(start_s, end_s), None if rank is None else int(rank)
     return Wanted(number, _on_disk(path), span, place, score, label, None if track is None else int(track))
@@ -101,7 +101,7 @@ def _number(found: dict[str, Any], key: str, where: str, *, needed: bool = False
             return float(value)
     except OverflowError:  # a whole number beyond all floats
         pass
-    raise UsageError(f"{where}: {key} is {_short(value)}, allowed is a number; {_MAKE}")
+    raise UsageError(f"{where}: {key} is {_short(value)}, expected a number; {_MAKE}")
 
 
 def _on_disk(path: str) -> str:

@@ -13,7 +13,7 @@ GROUP_FILES = 16
 _GROUP_BYTES = 32 << 20
 
 # Jobs of a chain that one task decodes; of a longer one, each job's clips are passed on before the next one's are decoded.
-_MOST_OF_A_CHAIN = 3
+_MAX_OF_A_CHAIN = 3
 
 
 def group_files(files: Sequence[VideoFile], decoders: int) -> list[FileGroup]:
@@ -65,7 +65,7 @@ def group_jobs(
         if group and seconds > JOB_S:
             yield JobGroup(tuple(group))
             group = []
-        if len(jobs) > _MOST_OF_A_CHAIN:
+        if len(jobs) > _MAX_OF_A_CHAIN:
             yield JobChain(jobs)
         else:
             group += jobs

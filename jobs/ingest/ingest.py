@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from index.storage.config import Identity, read_identity
+from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
 from jobs.ingest.changes import Changes, compare
-from jobs.ingest.ledger import Accounts
-from jobs.ingest.library_config import identify, sampling_of, settle_identity
-from jobs.ingest.profile import Bill, bottleneck, make_bill
+from jobs.ingest.ledger import VideoLedger
+from jobs.ingest.library_config import ensure_library_config, identify, sampling_of
+from jobs.ingest.profile import RunProfile, bottleneck, make_profile
 from jobs.ingest.progress import Progress
 from jobs.ingest.ray_startup import RaySession
 from jobs.ingest.report import IngestReport, Interrupted
-from jobs.ingest.resources import Shape
+from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
-from jobs.ingest.timing import Tally, Work, core_seconds, timed
+from jobs.ingest.timing import RunStats, StageTiming, core_seconds, timed
 from jobs.ingest.trace import check_trace, write_trace
 from pipeline.decoders import check_decoder, load_decoder
 from pipeline.models import check_engine
@@ -98,7 +98,7 @@ def ingest(
         Interrupted: likewise, since somebody wanted it to.
     """
     from index.snapshot.publish import publish_tables
-    from index.storage.lock import writing
+    from index.storage.lock import write_lock
     from index.storage.tables import Tables
     from index.storage.tag_scores import checked_definitions
 
@@ -111,14 +111,14 @@ def ingest(
         check_trace(trace)
         options = replace(options, trace=True)
     library = Library(folder)
-    identity = read_identity(library)
+    identity = read_library_config(library)
     sampling = sampling_of(identity, window_s, stride_s)
     check_sources(sources)
     given = identity
     if given is None or classifier or embedder or sampling != given.sampling or features not in (None, given.features):
         given = identify(identity, classifier, embedder, sampling, features)
-    with writing(library), RaySession(partial(_job, library, given, options)) as session:
-        identity = settle_identity(library, given)
+    with write_lock(library), RaySession(partial(_job, library, given, options)) as session:
+        identity = ensure_library_config(library, given)
         tables = Tables(library, features=identity.features != "none")
         checked_definitions(library, identity)  # if they are damaged, that is better said now than after hours of work
         known_videos = tables.known_videos()
@@ -192,10 +192,10 @@ class _Run:
     """
 
     began_s: float = field(default_factory=time.time)
-    tally: Tally = field(default_factory=Tally)
-    shape: Shape | None = None
-    own: list[Work] = field(default_factory=list)
-    works: list[Work] = field(default_factory=list)
+    tally: RunStats = field(default_factory=RunStats)
+    shape: ResourcePlan | None = None
+    own: list[StageTiming] = field(default_factory=list)
+    works: list[StageTiming] = field(default_factory=list)
     cores: tuple[float, float] | None = None
     idle_share: float | None = None
 
@@ -213,11 +213,11 @@ class _Run:
         if self.cores and (now := core_seconds()) and now[1] > self.cores[1]:
             self.idle_share = (now[0] - self.cores[0]) / (now[1] - self.cores[1])
 
-    def bill(self, report: IngestReport) -> Bill | None:
+    def bill(self, report: IngestReport) -> RunProfile | None:
         """What it all cost."""
         if self.shape is None:
             return None
-        return make_bill(
+        return make_profile(
             self.shape,
             self.tally,
             self.own,
@@ -228,9 +228,9 @@ class _Run:
         )
 
 
-def _job(library: Library, given: Identity, options: IngestOptions) -> Job:
+def _job(library: Library, given: LibraryConfig, options: IngestOptions) -> Job:
     """What workers need to know, after making sure that the models are still those the library was made with."""
-    known = read_identity(library) or given
+    known = read_library_config(library) or given
     where = given.classifier.folder if given.classifier != known.classifier else None
     classifier = locate(known.classifier, "--classifier", where)
     where = given.embedder.folder if given.embedder != known.embedder else None
@@ -268,7 +268,7 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     """Decode and annotate what is new, committing videos as they finish."""
-    accounts = Accounts([*changes.to_do, *(file for file, _ in changes.unreadable)], changes.taken)
+    accounts = VideoLedger([*changes.to_do, *(file for file, _ in changes.unreadable)], changes.taken)
     for file, error in changes.unreadable:
         accounts.add(VideoFailed(VideoInfo(video_id_of(None, file.path, changes.taken), file), error.stage, error.reason))
     files: list[Written] = []

@@ -43,7 +43,7 @@ class _Pending:
         return _row(some.video, len(self.written), problems)
 
 
-class Accounts:
+class VideoLedger:
     """Books of one run."""
 
     def __init__(self, files: Iterable[VideoFile], taken: Collection[str] = ()) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
-from index.storage.config import Identity, read_identity, write_identity
+from index.storage.config import LibraryConfig, read_library_config, write_library_config
 from index.storage.paths import Library
-from pipeline.models import EXACT_EMBEDDERS
+from pipeline.models import RERANK_EMBEDDERS
 from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
 from schemas.errors import LibraryError, UsageError
 from schemas.models import Checkpoint
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, FeatureKind, Sampling
 
 
-def sampling_of(known: Identity | None, window_s: float | None, stride_s: float | None) -> Sampling:
+def sampling_of(known: LibraryConfig | None, window_s: float | None, stride_s: float | None) -> Sampling:
     """What was asked for; what was not is the library's own, and the stride of a window that was asked for is its length."""
     if known is not None and window_s is None:
         return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
@@ -23,8 +23,12 @@ def sampling_of(known: Identity | None, window_s: float | None, stride_s: float 
 
 
 def identify(
-    known: Identity | None, classifier: str | None, embedder: str | None, sampling: Sampling, features: FeatureKind | None
-) -> Identity:
+    known: LibraryConfig | None,
+    classifier: str | None,
+    embedder: str | None,
+    sampling: Sampling,
+    features: FeatureKind | None,
+) -> LibraryConfig:
     """The models, sampling and features that were asked for, where they agree with the library's.
 
     Args:
@@ -39,7 +43,7 @@ def identify(
         UsageError: features cannot be kept in this way.
         LibraryError: the library was made otherwise.
     """
-    wanted = Identity(
+    wanted = LibraryConfig(
         known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "--classifier"),
         known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "--embedder"),
         sampling,
@@ -52,25 +56,25 @@ def identify(
     return wanted
 
 
-def _features(known: Identity | None, embedder: Checkpoint, asked: FeatureKind | None) -> FeatureKind:
+def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureKind | None) -> FeatureKind:
     """How features are to be kept.
 
     Raises:
         UsageError: there is no such way, or the embedder has no exact score to keep them for.
     """
     if asked is None:
-        return known.features if known else "int8" if embedder.model_type in EXACT_EMBEDDERS else "none"
+        return known.features if known else "int8" if embedder.model_type in RERANK_EMBEDDERS else "none"
     if asked not in get_args(FeatureKind):
-        raise UsageError(f"--features: got {asked!r}, allowed is {', '.join(get_args(FeatureKind))}")
-    if asked != "none" and embedder.model_type not in EXACT_EMBEDDERS:
+        raise UsageError(f"--features: got {asked!r}, expected {', '.join(get_args(FeatureKind))}")
+    if asked != "none" and embedder.model_type not in RERANK_EMBEDDERS:
         raise UsageError(
-            f"--features: got {asked}, allowed is none, since embedders of type {embedder.model_type!r} have no exact "
+            f"--features: got {asked}, expected none, since embedders of type {embedder.model_type!r} have no exact "
             "score; leave --features out"
         )
     return asked
 
 
-def _check_same(known: Identity, wanted: Identity) -> None:
+def _check_same(known: LibraryConfig, wanted: LibraryConfig) -> None:
     if differences := known.differences(wanted):
         raise LibraryError(
             f"--library: {'; '.join(differences)}. What clips were made with cannot be mixed, so a library has one of each: "
@@ -78,15 +82,15 @@ def _check_same(known: Identity, wanted: Identity) -> None:
         )
 
 
-def settle_identity(library: Library, wanted: Identity) -> Identity:
+def ensure_library_config(library: Library, wanted: LibraryConfig) -> LibraryConfig:
     """Make the library ``wanted``'s, or see that it is. Under the lock: another ingest may have made it meanwhile.
 
     Raises:
         LibraryError: it is another's.
     """
-    known = read_identity(library)
+    known = read_library_config(library)
     if known is None:
-        write_identity(library, wanted)
+        write_library_config(library, wanted)
         return wanted
     _check_same(known, wanted)
     return known

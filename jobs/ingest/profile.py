@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
-from jobs.ingest.resources import Shape
-from jobs.ingest.timing import Tally, Work
+from jobs.ingest.resources import ResourcePlan
+from jobs.ingest.timing import RunStats, StageTiming
 
 # What a stage counts.
 _UNITS = {
@@ -49,7 +49,7 @@ class StageBill:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class RunProfile:
     """What a run cost.
 
     Attributes:
@@ -64,7 +64,7 @@ class Bill:
         idle_share: of this machine's cores while the stages ran; None where they ran on a cluster.
     """
 
-    shape: Shape
+    shape: ResourcePlan
     stages: tuple[StageBill, ...]
     bound_by: str | None
     advice: str
@@ -75,16 +75,16 @@ class Bill:
     idle_share: float | None
 
 
-def make_bill(
-    shape: Shape,
-    tally: Tally,
-    own: Sequence[Work],
+def make_profile(
+    shape: ResourcePlan,
+    tally: RunStats,
+    own: Sequence[StageTiming],
     *,
     bound_by: str | None,
     began_s: float,
     video_s: float,
     idle_share: float | None,
-) -> Bill:
+) -> RunProfile:
     """Add up.
 
     Args:
@@ -118,12 +118,12 @@ def make_bill(
         bound_by = "start"
     first_frame_s = max(0.0, whole.of("decode").began_s - began_s) if whole.of("decode").count else 0.0
     hours = video_s / wall_s if wall_s > 0 else 0.0
-    return Bill(
+    return RunProfile(
         shape, tuple(stages), bound_by, _advice(bound_by, shape), hours, steady, first_frame_s, first_clip_s, idle_share
     )
 
 
-def bottleneck(tally: Tally, shape: Shape) -> str | None:
+def bottleneck(tally: RunStats, shape: ResourcePlan) -> str | None:
     """The stage of the workers that held a run up; None where nothing ran.
 
     Where both share the cores, the one that took more of their time; else the one that was busy for more of its own.
@@ -132,12 +132,15 @@ def bottleneck(tally: Tally, shape: Shape) -> str | None:
     if shape.device == "cpu":
         loads = {"decode": decode.cpu_s, "annotate": annotate.cpu_s}
     else:
-        loads = {"decode": decode.seconds / shape.decoders, "annotate": annotate.seconds / (shape.annotators * shape.lanes)}
+        loads = {
+            "decode": decode.seconds / shape.decoders,
+            "annotate": annotate.seconds / (shape.annotators * shape.lanes),
+        }
     stage = max(loads, key=lambda name: loads[name])
     return stage if loads[stage] > 0 else None
 
 
-def _advice(bound_by: str | None, shape: Shape) -> str:
+def _advice(bound_by: str | None, shape: ResourcePlan) -> str:
     """What would make such a run faster."""
     if bound_by == "start":
         return "starting Ray and loading the models took most of it, which more videos at once would not take longer"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobs.ingest.timing import Tally
+from jobs.ingest.timing import RunStats
 from schemas.text import clock
 
 
@@ -21,7 +21,7 @@ class Progress:
     done_videos: int
     total_videos: int
     elapsed_s: float
-    tally: Tally
+    tally: RunStats
 
     @property
     def speed(self) -> float:

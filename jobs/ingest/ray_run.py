@@ -19,11 +19,11 @@ from typing import Any
 
 import ray
 
-from jobs.ingest.resources import Shape, choose_shape
+from jobs.ingest.resources import ResourcePlan, plan_resources
 from jobs.ingest.scheduler import DECODERS_SHARE, Scheduler
 from jobs.ingest.steps import Job
-from jobs.ingest.timing import Tally, Work
-from jobs.ingest.workers import CRASHED, AnnotatorActor, Counter
+from jobs.ingest.timing import RunStats, StageTiming
+from jobs.ingest.workers import CRASHED, AnnotatorActor, StatsActor
 from pipeline.decoders import ON_GPU
 from schemas.errors import JobError, UsageError
 from schemas.records import (
@@ -38,7 +38,7 @@ _RETRIES = 3
 
 
 @contextmanager
-def _told_as_job_error() -> Iterator[None]:
+def _ray_errors_as_job_error() -> Iterator[None]:
     """Say what Ray raises as one of vidsift's errors.
 
     Raises:
@@ -65,14 +65,16 @@ class RayRun:
             UsageError: the decoder needs a GPU, and there is none.
         """
         self._job = job
-        self._tally = Tally()
+        self._tally = RunStats()
         self.is_here = job.options.address is None
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
         if job.options.decoder in ON_GPU and not self._gpus:
             raise UsageError(f"--decoder {job.options.decoder}: got a Ray cluster without GPUs; take pyav")
-        self.shape = choose_shape(job, int(resources.get("CPU", 1)), self._gpus, resources.get("memory", 0.0))
-        self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Counter).remote(job.options.trace)
+        self.shape = plan_resources(job, int(resources.get("CPU", 1)), self._gpus, resources.get("memory", 0.0))
+        self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(StatsActor).remote(
+            job.options.trace
+        )
         # Annotators ask for no CPU of Ray's: on CPUs alone they and the decoders share the cores, and whichever is behind
         # gets more of them, since the others wait for it; and with fewer CPUs than GPUs, none would be left to decode.
         share = 1 - DECODERS_SHARE if job.options.decoder in ON_GPU else 1.0
@@ -91,13 +93,13 @@ class RayRun:
             with suppress(ray.exceptions.RayError):  # it has gone by itself
                 ray.kill(annotator)
 
-    def tally(self) -> Tally:
+    def tally(self) -> RunStats:
         """How far the run is."""
         with suppress(ray.exceptions.RayError):  # which ends the run elsewhere
             self._tally = ray.get(self._counter.snapshot.remote())
         return self._tally
 
-    def told(self, patience_s: float | None = None) -> tuple[Tally, Shape, list[Work]] | None:
+    def told(self, patience_s: float | None = None) -> tuple[RunStats, ResourcePlan, list[StageTiming]] | None:
         """The tally, the shape with what the annotators found to compute on, and works for a trace.
 
         None where Ray has gone, or takes longer than ``patience_s``.
@@ -117,7 +119,7 @@ class RayRun:
         Raises:
             JobError: Ray has gone.
         """
-        with _told_as_job_error():
+        with _ray_errors_as_job_error():
             found: dict[bytes, Problem] = ray.get(self._counter.lost.remote())
         return lambda file: found.get(os.fsencode(file.path), Problem("decode", CRASHED))
 
@@ -129,7 +131,7 @@ class RayRun:
         Raises:
             JobError: Ray has failed.
         """
-        with _told_as_job_error():
+        with _ray_errors_as_job_error():
             job = replace(self._job, taken=taken)
             flow = Scheduler(job, self._counter, self.shape, self._gpus, self._annotators, files)
             try:

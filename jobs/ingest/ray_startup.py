@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from jobs.ingest.steps import Job
-from jobs.ingest.timing import Work, timed
+from jobs.ingest.timing import StageTiming, timed
 
 if TYPE_CHECKING:
     from jobs.ingest.ray_run import RayRun
@@ -32,7 +32,7 @@ class RaySession:
         self._started, self._over = threading.Event(), threading.Event()
         self._run: RayRun | None = None
         self._error: BaseException | None = None
-        self.start = Work("start", time.time())
+        self.start = StageTiming("start", time.time())
 
     def __enter__(self) -> RaySession:
         return self

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobs.ingest.profile import Bill
+from jobs.ingest.profile import RunProfile
 from schemas.records import VideoRow, path_text
 from schemas.text import clock, column_lines, lines_text
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     pass
 
 if TYPE_CHECKING:
-    from jobs.ingest.profile import Bill
+    from jobs.ingest.profile import RunProfile
 
 
-_MOST_FAILURES = 20
+_MAX_FAILURES = 20
 
-_MOST_ENDINGS = 8
+_MAX_ENDINGS = 8
 
 
 def ingest_text(report: IngestReport) -> str:
@@ -43,22 +43,22 @@ def ingest_text(report: IngestReport) -> str:
             f"{report.several_tracks} of them {have} several video tracks, of which one was taken: "
             "vidsift status says which, --track N takes another"
         )
-    lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MOST_FAILURES]]
-    if len(report.failures) > _MOST_FAILURES:
-        lines.append(f"  and {len(report.failures) - _MOST_FAILURES} more: vidsift status lists them all")
+    lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MAX_FAILURES]]
+    if len(report.failures) > _MAX_FAILURES:
+        lines.append(f"  and {len(report.failures) - _MAX_FAILURES} more: vidsift status lists them all")
     return lines_text(lines)
 
 
 def _passed_over_line(endings: dict[str, int]) -> str:
     """How many files were passed over, the commonest endings first."""
     total = sum(endings.values())
-    told = [f"{count} {ending or 'without an ending'}" for ending, count in list(endings.items())[:_MOST_ENDINGS]]
-    if len(endings) > _MOST_ENDINGS:
-        told.append(f"{total - sum(list(endings.values())[:_MOST_ENDINGS])} of {len(endings) - _MOST_ENDINGS} other endings")
+    told = [f"{count} {ending or 'without an ending'}" for ending, count in list(endings.items())[:_MAX_ENDINGS]]
+    if len(endings) > _MAX_ENDINGS:
+        told.append(f"{total - sum(list(endings.values())[:_MAX_ENDINGS])} of {len(endings) - _MAX_ENDINGS} other endings")
     return f"{total} file{'s' * (total != 1)} passed over: {', '.join(told)}"
 
 
-def _bill_lines(bill: Bill) -> list[str]:
+def _bill_lines(bill: RunProfile) -> list[str]:
     """What a run cost, stage by stage."""
     rows = [
         (
@@ -112,7 +112,7 @@ class IngestReport:
     video_seconds: float = 0.0
     wall_seconds: float = 0.0
     bottleneck: str | None = None
-    bill: Bill | None = None
+    bill: RunProfile | None = None
     passed_over: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     several_tracks: int = 0

@@ -22,11 +22,11 @@ _MEMORY_SHARE = 0.25
 _ANNOTATOR_BYTES = 1 << 30
 
 # Decoders that share one GPU's own: it has a handful, and each process that uses them takes half a gigabyte of its memory.
-_MOST_ON_A_GPU = 8
+_MAX_ON_A_GPU = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ResourcePlan:
     """How a run is laid out over a machine or a cluster.
 
     Attributes:
@@ -59,7 +59,7 @@ class Shape:
         )
 
 
-def choose_shape(job: Job, cpus: int, gpus: int, memory: float) -> Shape:
+def plan_resources(job: Job, cpus: int, gpus: int, memory: float) -> ResourcePlan:
     """How to lay out a run: what the options ask for, and else by the machines and by what the models are shown.
 
     Args:
@@ -69,7 +69,7 @@ def choose_shape(job: Job, cpus: int, gpus: int, memory: float) -> Shape:
         memory: bytes, likewise.
     """
     options = job.options
-    most_decoders = _MOST_ON_A_GPU * gpus if options.decoder in ON_GPU else cpus
+    most_decoders = _MAX_ON_A_GPU * gpus if options.decoder in ON_GPU else cpus
     if options.engine == "openvino":
         gpus = 0
     pixels = max(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) for wanted in job.inputs)
@@ -87,7 +87,7 @@ def choose_shape(job: Job, cpus: int, gpus: int, memory: float) -> Shape:
         fitting_annotators = int(_MEMORY_SHARE * memory // (_ANNOTATOR_BYTES + weights / 2))
         annotators = max(1, min(cpus // (threads or 1), fitting_annotators))
         threads = threads or max(1, cpus // annotators)
-    return Shape(
+    return ResourcePlan(
         decoders=options.num_decoders or min(most_decoders, max(1, cpus - gpus)),
         annotators=annotators,
         threads=threads,

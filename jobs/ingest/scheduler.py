@@ -14,7 +14,7 @@ import ray
 
 from jobs.cluster.session import OBJECT_STORE_BYTES
 from jobs.ingest.batching import GROUP_FILES, JobChain, JobGroup, group_files
-from jobs.ingest.resources import Shape
+from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
 from jobs.ingest.workers import CHUNKS, ChainActor, decode_group, plan_group, write_rows
 from pipeline.decoders import ON_GPU
@@ -58,7 +58,7 @@ class Scheduler:
     """What is under way in a run, and what waits."""
 
     def __init__(
-        self, job: Job, counter: Any, shape: Shape, gpus: int, annotators: Sequence[Any], files: Sequence[VideoFile]
+        self, job: Job, counter: Any, shape: ResourcePlan, gpus: int, annotators: Sequence[Any], files: Sequence[VideoFile]
     ) -> None:
         self._shape = shape
         # A worker that dies is retried for ever by default, and one bad file would hang the job. Two may die at each video.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Work:
+class StageTiming:
     """One piece of work of one process.
 
     Attributes:
@@ -43,12 +43,12 @@ class Work:
 
 
 @contextmanager
-def timed(stage: str, note: str = "", cpu: Callable[[], float] = time.process_time) -> Iterator[Work]:
+def timed(stage: str, note: str = "", cpu: Callable[[], float] = time.process_time) -> Iterator[StageTiming]:
     """Time the block; what it counted is entered by the caller.
 
     Where a process has several such blocks at a time, ``cpu`` must be `time.thread_time`.
     """
-    work = Work(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
+    work = StageTiming(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
     work.thread = threading.get_native_id()
     began, began_cpu = time.perf_counter(), cpu()
     try:
@@ -69,7 +69,7 @@ def core_seconds() -> tuple[float, float] | None:
 
 
 @dataclass(slots=True)
-class StageTally:
+class StageStats:
     """The works of one stage, added up.
 
     Attributes:
@@ -94,7 +94,7 @@ class StageTally:
     last_s: float = 0.0
     first_count: int = 0
 
-    def add(self, other: StageTally) -> None:
+    def add(self, other: StageStats) -> None:
         """Add ``other``'s figures to this one's."""
         if other.first_s < self.first_s:
             self.first_s, self.first_count = other.first_s, other.first_count
@@ -104,14 +104,14 @@ class StageTally:
 
 
 @dataclass(slots=True)
-class Tally:
+class RunStats:
     """How far a run is.
 
     Attributes:
         stages: what each stage did, by its name.
     """
 
-    stages: dict[str, StageTally] = field(default_factory=dict)
+    stages: dict[str, StageStats] = field(default_factory=dict)
 
     @property
     def clips(self) -> int:
@@ -123,12 +123,12 @@ class Tally:
         """Seconds of video in them."""
         return self.of("annotate").video_s
 
-    def of(self, stage: str) -> StageTally:
+    def of(self, stage: str) -> StageStats:
         """What ``stage`` did."""
-        return self.stages.get(stage, StageTally())
+        return self.stages.get(stage, StageStats())
 
-    def enter(self, work: Work, waiting_s: float = 0.0) -> None:
+    def enter(self, work: StageTiming, waiting_s: float = 0.0) -> None:
         """Add a piece of work, before which its worker stood still for ``waiting_s``."""
-        one = StageTally(work.seconds, work.cpu_s, work.count, work.video_s, waiting_s)
+        one = StageStats(work.seconds, work.cpu_s, work.count, work.video_s, waiting_s)
         one.began_s, one.first_s, one.last_s, one.first_count = work.began_s, work.ended_s, work.ended_s, work.count
-        self.stages.setdefault(work.stage, StageTally()).add(one)
+        self.stages.setdefault(work.stage, StageStats()).add(one)

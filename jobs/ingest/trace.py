@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from jobs.ingest.timing import Work
+from jobs.ingest.timing import StageTiming
 from schemas.errors import UsageError
 
 # What `write_trace` begins files with.
@@ -29,7 +29,7 @@ def check_trace(path: Path) -> None:
         raise UsageError(f"--trace: {str(path)!r} is there already and is no trace; name another file")
 
 
-def write_trace(path: Path, works: Iterable[Work]) -> None:
+def write_trace(path: Path, works: Iterable[StageTiming]) -> None:
     """Write complete events of the Trace Event Format, times in microseconds, a process for each worker's."""
     works = sorted(works, key=lambda work: work.began_s)
     began_s = works[0].began_s if works else 0.0

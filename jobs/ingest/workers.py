@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import ray
 
 from jobs.ingest.batching import FileGroup, JobChain, JobGroup, group_jobs
-from jobs.ingest.resources import Shape
+from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
-from jobs.ingest.timing import Tally, Work, timed
+from jobs.ingest.timing import RunStats, StageTiming, timed
 from pipeline.decoders import CHAINED, load_decoder
 from pipeline.sampling import chains_of
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
@@ -30,7 +30,7 @@ _SLOWEST_DISK = 5e6
 CHUNKS = 4
 
 # Workers that may die at one place of a video.
-_MOST_DEATHS = 2
+_MAX_DEATHS = 2
 
 CRASHED = (
     "crashed: the process that read it died twice, in native code or for want of memory; "
@@ -51,14 +51,14 @@ class Attempt(NamedTuple):
     limit_s: float
 
 
-class Counter:
+class StatsActor:
     """The run's tally, in a process that all stages can reach."""
 
     def __init__(self, keep: bool) -> None:
         """``keep`` every piece of work, for a trace."""
-        self._tally = Tally()
-        self._kept: list[Work] | None = [] if keep else None
-        self._last: dict[tuple[str, int], Work] = {}
+        self._tally = RunStats()
+        self._kept: list[StageTiming] | None = [] if keep else None
+        self._last: dict[tuple[str, int], StageTiming] = {}
         self._begun: dict[Attempt, list[bool]] = {}  # and of each worker that died there, whether it took too long
         self._computing = "cpu", "fp32"
         self._stopped = False
@@ -67,7 +67,7 @@ class Counter:
         """Let no worker begin anything more."""
         self._stopped = True
 
-    def work(self, work: Work) -> None:
+    def work(self, work: StageTiming) -> None:
         """A worker has done something."""
         before = self._last.get((work.worker, work.thread))
         waited_s = max(0.0, work.began_s - before.ended_s) if before and before.stage == work.stage else 0.0
@@ -88,18 +88,18 @@ class Counter:
             self._begun[attempt] = []
             return True
         deaths.append(late)
-        return len(deaths) < _MOST_DEATHS
+        return len(deaths) < _MAX_DEATHS
 
-    def end(self, attempt: Attempt, work: Work) -> None:
+    def end(self, attempt: Attempt, work: StageTiming) -> None:
         """It has lived to tell of it."""
         self._begun.pop(attempt, None)
         self.work(work)
 
-    def snapshot(self) -> Tally:
+    def snapshot(self) -> RunStats:
         """How far the run is."""
         return self._tally
 
-    def works(self) -> list[Work]:
+    def works(self) -> list[StageTiming]:
         """All that was done, where it is kept."""
         return self._kept or []
 
@@ -214,9 +214,9 @@ class _Chain:
 
 
 class AnnotatorActor:
-    """An actor that holds both models; its calls may overlap (`Shape.lanes`)."""
+    """An actor that holds both models; its calls may overlap (`ResourcePlan.lanes`)."""
 
-    def __init__(self, job: Job, counter: Any, shape: Shape) -> None:
+    def __init__(self, job: Job, counter: Any, shape: ResourcePlan) -> None:
         with timed("load models") as work:
             cores = len(os.sched_getaffinity(0))  # for where Ray has GPUs and the models find none: Ray would leave them one
             self._annotate = job.annotator(shape.threads or max(1, cores // shape.annotators))
@@ -276,7 +276,7 @@ def _time_limit(attempt: Attempt, times: int) -> Iterator[None]:
 
     Where it was is then written to a file, by which the next worker on this machine knows of it.
     """
-    path = _last_words(attempt)
+    path = _timeout_marker(attempt)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8") as file:
         faulthandler.dump_traceback_later(attempt.limit_s * times, exit=True, file=file)
         try:
@@ -286,7 +286,7 @@ def _time_limit(attempt: Attempt, times: int) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _last_words(attempt: Attempt) -> Path:
+def _timeout_marker(attempt: Attempt) -> Path:
     digest = blake2b(repr((attempt, ray.get_runtime_context().get_job_id())).encode(), digest_size=8).hexdigest()
     return Path(tempfile.gettempdir(), f"vidsift-{os.getuid()}-{digest}")
 
@@ -294,10 +294,10 @@ def _last_words(attempt: Attempt) -> Path:
 def _may_begin(counter: Any, attempt: Attempt) -> bool:
     """Tell the counter of the attempt, and how the one before has ended."""
     try:
-        late = _last_words(attempt).stat().st_size > 0
+        late = _timeout_marker(attempt).stat().st_size > 0
     except OSError:
         late = False
     may = bool(ray.get(counter.begin.remote(attempt, late)))
     if not may:
-        _last_words(attempt).unlink(missing_ok=True)
+        _timeout_marker(attempt).unlink(missing_ok=True)
     return may

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import SnapshotInfo, current_snapshot, read_info, snapshot_numbers
-from index.storage.lock import existing_tables
+from index.storage.lock import open_for_writing
 from index.storage.paths import Library
 from schemas.errors import UsageError
 from schemas.text import columns_text
@@ -72,11 +72,11 @@ def rollback(folder: Path, number: int) -> int:
         UsageError: there is no such snapshot.
         LibraryError: the files of that time have been dropped by a compaction.
     """
-    with existing_tables(folder) as (library, identity, tables):
+    with open_for_writing(folder) as (library, identity, tables):
         numbers = snapshot_numbers(library)
         if number not in numbers:
             listed = ", ".join(map(str, numbers)) or "none"
-            raise UsageError(f"N: got {number}, allowed is one of the snapshots that vidsift history lists ({listed})")
+            raise UsageError(f"N: got {number}, expected one of the snapshots that vidsift history lists ({listed})")
         tables.restore(read_info(library.snapshots / str(number)).versions)
         publish_tables(library, tables, identity, {"rolled_back_to": number})
         return int(current_snapshot(library).name)
@@ -88,7 +88,7 @@ def compact(folder: Path) -> dict[str, int]:
     Returns:
         ``files_before`` and ``files_after``, Parquet files in the tables' folders.
     """
-    with existing_tables(folder) as (library, identity, tables):
+    with open_for_writing(folder) as (library, identity, tables):
         counts = tables.compact()
         publish_tables(library, tables, identity, {"compacted": 1})
         return counts

@@ -17,7 +17,7 @@ from index.snapshot.rerank_features import FeatureStore, read_features
 from index.snapshot.snapshot import Snapshot, file_hash
 from index.snapshot.vectors import VectorIndex
 from index.sql.catalog import Catalog
-from index.storage.lock import existing_tables
+from index.storage.lock import open_for_writing
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tags_file import read_definitions
@@ -56,7 +56,7 @@ def verify(folder: Path) -> list[Check]:
     Raises:
         LibraryError: there is no library to check.
     """
-    with existing_tables(folder, read_only=True) as (library, identity, tables):
+    with open_for_writing(folder, read_only=True) as (library, identity, tables):
         readable = "the tables' files are there and can be read"
         try:
             videos, clips = tables.read()

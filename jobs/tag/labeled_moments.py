@@ -24,7 +24,7 @@ _SLACK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class MarkedMoment:
+class LabeledMoment:
     """A line of the file.
 
     Attributes:
@@ -63,7 +63,7 @@ class Matched:
         return np.unique(self.groups[self.shows[tag]])
 
 
-def read_examples(source: Path, name: str | None = None) -> list[MarkedMoment]:
+def read_examples(source: Path, name: str | None = None) -> list[LabeledMoment]:
     """Read a file with the columns path, start_s, end_s and tag.
 
     Args:
@@ -85,12 +85,12 @@ def read_examples(source: Path, name: str | None = None) -> list[MarkedMoment]:
     if not all(tags):
         line = next(moment.line for moment in moments if not moment.tag)
         raise UsageError(
-            f"--examples {source}: line {line}: no tag, allowed is one in every line; fill the column 'tag', "
+            f"--examples {source}: line {line}: no tag, expected one in every line; fill the column 'tag', "
             "or give NAME for a file without that column"
         )
     if name is not None and name not in tags:
         raise UsageError(
-            f"--examples {source}: no line has the tag {name!r}, allowed is one of {', '.join(map(repr, tags))}; "
+            f"--examples {source}: no line has the tag {name!r}, expected one of {', '.join(map(repr, tags))}; "
             "correct NAME, or leave it out to teach them all"
         )
     return moments
@@ -100,27 +100,25 @@ def _columns(header: Sequence[str], where: str) -> list[str]:
     names = [name.strip().lower() for name in header]
     for name, count in Counter(names).items():
         if name not in _COLUMNS:
-            raise UsageError(
-                f"{where}: got the column {name!r}, allowed are {', '.join(_COLUMNS)}; rename it, or take it out"
-            )
+            raise UsageError(f"{where}: got the column {name!r}, expected {', '.join(_COLUMNS)}; rename it, or take it out")
         if count > 1:
-            raise UsageError(f"{where}: got the column {name!r} {count} times, allowed is once; take the others out")
+            raise UsageError(f"{where}: got the column {name!r} {count} times, expected once; take the others out")
     if "path" not in names:
-        raise UsageError(f"{where}: got no column 'path', allowed are {', '.join(_COLUMNS)}; name the videos' column so")
+        raise UsageError(f"{where}: got no column 'path', expected {', '.join(_COLUMNS)}; name the videos' column so")
     return names
 
 
-def _moment(cells: dict[str, str], line: int, folder: str, name: str | None, where: str) -> MarkedMoment:
+def _moment(cells: dict[str, str], line: int, folder: str, name: str | None, where: str) -> LabeledMoment:
     if not cells["path"]:
         raise UsageError(f"{where}: the path is empty; name a video, or take the line out")
     start_s, end_s = interval(cells, where)
     tag = cells.get("tag", name or "")
     if not tag.isprintable():
-        raise UsageError(f"{where}: tag is {tag!r}, allowed is a text on one line; correct it")
-    return MarkedMoment(line, on_disk(os.path.abspath(os.path.join(folder, cells["path"]))), start_s or 0.0, end_s, tag)
+        raise UsageError(f"{where}: tag is {tag!r}, expected a text on one line; correct it")
+    return LabeledMoment(line, on_disk(os.path.abspath(os.path.join(folder, cells["path"]))), start_s or 0.0, end_s, tag)
 
 
-def match(moments: Sequence[MarkedMoment], videos: pa.Table, clips: pa.Table, source: Path) -> Matched:
+def match(moments: Sequence[LabeledMoment], videos: pa.Table, clips: pa.Table, source: Path) -> Matched:
     """Find the clips that show the moments: those that overlap one by at least half of the shorter of the two.
 
     Args:
@@ -136,7 +134,7 @@ def match(moments: Sequence[MarkedMoment], videos: pa.Table, clips: pa.Table, so
     paths_known = Paths(rows)
     places = {moment.path: paths_known.find(moment.path) for moment in moments}
     _check_known(moments, places, paths_known, source)
-    by_video: dict[str, list[tuple[float, float, MarkedMoment]]] = {}
+    by_video: dict[str, list[tuple[float, float, LabeledMoment]]] = {}
     for moment in moments:
         row = rows[places[moment.path] or ""]
         end_s = _end(moment, row, source)
@@ -170,7 +168,7 @@ def match(moments: Sequence[MarkedMoment], videos: pa.Table, clips: pa.Table, so
     )
 
 
-def _check_known(moments: Sequence[MarkedMoment], places: dict[str, str | None], known: Paths, source: Path) -> None:
+def _check_known(moments: Sequence[LabeledMoment], places: dict[str, str | None], known: Paths, source: Path) -> None:
     unknown = {moment.path: moment.line for moment in reversed(moments) if places[moment.path] is None}
     if unknown:
         line, path = min((line, path) for path, line in unknown.items())
@@ -181,7 +179,7 @@ def _check_known(moments: Sequence[MarkedMoment], places: dict[str, str | None],
         )
 
 
-def _end(moment: MarkedMoment, row: dict[str, object], source: Path) -> float:
+def _end(moment: LabeledMoment, row: dict[str, object], source: Path) -> float:
     """Where a moment ends in its video."""
     where = f"--examples {source}: line {moment.line}"
     duration_s = row["duration_s"]
@@ -192,7 +190,7 @@ def _end(moment: MarkedMoment, row: dict[str, object], source: Path) -> float:
     if max(moment.start_s, (moment.end_s or 0.0) - _SLACK_S) >= duration_s:
         until = "" if moment.end_s is None else f" to {moment.end_s:g}"
         raise UsageError(
-            f"{where}: the moment is at {moment.start_s:g}{until} s, allowed is within the video, which ends at "
+            f"{where}: the moment is at {moment.start_s:g}{until} s, expected within the video, which ends at "
             f"{duration_s:g} s; correct its times"
         )
     return min(moment.end_s or duration_s, duration_s)

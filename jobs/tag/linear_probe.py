@@ -17,10 +17,10 @@ from index.storage.tag_scores import sigmoid
 # How much the length of the weights counts against the examples, whose features have mean 0 and mean square length 1.
 L2 = 0.001
 
-# How much of the mean variance is added to every direction's before they are evened out: see `evened`.
+# How much of the mean variance is added to every direction's before they are whitening_matrix out: see `whitening_matrix`.
 _SHRINKAGE = 0.3
 
-_MOST_STEPS = 100
+_MAX_STEPS = 100
 _CLOSE_ENOUGH = 1e-10
 _ROUNDING = 1e-14
 
@@ -60,7 +60,7 @@ def fit(vectors: NDArray[np.float64], positive: NDArray[np.bool_], *, l2: float 
         return float(shares @ np.logaddexp(0.0, -signs * (features @ found)) + 0.5 * penalty @ found**2)
 
     found = np.zeros(features.shape[1])
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         probabilities = sigmoid(features @ found)
         gradient = features.T @ (shares * (probabilities - positive)) + penalty * found
         if np.abs(gradient).max() < _CLOSE_ENOUGH:
@@ -76,7 +76,7 @@ def fit(vectors: NDArray[np.float64], positive: NDArray[np.bool_], *, l2: float 
     return Probe(weights, float(found[-1] - weights @ mean))
 
 
-def evened(vectors: Iterable[NDArray[np.float32]], dim: int) -> NDArray[np.float64]:
+def whitening_matrix(vectors: Iterable[NDArray[np.float32]], dim: int) -> NDArray[np.float64]:
     """float64 [dim, dim]: what vectors are multiplied by so that no direction of a library outweighs the others.
 
     Clips differ most in what few examples cannot tell from the action, such as places and clothes. With C the library's

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import Snapshot
-from index.storage.config import Identity
-from index.storage.lock import existing_tables
+from index.storage.config import LibraryConfig
+from index.storage.lock import open_for_writing
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tag_scores import embedded_clips, visible_clips
@@ -28,7 +28,7 @@ _STANDS_OUT = 2.0
 _STEEPNESS = 2.0
 
 # Cosines that differ by less than this say nothing, however alike the library's clips are.
-_LEAST_SPREAD = 1e-3
+_MIN_SPREAD = 1e-3
 
 
 def tag(
@@ -65,7 +65,7 @@ def tag(
     """
     names = [_checked_name(name) for name in dict.fromkeys(map(str.strip, names))]
     templates = _checked_prompts(prompts) or PROMPT_TEMPLATES
-    with existing_tables(folder) as (library, identity, tables):
+    with open_for_writing(folder) as (library, identity, tables):
         definitions = read_definitions(library)
         clip_ids = visible_clips(tables)["clip_id"].to_numpy()
         if not len(clip_ids):
@@ -91,16 +91,16 @@ def untag(folder: Path, names: Sequence[str]) -> None:
         LibraryError: no library, or another job is writing it.
     """
     names = tuple(dict.fromkeys(map(str.strip, names)))
-    with existing_tables(folder) as (library, identity, tables):
+    with open_for_writing(folder) as (library, identity, tables):
         definitions = read_definitions(library)
         if unknown := [name for name in names if name not in definitions.names]:
             known = ", ".join(map(repr, definitions.names)) or "none"
-            raise UsageError(f"NAME: got {unknown[0]!r}, allowed is one of the library's tags ({known})")
+            raise UsageError(f"NAME: got {unknown[0]!r}, expected one of the library's tags ({known})")
         change_tags(library, tables, identity, definitions.changed(remove=names), {"untagged": len(names)})
 
 
 def change_tags(
-    library: Library, tables: Tables, identity: Identity, definitions: TagDefinitions, changes: dict[str, int]
+    library: Library, tables: Tables, identity: LibraryConfig, definitions: TagDefinitions, changes: dict[str, int]
 ) -> None:
     """Make ``definitions`` the library's. They are written first, so that whatever stops this, the next run completes it."""
     write_definitions(library, definitions)
@@ -124,7 +124,7 @@ def reports(library: Library, names: Sequence[str]) -> list[TagReport]:
 def _checked_name(name: str) -> str:
     check_utf8("NAME", name)
     if not name or not name.isprintable():
-        raise UsageError(f"NAME: got {name!r}, allowed is a text on one line; say what to look for, such as 'falling down'")
+        raise UsageError(f"NAME: got {name!r}, expected a text on one line; say what to look for, such as 'falling down'")
     return name
 
 
@@ -133,14 +133,14 @@ def _checked_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
         check_utf8("--prompt", prompt)
         if "{}" not in prompt or not prompt.isprintable():
             raise UsageError(
-                f"--prompt: got {prompt!r}, allowed is a text on one line with {{}} where the name goes, "
+                f"--prompt: got {prompt!r}, expected a text on one line with {{}} where the name goes, "
                 "such as 'a video of {}'"
             )
     return tuple(dict.fromkeys(prompts))
 
 
 def _text_vectors(
-    identity: Identity, where: str | None, texts: Sequence[Sequence[str]], say: Callable[[str], None]
+    identity: LibraryConfig, where: str | None, texts: Sequence[Sequence[str]], say: Callable[[str], None]
 ) -> NDArray[np.float32]:
     """float32 [names, dim]: for each name the normalised mean of its texts' vectors."""
     model = load_embedder(locate(identity.embedder, "--embedder", where), "fp32")
@@ -153,10 +153,10 @@ def _text_vectors(
 
 
 def _definition(
-    name: str, prompts: tuple[str, ...], vector: NDArray[np.float32], cosines: NDArray[np.float64], identity: Identity
+    name: str, prompts: tuple[str, ...], vector: NDArray[np.float32], cosines: NDArray[np.float64], identity: LibraryConfig
 ) -> TagDefinition:
     """The formula of `tag` as weights and a bias."""
-    mean, spread = float(cosines.mean()), max(float(cosines.std()), _LEAST_SPREAD)
+    mean, spread = float(cosines.mean()), max(float(cosines.std()), _MIN_SPREAD)
     return TagDefinition(
         name=name,
         weights=tuple((_STEEPNESS * vector.astype(np.float64) / spread).tolist()),

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.storage.config import Identity
-from index.storage.lock import existing_tables
+from index.storage.config import LibraryConfig
+from index.storage.lock import open_for_writing
 from index.storage.tables import Tables
 from index.storage.tag_scores import embedded_clips, visible_clips
 from index.storage.tags_file import read_definitions
-from jobs.tag.labeled_moments import MarkedMoment, Matched, match, read_examples
-from jobs.tag.linear_probe import deal, evened, fit, held_out
+from jobs.tag.labeled_moments import LabeledMoment, Matched, match, read_examples
+from jobs.tag.linear_probe import deal, fit, held_out, whitening_matrix
 from jobs.tag.report import TagReport, Taught, TeachReport
 from jobs.tag.tag import change_tags, reports
 from schemas.errors import UsageError, check_utf8
@@ -24,9 +24,9 @@ from schemas.tags import LIKELY, TagDefinition
 
 # Clips of other things that a probe sees for each of its own; where not as many are marked, unmarked ones are drawn.
 _OTHERS_PER_CLIP = 10
-_LEAST_OTHERS = 100
+_MIN_OTHERS = 100
 
-_MOST_FOLDS = 5
+_MAX_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class _Lessons:
     """The rows that all tags are taught from: marked clips first, presumed ones after them.
 
     Attributes:
-        vectors: float64 [n, dim], evened.
+        vectors: float64 [n, dim], whitening_matrix.
         evening: float64 [dim, dim]: what embeddings were multiplied by for that.
         groups: int64 [n]; clips of one number are never on both sides of a check.
         shows: for each tag, bool [n].
@@ -54,7 +54,7 @@ def teach(folder: Path, examples: Path, name: str | None = None, *, seed: int = 
     A clip shows a moment if they overlap by at least half of the shorter. Each tag is told from the clips of other tags'
     moments, and, up to ten for each of its own and a hundred at least, from unmarked clips drawn from the library. Its
     score is the probe's probability where either is as likely: `jobs.tag.linear_probe.fit`, on embeddings that
-    `jobs.tag.linear_probe.evened` has evened out over the library.
+    `jobs.tag.linear_probe.whitening_matrix` has whitening_matrix out over the library.
 
     Args:
         folder: the library's.
@@ -70,9 +70,9 @@ def teach(folder: Path, examples: Path, name: str | None = None, *, seed: int = 
         check_utf8("NAME", name)
         name = name.strip()
         if not name or not name.isprintable():
-            raise UsageError(f"NAME: got {name!r}, allowed is a text on one line; or leave it out to teach all tags")
+            raise UsageError(f"NAME: got {name!r}, expected a text on one line; or leave it out to teach all tags")
     moments = read_examples(examples, name)
-    with existing_tables(folder) as (library, identity, tables):
+    with open_for_writing(folder) as (library, identity, tables):
         definitions = read_definitions(library)
         clips = visible_clips(tables)
         with tables.tags.explained():
@@ -107,19 +107,19 @@ def _taught(found: TagReport, lessons: _Lessons, matched: Matched, judged: NDArr
     )
 
 
-def _check_enough(names: Sequence[str], moments: Sequence[MarkedMoment], matched: Matched, source: Path) -> None:
+def _check_enough(names: Sequence[str], moments: Sequence[LabeledMoment], matched: Matched, source: Path) -> None:
     for tag in names:
         if (count := len(matched.groups_of(tag))) < 2:
             lines = ", ".join(str(moment.line) for moment in moments if moment.tag == tag)
             raise UsageError(
                 f"--examples {source}: got {count} moment{'s' * (count != 1)} of {tag!r} that clips show (lines: {lines}), "
-                "allowed is 2 or more that do not overlap, so that one can be checked by what the others teach; mark another"
+                "expected 2 or more that do not overlap, so that one can be checked by what the others teach; mark another"
             )
 
 
 def _lessons(
     tables: Tables,
-    identity: Identity,
+    identity: LibraryConfig,
     matched: Matched,
     names: Sequence[str],
     clips: pa.Table,
@@ -129,7 +129,7 @@ def _lessons(
     """Marked clips, and as many unmarked ones as the tag with the fewest others needs."""
     marked = len(matched.clip_ids)
     positives = [int(matched.shows[tag].sum()) for tag in names]
-    wanted = max(max(_OTHERS_PER_CLIP * own, _LEAST_OTHERS) - (marked - own) for own in positives)
+    wanted = max(max(_OTHERS_PER_CLIP * own, _MIN_OTHERS) - (marked - own) for own in positives)
     ids = clips[
         "clip_id"
     ].to_numpy()  # in the order of paths and times, so that the same library is drawn from alike anywhere
@@ -146,7 +146,7 @@ def _lessons(
     first = int(matched.groups.max()) + 1
     clip_ids = np.concatenate([matched.clip_ids, ids[drawn]])
     library = (some.vectors for some in embedded_clips(tables, identity.embedding_dim, ids))
-    evening = evened(library, identity.embedding_dim)
+    evening = whitening_matrix(library, identity.embedding_dim)
     return _Lessons(
         _vectors(tables, identity, clip_ids) @ evening,
         evening,
@@ -156,7 +156,7 @@ def _lessons(
     )
 
 
-def _vectors(tables: Tables, identity: Identity, clip_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+def _vectors(tables: Tables, identity: LibraryConfig, clip_ids: NDArray[np.int64]) -> NDArray[np.float64]:
     """float64 [n, dim], in the order of ``clip_ids``."""
     found = list(embedded_clips(tables, identity.embedding_dim, np.unique(clip_ids)))
     ids = np.concatenate([some.clip_ids for some in found])
@@ -166,7 +166,7 @@ def _vectors(tables: Tables, identity: Identity, clip_ids: NDArray[np.int64]) ->
     return vectors
 
 
-def _definition(tag: str, lessons: _Lessons, matched: Matched, identity: Identity) -> TagDefinition:
+def _definition(tag: str, lessons: _Lessons, matched: Matched, identity: LibraryConfig) -> TagDefinition:
     probe = fit(lessons.vectors, lessons.shows[tag])
     return TagDefinition(
         name=tag,
@@ -182,7 +182,7 @@ def _judged(
 ) -> tuple[dict[str, NDArray[np.float64]], int]:
     """For each tag every row's cross-validated probability, and how many folds that was in."""
     groups_of = [matched.groups_of(tag) for tag in names]
-    num_folds = min(_MOST_FOLDS, min(map(len, groups_of)))
+    num_folds = min(_MAX_FOLDS, min(map(len, groups_of)))
     dealt = deal([*groups_of, np.unique(lessons.groups)], num_folds, seed)
     fold = np.array([dealt[group] for group in lessons.groups.tolist()], np.int64)
     return {tag: held_out(lessons.vectors, lessons.shows[tag], fold) for tag in names}, num_folds

@@ -58,10 +58,10 @@ def align(
     """
     for option, value, most in (("--plain-weight", plain_weight, 1.0), ("--facts-weight", facts_weight, 100.0)):
         if not 0 <= value <= most:
-            raise UsageError(f"{option}: got {value:g}, allowed is 0 to {most:g}")
+            raise UsageError(f"{option}: got {value:g}, expected 0 to {most:g}")
     found = find_base(base, "embedder")
     if found.checkpoint.model_type != "xclip":
-        raise ModelError(f"--base {base}: got a model of type {found.checkpoint.model_type!r}, allowed is xclip")
+        raise ModelError(f"--base {base}: got a model of type {found.checkpoint.model_type!r}, expected xclip")
     dataset = read_dataset(captions, seed=options.seed, want="captions")
     extra = {"plain_weight": plain_weight, "facts_weight": facts_weight}
     session = Session("align", found, dataset, output, options, cache, say, on_progress, extra)

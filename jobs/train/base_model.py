@@ -56,7 +56,7 @@ def find_base(name: str, kind: str) -> Base:
         others = [file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".pth", ".ckpt", ".h5")]
         if others and not path.is_file():
             raise ModelError(
-                f"{_OPTION} {name}: got {', '.join(sorted(others))}, allowed is model.safetensors only, since other formats "
+                f"{_OPTION} {name}: got {', '.join(sorted(others))}, expected model.safetensors only, since other formats "
                 f"can run code when loaded; convert it, or give {folder / 'config.json'} to start from random weights"
             )
         checkpoint = Checkpoint(name, str(folder.resolve()), None, str(config.get("model_type", "")), "")

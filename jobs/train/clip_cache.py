@@ -25,7 +25,7 @@ from schemas.records import Span
 # Frames kept per frame that the model is shown, so that windows of differing length and place can be drawn from them;
 # and the least that are kept, so that models of 8 and of 16 frames find the same in the cache.
 _DENSITY = 1.5
-_LEAST_FRAMES = 24
+_MIN_FRAMES = 24
 # How much larger than the model's picture they are kept, so that pieces of differing size can be cut out of them.
 _MARGIN = 9 / 8
 
@@ -66,7 +66,7 @@ def kept_input(wanted: ModelInput) -> ModelInput:
         crop=crop and (_larger(crop[0]), _larger(crop[1])),
         interpolation=wanted.geometry.interpolation,
     )
-    return ModelInput(max(round(wanted.num_frames * _DENSITY), _LEAST_FRAMES), larger)
+    return ModelInput(max(round(wanted.num_frames * _DENSITY), _MIN_FRAMES), larger)
 
 
 def _larger(length: int) -> int:

@@ -34,7 +34,7 @@ class Augmentation:
             ("--random-window", self.window, 0.2, 1.0),
         ):
             if not least <= value <= most:
-                raise UsageError(f"{option}: got {value:g}, allowed is {least:g} to {most:g}")
+                raise UsageError(f"{option}: got {value:g}, expected {least:g} to {most:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class TrainOptions:
             ("--threads", self.threads, 1, 4096),
         ):
             if value is not None and not least <= value <= most:
-                raise UsageError(f"{option}: got {value:g}, allowed is {least:g} to {most:g}")
+                raise UsageError(f"{option}: got {value:g}, expected {least:g} to {most:g}")
 
     @property
     def cpus(self) -> int:

@@ -47,10 +47,10 @@ def pretrain(
         JobError: nothing is left to learn from.
     """
     if not 0.1 <= mask_ratio <= 0.99:
-        raise UsageError(f"--mask-ratio: got {mask_ratio:g}, allowed is 0.1 to 0.99")
+        raise UsageError(f"--mask-ratio: got {mask_ratio:g}, expected 0.1 to 0.99")
     found = find_base(base, "classifier")
     if found.checkpoint.model_type != "videomae":
-        raise ModelError(f"--base {base}: got a model of type {found.checkpoint.model_type!r}, allowed is videomae")
+        raise ModelError(f"--base {base}: got a model of type {found.checkpoint.model_type!r}, expected videomae")
     dataset = read_dataset(data, seed=options.seed, want="nothing")
     session = Session("pretrain", found, dataset, output, options, cache, say, on_progress, {"mask_ratio": mask_ratio})
     session.open()

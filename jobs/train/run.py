@@ -80,7 +80,7 @@ class Session:
         state = self.unfinished / "training.json"
         wanted = self._fingerprint()
         if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"--output {self.output}: got a file, allowed is a folder that does not exist yet")
+            raise UsageError(f"--output {self.output}: got a file, expected a folder that does not exist yet")
         if state.exists():
             if json.loads(state.read_text(encoding="utf-8")).get("fingerprint") != wanted:
                 raise UsageError(

@@ -11,7 +11,7 @@ from pipeline.container.reading import READING_ERRORS, seek_keyframe, video_stre
 from schemas.records import Keyframe
 
 # A file that is read up to this share to go to its last keyframe has no index, or none that helps.
-_MOST_READ = 0.25
+_MAX_READ = 0.25
 
 
 def seek_reads_most(path: str, format_name: str, stream_index: int, keyframe: Keyframe) -> bool:
@@ -26,7 +26,7 @@ def seek_reads_most(path: str, format_name: str, stream_index: int, keyframe: Ke
                 stream = video_stream(container, stream_index)
                 counted.num_bytes = 0
                 seek_keyframe(container, stream, keyframe)
-            return counted.num_bytes > _MOST_READ * os.fstat(raw.fileno()).st_size
+            return counted.num_bytes > _MAX_READ * os.fstat(raw.fileno()).st_size
     except READING_ERRORS:
         return False  # what is wrong is the decode step's to say
 

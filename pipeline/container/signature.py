@@ -52,7 +52,7 @@ _TS_PACKETS = (188, 192, 204)
 _TS_PACKETS_SEEN = 10
 
 # Blocks of a GIF that are walked through to its second picture; what is longer is taken for a film.
-_MOST_BLOCKS = 1 << 18
+_MAX_BLOCKS = 1 << 18
 
 
 def may_be_video(path: str) -> bool:
@@ -112,7 +112,7 @@ def _has_second_picture(file: BinaryIO) -> bool:
         return False
     file.seek(_colours(header[10]), 1)
     pictures, within = 0, False
-    for _ in range(_MOST_BLOCKS):
+    for _ in range(_MAX_BLOCKS):
         byte = file.read(1)
         if not byte:
             return False

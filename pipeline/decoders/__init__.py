@@ -116,7 +116,7 @@ def check_decoder(name: str) -> None:
         UsageError: no such decoder, or its package is not installed.
     """
     if name not in DECODERS:
-        raise UsageError(f"--decoder: got {name!r}, allowed is {', '.join(DECODERS)}")
+        raise UsageError(f"--decoder: got {name!r}, expected {', '.join(DECODERS)}")
     package = _PACKAGES.get(name)
     if package and find_spec(package) is None:
         raise UsageError(f"--decoder {name}: its package is not installed; pip install 'vidsift[{package}]', or take pyav")

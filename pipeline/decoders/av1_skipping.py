@@ -16,7 +16,7 @@ _SEQUENCE_HEADER, _FRAME = 1, 6  # kinds of units
 _KEY, _SWITCH, _SELECT = 0, 3, 2
 
 
-class Thinner:
+class Av1FrameDropper:
     """Takes packets in the order of the stream, and what is not needed out of them."""
 
     def __init__(self, extradata: bytes | None) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.container.reading import READING_ERRORS, decode, describe, open_video, packets, video_stream
 from pipeline.decoders import Decoded
-from pipeline.decoders.av1_skipping import Thinner
+from pipeline.decoders.av1_skipping import Av1FrameDropper
 from pipeline.picture.colour import DOLBY_VISION, Stated, is_dolby_ipt
 from pipeline.picture.crop import Cropper
 from pipeline.picture.resize import Scaler
@@ -144,7 +144,7 @@ class _Pass:
                 context = stream.codec_context
                 context.thread_count = 1
                 self._stated = Stated.of(context)
-                thinner = Thinner(context.extradata) if selective and job.codec == "av1" else None
+                thinner = Av1FrameDropper(context.extradata) if selective and job.codec == "av1" else None
                 for packet in packets(container, stream, start=self._start, parts=job.joined):
                     time = packet.pts if packet.pts is not None else packet.dts
                     self.landed |= self._start is not None and self._start.dts in (packet.dts, time)
@@ -225,7 +225,7 @@ def _result(job: SpanJob, attempt: _Attempt) -> Decoded | VideoError:
 
 
 def _decode_thinned(
-    packet: av.Packet[av.video.stream.VideoStream], thinner: Thinner, *, wanted: bool
+    packet: av.Packet[av.video.stream.VideoStream], thinner: Av1FrameDropper, *, wanted: bool
 ) -> list[av.VideoFrame]:
     """Decode a packet, or what other frames need of one whose own is not wanted."""
     data = bytes(packet)

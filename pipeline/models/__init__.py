@@ -66,7 +66,7 @@ class Embedder(VideoModel, Protocol):
 
 @runtime_checkable
 class LimitedEmbedder(Embedder, Protocol):
-    """An embedder that reads no more than so many tokens of a text. It is optional, as `ExactEmbedder` is."""
+    """An embedder that reads no more than so many tokens of a text. It is optional, as `RerankEmbedder` is."""
 
     def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
         """Those of ``texts`` of which `embed_texts` reads the beginning only."""
@@ -86,11 +86,11 @@ class Described(NamedTuple):
 
 
 @runtime_checkable
-class ExactEmbedder(Embedder, Protocol):
-    """An embedder whose own score is more than a dot product, and can be had later from what `describe_clips` gave.
+class RerankEmbedder(Embedder, Protocol):
+    """An embedder with a rerank score: more than a dot product, computed later from what `embed_clips_with_features` gave.
 
     It is optional: an embedder without these two methods is searched by its embeddings alone. One that has them is named
-    in `EXACT_EMBEDDERS` too.
+    in `RERANK_EMBEDDERS` too.
 
     Attributes:
         logit_scale: what cosines are multiplied by to give its scores.
@@ -98,7 +98,7 @@ class ExactEmbedder(Embedder, Protocol):
 
     logit_scale: float
 
-    def describe_clips(self, pixels: torch.Tensor) -> Described:
+    def embed_clips_with_features(self, pixels: torch.Tensor) -> Described:
         """Embeddings and features in one pass of the vision model; ``pixels`` as for `Classifier.classify`."""
 
     def exact_scores(
@@ -108,7 +108,7 @@ class ExactEmbedder(Embedder, Protocol):
 
         Args:
             texts: what is looked for.
-            embeddings: float32 [clips, dim], as `describe_clips` gave them.
+            embeddings: float32 [clips, dim], as `embed_clips_with_features` gave them.
             features: float32 [clips, tokens, dim], likewise.
         """
 
@@ -136,7 +136,7 @@ def _xclip_texts_first(checkpoint: Checkpoint, precision: Precision) -> Embedder
 CLASSIFIERS: dict[str, Callable[[Checkpoint, Precision], Classifier]] = {"videomae": _hugging_face}
 EMBEDDERS: dict[str, Callable[[Checkpoint, Precision], Embedder]] = {"xclip": _xclip}
 TEXT_EMBEDDERS = {"xclip": _xclip_texts_first}  # where there is a way to begin with what texts need
-EXACT_EMBEDDERS = frozenset({"xclip"})  # of these, the ones that are an `ExactEmbedder`
+RERANK_EMBEDDERS = frozenset({"xclip"})  # of these, the ones that are an `RerankEmbedder`
 
 
 def check_engine(engine: Engine, embedder: Checkpoint) -> None:
@@ -150,7 +150,7 @@ def check_engine(engine: Engine, embedder: Checkpoint) -> None:
     if find_spec("openvino") is None:
         raise UsageError("--engine openvino: its package is not installed; pip install 'vidsift[openvino]', or take torch")
     if embedder.model_type != "xclip":
-        raise UsageError(f"--engine openvino: got an embedder of type {embedder.model_type!r}, allowed is xclip; take torch")
+        raise UsageError(f"--engine openvino: got an embedder of type {embedder.model_type!r}, expected xclip; take torch")
 
 
 def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Classifier:

@@ -108,7 +108,7 @@ def check_classifier(checkpoint: Checkpoint) -> None:
     """
     if checkpoint.architectures and not any(name.endswith("ForVideoClassification") for name in checkpoint.architectures):
         raise ModelError(
-            f"--classifier {checkpoint.name}: got {', '.join(checkpoint.architectures)}, allowed is a model for video "
+            f"--classifier {checkpoint.name}: got {', '.join(checkpoint.architectures)}, expected a model for video "
             "classification (VideoMAEForVideoClassification and the like); take a fine-tuned checkpoint"
         )
 
@@ -123,7 +123,7 @@ def check_embedder(checkpoint: Checkpoint) -> None:
 
     if checkpoint.model_type not in EMBEDDERS or not checkpoint.embedding_dim:
         raise ModelError(
-            f"--embedder {checkpoint.name}: got a model of type {checkpoint.model_type!r}, allowed is "
+            f"--embedder {checkpoint.name}: got a model of type {checkpoint.model_type!r}, expected "
             f"{', '.join(EMBEDDERS)} with its projection_dim in config.json; give an X-CLIP checkpoint"
         )
 
@@ -144,7 +144,7 @@ def read_config(folder: Path, name: str, option: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as exc:
         raise ModelError(f"{option} {name}: config.json is no valid JSON: {exc}") from exc
     if not isinstance(config, dict):
-        raise ModelError(f"{option} {name}: config.json holds a {type(config).__name__}, allowed is an object")
+        raise ModelError(f"{option} {name}: config.json holds a {type(config).__name__}, expected an object")
     if "auto_map" in config:
         raise ModelError(
             f"{option} {name}: this checkpoint brings its own code to run, which vidsift never does; take another"
@@ -178,7 +178,7 @@ def _hash(folder: Path, config: dict[str, Any], name: str, option: str) -> str:
         suffixes = {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"}
         others = sorted(path.name for path in folder.iterdir() if path.suffix in suffixes)
         raise ModelError(
-            f"{option} {name}: got {', '.join(others) or 'no weights'}, allowed is model.safetensors only, since other "
+            f"{option} {name}: got {', '.join(others) or 'no weights'}, expected model.safetensors only, since other "
             "formats can run code when loaded; convert it with transformers' save_pretrained, "
             "or take another revision (ID@REVISION)"
         )

@@ -9,7 +9,7 @@ import transformers
 
 from pipeline.models.attention import attention_for
 from pipeline.models.pixels import best_device, choose_dtype
-from pipeline.models.runtimes.cuda_graphs import place_tables
+from pipeline.models.runtimes.cuda_graphs import move_unregistered_tensors
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -78,5 +78,5 @@ def load_pretrained(
             f"{option} {checkpoint.name}: its weights lack {len(report['missing_keys'])} tensors that the model needs "
             f"({', '.join(sorted(report['missing_keys'])[:3])}, ...), which would be random; give a fine-tuned checkpoint"
         )
-    place_tables(model, device)
+    move_unregistered_tensors(model, device)
     return model.to(device).eval(), device, dtype

@@ -114,7 +114,7 @@ def _read_json(folder: Path, where: str) -> dict[str, Any]:
         for part in ("video_processor", "image_processor"):  # processor_config.json nests it
             found = found.get(part, found) if isinstance(found, dict) else found
         if not isinstance(found, dict):
-            raise ModelError(f"{where}: {file} holds a {type(found).__name__}, allowed is an object")
+            raise ModelError(f"{where}: {file} holds a {type(found).__name__}, expected an object")
         return found
     raise ModelError(
         f"{where}: the folder holds no {' or '.join(PREPROCESSING_FILES[1:])}; copy it from the model it was trained from, "
@@ -134,7 +134,7 @@ def _resize(size: int | dict[str, int]) -> int | tuple[int, int]:
 
 def _interpolation(resample: int) -> Literal["bilinear", "bicubic"]:
     if resample not in (_BILINEAR, _BICUBIC):
-        raise ValueError(f"resample {resample}; allowed is {_BILINEAR} (bilinear) or {_BICUBIC} (bicubic)")
+        raise ValueError(f"resample {resample}; expected {_BILINEAR} (bilinear) or {_BICUBIC} (bicubic)")
     return "bilinear" if resample == _BILINEAR else "bicubic"
 
 
@@ -154,9 +154,7 @@ def _check_size(geometry: Geometry, config: dict[str, Any], where: str) -> None:
     model_size = config.get("image_size", (config.get("vision_config") or {}).get("image_size", config.get("crop_size")))
     made = geometry.crop or (geometry.resize if isinstance(geometry.resize, tuple) else None)
     if made is None:
-        raise ModelError(
-            f"{where}: its preprocessing gives pictures of differing sizes, allowed is one size (a centre crop)"
-        )
+        raise ModelError(f"{where}: its preprocessing gives pictures of differing sizes, expected one size (a centre crop)")
     if isinstance(model_size, int) and made != (model_size, model_size):
         raise ModelError(
             f"{where}: its preprocessing makes pictures of {made[1]} x {made[0]}, the model takes "

@@ -78,7 +78,7 @@ class Choice:
             for glob in globs:
                 if not glob or glob.startswith("/"):
                     raise UsageError(
-                        f"{option}: got {path_text(glob)!r}, allowed is a name or a path below a source, with * and ? and "
+                        f"{option}: got {path_text(glob)!r}, expected a name or a path below a source, with * and ? and "
                         "[abc], such as '*.mov' or 'proxies'"
                     )
 

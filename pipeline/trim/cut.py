@@ -15,7 +15,7 @@ from pipeline.container.reading import FIRST_PACKETS, READING_ERRORS, decode, de
 from pipeline.picture.colour import Stated
 from pipeline.trim.audio import audio_stream, sound_of
 from pipeline.trim.reencode import encode, encode_from_keyframe
-from pipeline.trim.timestamps import Cut, UnfitError, appears_s, disappears_s, last_before, ticks_of
+from pipeline.trim.timestamps import Cut, TrimNotPossible, disappears_s, frame_start_s, last_before, seconds_to_pts
 from pipeline.trim.video_encoder import keep_colours, keep_orientation
 from schemas.errors import JobError, VideoError
 from schemas.records import Keyframe, Span, VideoMeta
@@ -58,7 +58,7 @@ def cut_video(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
     for way in ways:
         try:
             return way()
-        except UnfitError as exc:
+        except TrimNotPossible as exc:
             reason = str(exc) or reason
         except (*READING_ERRORS, ValueError) as exc:
             output.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def copy_start(meta: VideoMeta, span: Span) -> Keyframe | None:
     """The keyframe that a copy of ``span`` would begin at: at most half a second before it; None where none is."""
     if not meta.timed or meta.codec not in _COPIED or meta.container in _NEVER_COPIED_FROM:
         return None
-    start_pts = ticks_of(meta, span.start_s)
+    start_pts = seconds_to_pts(meta, span.start_s)
     position = bisect_right(meta.keyframes, start_pts, key=lambda keyframe: keyframe.pts) - 1
     if position < 0:
         return None
@@ -108,7 +108,7 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
         keep_orientation(copied, meta)
         if shown is not None:
             keep_colours(copied, shown, Stated.of(video.codec_context))
-        sound = sound_of(source, target, meta, Span(appears_s(meta, keyframe.pts), span.end_s))
+        sound = sound_of(source, target, meta, Span(frame_start_s(meta, keyframe.pts), span.end_s))
         sound.begin()
         done = 0
         for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
@@ -123,7 +123,7 @@ def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Pa
             if done == count and sound.done:
                 break
         sound.finish()
-    return Cut("copied", appears_s(meta, keyframe.pts), disappears_s(meta, latest), bool(sound.sources))
+    return Cut("copied", frame_start_s(meta, keyframe.pts), disappears_s(meta, latest), bool(sound.sources))
 
 
 def _first_frame(path: str, meta: VideoMeta, keyframe: Keyframe) -> av.VideoFrame | None:
@@ -145,7 +145,7 @@ def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple
 
     Packets that come after the keyframe and are shown before it need what came before it, and are left out.
     """
-    last_pts = last_before(meta, ticks_of(meta, span.end_s))
+    last_pts = last_before(meta, seconds_to_pts(meta, span.end_s))
     first = int(np.searchsorted(meta.pts, keyframe.pts))
     count, latest, early = 0, keyframe.pts, 0
     with open_video(path) as source:
@@ -164,4 +164,4 @@ def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple
                 if disappears_s(meta, latest) - span.end_s > _MORE_S:
                     break
                 return count, latest, early
-    raise UnfitError("it cannot be copied")
+    raise TrimNotPossible("it cannot be copied")

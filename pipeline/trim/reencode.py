@@ -13,7 +13,15 @@ from pipeline.container.reading import decode, describe, open_video, packets, vi
 from pipeline.picture.colour import DOLBY_VISION, Stated, is_dolby_ipt
 from pipeline.sampling import frames_on_screen, keyframe_before
 from pipeline.trim.audio import sound_of
-from pipeline.trim.timestamps import Cut, GoesBackError, UnfitError, appears_s, disappears_s, last_before, ticks_of
+from pipeline.trim.timestamps import (
+    Cut,
+    NonMonotonicTimestamps,
+    TrimNotPossible,
+    disappears_s,
+    frame_start_s,
+    last_before,
+    seconds_to_pts,
+)
 from pipeline.trim.video_encoder import Picture
 from schemas.records import Keyframe, Span, VideoMeta
 
@@ -22,7 +30,7 @@ def encode_from_keyframe(path: str, meta: VideoMeta, span: Span, output: Path) -
     """`encode` from the keyframe before the piece, with frames counted where the container's times do not do."""
     try:
         return encode(path, meta, span, output, seek=True, counted=not meta.timed)
-    except GoesBackError:
+    except NonMonotonicTimestamps:
         return encode(path, meta, span, output, seek=True, counted=True)
 
 
@@ -38,7 +46,7 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
         counted: go by the order of frames, and not by the times that they come with.
 
     Raises:
-        UnfitError: no frame comes; with ``seek`` also where the first does not come or times go back.
+        TrimNotPossible: no frame comes; with ``seek`` also where the first does not come or times go back.
         av.FFmpegError: the source cannot be read, or the file not be written.
     """
     wanted = _Wanted(meta, span)
@@ -63,14 +71,14 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
                 for frame, pts in wanted.of(frames, strict=seek):
                     assert picture is not None
                     end_s = min(span.end_s, disappears_s(meta, pts))
-                    picture.take(frame, appears_s(meta, pts) - span.start_s, end_s - span.start_s)
+                    picture.take(frame, frame_start_s(meta, pts) - span.start_s, end_s - span.start_s)
             if wanted.done and sound.done:
                 break
         if picture is not None:
             picture.finish()
             sound.finish()
     if wanted.latest_pts is None:
-        raise UnfitError("; ".join(sorted(problems)))
+        raise TrimNotPossible("; ".join(sorted(problems)))
     problems |= {"its last frames could not be decoded"} if not wanted.done else set()
     problems |= {"its sound is damaged"} if sound.damaged else set()
     end_s = min(span.end_s, disappears_s(meta, wanted.latest_pts))
@@ -99,7 +107,7 @@ class _Wanted:
         self.latest_pts: int | None = None
         self.done = False
         self._meta = meta
-        self._last_pts = max(self.first_pts, last_before(meta, ticks_of(meta, span.end_s)))
+        self._last_pts = max(self.first_pts, last_before(meta, seconds_to_pts(meta, span.end_s)))
         self._index: int | None = None
 
     def count_from(self, keyframe: Keyframe | None) -> None:
@@ -110,7 +118,7 @@ class _Wanted:
         """The frames that belong to the piece, and when each appears, in ticks.
 
         Raises:
-            UnfitError: ``strict``, and the first frame does not come, or times go back.
+            TrimNotPossible: ``strict``, and the first frame does not come, or times go back.
         """
         for frame in frames:
             pts = frame.pts
@@ -126,8 +134,8 @@ class _Wanted:
     def _comes_next(self, pts: int, strict: bool) -> bool:
         if self.latest_pts is None:
             if strict and pts > self.first_pts:
-                raise UnfitError("its first frame does not come")
+                raise TrimNotPossible("its first frame does not come")
             return True
         if pts <= self.latest_pts and strict and self._index is None:
-            raise GoesBackError("its frames come with times that go back")
+            raise NonMonotonicTimestamps("its frames come with times that go back")
         return pts > self.latest_pts

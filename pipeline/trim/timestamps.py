@@ -32,20 +32,20 @@ class Cut:
     problems: tuple[str, ...] = ()
 
 
-class UnfitError(Exception):
+class TrimNotPossible(Exception):
     """This way of cutting does not do for this source; another may."""
 
 
-class GoesBackError(UnfitError):
+class NonMonotonicTimestamps(TrimNotPossible):
     """The container stores no times, and FFmpeg's guesses go wrong: frames have to be counted."""
 
 
-def ticks_of(meta: VideoMeta, time_s: float) -> int:
+def seconds_to_pts(meta: VideoMeta, time_s: float) -> int:
     """A time in seconds as the source counts."""
     return round(Fraction(time_s) / meta.time_base) + meta.zero_pts
 
 
-def appears_s(meta: VideoMeta, pts: int) -> float:
+def frame_start_s(meta: VideoMeta, pts: int) -> float:
     """When a frame appears, in seconds from the container's start."""
     return float((pts - meta.zero_pts) * meta.time_base)
 
@@ -58,4 +58,4 @@ def last_before(meta: VideoMeta, pts: int) -> int:
 def disappears_s(meta: VideoMeta, pts: int) -> float:
     """When the frame that appears at ``pts`` disappears, in seconds."""
     after = int(np.searchsorted(meta.pts, pts, side="right"))
-    return appears_s(meta, int(meta.pts[after]) if after < meta.num_frames else int(meta.pts[-1]) + meta.last_duration)
+    return frame_start_s(meta, int(meta.pts[after]) if after < meta.num_frames else int(meta.pts[-1]) + meta.last_duration)

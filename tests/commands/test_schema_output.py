@@ -80,5 +80,5 @@ def test_the_command_prints_it_with_and_without_a_library(
         {"name": "clip_id", "type": "BIGINT", "meaning": "names the clip in all tables"},
     )
     assert "rows" not in schema_json()[0]
-    with pytest.raises(LibraryError, match="is no vidsift library"):
+    with pytest.raises(LibraryError, match="is not a vidsift library"):
         row_counts(tmp_path)

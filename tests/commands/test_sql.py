@@ -87,7 +87,7 @@ def test_without_a_search_the_way_to_hits_is_told(library: Path) -> None:
 )
 def test_hits_can_only_be_read(library: Path, query: str) -> None:
     catalog = open_catalog(library, hits_options([CAKE]))
-    with pytest.raises(QueryError, match=r"^QUERY: got .* allowed is (one|reading)"):
+    with pytest.raises(QueryError, match=r"^QUERY: got .* expected (one|reading)"):
         catalog.sql(query)
     assert catalog.sql("select count(*) as n from hits").to_pylist() == [{"n": 40}]
 
@@ -156,9 +156,9 @@ def test_the_first_error_ends_a_pipe(library: Path) -> None:
     [
         ("", [], "QUERY: got none, and none on standard input; give one, such as: select"),
         (" ; -- nothing\n;", [], "QUERY: got none, and none on standard input; give one"),
-        (b"select '\xff'", [], "standard input: got bytes that are no UTF-8, allowed is SQL in UTF-8\n"),
-        ("select 1; select 2", ["--output", "new"], "--output: got 2 statements, allowed is one, since a file holds one"),
-        ("select 1; select 2", ["--format", "parquet"], "--format parquet: got 2 statements, allowed is one, since"),
+        (b"select '\xff'", [], "standard input: got bytes that are no UTF-8, expected SQL in UTF-8\n"),
+        ("select 1; select 2", ["--output", "new"], "--output: got 2 statements, expected one, since a file holds one"),
+        ("select 1; select 2", ["--format", "parquet"], "--format parquet: got 2 statements, expected one, since"),
     ],
 )
 def test_what_no_pipe_can_give(library: Path, stdin: str | bytes, arguments: list[str], message: str) -> None:

@@ -126,7 +126,7 @@ def test_errors_are_told_and_the_prompt_goes_on(terminal: Terminal) -> None:
     (line,) = terminal.ask("select nope from clips;")
     assert line.startswith('vidsift: QUERY: Binder Error: Referenced column "nope" not found')
     (line,) = terminal.ask("drop table clips;")
-    assert line.startswith("vidsift: QUERY: got a statement of type DROP, allowed is reading")
+    assert line.startswith("vidsift: QUERY: got a statement of type DROP, expected reading")
     (line,) = terminal.ask("from hits;")
     assert line.endswith("add --search TEXT")
     assert terminal.ask("select 1 as one;") == ["one", "---", "1", "(1 row)"]
@@ -136,9 +136,9 @@ def test_commands_with_a_full_stop(terminal: Terminal) -> None:
     assert [line.split()[0] for line in terminal.ask(".tables")] == ["videos", "clips", "labels", "tags"]
     assert terminal.ask(".schema clips")[0] == "clips: a row for each clip of a video, with its best action label"
     assert [line for line in terminal.ask(".schema") if line.startswith("tags: ")]
-    assert terminal.ask(".schema films") == [".schema: got films, allowed is videos, clips, labels, tags"]
+    assert terminal.ask(".schema films") == [".schema: got films, expected videos, clips, labels, tags"]
     assert terminal.ask(".help")[0] == "A statement ends with ; and may have several lines. Tab completes, the arrow keys bring back what was asked before."  # fmt: skip # noqa: E501
-    assert terminal.ask(".nope") == ["no such command: .nope; allowed is .tables, .schema, .help, .quit"]
+    assert terminal.ask(".nope") == ["no such command: .nope; expected .tables, .schema, .help, .quit"]
     terminal.type(".quit\n")
     assert terminal.end() == 0
 

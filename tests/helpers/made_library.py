@@ -18,7 +18,7 @@ from index.search.confidence import GENERIC_TEXTS
 from index.snapshot.catalog_build import write_catalog
 from index.snapshot.snapshot import SnapshotInfo, publish
 from index.snapshot.vectors import write_vectors
-from index.storage.config import Identity, write_identity
+from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
 from schemas.models import Checkpoint, Label
 from schemas.options import Sampling
@@ -29,7 +29,7 @@ WORDS = ("jumping", "red", "kitchen", "cheering", "other")
 GENERIC = "other"
 DIM = len(WORDS) + 1
 
-IDENTITY = Identity(
+IDENTITY = LibraryConfig(
     Checkpoint("c", "/m/c", None, "videomae", "1" * 64),
     Checkpoint("e", "/m/e", None, "xclip", "2" * 64, (), DIM),
     Sampling(window_s=4.0, stride_s=4.0),
@@ -102,7 +102,7 @@ def publish_made(
     """Publish rows of clips beside ``videos.parquet``."""
     pq.write_table(clips, folder / "clips.parquet")
     library = Library(folder)
-    write_identity(library, IDENTITY)
+    write_library_config(library, IDENTITY)
 
     def write(aside: Path) -> SnapshotInfo:
         catalog = aside / "catalog.duckdb"

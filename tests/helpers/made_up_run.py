@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 import jobs.ingest.ingest
 import jobs.tag.tag
-from index.storage.config import Identity, write_identity
+from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
-from jobs.ingest.timing import Tally, Work
+from jobs.ingest.timing import RunStats, StageTiming
 from pipeline.sources.hashing import content_hash
 from pipeline.write import write_clips
 from schemas.models import Label
@@ -105,7 +105,7 @@ class MadeUpRun:
     is_here = False
 
     def __init__(self, make_job: object) -> None:
-        self.start = Work("start", 0.0)
+        self.start = StageTiming("start", 0.0)
 
     def __enter__(self) -> MadeUpRun:
         return self
@@ -119,8 +119,8 @@ class MadeUpRun:
     def ready(self) -> MadeUpRun:
         return self
 
-    def tally(self) -> Tally:
-        return Tally()
+    def tally(self) -> RunStats:
+        return RunStats()
 
     def told(self, patience_s: float | None = None) -> None:
         return None
@@ -180,7 +180,7 @@ class MadeUpRun:
         return ClipRow(clip_id_of(video_id, span), video_id, span, labels, embedding, features)
 
 
-def make_up_runs(patch: pytest.MonkeyPatch, library: Path, identity: Identity = WITH_FEATURES) -> type[MadeUpRun]:
+def make_up_runs(patch: pytest.MonkeyPatch, library: Path, identity: LibraryConfig = WITH_FEATURES) -> type[MadeUpRun]:
     """Let ingests into ``library`` be made up from here on; it gets its library.json, so that no model is looked for."""
 
     class Run(MadeUpRun):
@@ -191,7 +191,7 @@ def make_up_runs(patch: pytest.MonkeyPatch, library: Path, identity: Identity = 
     patch.setattr(jobs.tag.tag, "load_embedder", MadeUpEmbedder)
     patch.setattr(jobs.tag.tag, "locate", lambda known, *_: known)
     library.mkdir(parents=True, exist_ok=True)
-    write_identity(Library(library), identity)
+    write_library_config(Library(library), identity)
     return Run
 
 

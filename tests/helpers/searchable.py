@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from index.snapshot.catalog_build import write_catalog
 from index.snapshot.snapshot import SnapshotInfo, publish
 from index.snapshot.vectors import write_vectors
-from index.storage.config import Identity, write_identity
+from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
 from schemas.models import Checkpoint, Label
 from schemas.options import Sampling
@@ -48,7 +48,7 @@ def write_searchable(folder: Path, classifier: Checkpoint, embedder: Checkpoint,
     pq.write_table(videos_table(done, ingested_at=datetime(2026, 1, 2, tzinfo=UTC)), folder / "videos.parquet")
     pq.write_table(clips_table(rows, classifier="c@1", embedder="e@2"), folder / "clips.parquet")
     library = Library(folder)
-    write_identity(library, Identity(classifier, embedder, Sampling()))
+    write_library_config(library, LibraryConfig(classifier, embedder, Sampling()))
 
     def write(aside: Path) -> SnapshotInfo:
         counts = write_catalog(aside / "catalog.duckdb", [str(folder / "videos.parquet")], [str(folder / "clips.parquet")])

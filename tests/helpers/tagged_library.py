@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import Snapshot
-from index.storage.config import Identity, write_identity
+from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from schemas.models import Checkpoint, Label
@@ -21,7 +21,7 @@ from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow, Writt
 from schemas.tables import clips_table
 
 DIM = 4
-IDENTITY = Identity(
+IDENTITY = LibraryConfig(
     Checkpoint("org/videomae", "/m/c", "abc", "videomae", "1" * 64),
     Checkpoint("/m/xclip", "/m/xclip", None, "xclip", "2" * 64, ("XCLIPModel",), DIM),
     Sampling(window_s=2.0, stride_s=2.0),
@@ -54,7 +54,7 @@ def make_library(folder: Path, videos: Mapping[str, Sequence[NDArray[np.float32]
     """A published library of these videos."""
     library = Library(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_identity(library, IDENTITY)
+    write_library_config(library, IDENTITY)
     tables = Tables(library)
     for path, vectors in videos.items():
         commit(tables, path, vectors)

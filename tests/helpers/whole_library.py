@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from index.snapshot.publish import publish_tables
-from index.storage.config import Identity, write_identity
+from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.ingest.steps import Job
@@ -32,8 +32,8 @@ def write_whole(root: Path, classifier: Checkpoint, embedder: Checkpoint) -> Pat
     library = Library(root / "library")
     for folder in (library.videos, library.clips, library.features):
         folder.mkdir(parents=True)
-    identity = Identity(classifier, embedder, SAMPLING, "int8")
-    write_identity(library, identity)
+    identity = LibraryConfig(classifier, embedder, SAMPLING, "int8")
+    write_library_config(library, identity)
     inputs = distinct_inputs([read_preprocessing(one, "").input for one in (classifier, embedder)])
     job = Job(classifier, embedder, SAMPLING, tuple(inputs), library.clips, IngestOptions(), features="int8",
               features_folder=library.features)  # fmt: skip

@@ -124,9 +124,9 @@ def test_where_a_picture_cannot_go_is_said_before_it_is_drawn(tmp_path: Path) ->
     (tmp_path / "folder.gif").mkdir()
     check_output("--gif", tmp_path / "new.GIF", ".gif", [film])
     for path, message in {
-        tmp_path / "a.png": "got 'DIR/a.png', allowed is a name that ends in .gif; name it so",
+        tmp_path / "a.png": "got 'DIR/a.png', expected a name that ends in .gif; name it so",
         tmp_path / "no" / "a.gif": "no such folder: 'DIR/no'; make it first, or name another",
-        tmp_path / "folder.gif": "'DIR/folder.gif' is a folder, allowed is a file; name one",
+        tmp_path / "folder.gif": "'DIR/folder.gif' is a folder, expected a file; name one",
         film: "'DIR/film.gif' is what is read, and would be lost; name another file",
         tmp_path / "link.gif": "'DIR/link.gif' is what is read, and would be lost; name another file",
     }.items():

@@ -13,7 +13,7 @@ from pipeline.models import load_classifier, load_embedder
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 from pipeline.models.embedders.xclip import XClipEmbedder
 from pipeline.models.pixels import make_pixels
-from pipeline.models.runtimes.cuda_graphs import Recorded
+from pipeline.models.runtimes.cuda_graphs import CudaGraphed
 from pipeline.sampling import distinct_inputs
 from schemas.models import Checkpoint
 from schemas.records import Clip, ClipRow, Span
@@ -71,7 +71,7 @@ def test_graphs_give_what_their_forward_passes_give(
     classifier, embedder = HuggingFaceClassifier(classifier_checkpoint, "fp32"), XClipEmbedder(embedder_checkpoint, "fp32")
     rng = np.random.default_rng(0)
     for model in (classifier, embedder):
-        assert isinstance(model._run, Recorded)
+        assert isinstance(model._run, CudaGraphed)
         for size in SIZES:
             frames = rng.integers(0, 256, (size, model.preprocessing.input.num_frames, 64, 64, 3), np.uint8)
             with torch.inference_mode():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import pipeline.decoders
 from pipeline.decoders import DECODERS, Decoder, load_decoder
-from pipeline.decoders.av1_skipping import Thinner
+from pipeline.decoders.av1_skipping import Av1FrameDropper
 from pipeline.decoders.frame_index import decode_by_number
 from pipeline.probe import probe
 from pipeline.sampling import plan_jobs
@@ -218,14 +218,14 @@ def test_av1_frames_that_no_other_needs_are_left_out_and_no_pixel_changes(
     path = write_video(tmp_path / "a.mp4", 200, codec="libsvtav1", options={"preset": "10", "crf": "40", "g": "60"})
     jobs = jobs_of(path, WHOLE)
     everything = decode_all(path)[1]
-    needed, left_out = Thinner.needed, []
+    needed, left_out = Av1FrameDropper.needed, []
 
-    def watched(thinner: Thinner, packet: bytes) -> bytes:
+    def watched(thinner: Av1FrameDropper, packet: bytes) -> bytes:
         rest = needed(thinner, packet)
         left_out.append(len(rest) < len(packet))
         return rest
 
-    monkeypatch.setattr(Thinner, "needed", watched)
+    monkeypatch.setattr(Av1FrameDropper, "needed", watched)
     for job in jobs:
         decoded = load_decoder("pyav").decode(job)
         assert len(decoded.positions) == len(job.frame_index)
@@ -237,13 +237,13 @@ def test_av1_frames_that_no_other_needs_are_left_out_and_no_pixel_changes(
 @pytest.mark.parametrize("extradata", [None, b"", b"\x81", b"\x81\x00\x00\x00" + b"\xff" * 20, bytes(range(80))])
 def test_av1_packets_that_are_not_understood_are_decoded_whole(extradata: bytes | None) -> None:
     rng = np.random.default_rng(0)
-    thinner = Thinner(extradata)
+    thinner = Av1FrameDropper(extradata)
     for length in (0, 1, 2, 7, 64, 400):
         for _ in range(50):
             packet = rng.integers(0, 256, length, np.uint8).tobytes()
             assert thinner.needed(packet) == packet or packet.startswith(thinner.needed(packet))
     frame = bytes([0x32, 4, 0x30, 0, 0, 0])  # an inter frame before any sequence header
-    assert Thinner(None).needed(frame) == frame
+    assert Av1FrameDropper(None).needed(frame) == frame
 
 
 def test_pyav_keeps_the_good_part_of_a_damaged_clip(shared_clips: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_format_that_a_decoder_does_not_know_is_named_with_what_to_try(tmp_pat
 
 
 def test_an_unknown_decoder_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"--decoder: got 'vlc', allowed is pyav, decord, torchcodec, nvdec"):
+    with pytest.raises(UsageError, match=r"--decoder: got 'vlc', expected pyav, decord, torchcodec, nvdec"):
         load_decoder("vlc")
 
 

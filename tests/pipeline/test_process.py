@@ -119,7 +119,7 @@ def test_frames_larger_than_allowed_are_refused(tmp_path: Path) -> None:
     file = VideoFile(str(path), path.stat().st_size, 1)
     (failed,) = plan_video(file, Sampling(), [SQUARE], max_pixels=160 * 120 - 1)
     assert isinstance(failed, VideoFailed)
-    assert failed.reason == "its frames are 160 x 120, allowed are 0.019199 million pixels; raise --max-pixels"
+    assert failed.reason == "its frames are 160 x 120, expected 0.019199 million pixels; raise --max-pixels"
     (failed,) = plan_video(file, Sampling(), [SQUARE], max_frames=4)
     assert isinstance(failed, VideoFailed)
     assert failed.reason == "it holds more than 4 frames; raise --max-frames"

@@ -132,7 +132,7 @@ def test_a_standing_picture_is_not_clipped_for_ever() -> None:
 def test_times_longer_than_any_recording_are_refused() -> None:
     meta = meta_of(0.24)
     meta.pts[-1] = 2**50
-    with pytest.raises(VideoError, match=r"probe: its times span \d+ days, allowed is 100: they are broken"):
+    with pytest.raises(VideoError, match=r"probe: its times span \d+ days, expected 100: they are broken"):
         plan_jobs(VIDEO, meta, Sampling(), [ModelInput(16, SQUARE)])
 
 

@@ -7,8 +7,8 @@ from transformers import AutoModelForVideoClassification
 
 from pipeline.models.loading import load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
-from pipeline.models.runtimes.cuda_graphs import RECORDABLE, Forward, Recorded
-from pipeline.models.runtimes.micro_batches import InPieces
+from pipeline.models.runtimes.cuda_graphs import RECORDABLE, CudaGraphed, Forward
+from pipeline.models.runtimes.micro_batches import MicroBatched
 from schemas.models import Checkpoint, Label
 from schemas.options import Precision
 
@@ -24,9 +24,9 @@ class HuggingFaceClassifier:
         )
         self._run: Forward = self._forward
         if self.device.type == "cpu":
-            self._run = InPieces(self._forward, self._model.config)
+            self._run = MicroBatched(self._forward, self._model.config)
         elif checkpoint.model_type in RECORDABLE:
-            self._run = Recorded(self._forward)
+            self._run = CudaGraphed(self._forward)
         self._labels = [self._model.config.id2label[i] for i in range(self._model.config.num_labels)]
 
     @torch.inference_mode()

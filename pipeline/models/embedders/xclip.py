@@ -1,4 +1,4 @@
-"""X-CLIP as an `ExactEmbedder`: clips and texts in one space, and the published score, which adapts the text to each video.
+"""X-CLIP as an `RerankEmbedder`: clips and texts in one space, and the published score, which adapts the text to each video.
 
 The plain embeddings are what approximate search compares; the features are what the published score needs besides.
 """
@@ -22,8 +22,8 @@ from pipeline.models.embedders.tokens import TextTokenizer
 from pipeline.models.embedders.xclip_scorer import PromptScorer
 from pipeline.models.loading import load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
-from pipeline.models.runtimes.cuda_graphs import Forward, Recorded
-from pipeline.models.runtimes.micro_batches import InPieces
+from pipeline.models.runtimes.cuda_graphs import CudaGraphed, Forward
+from pipeline.models.runtimes.micro_batches import MicroBatched
 from schemas.models import Checkpoint, CutText
 from schemas.options import Precision
 
@@ -39,7 +39,9 @@ class XClipEmbedder:
         self.preprocessing = read_preprocessing(checkpoint, "--embedder")
         self._model, self.device, self.dtype = self._load(checkpoint, precision)
         self._run: Forward = (
-            InPieces(self._see, self._model.config.vision_config) if self.device.type == "cpu" else Recorded(self._see)
+            MicroBatched(self._see, self._model.config.vision_config)
+            if self.device.type == "cpu"
+            else CudaGraphed(self._see)
         )
         self.dim = int(self._model.config.projection_dim)
         self.logit_scale = math.exp(self._model.logit_scale.item())
@@ -56,8 +58,8 @@ class XClipEmbedder:
         return _unit(self._run(pixels.to(self.device))[0])
 
     @torch.inference_mode()
-    def describe_clips(self, pixels: torch.Tensor) -> Described:
-        """See `pipeline.models.ExactEmbedder.describe_clips`. One pass of the vision model serves both."""
+    def embed_clips_with_features(self, pixels: torch.Tensor) -> Described:
+        """See `pipeline.models.RerankEmbedder.embed_clips_with_features`. One pass of the vision model serves both."""
         videos, hidden = self._run(pixels.to(self.device))
         patches = self._model.prompts_visual_layernorm(hidden[:, 1:])  # without the class token
         patches = patches @ self._model.prompts_visual_projection
@@ -82,7 +84,7 @@ class XClipEmbedder:
     def exact_scores(
         self, texts: Sequence[str], embeddings: NDArray[np.float32], features: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """See `pipeline.models.ExactEmbedder.exact_scores`: the logits of ``XCLIPModel.forward``."""
+        """See `pipeline.models.RerankEmbedder.exact_scores`: the logits of ``XCLIPModel.forward``."""
         if not texts or not len(features):
             return np.empty((len(texts), len(features)), np.float32)
         with torch.inference_mode():

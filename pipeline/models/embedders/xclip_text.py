@@ -35,10 +35,10 @@ class XClipTextsFirst(XClipEmbedder):
         self._load_the_rest()
         return super().embed_clips(pixels)
 
-    def describe_clips(self, pixels: torch.Tensor) -> Described:
-        """See `pipeline.models.ExactEmbedder.describe_clips`."""
+    def embed_clips_with_features(self, pixels: torch.Tensor) -> Described:
+        """See `pipeline.models.RerankEmbedder.embed_clips_with_features`."""
         self._load_the_rest()
-        return super().describe_clips(pixels)
+        return super().embed_clips_with_features(pixels)
 
     def _load_the_rest(self) -> None:
         if not self._complete:

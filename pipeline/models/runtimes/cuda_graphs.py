@@ -34,7 +34,7 @@ class Recording(NamedTuple):
     outputs: tuple[torch.Tensor, ...]
 
 
-class Recorded:
+class CudaGraphed:
     """A forward pass that is recorded when a size of batch is met again. One thread at a time may call it."""
 
     def __init__(self, forward: Forward, record: Callable[[Forward, torch.Tensor], Recording] | None = None) -> None:
@@ -94,7 +94,7 @@ class _GraphRecorder:
         return Recording(pixels, graph.replay, outputs)
 
 
-def place_tables(model: torch.nn.Module, device: torch.device) -> None:
+def move_unregistered_tensors(model: torch.nn.Module, device: torch.device) -> None:
     """Move to ``device`` what a model computes with and does not itself count among its weights.
 
     VideoMAE's table of positions is such a tensor: left on the host, it is copied from there in every forward pass, which

@@ -15,7 +15,7 @@ from pipeline.models.runtimes.cuda_graphs import Forward
 _VALUES = 1_250_000
 
 
-class InPieces:
+class MicroBatched:
     """A forward pass over any number of clips, one piece after the other."""
 
     def __init__(self, forward: Forward, config: Any) -> None:

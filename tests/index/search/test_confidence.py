@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from index.search.confidence import (
-    LEAST_CLIPS,
-    LEAST_CONFIDENCE,
     MIDDLE,
+    MIN_CLIPS,
+    MIN_CONFIDENCE,
     Background,
     Reference,
     background_of,
@@ -42,6 +42,6 @@ def test_confidence_rises_from_0_to_1_and_is_a_half_in_the_middle() -> None:
 
 
 def test_what_stands_out() -> None:
-    assert stands_out(LEAST_CONFIDENCE, LEAST_CLIPS)
-    assert not stands_out(LEAST_CONFIDENCE - 1e-9, LEAST_CLIPS)
-    assert stands_out(0.0, LEAST_CLIPS - 1)
+    assert stands_out(MIN_CONFIDENCE, MIN_CLIPS)
+    assert not stands_out(MIN_CONFIDENCE - 1e-9, MIN_CLIPS)
+    assert stands_out(0.0, MIN_CLIPS - 1)

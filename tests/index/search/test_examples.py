@@ -100,12 +100,12 @@ def test_digits_are_a_clip_unless_a_file_has_that_name(tmp_path: Path, monkeypat
         ("{folder}", "--like: no such file: '{folder}'; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID"),
         (
             "{video}@8-12",
-            "--like: got 8-12 s of '{video}', allowed is any moment from 0 to 10.000 s, where it ends; "
+            "--like: got 8-12 s of '{video}', expected any moment from 0 to 10.000 s, where it ends; "
             "give START before END within it",
         ),
         (
             "{video}@5-5",
-            "--like: got 5-5 s of '{video}', allowed is any moment from 0 to 10.000 s, where it ends; "
+            "--like: got 5-5 s of '{video}', expected any moment from 0 to 10.000 s, where it ends; "
             "give START before END within it",
         ),
         ("{folder}/text.png", "--like: '{folder}/text.png' cannot be read as a picture (cannot identify image file "),
@@ -115,7 +115,7 @@ def test_digits_are_a_clip_unless_a_file_has_that_name(tmp_path: Path, monkeypat
         ),
         (
             "{folder}/long.mp4",
-            "--like: got 61 s of video, '{folder}/long.mp4', allowed is 60 s without times; "
+            "--like: got 61 s of video, '{folder}/long.mp4', expected 60 s without times; "
             "name a moment, such as FILE@12.5-16",
         ),
     ],
@@ -143,9 +143,9 @@ def png(width: int, height: int, *, inserted: bytes = b"", whole: bool = True) -
 
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "huge": (lambda: png(60_000, 60_000, whole=False), "decompression bomb"),
-    "large": (lambda: png(9_000, 9_000, whole=False), "9000 x 9000 pixels, allowed are 50 million"),
-    "wide": (lambda: png(100_000, 1), "100000 x 1 pixels, allowed is one edge up to 20 times as long as the other"),
-    "high": (lambda: png(1, 200_000), "1 x 200000 pixels, allowed is one edge up to 20 times"),
+    "large": (lambda: png(9_000, 9_000, whole=False), "9000 x 9000 pixels, expected 50 million"),
+    "wide": (lambda: png(100_000, 1), "100000 x 1 pixels, expected one edge up to 20 times as long as the other"),
+    "high": (lambda: png(1, 200_000), "1 x 200000 pixels, expected one edge up to 20 times"),
     "text": (lambda: png(8, 8, inserted=b"zTXtComment\0\0" + zlib.compress(bytes(200_000_000), 9)), "too large"),
     "cut": (lambda: png(500, 500)[:-60], "(image file is truncated|unrecognized data stream|broken)"),
     "empty": (lambda: b"", "cannot identify image file"),
@@ -172,7 +172,7 @@ def test_what_is_no_picture_of_anything_is_refused_in_little_memory(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     told, more_mb = done.stdout.splitlines()
-    assert re.match(rf"--like: '{path}' cannot be read as a picture \(.*{message}.*; allowed are PNG and JPEG$", told)
+    assert re.match(rf"--like: '{path}' cannot be read as a picture \(.*{message}.*; expected PNG and JPEG$", told)
     assert int(more_mb) < 100
 
 

@@ -7,26 +7,26 @@ import pytest
 from numpy.typing import NDArray
 
 from index.search.confidence import background_of
-from index.search.moments import Grower, Stretch, disjoint
-from index.search.timeline import Windows
+from index.search.moments import MomentBuilder, Segment, disjoint
+from index.search.timeline import ClipTimeline
 
 
-def windows_of(*videos: list[tuple[float, float]]) -> Windows:
-    """Windows with ids 0, 1, ... of these videos."""
+def windows_of(*videos: list[tuple[float, float]]) -> ClipTimeline:
+    """ClipTimeline with ids 0, 1, ... of these videos."""
     spans = [span for video in videos for span in video]
     number = np.array([i for i, video in enumerate(videos) for _ in video], np.int64)
     at = np.arange(len(spans))
-    return Windows(at, at, number, np.array([s for s, _ in spans]), np.array([e for _, e in spans]))
+    return ClipTimeline(at, at, number, np.array([s for s, _ in spans]), np.array([e for _, e in spans]))
 
 
 def every(stride_s: float, window_s: float, count: int) -> list[tuple[float, float]]:
     return [(round(i * stride_s, 6), round(i * stride_s + window_s, 6)) for i in range(count)]
 
 
-def grow(windows: Windows, scores: list[float], best: int, free: NDArray[np.bool_] | None = None) -> Stretch:
+def grow(windows: ClipTimeline, scores: list[float], best: int, free: NDArray[np.bool_] | None = None) -> Segment:
     known = np.array(scores, float)
     spread = background_of(known).spread
-    return Grower(windows, known, np.ones(len(known), bool) if free is None else free, spread).grow(best)
+    return MomentBuilder(windows, known, np.ones(len(known), bool) if free is None else free, spread).grow(best)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,11 @@ def test_moments_share_no_second_and_come_best_first() -> None:
         scores = rng.normal(size=70)
         free = rng.random(70) < 0.8
         passed = free.copy()
-        found = list(disjoint(windows, scores, free, Grower(windows, scores, free, background_of(scores).spread).grow))
+        found = list(
+            disjoint(windows, scores, free, MomentBuilder(windows, scores, free, background_of(scores).spread).grow)
+        )
         assert [scores[one.best] for one in found] == sorted((scores[one.best] for one in found), reverse=True)
-        by_video: dict[int, list[Stretch]] = {}
+        by_video: dict[int, list[Segment]] = {}
         for one in found:
             assert all(passed[position] for position in one.windows)
             assert one.start_s <= windows.start_s[one.best] < windows.end_s[one.best] <= one.end_s
@@ -114,4 +116,4 @@ def test_moments_share_no_second_and_come_best_first() -> None:
 def test_no_windows_no_moments() -> None:
     windows = windows_of()
     nothing, free = np.zeros(0), np.zeros(0, bool)
-    assert list(disjoint(windows, nothing, free, Grower(windows, nothing, free, 0.0).grow)) == []
+    assert list(disjoint(windows, nothing, free, MomentBuilder(windows, nothing, free, 0.0).grow)) == []

@@ -18,10 +18,10 @@ from index.search.scoring import Question, Scorer
 from index.snapshot.publish import publish_tables
 from index.snapshot.rerank_features import FeatureStore
 from index.snapshot.snapshot import Snapshot
-from index.storage.config import Identity, read_identity, write_identity
+from index.storage.config import LibraryConfig, read_library_config, write_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
-from jobs.ingest.ledger import Accounts
+from jobs.ingest.ledger import VideoLedger
 from jobs.ingest.steps import Job
 from jobs.maintain.history import compact, rollback
 from jobs.maintain.verify import verify
@@ -37,11 +37,11 @@ from schemas.records import Clip, ClipRow, SpanDone, SpanJob, VideoFile, Written
 from tests.helpers.exact import TEXTS, forward
 
 
-def identity_of(classifier: Checkpoint, embedder_folder: Path, features: FeatureKind) -> Identity:
-    return Identity(classifier, find_checkpoint(str(embedder_folder), "--embedder"), Sampling(), features)
+def identity_of(classifier: Checkpoint, embedder_folder: Path, features: FeatureKind) -> LibraryConfig:
+    return LibraryConfig(classifier, find_checkpoint(str(embedder_folder), "--embedder"), Sampling(), features)
 
 
-def job_of(library: Library, identity: Identity) -> Job:
+def job_of(library: Library, identity: LibraryConfig) -> Job:
     models = (identity.classifier, identity.embedder)
     return Job(
         *models,
@@ -66,12 +66,12 @@ def decode(job: Job, path: Path) -> tuple[list[Clip], list[SpanDone]]:
     return clips, done
 
 
-def add(library: Library, identity: Identity, files: list[Path]) -> None:
+def add(library: Library, identity: LibraryConfig, files: list[Path]) -> None:
     """Ingest ``files`` in this process, and publish."""
-    write_identity(library, identity)
+    write_library_config(library, identity)
     tables, job = Tables(library, features=identity.features != "none"), job_of(library, identity)
     annotate = job.annotator(1)
-    accounts, written = Accounts(VideoFile(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files), []
+    accounts, written = VideoLedger(VideoFile(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files), []
     for path in files:
         clips, done = decode(job, path)
         outcome = job.write([row for row in annotate(clips) if isinstance(row, ClipRow)])
@@ -208,10 +208,10 @@ def test_a_clip_that_is_not_there_is_an_error(made: dict[str, Path], sharp_folde
 
 def test_a_library_from_before_features_is_as_it_was(made: dict[str, Path], tmp_path: Path) -> None:
     library = Library(Path(shutil.copytree(made["none"], tmp_path / "old")))
-    content = json.loads(library.identity_file.read_text())
+    content = json.loads(library.config_file.read_text())
     assert content.pop("features") == "none"
-    library.identity_file.write_text(json.dumps(content))
-    identity = read_identity(library)
+    library.config_file.write_text(json.dumps(content))
+    identity = read_library_config(library)
     assert identity is not None
     assert identity.features == "none"
     publish_tables(library, Tables(library), identity)
@@ -352,7 +352,7 @@ def test_each_breach_is_found(library: Library, made: dict[str, Path]) -> None:
 
 def test_a_snapshot_that_lost_its_features_is_published_again(library: Library) -> None:
     (library.snapshots / "1" / "features.npy").unlink()
-    identity = read_identity(library)
+    identity = read_library_config(library)
     assert identity is not None
     publish_tables(library, Tables(library, features=True), identity)
     assert Snapshot(library).number == 2

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.search.moments import Stretch, window_as_stretch
+from index.search.moments import Segment, clip_as_segment
 from index.search.sequence import best_followers, pair_scores, pair_up
 from index.search.timeline import SAME_MOMENT_S
 from tests.index.search.test_moments import every, windows_of
@@ -46,9 +46,9 @@ def test_a_pair_is_as_good_as_its_worse_half_and_the_better_other_half_comes_fir
 
 def test_parts_that_grew_into_each_other_are_parted_where_the_second_is_at_its_best() -> None:
     windows = windows_of(every(4.0, 4.0, 6))
-    one, other = Stretch(1, 0.0, 16.0, (0, 1, 2, 3)), Stretch(3, 8.0, 20.0, (2, 3, 4))
+    one, other = Segment(1, 0.0, 16.0, (0, 1, 2, 3)), Segment(3, 8.0, 20.0, (2, 3, 4))
     pair = pair_up(windows, one, other)
     assert [(part.start_s, part.end_s) for part in pair.parts] == [(0.0, 12.0), (12.0, 20.0)]
     assert (pair.best, pair.start_s, pair.end_s, pair.windows) == (1, 0.0, 20.0, (0, 1, 2, 3, 4))
-    plain = pair_up(windows, window_as_stretch(windows, 0), window_as_stretch(windows, 3))
+    plain = pair_up(windows, clip_as_segment(windows, 0), clip_as_segment(windows, 3))
     assert [(part.start_s, part.end_s) for part in plain.parts] == [(0.0, 4.0), (12.0, 16.0)]

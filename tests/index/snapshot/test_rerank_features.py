@@ -111,7 +111,7 @@ def test_nothing_new_adds_nothing(folders: list[Path]) -> None:
 
 
 def test_many_segments_become_one(folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index.snapshot.rerank_features._MOST_SEGMENTS", 2)
+    monkeypatch.setattr("index.snapshot.rerank_features._MAX_SEGMENTS", 2)
     files = [write_file(folders[0] / "a.parquet", {1: 1, 2: 2, 3: 3})]
     for number in (1, 2, 3):
         write_features(folders[number], files, np.arange(1, number + 1), folders[number - 1] if number > 1 else None)
@@ -151,7 +151,7 @@ def test_a_damaged_older_snapshot_is_not_linked_to(folders: list[Path]) -> None:
 def test_records_of_two_layouts_are_refused(folders: list[Path]) -> None:
     other = FeatureLayout("int8", 3, 8)
     files = [write_file(folders[0] / "a.parquet", {1: 1}), write_file(folders[0] / "b.parquet", {2: 2}, other)]
-    with pytest.raises(LibraryError, match="its features are laid out in 2 ways, allowed is one"):
+    with pytest.raises(LibraryError, match="its features are laid out in 2 ways, expected one"):
         write_features(folders[1], files, ids(1, 2))
     with pytest.raises(LibraryError, match="a table's file cannot be read"):
         write_features(folders[1], [str(folders[0] / "gone.parquet")], ids(1))

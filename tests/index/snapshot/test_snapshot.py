@@ -10,7 +10,7 @@ import pytest
 from index.snapshot.catalog_build import write_catalog
 from index.snapshot.snapshot import Snapshot, SnapshotInfo, publish, read_info, snapshot_numbers
 from index.snapshot.vectors import write_vectors
-from index.storage.config import write_identity
+from index.storage.config import write_library_config
 from index.storage.paths import Library
 from schemas.errors import LibraryError
 from tests.index.storage.test_config import IDENTITY
@@ -35,7 +35,7 @@ def write_version(version: int, folder: Path) -> SnapshotInfo:
 
 @pytest.fixture
 def library(tmp_path: Path) -> Library:
-    write_identity(Library(tmp_path), IDENTITY)
+    write_library_config(Library(tmp_path), IDENTITY)
     return Library(tmp_path)
 
 
@@ -78,10 +78,10 @@ def test_a_reader_keeps_its_snapshot_while_others_are_published(library: Library
 
 def test_no_library_and_nothing_published_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
-        LibraryError, match=r"is no vidsift library \(it holds no library.json\); make one with: vidsift ingest"
+        LibraryError, match=r"is not a vidsift library \(it holds no library.json\); make one with: vidsift ingest"
     ):
         Snapshot(Library(tmp_path))
-    write_identity(Library(tmp_path), IDENTITY)
+    write_library_config(Library(tmp_path), IDENTITY)
     with pytest.raises(LibraryError, match=r"nothing has been published in .* yet"):
         Snapshot(Library(tmp_path))
     (tmp_path / "CURRENT").mkdir()

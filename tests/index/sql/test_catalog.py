@@ -147,7 +147,7 @@ def test_a_library_without_clips_has_its_tables(tmp_path: Path) -> None:
     ],
 )
 def test_nothing_but_reading(catalog: Catalog, query: str) -> None:
-    with pytest.raises(QueryError, match=r"^QUERY: got .* allowed is (one|reading)"):
+    with pytest.raises(QueryError, match=r"^QUERY: got .* expected (one|reading)"):
         catalog.sql(query)
 
 

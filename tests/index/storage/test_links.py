@@ -105,5 +105,5 @@ def test_features_are_read_from_no_other_folder(library: Path) -> None:
     found = json.loads(path.read_text())
     os.unlink(path)
     path.write_text(json.dumps(found | {"segments": [f"../3/{name}" for name in found["segments"]]}))
-    with pytest.raises(LibraryError, match=r"it names '\.\./3/features-.*', allowed are files beside it"):
+    with pytest.raises(LibraryError, match=r"it names '\.\./3/features-.*', expected files beside it"):
         Snapshot(Library(library)).features()

@@ -169,7 +169,7 @@ def test_stated_splits_may_not_cut_a_shooting_but_number_them_by_class(tmp_path:
     assert counts(read_dataset(tmp_path, want="labels")) == (2, 1, 1)
     files(tmp_path, "test/B/v_B_g02_c02.avi")
     assert error(tmp_path).partition(": ")[2] == (
-        "group 'g02' is in test ('test/B/v_B_g02_c02.avi') and in train ('train/B/v_B_g02_c01.avi'), allowed is one split, "
+        "group 'g02' is in test ('test/B/v_B_g02_c02.avi') and in train ('train/B/v_B_g02_c01.avi'), expected one split, "
         "or train would be no test of anything new; put all of it into one, or state no splits to have them drawn"
     )
 
@@ -212,7 +212,7 @@ def test_folders_that_cannot_be_meant_so_are_refused(tmp_path: Path) -> None:
     assert error(data) == "DATA DIR/data: the folder holds no video; give a folder of class folders, or a CSV file"
     files(data, "jump/a.mp4")
     assert error(data) == (
-        "DATA DIR/data: got one class, 'jump', allowed are two or more; give the folder that holds the classes' folders, "
+        "DATA DIR/data: got one class, 'jump', expected two or more; give the folder that holds the classes' folders, "
         "or a CSV file with their labels"
     )
     assert error(data, "captions") == (
@@ -220,15 +220,15 @@ def test_folders_that_cannot_be_meant_so_are_refused(tmp_path: Path) -> None:
     )
     files(data, "b.mp4")
     assert error(data) == (
-        "DATA DIR/data: 'b.mp4' lies in no class folder, allowed is CLASS/video.mp4; put each video into a folder with its "
+        "DATA DIR/data: 'b.mp4' lies in no class folder, expected CLASS/video.mp4; put each video into a folder with its "
         "class's name, or give a CSV file with columns path and label"
     )
     files(data, "train/run/c.mp4")
     assert error(data) == (
-        "DATA DIR/data: got 'b.mp4' beside 'train', allowed are folders of splits (train, val, test) or folders of classes; "
+        "DATA DIR/data: got 'b.mp4' beside 'train', expected folders of splits (train, val, test) or folders of classes; "
         "move one of them away, or, where 'train' is a class, give a CSV file"
     )
-    assert error(data / "b.mp4") == "DATA DIR/b.mp4: got a video, allowed is a folder of class folders or a CSV file"
+    assert error(data / "b.mp4") == "DATA DIR/b.mp4: got a video, expected a folder of class folders or a CSV file"
 
 
 def test_rows_of_one_moment_are_one_example_with_several_captions(tmp_path: Path) -> None:
@@ -305,21 +305,21 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_matter(tmp_path: Path
         (["path,label", "a.mp4,x", " ,y"], "line 3: the path is empty; name a video, or take the line out"),
         (
             ["path,label,start_s", 'a.mp4,"x\ny",1', "b.mp4,y,one"],
-            "line 4: start_s is 'one', allowed is a number of seconds from 0, such as 2.5; correct it",
+            "line 4: start_s is 'one', expected a number of seconds from 0, such as 2.5; correct it",
         ),
         (
             ["path,label,end_s", "a.mp4,x,nan"],
-            "line 2: end_s is 'nan', allowed is a number of seconds from 0, such as 2.5; correct it",
+            "line 2: end_s is 'nan', expected a number of seconds from 0, such as 2.5; correct it",
         ),
         (
             ["path,label,start_s", "a.mp4,x,-1"],
-            "line 2: start_s is '-1', allowed is a number of seconds from 0, such as 2.5; correct it",
+            "line 2: start_s is '-1', expected a number of seconds from 0, such as 2.5; correct it",
         ),
         (
             ["path,label,start_s,end_s", "a.mp4,x,3,3"],
-            "line 2: end_s is 3, allowed is more than start_s (3); correct one of them",
+            "line 2: end_s is 3, expected more than start_s (3); correct one of them",
         ),
-        (["path,label,split", "a.mp4,x,dev"], "line 2: split is 'dev', allowed is train, val, test; correct it"),
+        (["path,label,split", "a.mp4,x,dev"], "line 2: split is 'dev', expected train, val, test; correct it"),
         (
             ["path,label,split", "a.mp4,x,train", "b.mp4,y,"],
             "line 3: split is empty, and stated in other lines (empty in all: 1); state it for every example, "
@@ -341,16 +341,16 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_matter(tmp_path: Path
         ),
         (
             ["path,label,split,group", "a.mp4,x,train,p1", "b.mp4,y,test,p1"],
-            "group 'p1' is in train ('a.mp4') and in test ('b.mp4'), allowed is one split, or test would be no test of "
+            "group 'p1' is in train ('a.mp4') and in test ('b.mp4'), expected one split, or test would be no test of "
             "anything new; put all of it into one, or state no splits to have them drawn",
         ),
         (
             ["path,label,action", "a.mp4,x,x"],
-            "line 1: got the column 'label' 2 times ('label', 'action'), allowed is once; take the others out",
+            "line 1: got the column 'label' 2 times ('label', 'action'), expected once; take the others out",
         ),
         (
             ["path,label, Path", "a.mp4,x,x"],
-            "line 1: got the column 'path' 2 times ('path', 'path'), allowed is once; take the others out",
+            "line 1: got the column 'path' 2 times ('path', 'path'), expected once; take the others out",
         ),
         (
             ["path,lable", "a.mp4,x"],
@@ -362,7 +362,7 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_matter(tmp_path: Path
         ),
         (
             ["path;label", "a.mp4;x"],
-            "line 1: got the columns 'path;label', allowed are path, label, caption, start_s, end_s, split, group, facts, "
+            "line 1: got the columns 'path;label', expected path, label, caption, start_s, end_s, split, group, facts, "
             "action, separated by commas; name the column of the videos 'path'",
         ),
         (["path,label", "a.mp4,x,3"], "line 2: got 3 cells, the header has 2; quote cells with commas"),
@@ -374,11 +374,11 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_matter(tmp_path: Path
         (["path,label"], "got a header and no rows; give a row for every example"),
         (
             ["path,label", "a.mp4,x", "b.mp4,", "c.mp4,"],
-            "line 3: no label (examples without one in all: 2), allowed is one for every example; fill the column 'label'",
+            "line 3: no label (examples without one in all: 2), expected one for every example; fill the column 'label'",
         ),
         (
             ["path,label,caption_id", "a.mp4,x,1", "b.mp4,x,1"],
-            "got one class, 'x', allowed are two or more; give the folder that holds the classes' folders, "
+            "got one class, 'x', expected two or more; give the folder that holds the classes' folders, "
             "or a CSV file with their labels",
         ),
     ],
@@ -390,7 +390,7 @@ def test_what_is_wrong_in_a_csv_is_said_with_its_line(tmp_path: Path, lines: lis
 def test_captions_are_missed_where_they_are_wanted(tmp_path: Path) -> None:
     source = table(tmp_path, "path,label,caption", "a.mp4,x,", "a.mp4,x,someone waves", "b.mp4,y,")
     assert error(source, "captions") == (
-        "DATA DIR/data.csv: line 4: no caption (examples without one in all: 1), allowed is one for every example; "
+        "DATA DIR/data.csv: line 4: no caption (examples without one in all: 1), expected one for every example; "
         "fill the column 'caption'"
     )
 

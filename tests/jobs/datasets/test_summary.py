@@ -141,7 +141,7 @@ def test_three_examples_are_shown_and_sound_ones_stand_in_for_damaged_ones(tmp_p
 def test_a_sheet_has_to_be_somewhere_and_no_source(data: Path, tmp_path: Path) -> None:
     for output, message in (
         (tmp_path / "no" / "a.png", "no such folder: 'DIR/no'; make it first, or name another"),
-        (tmp_path / "a.jpg", "got 'DIR/a.jpg', allowed is a name that ends in .png; name it so"),
+        (tmp_path / "a.jpg", "got 'DIR/a.jpg', expected a name that ends in .png; name it so"),
     ):
         done = CliRunner().invoke(main, ["dataset", str(data), "--sheet", str(output)])
         assert done.exit_code == 2

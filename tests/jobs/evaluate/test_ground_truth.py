@@ -8,7 +8,7 @@ import pytest
 
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
-from jobs.evaluate.ground_truth import Judged, read_truth
+from jobs.evaluate.ground_truth import GroundTruthMoment, read_truth
 from jobs.evaluate.library_results import Unjudged
 from schemas.errors import UsageError
 from schemas.records import Span
@@ -39,9 +39,9 @@ def test_each_moment_gets_the_clip_that_overlaps_it_most(library: Path) -> None:
     assert found.rows == 3
     assert found.unjudged == ()
     assert found.judged == (
-        Judged("a", Span(2.5, 5.0), "waving", ("somebody waves", "a hand is waved"), 1, 2.5 / 12),
-        Judged("b", Span(0.0, 3.0), "bowing", (), 9, 1.0),
-        Judged("a", Span(8.0, 11.5), None, ("a jump",), 4, 3.5 / 12),
+        GroundTruthMoment("a", Span(2.5, 5.0), "waving", ("somebody waves", "a hand is waved"), 1, 2.5 / 12),
+        GroundTruthMoment("b", Span(0.0, 3.0), "bowing", (), 9, 1.0),
+        GroundTruthMoment("a", Span(8.0, 11.5), None, ("a jump",), 4, 3.5 / 12),
     )
     assert found.clips["b"] == ((9, Span(0.0, 3.0)),)
     assert [clip_id for clip_id, _ in found.clips["a"]] == [0, 1, 2, 3, 4]
@@ -89,8 +89,8 @@ def test_what_the_library_does_not_have_is_counted_and_named(library: Path) -> N
             r"as '/v/a.mp4'; paths are",
         ),
         ("path,action\n/w/B.mp4,x\n", r"\('/w/B.mp4': not in the library\); the library has '/v/b.mp4'; paths are taken"),
-        ("path,start_s\n/v/b.mp4,1\n", "got no action and no caption, allowed is a file with one of the two or both"),
-        ("path,start_s,end_s,action\n/v/b.mp4,2,1,x\n", "line 2: end_s is 1, allowed is more than start_s"),
+        ("path,start_s\n/v/b.mp4,1\n", "got no action and no caption, expected a file with one of the two or both"),
+        ("path,start_s,end_s,action\n/v/b.mp4,2,1,x\n", "line 2: end_s is 1, expected more than start_s"),
         ("path,action\n", "got a header and no rows"),
         ("action\nx\n", "line 1: got the columns 'action'"),
     ],

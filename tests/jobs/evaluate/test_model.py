@@ -373,7 +373,7 @@ def test_the_split_is_test_or_else_val_or_else_all() -> None:
     assert choose("train val test", "all") == ("all", "as --split all says; splits stated", 3)
     with pytest.raises(UsageError) as caught:
         choose("train val val", "test")
-    assert str(caught.value) == "--split test: D has no example in it, allowed is train (1), val (2), all; take another"
+    assert str(caught.value) == "--split test: D has no example in it, expected train (1), val (2), all; take another"
 
 
 CLASSIFIED = ClassifierResults(
@@ -487,16 +487,16 @@ def test_what_cannot_be_measured_is_refused(
     known = [{**time, "label": label} for time, label in zip(times, LABELS, strict=False)]
     listed = ", ".join(map(repr, LABELS))
     assert refusal(classifier_folder, [{**row, "label": f"no {i}"} for i, row in enumerate(known)]) == (
-        f"DATA T/data.csv: got the labels 'no 0', 'no 1', of which the model knows none, allowed are {listed}; give the "
+        f"DATA T/data.csv: got the labels 'no 0', 'no 1', of which the model knows none, expected {listed}; give the "
         "data these names, or measure a model that was taught the data's"
     )
     assert refusal(classifier_folder, known, pairs=("run,sit",)) == (
-        f"--pair: got 'run,sit', allowed are two of the model's labels with a comma between ({listed}); take two of them, "
+        f"--pair: got 'run,sit', expected two of the model's labels with a comma between ({listed}); take two of them, "
         "or leave it out"
     )
     said = [{**time, "caption": "the same"} for time in times]
     assert refusal(embedder_folder, said, pairs=("run,sit",)) == (
-        "--pair: got 'run,sit', allowed are two of the values of one kind of fact with a comma between (there are none); "
+        "--pair: got 'run,sit', expected two of the values of one kind of fact with a comma between (there are none); "
         "take two of them, or leave it out"
     )
     assert refusal(embedder_folder, said) == (
@@ -504,14 +504,14 @@ def test_what_cannot_be_measured_is_refused(
         "another --split"
     )
     assert refusal(embedder_folder, said, views="multi") == (
-        "--views multi: got an embedder, allowed are classifiers; leave it out"
+        "--views multi: got an embedder, expected classifiers; leave it out"
     )
     assert refusal(classifier_folder, known, kind="embedder").startswith("--embedder ")
     assert refusal(embedder_folder, known, kind="classifier").startswith("--classifier ")
     for options, message in (
-        ({"captions": 1}, "--captions: got 1, allowed is 2 to 100000"),
-        ({"draws": 0}, "--draws: got 0, allowed is 1 to 1000"),
-        ({"window_s": 0.0}, "--window: got 0, allowed is 0.1 to 3600"),
+        ({"captions": 1}, "--captions: got 1, expected 2 to 100000"),
+        ({"draws": 0}, "--draws: got 0, expected 1 to 1000"),
+        ({"window_s": 0.0}, "--window: got 0, expected 0.1 to 3600"),
     ):
         assert refusal(classifier_folder, known, **options) == message
 

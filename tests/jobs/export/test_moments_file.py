@@ -41,21 +41,21 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("{", "no JSON in UTF-8"),
         ("[" * 100_000, "no JSON in UTF-8"),
-        ("[1]", "got [1], allowed is an object with path, start_s and end_s"),
-        (json.dumps({**GOOD, "path": None}), "path is None, allowed is the path of a video"),
-        (json.dumps({**GOOD, "path": "a\0b"}), "path is 'a\\x00b', allowed is the path of a video"),
-        (json.dumps({**GOOD, "start_s": "1"}), "start_s is '1', allowed is a number"),
-        (json.dumps({**GOOD, "start_s": True}), "start_s is True, allowed is a number"),
+        ("[1]", "got [1], expected an object with path, start_s and end_s"),
+        (json.dumps({**GOOD, "path": None}), "path is None, expected the path of a video"),
+        (json.dumps({**GOOD, "path": "a\0b"}), "path is 'a\\x00b', expected the path of a video"),
+        (json.dumps({**GOOD, "start_s": "1"}), "start_s is '1', expected a number"),
+        (json.dumps({**GOOD, "start_s": True}), "start_s is True, expected a number"),
         (json.dumps({**GOOD, "end_s": 10**400}), "end_s is 1000000"),
-        (json.dumps({"path": "a", "start_s": 1}), "end_s is None, allowed is a number"),
-        ('{"path": "a", "start_s": 0, "end_s": NaN}', "end_s is nan, allowed is a number"),
-        ('{"path": "a", "start_s": 0, "end_s": Infinity}', "end_s is inf, allowed is a number"),
-        (json.dumps({**GOOD, "start_s": -1}), "got start_s -1 and end_s 2.5, allowed are 0 or more and more than that"),
+        (json.dumps({"path": "a", "start_s": 1}), "end_s is None, expected a number"),
+        ('{"path": "a", "start_s": 0, "end_s": NaN}', "end_s is nan, expected a number"),
+        ('{"path": "a", "start_s": 0, "end_s": Infinity}', "end_s is inf, expected a number"),
+        (json.dumps({**GOOD, "start_s": -1}), "got start_s -1 and end_s 2.5, expected 0 or more and more than that"),
         (json.dumps({**GOOD, "start_s": 2.5}), "got start_s 2.5 and end_s 2.5"),
-        (json.dumps({**GOOD, "rank": 1.5}), "rank is 1.5, allowed is a whole number from 1"),
-        (json.dumps({**GOOD, "rank": 0}), "rank is 0, allowed is a whole number from 1"),
-        (json.dumps({**GOOD, "score": "x"}), "score is 'x', allowed is a number"),
-        (json.dumps({**GOOD, "label": 3}), "label is 3, allowed is text or null"),
+        (json.dumps({**GOOD, "rank": 1.5}), "rank is 1.5, expected a whole number from 1"),
+        (json.dumps({**GOOD, "rank": 0}), "rank is 0, expected a whole number from 1"),
+        (json.dumps({**GOOD, "score": "x"}), "score is 'x', expected a number"),
+        (json.dumps({**GOOD, "label": 3}), "label is 3, expected text or null"),
     ],
 )
 def test_a_line_that_is_off_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -69,7 +69,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file or directory; make the lines with: vidsift search"):
         read_hits(str(tmp_path / "gone"))
     (tmp_path / "h").write_text("\n")
-    with pytest.raises(UsageError, match="got no line, allowed is one or more"):
+    with pytest.raises(UsageError, match="got no line, expected one or more"):
         read_hits(str(tmp_path / "h"))
 
 

@@ -26,7 +26,7 @@ from index.storage.paths import Library
 from jobs.ingest.ingest import ingest
 from jobs.ingest.progress import Progress
 from jobs.ingest.report import IngestReport
-from jobs.ingest.resources import Shape, choose_shape
+from jobs.ingest.resources import ResourcePlan, plan_resources
 from jobs.ingest.steps import Job
 from pipeline.sources.local import find_videos
 from schemas.errors import JobError, LibraryError, ModelError, UsageError
@@ -273,14 +273,14 @@ def test_clips_of_an_ingest_that_was_stopped_are_not_seen_and_not_kept(run: Inge
 def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
     run: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs.ingest.ledger import Accounts
+    from jobs.ingest.ledger import VideoLedger
     from jobs.ingest.report import Interrupted
 
     for number in range(12):
         write_video(run.folder / f"{number:02d}.mp4", 50 + number)
-    add, written = Accounts.add, []
+    add, written = VideoLedger.add, []
 
-    def stops_at_the_fourth(accounts: Accounts, outcome: Any) -> None:
+    def stops_at_the_fourth(accounts: VideoLedger, outcome: Any) -> None:
         add(accounts, outcome)
         written.append(isinstance(outcome, Written))
         if sum(written) == 4:
@@ -288,7 +288,7 @@ def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
 
     with monkeypatch.context() as patched:
         patched.setattr("jobs.ingest.scheduler._ROWS_PER_FILE", 1)
-        patched.setattr(Accounts, "add", stops_at_the_fourth)
+        patched.setattr(VideoLedger, "add", stops_at_the_fourth)
         with pytest.raises(Interrupted) as interrupted:
             run(options=IngestOptions(batch_size=1))
     report = interrupted.value.report
@@ -302,17 +302,17 @@ def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
 
 
 def test_rows_are_written_after_a_while_however_few(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobs.ingest.ledger import Accounts
+    from jobs.ingest.ledger import VideoLedger
 
     for number in range(6):
         write_video(run.folder / f"{number:02d}.mp4", 50 + number)
-    add, files = Accounts.add, []
+    add, files = VideoLedger.add, []
 
-    def counted(accounts: Accounts, outcome: Any) -> None:
+    def counted(accounts: VideoLedger, outcome: Any) -> None:
         add(accounts, outcome)
         files.append(isinstance(outcome, Written))
 
-    monkeypatch.setattr(Accounts, "add", counted)
+    monkeypatch.setattr(VideoLedger, "add", counted)
     monkeypatch.setattr("jobs.ingest.scheduler._WRITE_AFTER_S", 0.0)
     assert run(options=IngestOptions(batch_size=1)).clips == 6
     assert sum(files) > 1
@@ -335,7 +335,7 @@ def test_another_model_or_sampling_is_refused_with_what_differs(run: Ingest, tmp
 
 def test_a_library_remembers_how_it_keeps_features(run: Ingest, tmp_path: Path) -> None:
     write_video(run.folder / "a.mp4", 25)
-    with pytest.raises(UsageError, match=r"--features: got 'int4', allowed is int8, fp16, none"):
+    with pytest.raises(UsageError, match=r"--features: got 'int4', expected int8, fp16, none"):
         run(features="int4")
     run(features="fp16")
     assert counts(ingest([run.folder], run.library)) == {"unchanged": 1}
@@ -497,11 +497,11 @@ def test_an_annotator_with_two_lanes_works_at_two_calls_and_finds_the_same(
     one_by_one = run(options=IngestOptions(batch_size=1)), run.sql(query)
     shutil.rmtree(run.library)
 
-    def choose_two_lanes(*machine: Any) -> Shape:
-        return replace(choose_shape(*machine), annotators=1, lanes=2)
+    def choose_two_lanes(*machine: Any) -> ResourcePlan:
+        return replace(plan_resources(*machine), annotators=1, lanes=2)
 
     monkeypatch.setattr(jobs.ingest.ingest, "Job", SlowJob)
-    monkeypatch.setattr(jobs.ingest.ray_run, "choose_shape", choose_two_lanes)
+    monkeypatch.setattr(jobs.ingest.ray_run, "plan_resources", choose_two_lanes)
     both = run(options=IngestOptions(batch_size=1), trace=trace), run.sql(query)
     assert both[0].clips == one_by_one[0].clips == 4
     assert both[1] == one_by_one[1]
@@ -583,7 +583,7 @@ def test_a_library_may_be_called_what_folders_are_called(run: Ingest, name: str)
 @pytest.mark.parametrize("name", ["a%20b", "a[1]", "what?", os.fsdecode(b"caf\xe9")])
 def test_a_library_that_delta_lake_cannot_spell_is_refused(run: Ingest, name: str) -> None:
     run.library = run.library.parent / name
-    with pytest.raises(UsageError, match=r"--library: got .*, allowed is a path of valid UTF-8 without % \? \[ \]"):
+    with pytest.raises(UsageError, match=r"--library: got .*, expected a path of valid UTF-8 without % \? \[ \]"):
         run()
     assert not run.library.exists()
 

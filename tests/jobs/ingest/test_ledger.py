@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from jobs.ingest.ledger import Accounts
+from jobs.ingest.ledger import VideoLedger
 from schemas.records import Problem, SpanDone, VideoFailed, VideoFile, VideoInfo, Written, video_id_of
 
 FILES = [VideoFile(f"/v/{i}.mp4", 1, 1) for i in range(4)]
@@ -33,7 +33,7 @@ OUTCOMES: list[Written | SpanDone | VideoFailed] = [
 @pytest.mark.parametrize("seed", range(20))
 def test_every_video_ends_in_one_row_whatever_the_order(seed: int) -> None:
     outcomes = random.Random(seed).sample(OUTCOMES, len(OUTCOMES))
-    accounts = Accounts(FILES)
+    accounts = VideoLedger(FILES)
     rows = []
     for outcome in outcomes:
         accounts.add(outcome)
@@ -50,7 +50,7 @@ def test_every_video_ends_in_one_row_whatever_the_order(seed: int) -> None:
 
 
 def test_a_video_is_not_done_before_its_clips_are_written() -> None:
-    accounts = Accounts(FILES[:1])
+    accounts = VideoLedger(FILES[:1])
     accounts.add(done(0, 0, (1,)))
     accounts.add(done(0, 1, (2,)))
     accounts.add(written(v0=(1,)))
@@ -60,7 +60,7 @@ def test_a_video_is_not_done_before_its_clips_are_written() -> None:
 
 
 def test_what_never_comes_back_is_said_and_what_did_is_kept() -> None:
-    accounts = Accounts(FILES)
+    accounts = VideoLedger(FILES)
     accounts.add(done(0, 0, (1, 2)))  # its second part is lost
     accounts.add(written(v0=(1, 2)))
     accounts.add(done(1, 0, (3,), num_parts=1))  # its clip is lost
@@ -78,7 +78,7 @@ def test_what_never_comes_back_is_said_and_what_did_is_kept() -> None:
 
 
 def test_a_reason_is_said_once() -> None:
-    accounts = Accounts(FILES[:1])
+    accounts = VideoLedger(FILES[:1])
     accounts.add(done(0, 0, (1,), Problem("probe", "cut off"), Problem("decode", "damaged")))
     accounts.add(done(0, 1, (2,), Problem("decode", "damaged")))
     accounts.add(written(v0=(1, 2)))

@@ -4,37 +4,37 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.ingest.profile import Bill, bottleneck, make_bill
-from jobs.ingest.resources import Shape
-from jobs.ingest.timing import Tally, Work
+from jobs.ingest.profile import RunProfile, bottleneck, make_profile
+from jobs.ingest.resources import ResourcePlan
+from jobs.ingest.timing import RunStats, StageTiming
 
-SHAPE = Shape(decoders=2, annotators=1, threads=1, batch_size=4, precision="bf16")
+SHAPE = ResourcePlan(decoders=2, annotators=1, threads=1, batch_size=4, precision="bf16")
 
 
-def worked() -> Tally:
+def worked() -> RunStats:
     """A run of 40 s: two decodes, then three passes of the models, the last of which ends at 140."""
-    tally = Tally()
-    tally.enter(Work("plan", 103.0, 1.0, 0.5, 2, 40.0))
-    tally.enter(Work("decode", 104.0, 10.0, 10.0, 5, 20.0))
-    tally.enter(Work("decode", 114.0, 10.0, 10.0, 5, 20.0), waiting_s=0.5)
+    tally = RunStats()
+    tally.enter(StageTiming("plan", 103.0, 1.0, 0.5, 2, 40.0))
+    tally.enter(StageTiming("decode", 104.0, 10.0, 10.0, 5, 20.0))
+    tally.enter(StageTiming("decode", 114.0, 10.0, 10.0, 5, 20.0), waiting_s=0.5)
     for number, count in enumerate((4, 4, 2)):
-        tally.enter(Work("annotate", 115.0 + 10 * number, 5.0, 6.0, count, 4.0 * count), waiting_s=5.0 * (number > 0))
+        tally.enter(StageTiming("annotate", 115.0 + 10 * number, 5.0, 6.0, count, 4.0 * count), waiting_s=5.0 * (number > 0))
     return tally
 
 
 def bill_of(
-    own: list[Work],
+    own: list[StageTiming],
     bound_by: str,
     *,
-    shape: Shape = SHAPE,
+    shape: ResourcePlan = SHAPE,
     began_s: float = 100.0,
     idle_share: float | None = None,
-) -> Bill:
-    return make_bill(shape, worked(), own, bound_by=bound_by, began_s=began_s, video_s=30.0, idle_share=idle_share)
+) -> RunProfile:
+    return make_profile(shape, worked(), own, bound_by=bound_by, began_s=began_s, video_s=30.0, idle_share=idle_share)
 
 
 def test_the_bill_adds_up() -> None:
-    own = [Work("find", 100.0, 0.5, 0.5, 2), Work("start", 100.5, 2.5, 1.0)]
+    own = [StageTiming("find", 100.0, 0.5, 0.5, 2), StageTiming("start", 100.5, 2.5, 1.0)]
     bill = bill_of(own, "decode", idle_share=0.25)
     assert [one.stage for one in bill.stages] == ["find", "start", "plan", "decode", "annotate"]
     decode = bill.stages[3]
@@ -53,11 +53,11 @@ def test_the_bill_adds_up() -> None:
     )
 
 
-def tally_of(decode: tuple[float, float], annotate: tuple[float, float]) -> Tally:
+def tally_of(decode: tuple[float, float], annotate: tuple[float, float]) -> RunStats:
     """Of two stages: their seconds and CPU seconds."""
-    tally = Tally()
+    tally = RunStats()
     for stage, (seconds, cpu_s) in (("decode", decode), ("annotate", annotate)):
-        tally.enter(Work(stage, 0.0, seconds, cpu_s, 1))
+        tally.enter(StageTiming(stage, 0.0, seconds, cpu_s, 1))
     return tally
 
 
@@ -72,7 +72,7 @@ def test_the_bottleneck_is_the_busier_stage() -> None:
         "half of the lanes stood still"
     )
     assert bottleneck(tally_of((20.0, 1.0), (9.0, 2.0)), SHAPE) == "annotate"
-    assert bottleneck(Tally(), on_gpu) is bottleneck(Tally(), SHAPE) is None
+    assert bottleneck(RunStats(), on_gpu) is bottleneck(RunStats(), SHAPE) is None
 
 
 def test_what_would_help_depends_on_what_bound_the_run() -> None:
@@ -80,13 +80,13 @@ def test_what_would_help_depends_on_what_bound_the_run() -> None:
     assert bill.advice.startswith("the models bind: a GPU, more cores (--address), a smaller model")
     on_gpu = bill_of([], "annotate", shape=replace(SHAPE, device="cuda", threads=0))
     assert on_gpu.advice == "the models bind: more GPUs (--address), or a smaller model"
-    late = bill_of([Work("start", 50.0, 50.0)], "decode", began_s=50.0)
+    late = bill_of([StageTiming("start", 50.0, 50.0)], "decode", began_s=50.0)
     assert (late.bound_by, late.first_clip_s) == ("start", 70.0)
-    nothing = make_bill(SHAPE, Tally(), [], bound_by=None, began_s=0.0, video_s=0.0, idle_share=None)
+    nothing = make_profile(SHAPE, RunStats(), [], bound_by=None, began_s=0.0, video_s=0.0, idle_share=None)
     assert (nothing.bound_by, nothing.advice, nothing.hours_per_hour) == (None, "", 0.0)
 
 
 def test_a_shape_in_words() -> None:
     assert str(SHAPE) == "2 decoders, 1 annotator of 1 thread on cpu in bf16, 4 clips at a time"
-    shape = Shape(15, 2, 0, 64, lanes=2, on_gpus=True, device="cuda", precision="bf16")
+    shape = ResourcePlan(15, 2, 0, 64, lanes=2, on_gpus=True, device="cuda", precision="bf16")
     assert str(shape) == "15 decoders, 2 annotators on cuda in bf16, 64 clips at a time"

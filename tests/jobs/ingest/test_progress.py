@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from jobs.ingest.progress import Progress
-from jobs.ingest.timing import StageTally, Tally, Work
+from jobs.ingest.timing import RunStats, StageStats, StageTiming
 from schemas.text import clock
 
 
@@ -15,11 +15,11 @@ def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
-def tally_of(**counts: tuple[float, float, int, float]) -> Tally:
+def tally_of(**counts: tuple[float, float, int, float]) -> RunStats:
     """Of stages by name: seconds, CPU seconds, count, seconds of video."""
-    tally = Tally()
+    tally = RunStats()
     for stage, (seconds, cpu_s, count, video_s) in counts.items():
-        tally.enter(Work(stage, 0.0, seconds, cpu_s, count, video_s))
+        tally.enter(StageTiming(stage, 0.0, seconds, cpu_s, count, video_s))
     return tally
 
 
@@ -27,12 +27,12 @@ def test_the_line_says_how_far_how_fast_and_how_long() -> None:
     tally = tally_of(plan=(1.0, 1.0, 4, 400.0), annotate=(1.0, 1.0, 50, 200.0))
     progress = Progress(1, 10, 20.0, tally)
     assert str(progress) == "1/10 videos · 50 clips · 10.0 s of video per second · about 1:20 left"
-    assert str(Progress(0, 10, 1.0, Tally())) == "0/10 videos · 0 clips · 0.0 s of video per second"
+    assert str(Progress(0, 10, 1.0, RunStats())) == "0/10 videos · 0 clips · 0.0 s of video per second"
 
 
 def test_works_add_up() -> None:
-    tally = Tally()
-    tally.enter(Work("decode", 100.0, 2.0, 1.5, 4, 16.0))
-    tally.enter(Work("decode", 99.0, 1.0, 0.5, 3, 12.0), waiting_s=0.25)
-    assert tally.of("decode") == StageTally(3.0, 2.0, 7, 28.0, 0.25, 99.0, 100.0, 102.0, 3)
-    assert tally.of("annotate") == StageTally()
+    tally = RunStats()
+    tally.enter(StageTiming("decode", 100.0, 2.0, 1.5, 4, 16.0))
+    tally.enter(StageTiming("decode", 99.0, 1.0, 0.5, 3, 12.0), waiting_s=0.25)
+    assert tally.of("decode") == StageStats(3.0, 2.0, 7, 28.0, 0.25, 99.0, 100.0, 102.0, 3)
+    assert tally.of("annotate") == StageStats()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jobs.ingest.batching import GROUP_FILES, JobChain, JobGroup, group_files, group_jobs
-from jobs.ingest.resources import Shape, choose_shape
+from jobs.ingest.resources import ResourcePlan, plan_resources
 from jobs.ingest.steps import Job
 from pipeline.sampling import plan_jobs
 from schemas.models import Checkpoint, Geometry, ModelInput
@@ -27,30 +27,30 @@ def job_of(wanted: ModelInput, folder: Path, **options: Any) -> Job:
 @pytest.mark.parametrize(
     ("wanted", "cpus", "gpus", "memory", "expected"),
     [
-        (LARGE, 2, 0, 16 * GB, Shape(2, 2, 1, 4)),
-        (LARGE, 8, 0, 16 * GB, Shape(8, 4, 2, 4)),
-        (LARGE, 8, 0, 2 * GB, Shape(8, 1, 8, 4)),
-        (LARGE, 1, 0, 16 * GB, Shape(1, 1, 1, 4)),
-        (SMALL, 2, 0, 16 * GB, Shape(2, 1, 1, 16)),
-        (SMALL, 16, 0, 16 * GB, Shape(16, 4, 1, 16)),
-        (LARGE, 16, 2, 64 * GB, Shape(14, 2, 0, 64, lanes=2, on_gpus=True)),
+        (LARGE, 2, 0, 16 * GB, ResourcePlan(2, 2, 1, 4)),
+        (LARGE, 8, 0, 16 * GB, ResourcePlan(8, 4, 2, 4)),
+        (LARGE, 8, 0, 2 * GB, ResourcePlan(8, 1, 8, 4)),
+        (LARGE, 1, 0, 16 * GB, ResourcePlan(1, 1, 1, 4)),
+        (SMALL, 2, 0, 16 * GB, ResourcePlan(2, 1, 1, 16)),
+        (SMALL, 16, 0, 16 * GB, ResourcePlan(16, 4, 1, 16)),
+        (LARGE, 16, 2, 64 * GB, ResourcePlan(14, 2, 0, 64, lanes=2, on_gpus=True)),
     ],
 )
 def test_a_shape_follows_from_the_machine_and_the_models(
-    tmp_path: Path, wanted: ModelInput, cpus: int, gpus: int, memory: float, expected: Shape
+    tmp_path: Path, wanted: ModelInput, cpus: int, gpus: int, memory: float, expected: ResourcePlan
 ) -> None:
-    assert choose_shape(job_of(wanted, tmp_path), cpus, gpus, memory) == expected
+    assert plan_resources(job_of(wanted, tmp_path), cpus, gpus, memory) == expected
 
 
 def test_decoders_of_a_gpus_own_are_few_and_openvino_leaves_gpus_alone(tmp_path: Path) -> None:
-    assert choose_shape(job_of(LARGE, tmp_path, decoder="nvdec"), 64, 2, 64 * GB).decoders == 16
-    assert choose_shape(job_of(LARGE, tmp_path, decoder="nvdec"), 8, 2, 64 * GB).decoders == 6
-    assert choose_shape(job_of(LARGE, tmp_path, engine="openvino"), 16, 2, 64 * GB) == Shape(16, 16, 1, 4)
+    assert plan_resources(job_of(LARGE, tmp_path, decoder="nvdec"), 64, 2, 64 * GB).decoders == 16
+    assert plan_resources(job_of(LARGE, tmp_path, decoder="nvdec"), 8, 2, 64 * GB).decoders == 6
+    assert plan_resources(job_of(LARGE, tmp_path, engine="openvino"), 16, 2, 64 * GB) == ResourcePlan(16, 16, 1, 4)
 
 
 def test_a_shape_can_be_asked_for(tmp_path: Path) -> None:
     job = job_of(LARGE, tmp_path, batch_size=3, num_decoders=5, num_threads=4)
-    assert choose_shape(job, 8, 0, 64 * GB) == Shape(5, 2, 4, 3)
+    assert plan_resources(job, 8, 0, 64 * GB) == ResourcePlan(5, 2, 4, 3)
 
 
 def files_of(*sizes: int) -> list[VideoFile]:

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from jobs.ingest.timing import Work
+from jobs.ingest.timing import StageTiming
 from jobs.ingest.trace import check_trace, write_trace
 from schemas.errors import UsageError
 
 
 def test_a_trace_is_what_perfetto_opens(tmp_path: Path) -> None:
     works = [
-        Work("decode", 12.5, 2.0, 1.5, 3, 12.0, "host/7", "a.mp4 part 1 of 1"),
-        Work("plan", 10.0, 0.25, 0.2, 1, 12.0, "host/7", "a.mp4"),
-        Work("annotate", 14.5, 1.0, 2.0, 3, 12.0, "other/9", thread=90),
-        Work("annotate", 15.0, 1.0, 2.0, 3, 12.0, "other/9", thread=91),
+        StageTiming("decode", 12.5, 2.0, 1.5, 3, 12.0, "host/7", "a.mp4 part 1 of 1"),
+        StageTiming("plan", 10.0, 0.25, 0.2, 1, 12.0, "host/7", "a.mp4"),
+        StageTiming("annotate", 14.5, 1.0, 2.0, 3, 12.0, "other/9", thread=90),
+        StageTiming("annotate", 15.0, 1.0, 2.0, 3, 12.0, "other/9", thread=91),
     ]
     write_trace(tmp_path / "t.json", works)
     events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.tag.linear_probe import L2, deal, evened, fit, held_out
+from jobs.tag.linear_probe import L2, deal, fit, held_out, whitening_matrix
 
 
 def test_two_points_have_a_solution_in_closed_form() -> None:
@@ -59,8 +59,8 @@ def test_evening_leaves_no_direction_to_outweigh_the_others() -> None:
     """Of variances 9, 1 and 0 the mean is 10/3, three tenths of which are added to each."""
     corners = np.array([[3.0, 1.0, 5.0], [3.0, -1.0, 5.0], [-3.0, 1.0, 5.0], [-3.0, -1.0, 5.0]], np.float32)
     expected = np.diag([10.0**-0.5, 2.0**-0.5, 1.0])
-    assert evened([corners[:3], corners[3:]], 3) == pytest.approx(expected, abs=1e-9)
-    assert np.isfinite(evened([np.ones((2, 3), np.float32)], 3)).all()
+    assert whitening_matrix([corners[:3], corners[3:]], 3) == pytest.approx(expected, abs=1e-9)
+    assert np.isfinite(whitening_matrix([np.ones((2, 3), np.float32)], 3)).all()
 
 
 def test_moments_are_dealt_evenly_and_the_same_for_the_same_seed() -> None:

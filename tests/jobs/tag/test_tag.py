@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 import cli
 import jobs.tag.tag
 from index.status import library_status, status_text
-from index.storage.lock import reading, writing
+from index.storage.lock import read_lock, write_lock
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tags_file import read_definitions
@@ -109,7 +109,7 @@ def test_untag_takes_a_name_out(library: Path) -> None:
     tag(library, ["first", "second"], prompts=["{}"])
     untag(library, ["first"])
     assert sql(library, "select distinct tag from tags") == [{"tag": "second"}]
-    with pytest.raises(UsageError, match=r"^NAME: got 'first', allowed is one of the library's tags \('second'\)$"):
+    with pytest.raises(UsageError, match=r"^NAME: got 'first', expected one of the library's tags \('second'\)$"):
         untag(library, ["first"])
     untag(library, ["second"])
     assert sql(library, "from tags") == []
@@ -264,11 +264,11 @@ def can_mount_read_only(folder: Path) -> bool:
 
 def test_a_check_and_a_writer_keep_off_each_other(library: Path) -> None:
     with (
-        writing(Library(library)),
+        write_lock(Library(library)),
         pytest.raises(LibraryError, match=rf"written by another ingest \(process {os.getpid()} on"),
     ):
         verify(library)
-    with reading(Library(library)):
+    with read_lock(Library(library)):
         assert breaches(library) == {}, "two may check at once"
         with pytest.raises(LibraryError, match=r"is being written by another ingest, or read by vidsift verify; wait for"):
             empty_ingest(library)
@@ -298,10 +298,10 @@ def test_clips_that_are_all_alike_do_not_stand_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "prompts", "message"),
     [
-        ([" "], [], "NAME: got '', allowed is a text on one line; say what to look for, such as 'falling down'"),
-        (["a\nb"], [], r"NAME: got 'a\\nb', allowed is a text on one line; say what to look for"),
+        ([" "], [], "NAME: got '', expected a text on one line; say what to look for, such as 'falling down'"),
+        (["a\nb"], [], r"NAME: got 'a\\nb', expected a text on one line; say what to look for"),
         (["first", "\udce9"], [], "NAME: got bytes that are no UTF-8"),
-        (["first"], ["a video"], "--prompt: got 'a video', allowed is a text on one line with {} where the name goes"),
+        (["first"], ["a video"], "--prompt: got 'a video', expected a text on one line with {} where the name goes"),
     ],
 )
 def test_calls_that_cannot_be_meant_so(library: Path, names: list[str], prompts: list[str], message: str) -> None:
@@ -312,7 +312,7 @@ def test_calls_that_cannot_be_meant_so(library: Path, names: list[str], prompts:
 
 
 def test_libraries_that_cannot_be_tagged_say_so(tmp_path: Path, library: Path) -> None:
-    with pytest.raises(LibraryError, match="is no vidsift library"):
+    with pytest.raises(LibraryError, match="is not a vidsift library"):
         tag(tmp_path / "nowhere", ["first"])
     empty = make_library(tmp_path / "empty", {})
     with pytest.raises(UsageError, match="holds no clips to tag; ingest videos first"):

@@ -109,8 +109,8 @@ def test_what_is_taught_is_what_the_probe_says_of_every_clip(library: Path) -> N
     positive = np.isin(clips["clip_id"].to_numpy(), [row["clip_id"] for row in marked])
     covariance = np.cov(vectors.T, bias=True)
     shrunk = covariance + 0.3 * np.trace(covariance) / 4 * np.eye(4)
-    evened = vectors @ np.linalg.inv(sqrt_of(shrunk))
-    expected = fit(evened, positive).probabilities(evened)  # all clips are marked or drawn here
+    whitening_matrix = vectors @ np.linalg.inv(sqrt_of(shrunk))
+    expected = fit(whitening_matrix, positive).probabilities(whitening_matrix)  # all clips are marked or drawn here
     rows = sql(library, "from tags order by clip_id")
     assert [row["score"] for row in rows] == pytest.approx(expected.tolist(), abs=1e-6)
     assert {(row["tag"], row["prompt"], row["model"]) for row in rows} == {("wave", None, "xclip@22222222 + probe")}
@@ -184,25 +184,25 @@ HEADER = "path,start_s,end_s,tag"
     [
         ([HEADER], "got a header and no rows; give a row for every moment"),
         (["path,start_s,label", "a.mp4,0,x"],
-         "line 1: got the column 'label', allowed are path, start_s, end_s, tag; rename it, or take it out"),
-        (["path,tag,tag", "a.mp4,x,x"], "line 1: got the column 'tag' 2 times, allowed is once; take the others out"),
-        (["start_s,tag", "0,x"], "line 1: got no column 'path', allowed are path, start_s, end_s, tag; name the videos' "
+         "line 1: got the column 'label', expected path, start_s, end_s, tag; rename it, or take it out"),
+        (["path,tag,tag", "a.mp4,x,x"], "line 1: got the column 'tag' 2 times, expected once; take the others out"),
+        (["start_s,tag", "0,x"], "line 1: got no column 'path', expected path, start_s, end_s, tag; name the videos' "
          "column so"),
         ([HEADER, "a.mp4,0,4"], "line 2: got 3 cells, the header has 4; quote cells with commas"),
-        ([HEADER, "a.mp4,zero,4,x"], "line 2: start_s is 'zero', allowed is a number of seconds from 0, such as 2.5; "
+        ([HEADER, "a.mp4,zero,4,x"], "line 2: start_s is 'zero', expected a number of seconds from 0, such as 2.5; "
          "correct it"),
-        ([HEADER, "a.mp4,4,4,x"], "line 2: end_s is 4, allowed is more than start_s (4); correct one of them"),
+        ([HEADER, "a.mp4,4,4,x"], "line 2: end_s is 4, expected more than start_s (4); correct one of them"),
         ([HEADER, "a.mp4,0,4,x", ",0,4,x"], "line 3: the path is empty; name a video, or take the line out"),
-        ([HEADER, "a.mp4,0,4,x", "b.mp4,0,4,"], "line 3: no tag, allowed is one in every line; fill the column 'tag', or "
+        ([HEADER, "a.mp4,0,4,x", "b.mp4,0,4,"], "line 3: no tag, expected one in every line; fill the column 'tag', or "
          "give NAME for a file without that column"),
         ([HEADER, "a.mp4,0,4,x", "no.mp4,0,4,x", "no.mp4,4,8,x", "nope.mp4,0,4,x"],
          "line 3: the library has no video 'DIR/no.mp4' (unknown videos in all: 2); the library has 4 others, such as "
          "'DIR/a.mp4'; paths are taken from the file's own folder: correct it, or ingest the video first"),
-        ([HEADER, "a.mp4,0,4,x", "b.mp4,12,14,x"], "line 3: the moment is at 12 to 14 s, allowed is within the video, which "
+        ([HEADER, "a.mp4,0,4,x", "b.mp4,12,14,x"], "line 3: the moment is at 12 to 14 s, expected within the video, which "
          "ends at 12 s; correct its times"),
-        ([HEADER, "a.mp4,0,40,x"], "line 2: the moment is at 0 to 40 s, allowed is within the video, which ends at 12 s; "
+        ([HEADER, "a.mp4,0,40,x"], "line 2: the moment is at 0 to 40 s, expected within the video, which ends at 12 s; "
          "correct its times"),
-        ([HEADER, "a.mp4,13,,x"], "line 2: the moment is at 13 s, allowed is within the video, which ends at 12 s; correct "
+        ([HEADER, "a.mp4,13,,x"], "line 2: the moment is at 13 s, expected within the video, which ends at 12 s; correct "
          "its times"),
         ([HEADER, "a.mp4,0,4,x", "a.mp4,2,6,x", "b.mp4,0,4,y"], "got 1 moment of 'x' that clips show (lines: 2, 3), allowed "
          "is 2 or more that do not overlap, so that one can be checked by what the others teach; mark another"),
@@ -221,16 +221,16 @@ def test_a_path_is_found_in_either_of_its_spellings(tmp_path: Path) -> None:
 
 def test_names_that_the_file_lacks_and_libraries_without_anything_else(library: Path) -> None:
     assert error(library, *WAVES, name="clap") == (
-        "no line has the tag 'clap', allowed is one of 'wave'; correct NAME, or leave it out to teach them all"
+        "no line has the tag 'clap', expected one of 'wave'; correct NAME, or leave it out to teach them all"
     )
-    assert error(library, *WAVES, name=" ").startswith("NAME: got '', allowed is a text on one line")
+    assert error(library, *WAVES, name=" ").startswith("NAME: got '', expected a text on one line")
     everything = [f"{name}.mp4,,,x" for name in "abcd"]
     assert error(library, HEADER, *everything) == (
         "the library has no clip to tell 'x' from; mark moments of other tags, or ingest other videos too"
     )
     with pytest.raises(UsageError, match=r"--examples nowhere\.csv: cannot be read: No such file or directory; give a CSV"):
         teach(library, Path("nowhere.csv"))
-    with pytest.raises(LibraryError, match="is no vidsift library"):
+    with pytest.raises(LibraryError, match="is not a vidsift library"):
         teach(library.parent / "nowhere", write(library, *WAVES))
 
 

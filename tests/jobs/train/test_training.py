@@ -188,12 +188,12 @@ def test_another_training_does_not_go_on_with_an_unfinished_one(
 
 
 def test_bases_of_another_kind_are_refused(data: Path, captions: Path, classifier_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"--base .*: got a model of type 'videomae', allowed is xclip"):
+    with pytest.raises(ModelError, match=r"--base .*: got a model of type 'videomae', expected xclip"):
         align(captions, tmp_path / "a", base=str(classifier_folder), options=OPTIONS)
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled/config.json").write_text((classifier_folder / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "pickled/pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"got pytorch_model.bin, allowed is model.safetensors only"):
+    with pytest.raises(ModelError, match=r"got pytorch_model.bin, expected model.safetensors only"):
         finetune(data, tmp_path / "b", base=str(tmp_path / "pickled"), options=OPTIONS)
     assert not (tmp_path / "a").exists()
     assert not (tmp_path / "b").exists()
@@ -214,10 +214,10 @@ def test_the_command_prints_what_came_of_it(data: Path, cache: Path, classifier_
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--epochs", "0", "--epochs: got 0, allowed is 1 to 100000"),
-        ("--crop", "1.5", "--crop: got 1.5, allowed is 0.05 to 1"),
-        ("--learning-rate", "0", "--learning-rate: got 0, allowed is 1e-09 to 10"),
-        ("--random-window", "0", "--random-window: got 0, allowed is 0.2 to 1"),
+        ("--epochs", "0", "--epochs: got 0, expected 1 to 100000"),
+        ("--crop", "1.5", "--crop: got 1.5, expected 0.05 to 1"),
+        ("--learning-rate", "0", "--learning-rate: got 0, expected 1e-09 to 10"),
+        ("--random-window", "0", "--random-window: got 0, expected 0.2 to 1"),
     ],
 )
 def test_options_out_of_range(option: str, value: str, message: str, tmp_path: Path) -> None:

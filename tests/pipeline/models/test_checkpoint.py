@@ -57,7 +57,7 @@ def test_what_is_neither_folder_nor_id_is_refused(name: str) -> None:
 def test_only_safetensors_are_loaded(classifier_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(classifier_folder, tmp_path / "copy")
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"got pytorch_model.bin, allowed is model.safetensors only"):
+    with pytest.raises(ModelError, match=r"got pytorch_model.bin, expected model.safetensors only"):
         find_checkpoint(str(copy), "--classifier")
 
 
@@ -71,7 +71,7 @@ def test_a_checkpoint_that_brings_code_is_refused(classifier_folder: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "holds no config.json"), ("{", "is no valid JSON"), ("[]", "holds a list, allowed is an object")],
+    [(None, "holds no config.json"), ("{", "is no valid JSON"), ("[]", "holds a list, expected an object")],
 )
 def test_a_damaged_configuration_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
@@ -83,11 +83,11 @@ def test_a_damaged_configuration_is_refused(tmp_path: Path, content: str | None,
 def test_models_in_each_others_place_are_refused(classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint) -> None:
     check_classifier(classifier_checkpoint)
     check_embedder(embedder_checkpoint)
-    with pytest.raises(ModelError, match=r"got XCLIPModel, allowed is a model for video classification"):
+    with pytest.raises(ModelError, match=r"got XCLIPModel, expected a model for video classification"):
         check_classifier(embedder_checkpoint)
-    with pytest.raises(ModelError, match=r"got a model of type 'videomae', allowed is xclip"):
+    with pytest.raises(ModelError, match=r"got a model of type 'videomae', expected xclip"):
         check_embedder(classifier_checkpoint)
-    with pytest.raises(ModelError, match=r"got a model of type 'videomae', allowed is xclip"):
+    with pytest.raises(ModelError, match=r"got a model of type 'videomae', expected xclip"):
         load_embedder(classifier_checkpoint)
 
 

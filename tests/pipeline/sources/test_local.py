@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from index.storage.config import write_identity
+from index.storage.config import write_library_config
 from index.storage.paths import Library
 from jobs.export.moments_table import COLUMNS
 from pipeline.sources.hashing import content_hash
@@ -152,15 +152,15 @@ def test_globs_choose_among_files_that_are_named_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("glob", ["", "/home/me/*"])
 def test_a_glob_that_can_match_nothing_is_refused(glob: str) -> None:
-    with pytest.raises(UsageError, match=r"--exclude: got '.*', allowed is a name or a path below a source"):
+    with pytest.raises(UsageError, match=r"--exclude: got '.*', expected a name or a path below a source"):
         Choice(exclude=(glob,))
 
 
 def test_what_vidsift_wrote_is_left_out_and_films_beside_it_are_not(tmp_path: Path) -> None:
     library, exports = tmp_path / "library", tmp_path / "moments"
-    write_identity(Library(tmp_path), IDENTITY)
+    write_library_config(Library(tmp_path), IDENTITY)
     library.mkdir()
-    write_identity(Library(library), IDENTITY)
+    write_library_config(Library(library), IDENTITY)
     write(library, **{"clips/_delta_log/0.json": b"", "clips/p.parquet": b"", "videos/film.mp4": b"x", "CURRENT": b"1"})
     write(library, **{"snapshots/1/clips.faiss": b"", "tags/_delta_log/0.json": b"", "tags/x.mp4": b"x"})
     write(exports, **{"001-a.mp4": b"x", "moments.csv": (",".join(COLUMNS) + "\n").encode()})

@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from demo.checkpoints import write_embedder
-from pipeline.models import EXACT_EMBEDDERS, Embedder, ExactEmbedder, load_embedder
+from pipeline.models import RERANK_EMBEDDERS, Embedder, RerankEmbedder, load_embedder
 from pipeline.models.checkpoint import find_checkpoint, pocket_folder
 from schemas.options import FeatureKind
 from schemas.rerank_features import FeatureLayout
 from tests.helpers.exact import TEXTS, forward, sharpen
 
 
-def load(folder: Path) -> ExactEmbedder:
+def load(folder: Path) -> RerankEmbedder:
     embedder = load_embedder(find_checkpoint(str(folder), "--embedder"), "fp32")
-    assert isinstance(embedder, ExactEmbedder)
+    assert isinstance(embedder, RerankEmbedder)
     return embedder
 
 
@@ -29,7 +29,7 @@ def some_pixels(clips: int, side: int = 64) -> torch.Tensor:
 
 def check(folder: Path, pixels: torch.Tensor) -> None:
     embedder = load(folder)
-    embeddings, features = embedder.describe_clips(pixels)
+    embeddings, features = embedder.embed_clips_with_features(pixels)
     assert embeddings == pytest.approx(embedder.embed_clips(pixels), abs=1e-6)
     assert features.dtype == np.float32
     found = embedder.exact_scores(TEXTS, embeddings, features)
@@ -50,7 +50,7 @@ def test_scores_of_the_pocket_embedder_are_its_own() -> None:
     folder, pixels = pocket_folder("embedder"), some_pixels(7)
     embedder = load(folder)
     texts = ["someone in a red shirt waving", "a person bowing in the kitchen", "juggling three balls at the beach"]
-    found = embedder.exact_scores(texts, *embedder.describe_clips(pixels))
+    found = embedder.exact_scores(texts, *embedder.embed_clips_with_features(pixels))
     assert np.abs(found - forward(folder, texts, pixels)).max() < 1e-3
 
 
@@ -61,14 +61,14 @@ def test_scores_are_the_models_own_at_full_size(tmp_path: Path) -> None:
 
 
 def test_features_are_the_models_patches_averaged_over_frames(embedder_folder: Path) -> None:
-    embeddings, features = load(embedder_folder).describe_clips(some_pixels(2))
+    embeddings, features = load(embedder_folder).embed_clips_with_features(some_pixels(2))
     assert (embeddings.shape, features.shape) == ((2, 64), (2, 16, 64))
     assert np.linalg.norm(embeddings, axis=1) == pytest.approx([1, 1], abs=1e-6)
 
 
 def test_many_pairs_come_out_as_if_alone(sharp_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = load(sharp_folder)
-    described = embedder.describe_clips(some_pixels(7))
+    described = embedder.embed_clips_with_features(some_pixels(7))
     whole = embedder.exact_scores(TEXTS, *described)
     monkeypatch.setattr("pipeline.models.embedders.xclip_scorer._PAIRS", 8)
     assert embedder.exact_scores(TEXTS, *described) == pytest.approx(whole, abs=1e-5)
@@ -93,7 +93,7 @@ def test_a_text_that_was_asked_for_before_is_not_run_again(embedder_folder: Path
 @pytest.mark.parametrize(("kind", "most"), [("fp16", 2e-3), ("int8", 5e-2)])
 def test_keeping_features_in_fewer_bits_moves_scores_little(sharp_folder: Path, kind: FeatureKind, most: float) -> None:
     embedder = load(sharp_folder)
-    embeddings, features = embedder.describe_clips(some_pixels(7))
+    embeddings, features = embedder.embed_clips_with_features(some_pixels(7))
     exact = embedder.exact_scores(TEXTS, embeddings, features)
     layout = FeatureLayout(kind, *features.shape[1:])
     records = layout.encode(embeddings, features)
@@ -111,6 +111,6 @@ def test_an_embedder_needs_no_exact_score() -> None:
         def embed_texts(self, texts: list[str]) -> NDArray[np.float32]:
             return np.full((len(texts), 4), 0.5, np.float32)
 
-    assert not isinstance(Plain(), ExactEmbedder)
-    assert frozenset({"xclip"}) == EXACT_EMBEDDERS
-    assert Embedder is not ExactEmbedder
+    assert not isinstance(Plain(), RerankEmbedder)
+    assert frozenset({"xclip"}) == RERANK_EMBEDDERS
+    assert Embedder is not RerankEmbedder

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from demo.checkpoints import write_embedder
-from pipeline.models import ExactEmbedder, load_embedder, load_text_embedder
+from pipeline.models import RerankEmbedder, load_embedder, load_text_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.embedders.xclip_text import XClipTextsFirst
 from schemas.errors import ModelError
@@ -26,10 +26,10 @@ def parameters(embedder: XClipTextsFirst) -> int:
 def check(checkpoint: Checkpoint, side: int) -> None:
     half, whole = load_text_embedder(checkpoint, "fp32"), load_embedder(checkpoint, "fp32")
     assert isinstance(half, XClipTextsFirst)
-    assert isinstance(whole, ExactEmbedder)
+    assert isinstance(whole, RerankEmbedder)
     generator = np.random.default_rng(0)
     pixels = torch.from_numpy(generator.normal(size=(2, 8, 3, side, side)).astype(np.float32))
-    described = whole.describe_clips(pixels)
+    described = whole.embed_clips_with_features(pixels)
     begun = parameters(half)
     assert (half.embed_texts(TEXTS) == whole.embed_texts(TEXTS)).all()
     assert (half.exact_scores(TEXTS, *described) == whole.exact_scores(TEXTS, *described)).all()
@@ -37,7 +37,7 @@ def check(checkpoint: Checkpoint, side: int) -> None:
     assert parameters(half) == begun
     assert (half.embed_clips(pixels) == described.embeddings).all()
     assert parameters(half) > begun
-    assert (half.describe_clips(pixels).features == described.features).all()
+    assert (half.embed_clips_with_features(pixels).features == described.features).all()
     assert (half.embed_texts(TEXTS) == whole.embed_texts(TEXTS)).all()
 
 

@@ -1,4 +1,4 @@
-"""Recorded forward passes: what a graph may hold, and what is played back. The graphs themselves need a GPU."""
+"""CudaGraphed forward passes: what a graph may hold, and what is played back. The graphs themselves need a GPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ from transformers import (
     XCLIPModel,
 )
 
-from pipeline.models.runtimes.cuda_graphs import RECORDABLE, Forward, Recorded, Recording, place_tables, round_up
+from pipeline.models.runtimes.cuda_graphs import (
+    RECORDABLE,
+    CudaGraphed,
+    Forward,
+    Recording,
+    move_unregistered_tensors,
+    round_up,
+)
 
 SMALL = {"image_size": 32, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
@@ -65,7 +72,7 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("family", sorted(RECORDABLE))
 def test_a_recordable_classifier_asks_the_host_for_nothing(family: str) -> None:
     model = CLASSIFIERS[family]().eval()
-    place_tables(model, torch.device("meta"))
+    move_unregistered_tensors(model, torch.device("meta"))
     model.to("meta")
     pixels = torch.empty(2, 4, 3, 32, 32, device="meta")
     with torch.inference_mode(), NothingFromTheHost():  # type: ignore[no-untyped-call]
@@ -76,7 +83,7 @@ def test_a_recordable_classifier_asks_the_host_for_nothing(family: str) -> None:
 
 def test_xclips_clips_ask_the_host_for_nothing(embedder_folder: Path) -> None:
     model = XCLIPModel.from_pretrained(embedder_folder).eval()
-    place_tables(model, torch.device("meta"))
+    move_unregistered_tensors(model, torch.device("meta"))
     model.to("meta")
     size = model.config.vision_config.image_size
     with torch.inference_mode(), NothingFromTheHost():  # type: ignore[no-untyped-call]
@@ -114,7 +121,7 @@ def sums(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_every_batch_gets_its_own_answers_from_few_recordings() -> None:
     made: list[int] = []
-    run = Recorded(sums, replayed(made))
+    run = CudaGraphed(sums, replayed(made))
     generator = torch.Generator().manual_seed(0)
     batches = [torch.rand(size, 4, 3, 2, 2, generator=generator) for size in (5, 3, 7, 1, 16, 9, 64, 5, 4, 2, 60)]
     found = [run(batch) for batch in batches]
@@ -132,7 +139,7 @@ def test_what_cannot_be_recorded_is_computed_as_it_is() -> None:
         tried.append(len(pixels))
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    run, pixels = Recorded(sums, fail), torch.rand(5, 4, 3, 2, 2)
+    run, pixels = CudaGraphed(sums, fail), torch.rand(5, 4, 3, 2, 2)
     for _ in range(3):
         assert all(torch.equal(found, expected) for found, expected in zip(run(pixels), sums(pixels), strict=True))
     assert tried == [8], "once"

@@ -7,7 +7,7 @@ import torch
 from transformers import TimesformerConfig, VideoMAEConfig, VivitConfig, VJEPA2Config, XCLIPVisionConfig
 
 from pipeline.models import load_classifier
-from pipeline.models.runtimes.micro_batches import InPieces
+from pipeline.models.runtimes.micro_batches import MicroBatched
 from schemas.models import Checkpoint
 
 
@@ -20,7 +20,7 @@ def sizes_of(config: object, batch: int, num_frames: int, size: int) -> list[int
         return pixels[:, 0, 0, 0, 0], pixels[:, :, 0, 0, 0].flatten()
 
     pixels = torch.arange(float(batch)).view(batch, 1, 1, 1, 1).expand(batch, num_frames, 3, size, size)
-    clips, frames = InPieces(forward, config)(pixels)
+    clips, frames = MicroBatched(forward, config)(pixels)
     assert clips.tolist() == list(range(batch))
     assert frames.tolist() == [clip for clip in range(batch) for _ in range(num_frames)]
     return found

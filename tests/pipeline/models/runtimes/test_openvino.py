@@ -43,7 +43,7 @@ def test_embeddings_features_and_scores_are_those_of_pytorch(embedder_checkpoint
     torch_one, other = load_embedder(embedder_checkpoint, "fp32"), load_embedder(embedder_checkpoint, "fp32", "openvino")
     assert isinstance(torch_one, XClipEmbedder)
     assert isinstance(other, XClipEmbedder)
-    expected, found = torch_one.describe_clips(pixels), other.describe_clips(pixels)
+    expected, found = torch_one.embed_clips_with_features(pixels), other.embed_clips_with_features(pixels)
     assert np.allclose(found.embeddings, expected.embeddings, atol=1e-4)
     assert np.allclose(found.features, expected.features, atol=1e-3)
     assert np.allclose(other.embed_clips(pixels), expected.embeddings, atol=1e-4)
