@@ -11,7 +11,7 @@ from typing import Literal
 
 from jobs.csv_rows import interval, read_rows
 from jobs.datasets.examples import SPLITS, Dataset, Split
-from jobs.datasets.splits import Moment, settle_splits
+from jobs.datasets.splits import ExampleDraft, settle_splits
 from pipeline.sources.local import find_videos
 from pipeline.sources.paths import on_disk
 from schemas.errors import UsageError
@@ -52,7 +52,7 @@ def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "
     return Dataset(source=str(source), examples=tuple(moment.example() for moment in moments), how_split=how)
 
 
-def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
+def _folder(folder: str, source: str, want: str) -> Iterator[ExampleDraft]:
     paths = []
     for found in find_videos([folder]):
         file, error = found if isinstance(found, tuple) else (found, None)
@@ -82,10 +82,10 @@ def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
                 f"DATA {source}: {key!r} lies in no class folder, expected {'SPLIT/' if split else ''}CLASS/video.mp4; "
                 "put each video into a folder with its class's name, or give a CSV file with columns path and label"
             )
-        yield Moment(path, key, label=path_text(parts[0]) if parts else None, split=split)
+        yield ExampleDraft(path, key, label=path_text(parts[0]) if parts else None, split=split)
 
 
-def _csv(source: Path) -> list[Moment]:
+def _csv(source: Path) -> list[ExampleDraft]:
     moments = read_moments(source)
     missing = {moment.path: moment.line for moment in reversed(moments) if not os.path.isfile(moment.path)}
     if missing:
@@ -97,7 +97,7 @@ def _csv(source: Path) -> list[Moment]:
     return moments
 
 
-def read_moments(source: Path, argument: str = "DATA") -> list[Moment]:
+def read_moments(source: Path, argument: str = "DATA") -> list[ExampleDraft]:
     """The moments that a CSV file lists, as `read_dataset` says; whether their files are there is not looked at.
 
     Args:
@@ -108,7 +108,7 @@ def read_moments(source: Path, argument: str = "DATA") -> list[Moment]:
         UsageError: there is no such file, something in it cannot be meant so, or it has no rows.
     """
     folder = os.path.dirname(os.path.abspath(source))
-    moments: dict[tuple[str, float, float | None], Moment] = {}
+    moments: dict[tuple[str, float, float | None], ExampleDraft] = {}
     for line, cells in read_rows(source, argument, _columns, allowed=_ALLOWED):
         where = f"{argument} {source}: line {line}"
         new = _moment(cells, folder, line, where)
@@ -143,7 +143,7 @@ def _columns(header: Sequence[str], where: str) -> list[str]:
     return names
 
 
-def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment:
+def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> ExampleDraft:
     given = cells["path"]
     if not given:
         raise UsageError(f"{where}: the path is empty; name a video, or take the line out")
@@ -154,7 +154,7 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment
     path = os.path.abspath(os.path.join(folder, given))
     key = os.path.relpath(path, folder)
     facts = tuple(dict.fromkeys(fact.strip() for fact in cells.get("facts", "").split(";") if fact.strip()))
-    return Moment(
+    return ExampleDraft(
         on_disk(path),
         path if os.path.isabs(given) and key.startswith(os.pardir) else key,
         line,
@@ -168,7 +168,7 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment
     )
 
 
-def _merge(known: Moment, new: Moment, where: str) -> None:
+def _merge(known: ExampleDraft, new: ExampleDraft, where: str) -> None:
     """Another row of a moment: what it adds, where it does not contradict."""
     for name in ("label", "split", "group"):
         one, other = getattr(known, name), getattr(new, name)
@@ -182,7 +182,7 @@ def _merge(known: Moment, new: Moment, where: str) -> None:
     known.facts = tuple(dict.fromkeys((*known.facts, *new.facts)))
 
 
-def _check_wanted(moments: Sequence[Moment], source: str, want: str) -> None:
+def _check_wanted(moments: Sequence[ExampleDraft], source: str, want: str) -> None:
     if want == "nothing":
         return
     column = want.removesuffix("s")

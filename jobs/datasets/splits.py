@@ -17,7 +17,7 @@ _UCF101 = re.compile(r"v_\w+_(g\d\d)_c\d\d\.\w+")
 
 
 @dataclass(slots=True)
-class Moment:
+class ExampleDraft:
     """An example in the making; ``key`` is its path as it is on any machine, ``line`` where it was first spoken of."""
 
     path: str
@@ -52,7 +52,7 @@ class Moment:
         )
 
 
-def settle_splits(moments: Sequence[Moment], source: str, stated_by: str, seed: int) -> str:
+def settle_splits(moments: Sequence[ExampleDraft], source: str, stated_by: str, seed: int) -> str:
     """Give every moment its split, and say in a sentence how.
 
     Raises:
@@ -67,7 +67,7 @@ def settle_splits(moments: Sequence[Moment], source: str, stated_by: str, seed: 
             f"DATA {source}: line {unstated[0].line}: split is empty, and stated in other lines (empty in all: "
             f"{len(unstated)}); state it for every example, or for none to have it drawn"
         )
-    first: dict[tuple[str | None, str], Moment] = {}
+    first: dict[tuple[str | None, str], ExampleDraft] = {}
     for moment in moments:
         if moment.shooting is None:
             continue
@@ -87,10 +87,10 @@ def settle_splits(moments: Sequence[Moment], source: str, stated_by: str, seed: 
     )
 
 
-def _draw(moments: Sequence[Moment], tenths: dict[Split, int], seed: int, by: str) -> str:
+def _draw(moments: Sequence[ExampleDraft], tenths: dict[Split, int], seed: int, by: str) -> str:
     """Deal whole groups to splits; what came out, in words."""
     of_video = dict(sorted((moment.key, moment.shooting) for moment in moments if moment.shooting))
-    groups: dict[str, list[Moment]] = defaultdict(list)
+    groups: dict[str, list[ExampleDraft]] = defaultdict(list)
     for moment in moments:
         groups[moment.shooting or of_video.get(moment.key, moment.key)].append(moment)
     order = sorted(groups, key=lambda name: blake2b(f"{seed}\0{name}".encode(errors="surrogateescape")).digest())
@@ -136,7 +136,7 @@ def _can_spare(got: Counter[tuple[str, Split]], labels: Counter[str]) -> bool:
     return all(got[label, "train"] > count for label, count in labels.items())
 
 
-def _outcome(moments: Sequence[Moment], tenths: dict[Split, int], groups: str) -> str:
+def _outcome(moments: Sequence[ExampleDraft], tenths: dict[Split, int], groups: str) -> str:
     labels = {split: {moment.label for moment in moments if moment.split == split} for split in tenths}
     counts = Counter(moment.split for moment in moments)
     total = len({moment.label for moment in moments})
