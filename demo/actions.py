@@ -1,6 +1,6 @@
-"""What figures do: the pose at each moment of an action.
+"""Actions: the pose of a figure at each time of an action.
 
-A moment is ``t`` from 0 to 1. Where an action has a side, it is to the viewer's right here; drawing may mirror it.
+Time is ``t`` from 0 to 1. An action that has a side is to the viewer's right here; drawing may mirror it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from demo.figure import REACH, STANDING, Pose, along, arm, blend, left, smooth
 
 
 class Style(NamedTuple):
-    """What differs between two performances of one action.
+    """The style in which an action is performed.
 
     Attributes:
-        tempo: times an action's usual number of repetitions.
-        amount: times its usual size.
+        tempo: factor on the usual number of repetitions.
+        amount: factor on the usual size of the movement.
         phase: where in a repetition it starts, from 0 to 1.
-        before: the share of time that passes before anything moves, for actions that are done once.
-        after: the same share at the end.
+        before: for actions that are done once, the share of time before the movement.
+        after: likewise, the share of time after it.
     """
 
     tempo: float = 1.0
@@ -39,17 +39,17 @@ def draw_style(rng: random.Random) -> Style:
 
 
 def pose(action: str, t: float, style: Style) -> Pose:
-    """How the figure that does ``action`` holds itself at ``t``."""
+    """The pose of a figure that does ``action``, at ``t``."""
     return _POSES[action](t, style)
 
 
 def _once(t: float, style: Style) -> float:
-    """How much of a thing that is done once is done at ``t``."""
+    """How far an action that is done once is at ``t``, from 0 to 1."""
     return smooth((t - style.before) / (1 - style.before - style.after))
 
 
 def turns(t: float, style: Style, usual: float) -> float:
-    """The angle of a thing that repeats ``usual`` times."""
+    """The angle, in radians, at ``t`` of a movement that repeats ``usual`` times."""
     return 2 * math.pi * (usual * style.tempo * t + style.phase)
 
 
@@ -58,7 +58,7 @@ def _both(hand: complex) -> tuple[complex, complex]:
 
 
 def _walking(t: float, style: Style) -> Pose:
-    # The legs swing alike to both sides, so that only the way tells the direction.
+    # The legs swing alike in both directions, so that only the movement across the picture tells the direction.
     x, swing = 0.46 * style.amount * (2 * t - 1), math.sin(turns(t, style, 2.2))
     hip = complex(x, math.sqrt(0.46**2 - (0.15 * swing) ** 2))
     hands = (arm(0.55 * swing), arm(-0.55 * swing))

@@ -1,4 +1,4 @@
-"""The five places, painted with simple shapes that are a little different each time."""
+"""Backgrounds: five places, painted with simple shapes that vary at random."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Picture = NDArray[np.uint8]
 Colour = tuple[float, float, float]
 
 FLOOR = 0.70
-"""Where the floor meets what is behind it, in picture heights from the top."""
+"""The height of the floor's far edge, in picture heights from the top."""
 
 
 def paint_background(name: str, width: int, height: int, rng: random.Random) -> Picture:
-    """uint8 [height, width, 3], RGB: the place called ``name``."""
+    """Paint the place called ``name``: uint8 [height, width, 3], RGB."""
     canvas = _Canvas(width, height, rng)
     _PLACES[name](canvas)
     return canvas.picture
 
 
 class _Canvas:
-    """A picture to paint on, in shares of its height; x is 0 in the middle."""
+    """A picture to paint on. Coordinates are in picture heights; x is 0 in the middle."""
 
     def __init__(self, width: int, height: int, rng: random.Random) -> None:
         self.picture: Picture = np.zeros((height, width, 3), np.uint8)
@@ -52,7 +52,7 @@ class _Canvas:
         cv2.line(self.picture, self._at(x0, y0), self._at(x1, y1), colour, width, cv2.LINE_AA)
 
     def across(self, step: float, jitter: float = 0.0) -> list[float]:
-        """Places along the whole width, about ``step`` apart."""
+        """X coordinates over the whole width, about ``step`` apart."""
         start = -self.half - self.rng.uniform(0, step)
         count = int((2 * self.half + 2 * step) / step)
         return [start + index * step + self.rng.uniform(-jitter, jitter) for index in range(count)]

@@ -1,8 +1,7 @@
-"""The pocket models before they have learnt anything: small VideoMAE and X-CLIP, and the tokenizer of the world's words."""
+"""The pocket models before training: a small VideoMAE, a small X-CLIP, and a tokenizer of the world's words."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast, VideoMAEConfig, VideoMAEForPreTraining, XCLIPConfig, XCLIPModel
+
+from demo.checkpoints import write_preprocessing
 
 IMAGE_SIZE = 64
 _VISION = {
@@ -36,10 +37,10 @@ def write_classifier_base(folder: Path, *, seed: int = 0) -> Path:
         decoder_intermediate_size=384,
         decoder_num_hidden_layers=2,
         decoder_num_attention_heads=4,
-        initializer_range=0.07,  # at the usual 0.02 a net this narrow starts too quiet: it stays at chance for long
+        initializer_range=0.07,  # at the usual 0.02 so narrow a network stays at chance for long
     )
     VideoMAEForPreTraining(config).save_pretrained(folder)
-    _write_preprocessing(folder)
+    write_preprocessing(folder, IMAGE_SIZE)
     return folder
 
 
@@ -73,16 +74,16 @@ def write_embedder_base(folder: Path, words: Sequence[str], *, seed: int = 0) ->
     )
     config.initializer_range = 0.02  # transformers 5.23 leaves it out, and the prompt generator would start at 1.0
     model = XCLIPModel(config)
-    with torch.no_grad():  # at the usual 0.02 a picture's places are hard to tell apart, and nothing is learnt for long
+    with torch.no_grad():  # at the usual 0.02 places in a picture are hard to tell apart, and learning starts late
         model.vision_model.embeddings.position_embedding.weight.normal_(0, 0.5)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _write_preprocessing(folder)
+    write_preprocessing(folder, IMAGE_SIZE)
     return folder
 
 
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
-    """One token per word, in small letters; any other word is <unk>. <eos> has the highest id, where X-CLIP looks for it."""
+    """A tokenizer with a token for each word, in lower case; others are <unk>. X-CLIP needs <eos> to have the highest id."""
     vocab = {word: i for i, word in enumerate(("<pad>", "<unk>", "<bos>", *sorted(set(words)), "<eos>"))}
     tokenizer = Tokenizer(WordLevel(vocab, unk_token="<unk>"))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
@@ -98,15 +99,3 @@ def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         model_max_length=_TEXT_TOKENS,
     )
-
-
-def _write_preprocessing(folder: Path) -> None:
-    wanted = {
-        "image_processor_type": "VideoMAEImageProcessor",
-        "size": {"shortest_edge": IMAGE_SIZE},
-        "crop_size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
-        "resample": 2,
-        "image_mean": [0.485, 0.456, 0.406],
-        "image_std": [0.229, 0.224, 0.225],
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")

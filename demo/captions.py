@@ -1,7 +1,7 @@
-"""What people might write about the demo's films: many wordings, and another set of them kept for tests.
+"""Captions of the demo's films, in many wordings, and in other wordings that are kept for tests.
 
-A caption says some of a scene's facts: what is done, the shirt's colour, the place. Templates are named by the facts they
-say; in them, ``{doing}`` and ``{does}`` stand for the action, ``{wearing}`` for the shirt and ``{there}`` for the place.
+A caption states some of a scene's facts: the action, the shirt's colour, the place. Templates are keyed by the facts that
+they state; ``{doing}`` and ``{does}`` stand for the action, ``{wearing}`` for the shirt and ``{there}`` for the place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from demo.world import BACKGROUNDS, SHIRTS
 
 FACTS = ("action", "shirt", "background")
-"""What a caption can say, in the order in which it is named."""
+"""The facts that a caption can state, in the order of the templates' keys."""
 
 _SUBJECTS = ("someone", "a person", "somebody", "a figure")
 
@@ -141,7 +141,7 @@ UNSEEN: dict[tuple[str, ...], tuple[str, ...]] = {
         "a {shirt} person is {doing} {there}",
     ),
 }
-"""Sentences never used for training, made of its words, to see whether a model understands more than what it has read."""
+"""Templates of the same words that are never used for training, to test whether a model understands new wordings."""
 
 
 def caption(facts: Mapping[str, str], rng: random.Random, *, unseen: bool = False) -> str:

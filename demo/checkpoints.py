@@ -1,7 +1,6 @@
-"""Random checkpoints in the hub's layout: real files of real architectures, which know nothing.
+"""Random checkpoints in the hub's layout: real architectures, at the published sizes or small, with random weights.
 
-They show that everything works, at the sizes that people use or small ones, where no trained model can be had. Labels and
-scores from them mean nothing.
+Tests and benchmarks use them where no trained model is at hand. Their labels and scores mean nothing.
 """
 
 from __future__ import annotations
@@ -29,48 +28,8 @@ logging.disable_progress_bar()
 
 Size = Literal["small", "base"]
 
-# As MCG-NJU/videomae-base-finetuned-kinetics and microsoft/xclip-base-patch32 publish it, but for the small size.
+# As MCG-NJU/videomae-base-finetuned-kinetics and microsoft/xclip-base-patch32 publish it.
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-
-
-def write_classifier(folder: Path, size: Size = "small", *, seed: int = 0, num_labels: int = 12) -> Path:
-    """Write a random VideoMAE: ``base`` as published for Kinetics (86 M parameters), ``small`` 0.3 M at 64 pixels."""
-    torch.manual_seed(seed)
-    shape: dict[str, int] = {} if size == "base" else _SMALL_VISION | {"num_frames": 16}
-    config = VideoMAEConfig(
-        **shape,
-        id2label={i: f"made-up action {i:02d}" for i in range(num_labels)},
-        label2id={f"made-up action {i:02d}": i for i in range(num_labels)},
-    )
-    model = VideoMAEForVideoClassification(config)
-    _perturb(model)
-    with torch.no_grad():  # logits that spread like a trained model's: a standard deviation of about 2
-        model.classifier.weight.normal_(0, 2 / config.hidden_size**0.5)
-    model.save_pretrained(folder)
-    _write_preprocessing(folder, config.image_size)
-    return folder
-
-
-def write_embedder(folder: Path, size: Size = "small", *, seed: int = 1) -> Path:
-    """Write a random X-CLIP: ``base`` as xclip-base-patch32 (197 M parameters), ``small`` 0.5 M at 64 pixels."""
-    torch.manual_seed(seed)
-    tokenizer = _byte_tokenizer()
-    text = {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407} if size == "base" else _SMALL_TEXT
-    vision: dict[str, int] = {} if size == "base" else _SMALL_VISION | _SMALL_MIT
-    config = XCLIPConfig(
-        text_config=text,
-        vision_config={"num_frames": 8, **vision},
-        projection_dim=512 if size == "base" else 64,
-        prompt_num_attention_heads=8 if size == "base" else 4,
-    )
-    config.initializer_range = 0.02  # transformers 5.23 leaves it out, and the prompt generator would start at 1.0
-    model = XCLIPModel(config)
-    _perturb(model)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    _write_preprocessing(folder, config.vision_config.image_size)
-    return folder
-
 
 _SMALL_VISION = {
     "image_size": 64,
@@ -93,8 +52,47 @@ _SMALL_TEXT = {
 }
 
 
+def write_classifier(folder: Path, size: Size = "small", *, seed: int = 0, num_labels: int = 12) -> Path:
+    """Write a random VideoMAE: ``base`` as published for Kinetics (86 M parameters), ``small`` 0.3 M at 64 pixels."""
+    torch.manual_seed(seed)
+    shape: dict[str, int] = {} if size == "base" else _SMALL_VISION | {"num_frames": 16}
+    config = VideoMAEConfig(
+        **shape,
+        id2label={i: f"made-up action {i:02d}" for i in range(num_labels)},
+        label2id={f"made-up action {i:02d}": i for i in range(num_labels)},
+    )
+    model = VideoMAEForVideoClassification(config)
+    _perturb(model)
+    with torch.no_grad():  # logits with a standard deviation of about 2, like a trained model's
+        model.classifier.weight.normal_(0, 2 / config.hidden_size**0.5)
+    model.save_pretrained(folder)
+    write_preprocessing(folder, config.image_size)
+    return folder
+
+
+def write_embedder(folder: Path, size: Size = "small", *, seed: int = 1) -> Path:
+    """Write a random X-CLIP: ``base`` as xclip-base-patch32 (197 M parameters), ``small`` 0.5 M at 64 pixels."""
+    torch.manual_seed(seed)
+    tokenizer = _byte_tokenizer()
+    text = {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407} if size == "base" else _SMALL_TEXT
+    vision: dict[str, int] = {} if size == "base" else _SMALL_VISION | _SMALL_MIT
+    config = XCLIPConfig(
+        text_config=text,
+        vision_config={"num_frames": 8, **vision},
+        projection_dim=512 if size == "base" else 64,
+        prompt_num_attention_heads=8 if size == "base" else 4,
+    )
+    config.initializer_range = 0.02  # transformers 5.23 leaves it out, and the prompt generator would start at 1.0
+    model = XCLIPModel(config)
+    _perturb(model)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_preprocessing(folder, config.vision_config.image_size)
+    return folder
+
+
 def _perturb(model: torch.nn.Module) -> None:
-    """Move norms and biases off their initial ones and zeros, so that a mistake with them would show."""
+    """Move norms and biases away from their initial ones and zeros, so that tests notice mistakes with them."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:
@@ -102,7 +100,7 @@ def _perturb(model: torch.nn.Module) -> None:
 
 
 def _byte_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per byte: any text is told apart from any other. <eos> is the highest id, since X-CLIP looks for that."""
+    """A tokenizer with one token per byte, so all texts differ. X-CLIP needs <eos> to have the highest id."""
     vocab = {symbol: i for i, symbol in enumerate(sorted(ByteLevel.alphabet()))}
     for symbol in ("<pad>", "<bos>", "<eos>"):
         vocab[symbol] = len(vocab)
@@ -116,15 +114,16 @@ def _byte_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _write_preprocessing(folder: Path, image_size: int) -> None:
-    wanted = {
+def write_preprocessing(folder: Path, image_size: int) -> None:
+    """Write preprocessor_config.json: the shorter edge to ``image_size`` pixels, centre crop, ImageNet's normalisation."""
+    settings = {
         "image_processor_type": "VideoMAEImageProcessor",
         "size": {"shortest_edge": image_size},
         "crop_size": {"height": image_size, "width": image_size},
         "resample": 2,
         **_IMAGENET,
     }
-    (folder / "preprocessor_config.json").write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

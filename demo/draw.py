@@ -1,4 +1,4 @@
-"""Figures and things, drawn smoothly with OpenCV into RGB pictures."""
+"""Draws figures and props into RGB pictures, with OpenCV."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from demo.backgrounds import Colour, Picture
 from demo.figure import Joints
 from demo.props import Prop
 
-_BITS = 4
-_ONE = 1 << _BITS
+_BITS = 4  # fractional bits of coordinates
+_ONE = 1 << _BITS  # a pixel
 BALL_COLOURS: tuple[Colour, ...] = ((240, 120, 40), (240, 120, 170), (40, 190, 200))
 BOX_COLOUR: Colour = (176, 128, 72)
 CHAIR_COLOUR: Colour = (92, 66, 48)
 
 
 class Place(NamedTuple):
-    """Where a figure stands: pixels of the point on the floor under it, of a body height, and whether it is mirrored."""
+    """Where a figure stands.
+
+    Attributes:
+        x: pixels from the left to the point on the floor under it.
+        y: pixels from the top to that point.
+        scale: pixels of a body height.
+        mirrored: whether left and right are swapped.
+    """
 
     x: float
     y: float
@@ -28,7 +35,7 @@ class Place(NamedTuple):
     mirrored: bool = False
 
     def pixels(self, point: complex) -> tuple[int, int]:
-        """A point of the figure, in the sixteenths of a pixel that OpenCV's drawing takes."""
+        """A point of the figure in sixteenths of a pixel, which OpenCV draws with."""
         across = -point.real if self.mirrored else point.real
         return round((self.x + across * self.scale) * _ONE), round((self.y - point.imag * self.scale) * _ONE)
 
@@ -44,40 +51,40 @@ class Clothes(NamedTuple):
     girth: float = 1.0
 
 
-def draw_figure(picture: Picture, found: Joints, width: float, clothes: Clothes, place: Place) -> None:
-    """Draw a figure whose joints are ``found`` and which shows ``width`` of its front."""
+def draw_figure(picture: Picture, figure: Joints, width: float, clothes: Clothes, place: Place) -> None:
+    """Draw a figure with these joints; ``width`` is 1 seen from the front, less from the side."""
     girth = clothes.girth
     sole = 0.04j
     for side in (0, 1):
         shade = 0.85 if side == 0 else 1.0
         trousers = _shaded(clothes.trousers, shade)
-        feet = found.feet[side] + sole
-        _path(picture, (found.hips[side], found.knees[side], feet), 0.115 * girth, trousers, place)
+        feet = figure.feet[side] + sole
+        _path(picture, (figure.hips[side], figure.knees[side], feet), 0.115 * girth, trousers, place)
         _disc(picture, feet - 0.005j, 0.052, clothes.shoes, place)
-    sides = found.neck - found.hip
-    across = (found.shoulders[1] - found.shoulders[0]) * 0.36
-    bottom = found.hip - sides * 0.02
-    corners = (found.shoulders[0], found.shoulders[1], bottom + across, bottom - across)
+    sides = figure.neck - figure.hip
+    across = (figure.shoulders[1] - figure.shoulders[0]) * 0.36
+    bottom = figure.hip - sides * 0.02
+    corners = (figure.shoulders[0], figure.shoulders[1], bottom + across, bottom - across)
     points = np.array([place.pixels(corner) for corner in corners], np.int32)
     cv2.fillConvexPoly(picture, points, clothes.shirt, cv2.LINE_AA, _BITS)
     cv2.polylines(picture, [points], True, clothes.shirt, _thick(0.1 * girth, place), cv2.LINE_AA, _BITS)
-    _path(picture, (found.hip, found.neck), (0.12 + 0.08 * width) * girth, clothes.shirt, place)
-    _path(picture, (found.neck, found.head), 0.075, clothes.skin, place)
-    up = (found.head - found.neck) / max(abs(found.head - found.neck), 1e-6)
-    _disc(picture, found.head + 0.02 * up, 0.105, clothes.hair, place)
-    _disc(picture, found.head - 0.012 * up, 0.09, clothes.skin, place)
+    _path(picture, (figure.hip, figure.neck), (0.12 + 0.08 * width) * girth, clothes.shirt, place)
+    _path(picture, (figure.neck, figure.head), 0.075, clothes.skin, place)
+    up = (figure.head - figure.neck) / max(abs(figure.head - figure.neck), 1e-6)
+    _disc(picture, figure.head + 0.02 * up, 0.105, clothes.hair, place)
+    _disc(picture, figure.head - 0.012 * up, 0.09, clothes.skin, place)
     for aside in (-0.035j, 0.035j):
-        _disc(picture, found.head + up * aside, 0.012, (30, 26, 26), place)
+        _disc(picture, figure.head + up * aside, 0.012, (30, 26, 26), place)
     edge = _shaded(clothes.shirt, 0.72)
     for side in (0, 1):
-        _path(picture, (found.elbows[side], found.hands[side]), 0.078 * girth, clothes.skin, place)
-        _disc(picture, found.hands[side], 0.052, clothes.skin, place)
-        _path(picture, (found.shoulders[side], found.elbows[side]), 0.115 * girth, edge, place)
-        _path(picture, (found.shoulders[side], found.elbows[side]), 0.092 * girth, clothes.shirt, place)
+        _path(picture, (figure.elbows[side], figure.hands[side]), 0.078 * girth, clothes.skin, place)
+        _disc(picture, figure.hands[side], 0.052, clothes.skin, place)
+        _path(picture, (figure.shoulders[side], figure.elbows[side]), 0.115 * girth, edge, place)
+        _path(picture, (figure.shoulders[side], figure.elbows[side]), 0.092 * girth, clothes.shirt, place)
 
 
 def draw_prop(picture: Picture, prop: Prop, place: Place) -> None:
-    """Draw a thing."""
+    """Draw a prop."""
     if prop.kind == "ball":
         colour = BALL_COLOURS[prop.number % len(BALL_COLOURS)]
         _disc(picture, prop.at, prop.size + 0.008, _shaded(colour, 0.45), place)
@@ -104,9 +111,9 @@ def draw_prop(picture: Picture, prop: Prop, place: Place) -> None:
         cv2.polylines(picture, [points], False, (250, 150, 60), _thick(2 * prop.size, place), cv2.LINE_AA, _BITS)
 
 
-def draw_shadow(picture: Picture, found: Joints, colour: Colour, place: Place) -> None:
-    """Darken the floor under a figure, so that one sees when it is in the air."""
-    xs = [point.real for point in (*found.feet, found.hip, found.head)]
+def draw_shadow(picture: Picture, figure: Joints, colour: Colour, place: Place) -> None:
+    """Draw a shadow on the floor under a figure, which shows when it is in the air."""
+    xs = [point.real for point in (*figure.feet, figure.hip, figure.head)]
     centre = place.pixels(complex((min(xs) + max(xs)) / 2, 0.0))
     axes = (round(((max(xs) - min(xs)) / 2 + 0.12) * place.scale * _ONE), round(0.035 * place.scale * _ONE))
     cv2.ellipse(picture, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA, _BITS)

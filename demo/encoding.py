@@ -1,4 +1,4 @@
-"""Encoding that leaves the process as it was."""
+"""Guards against an encoder that changes the scheduling of the process."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def same_scheduling() -> Iterator[None]:
-    """Schedule this thread after the block as before it.
+    """Restore this thread's scheduling after the block.
 
-    Where root runs it, SVT-AV1's encoder puts the thread that opens it into the real-time class (SCHED_FIFO, 99) and leaves
-    it there. Every thread and process that it starts later inherits this, and keeps all others off the cores while it spins.
+    Run as root, SVT-AV1's encoder puts the thread that opens it into the real-time class (SCHED_FIFO, 99) and leaves it
+    there. Threads and processes that it starts later inherit this, and keep all others off the cores while they spin.
     """
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     try:

@@ -1,4 +1,4 @@
-"""A jointed figure in the plane: its pose, and where its joints then are.
+"""A jointed figure in the plane: its pose, and the places of its joints.
 
 Points are complex numbers in body heights: real to the viewer's right, imaginary up, 0 on the floor under the figure.
 """
@@ -16,7 +16,7 @@ REACH = UPPER_ARM + FOREARM
 
 
 class Pose(NamedTuple):
-    """How a figure holds itself.
+    """A pose.
 
     Attributes:
         hip: the middle of the hips.
@@ -40,7 +40,7 @@ class Pose(NamedTuple):
 
 
 class Joints(NamedTuple):
-    """Where everything is; pairs are left, then right."""
+    """The places of all joints; pairs are left, then right."""
 
     hip: complex
     neck: complex
@@ -68,7 +68,7 @@ STANDING = Pose(0.46j, 0.0, 0.0, 1.0, (left(arm(0.28)), arm(0.28)), (-0.07 + 0j,
 
 
 def blend(one: Pose, other: Pose, share: float) -> Pose:
-    """``one`` at share 0, ``other`` at share 1, and between them in between."""
+    """The pose between two others: ``one`` at share 0, ``other`` at share 1."""
 
     def mixed(a: complex, b: complex) -> complex:
         return a * (1 - share) + b * share
@@ -89,7 +89,7 @@ def blend(one: Pose, other: Pose, share: float) -> Pose:
 
 
 def along(keys: list[tuple[float, Pose]], t: float) -> Pose:
-    """The pose at ``t`` on a way through key poses, leaving and reaching each softly."""
+    """The pose at ``t`` between key poses, with a soft start and end at each."""
     if t <= keys[0][0]:
         return keys[0][1]
     for (start, one), (end, other) in pairwise(keys):
@@ -99,13 +99,13 @@ def along(keys: list[tuple[float, Pose]], t: float) -> Pose:
 
 
 def smooth(share: float) -> float:
-    """From 0 to 1 with a soft start and a soft end; what is outside is held."""
+    """Ease a share from 0 to 1 in and out; shares outside are clipped."""
     share = min(max(share, 0.0), 1.0)
     return share * share * (3 - 2 * share)
 
 
 def joints(pose: Pose) -> Joints:
-    """Where the joints of ``pose`` are."""
+    """The places of the joints of ``pose``."""
     up = cmath.rect(1.0, math.pi / 2 - pose.lean)
     across = cmath.rect(pose.width, -pose.lean)
     neck = pose.hip + TORSO * up
@@ -115,8 +115,8 @@ def joints(pose: Pose) -> Joints:
         shoulders, (shoulders[0] + pose.hands[0], shoulders[1] + pose.hands[1]), UPPER_ARM, FOREARM, pose.elbows
     )
     knees, feet = _limbs(hips, pose.feet, THIGH, SHIN, pose.knees)
-    found = Joints(pose.hip, neck, neck + NECK * up, shoulders, elbows, hands, hips, knees, feet)
-    return _turned(found, pose.turn) if pose.turn else found
+    upright = Joints(pose.hip, neck, neck + NECK * up, shoulders, elbows, hands, hips, knees, feet)
+    return _turned(upright, pose.turn) if pose.turn else upright
 
 
 def _limbs(
@@ -141,11 +141,12 @@ def _limb(root: complex, end: complex, upper: float, lower: float, bend: float) 
     return root + way * complex(forward, aside * bend), end
 
 
-def _turned(found: Joints, angle: float) -> Joints:
+def _turned(figure: Joints, angle: float) -> Joints:
+    """The joints turned about the hip by an angle, in radians."""
     spin = cmath.rect(1.0, angle)
 
     def turned(point: complex) -> complex:
-        return found.hip + (point - found.hip) * spin
+        return figure.hip + (point - figure.hip) * spin
 
-    pairs = ((turned(pair[0]), turned(pair[1])) for pair in found[3:])
-    return Joints(found.hip, turned(found.neck), turned(found.head), *pairs)
+    pairs = ((turned(pair[0]), turned(pair[1])) for pair in figure[3:])
+    return Joints(figure.hip, turned(figure.neck), turned(figure.head), *pairs)

@@ -1,4 +1,4 @@
-"""Short films of a shape that moves, rendered and encoded here: real files to try things on."""
+"""Short films of a moving shape, rendered and encoded: real video files for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ _SHAPES = ("disc", "square")
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What a film shows.
+    """A film of a moving shape.
 
     Attributes:
+        name: the file's name.
+        colour: of the shape.
+        shape: ``disc`` or ``square``.
+        motion: ``left``, ``right``, ``up`` or ``down``.
         duration_s: its length in seconds.
         codec: the encoder's name.
     """

@@ -1,7 +1,7 @@
-"""What two models know of the world: ``python -m demo.measure WORLD --classifier pocket --embedder pocket``.
+"""Measures two models on a world: ``python -m demo.measure WORLD --classifier pocket --embedder pocket``.
 
-WORLD is one of another seed than they were trained on; it is rendered where it does not exist. Everything is read back from
-the encoded files.
+WORLD has another seed than the world they were trained on; it is rendered where it does not exist. All frames are decoded
+from the encoded files.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Row = tuple[str, float]
 
 
 def make_world(folder: Path, count: int, seed: int, films: int = 0) -> None:
-    """Render a world, unless it is there."""
+    """Render a world, unless it exists."""
     if (folder / "captions.csv").exists():
         return
     planned = plan(count, seed, films)
@@ -50,14 +50,14 @@ def make_world(folder: Path, count: int, seed: int, films: int = 0) -> None:
 
 
 def measure_classifier(model: str, world: Path) -> list[Row]:
-    """Top-1, the pairs, and the pairs of shuffled frames."""
+    """Top-1 and top-5 accuracy, the pairs, and the pairs with shuffled frames."""
     pairs = tuple(",".join(pair) for pair in PAIRS)
     results = {}
     for shuffle in (False, True):
         options = EvaluateOptions(split="all", pairs=pairs, shuffle=shuffle)
-        found = evaluate_model(model, world / "captions.csv", kind="classifier", options=options)
-        assert isinstance(found, ClassifierResults)
-        results[shuffle] = found
+        measured = evaluate_model(model, world / "captions.csv", kind="classifier", options=options)
+        assert isinstance(measured, ClassifierResults)
+        results[shuffle] = measured
     rows = [("clips", results[False].clips), ("top-1", results[False].top1), ("top-5", results[False].top5)]
     rows += [(f"{row.first} / {row.second}", row.right) for row in results[False].pairs]
     rows += [(f"frames shuffled: {row.first} / {row.second}", row.right) for row in results[True].pairs]
@@ -65,7 +65,7 @@ def measure_classifier(model: str, world: Path) -> list[Row]:
 
 
 def measure_embedder(model: str, world: Path) -> list[Row]:
-    """Retrieval, naming by prompts, pairs; the same with captions worded as none in training; and shuffled frames."""
+    """Retrieval, facts named by prompts, and pairs; also with wordings that were not in training, and frames shuffled."""
     pairs = tuple(",".join(pair) for pair in PAIRS)
     rows: list[Row] = []
     for name, data, shuffle in (
@@ -74,20 +74,21 @@ def measure_embedder(model: str, world: Path) -> list[Row]:
         ("frames shuffled: ", world / "captions.csv", True),
     ):
         options = EvaluateOptions(split="all", pairs=pairs, shuffle=shuffle)
-        found = evaluate_model(model, data, kind="embedder", options=options)
-        assert isinstance(found, EmbedderResults)
+        results = evaluate_model(model, data, kind="embedder", options=options)
+        assert isinstance(results, EmbedderResults)
         if not shuffle:
-            rows += [(f"{name}clips", found.clips), (f"{name}captions in each of {found.draws} draws", found.captions)]
-            for one in found.retrieval:
-                rows += [(f"{name}{one.score} R@1", one.recall_at_1), (f"{name}{one.score} R@5", one.recall_at_5)]
-            for kind in found.kinds:
+            rows += [(f"{name}clips", results.clips)]
+            rows += [(f"{name}captions in each of {results.draws} draws", results.captions)]
+            for row in results.retrieval:
+                rows += [(f"{name}{row.score} R@1", row.recall_at_1), (f"{name}{row.score} R@5", row.recall_at_5)]
+            for kind in results.kinds:
                 rows += [(f"{name}{kind.kind} by prompts, exact", kind.exact), (f"{name}{kind.kind}, plain", kind.plain)]
-        rows += [(f"{name}{row.first} / {row.second}", row.right) for row in found.pairs]
+        rows += [(f"{name}{pair.first} / {pair.second}", pair.right) for pair in results.pairs]
     return rows
 
 
 def unseen_captions(captions: Path) -> Path:
-    """The same facts of the same clips in sentences that no training ever showed, beside the others."""
+    """Write a CSV file with the same clips and facts in wordings that are not used for training, beside the other one."""
     path = captions.with_name("captions-unseen.csv")
     with captions.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -103,9 +104,9 @@ def unseen_captions(captions: Path) -> Path:
 
 
 def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
-    """Ingest the long films alone; each scene's caption is asked, and its best hit compared with the scene.
+    """Ingest the long films alone, search for each scene's caption, and compare the best answer with the scene.
 
-    Where several scenes have the same action, shirt and background, the best hit may be any of them.
+    Where several scenes have the same action, shirt and background, the answer may be any of them.
     """
     with (world / "truth.csv").open(newline="", encoding="utf-8") as file:
         scenes = [row for row in csv.DictReader(file) if row["path"].startswith("films/")]
@@ -121,8 +122,8 @@ def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
             options=IngestOptions(batch_size=32),
         )
         searcher = Searcher(library)
-        asked = [SearchOptions(texts=(scene["caption"],), by="clip", k=1, rerank=0, show_all=True) for scene in scenes]
-        best = [searcher.search(options).moments[0] for options in asked]
+        queries = [SearchOptions(texts=(scene["caption"],), by="clip", k=1, rerank=0, show_all=True) for scene in scenes]
+        best = [searcher.search(options).moments[0] for options in queries]
     overlaps = []
     for scene, hit in zip(scenes, best, strict=True):
         alike = [one for one in scenes if all(one[fact] == scene[fact] for fact in ("action", "shirt", "background"))]

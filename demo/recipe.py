@@ -1,7 +1,7 @@
-"""How the pocket checkpoints are made, from a seed: ``python -m demo.recipe WORK``, or ``make pocket``.
+"""Makes the pocket checkpoints from a seed: ``python -m demo.recipe WORK``, or ``make pocket``.
 
-render a world -> decode it once -> train classifier and embedder, one core each -> measure on a world of another seed.
-Every stage can be interrupted: run it again, and it goes on where it was.
+The stages are: render a world, decode it once, train classifier and embedder on one core each, measure them on a world of
+another seed. Run it again after an interruption, and it goes on where it was.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ EMBEDDER = [
 
 
 def make_bases(folder: Path) -> None:
-    """Write the random models that the trainings start from, unless they are there."""
+    """Write the random models that the trainings start from, unless they exist."""
     if not (folder / "embedder" / "model.safetensors").exists():
         write_classifier_base(folder / "classifier", seed=TRAIN_SEED)
         write_embedder_base(folder / "embedder", words(), seed=TRAIN_SEED)

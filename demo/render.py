@@ -1,4 +1,4 @@
-"""From a planned film to a file."""
+"""Renders and encodes films."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _OPTIONS = {
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
     "mpeg4": {},
 }
-_UNDO = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_TURNED_BACK = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _DROPPED = 0.35
-"""The share of frames that a file of variable rate lacks."""
+"""The share of frames that is left out of a file of variable frame rate."""
 
 
 def render_all(films: Iterable[Film], folder: Path, workers: int | None = None) -> Iterator[Path]:
@@ -37,8 +37,8 @@ def render_all(films: Iterable[Film], folder: Path, workers: int | None = None) 
         yield from (render(film, folder) for film in films)
         return
     with installed_only():
-        started = multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(0,))
-    with started as pool:
+        processes = multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(0,))
+    with processes as pool:
         yield from pool.imap(partial(render, folder=folder), films, chunksize=4)
 
 
@@ -68,9 +68,9 @@ def render(film: Film, folder: Path) -> Path:
 
 
 def _pictures(film: Film) -> Iterator[Picture]:
-    """Every frame; between two scenes there is a cut halfway."""
+    """All frames, YUV planes as of `Shot.picture`; halfway between two scenes there is a cut."""
     starts = [0.0]
-    starts += [(one.end_s + other.start_s) / 2 for one, other in pairwise(film.scenes)]
+    starts += [(scene.end_s + following.start_s) / 2 for scene, following in pairwise(film.scenes)]
     number = 0
     for index, scene in enumerate(film.scenes):
         shot = Shot(scene, film.size, f"{film.seed}/shot/{index}")
@@ -81,11 +81,11 @@ def _pictures(film: Film) -> Iterator[Picture]:
 
 
 def _stored(picture: Picture, rotation: int) -> Picture:
-    """The planes of ``picture`` turned so that a player that turns them by ``rotation`` shows them upright."""
+    """The planes of ``picture`` turned, so that a player that turns them by ``rotation`` shows them upright."""
     if not rotation:
         return picture
     upright = cv2.cvtColor(picture, cv2.COLOR_YUV2RGB_I420)
-    return cv2.cvtColor(cv2.rotate(upright, _UNDO[rotation]), cv2.COLOR_RGB2YUV_I420)  # type: ignore[return-value]
+    return cv2.cvtColor(cv2.rotate(upright, _TURNED_BACK[rotation]), cv2.COLOR_RGB2YUV_I420)  # type: ignore[return-value]
 
 
 def _options(film: Film, rng: random.Random) -> dict[str, str]:

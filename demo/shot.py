@@ -1,4 +1,4 @@
-"""One scene before the camera: who stands where, the light, the camera's movement and its noise."""
+"""A shot: one scene with its figures, its light, and the camera's movement and noise."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ class Shot:
             clothes, where = self._bystander
             other = STANDING._replace(hip=STANDING.hip + 2j * breath)
             draw_figure(picture, joints(other), 1.0, clothes, self._seen(where, zoom, corner))
-        found = joints(held)
-        draw_shadow(picture, found, self._shadow, place)
-        things = props(self._scene.action, share, self._style, found)
+        figure = joints(held)
+        draw_shadow(picture, figure, self._shadow, place)
+        things = props(self._scene.action, share, self._style, figure)
         for thing in things:
             if thing.kind == "chair":
                 draw_prop(picture, thing, place)
-        draw_figure(picture, found, held.width, self._clothes, place)
+        draw_figure(picture, figure, held.width, self._clothes, place)
         for thing in things:
             if thing.kind != "chair":
                 draw_prop(picture, thing, place)

@@ -1,4 +1,4 @@
-"""The demo: render films, ingest them with the pocket models, ask, and hold each answer against the truth."""
+"""The demo: renders films, ingests them with the pocket models, asks questions, and compares the answers with the truth."""
 
 from __future__ import annotations
 
@@ -6,34 +6,54 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from demo.render import render_all
 from demo.truth import write_captions, write_truth
 from demo.world import Film, Scene, plan
+from index.search.searcher import search
+from index.snapshot.snapshot import Snapshot
+from index.sql.formats import table_text
+from index.storage.paths import Library
 from jobs.evaluate.moment_metrics import temporal_iou
+from jobs.images import film_strip, save_png
+from jobs.ingest.ingest import ingest
+from jobs.ingest.progress import Progress
+from jobs.ingest.report import ingest_text
+from pipeline.frames import decode_seen, probe_file
 from schemas.errors import UsageError
+from schemas.models import Geometry, ModelInput
 from schemas.options import IngestOptions
 from schemas.records import Span
 from schemas.search import Moment, SearchOptions
 
-if TYPE_CHECKING:
-    from jobs.ingest.progress import Progress
-
-# An action of the world takes 2.0 to 2.8 s. ClipTimeline of that length, three of which begin in each, meet every one.
+# An action of the world takes 2.0 to 2.8 s. Of clips as long as that, three begin in each action.
 WINDOW_S, STRIDE_S = 2.4, 0.8
 
 _HITS_PER_QUERY = 3
 _STRIP_FRAMES = 6
 
+_AT = {
+    "kitchen": "in the kitchen",
+    "beach": "at the beach",
+    "forest": "in the forest",
+    "street": "on the street",
+    "gym": "in the gym",
+}
+
+SQL = (
+    "select label, count(*) as clips, count(distinct video_id) as videos, round(avg(score), 2) as mean_score "
+    "from labels where rank = 1 and score > 0.5 group by label order by clips desc, label"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A text query, and the facts by which an answer is right.
+    """A text query, and the facts that make an answer right.
 
     Attributes:
-        why: what the query shows.
-        facts: what must hold of the scene that a hit overlaps.
+        why: what the query is an example of.
+        text: the query.
+        facts: the facts that the scene must have.
     """
 
     why: str
@@ -43,11 +63,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A hit, and what its film shows at that time.
+    """A search result, and what its film shows at that time.
 
     Attributes:
-        scene: the scene that the hit overlaps most; None where the figure rests.
-        iou: intersection over union of the hit and that scene, in time.
+        hit: the moment that was found.
+        scene: the scene that it overlaps most; None where the figure rests.
+        iou: intersection over union of the two, in time.
         right: whether the scene has the question's facts.
     """
 
@@ -55,12 +76,6 @@ class Answer:
     scene: Scene | None
     iou: float
     right: bool
-
-
-SQL = (
-    "select label, count(*) as clips, count(distinct video_id) as videos, round(avg(score), 2) as mean_score "
-    "from labels where rank = 1 and score > 0.5 group by label order by clips desc, label"
-)
 
 
 def run_demo(
@@ -72,15 +87,15 @@ def run_demo(
     say: Callable[[str], None] = print,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Everything from films to answers, in a new folder.
+    """Run the demo in a new folder, from films to answers.
 
     Args:
         folder: gets videos/, library/ and moments.png.
         count: short films of one action.
         films: long films of several.
         seed: of the films.
-        say: told each line to print.
-        on_progress: told how far the ingest is.
+        say: called with each line to print.
+        on_progress: called with how far the ingest is.
 
     Returns:
         The film strip of the best moments.
@@ -88,9 +103,6 @@ def run_demo(
     Raises:
         UsageError: the folder is not empty, or there would be too few films to ask about.
     """
-    from jobs.ingest.ingest import ingest
-    from jobs.ingest.report import ingest_text
-
     if films < 1 or count < 0:
         raise UsageError(f"--count {count} --films {films}: expected --count 0 or more and --films 1 or more")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -136,17 +148,15 @@ def questions(films: Sequence[Film]) -> list[Question]:
     ]
 
 
-_AT = {
-    "kitchen": "in the kitchen",
-    "beach": "at the beach",
-    "forest": "in the forest",
-    "street": "on the street",
-    "gym": "in the gym",
-}
-
-
 def judge(hits: Iterable[Moment], films: Sequence[Film], videos: Path, facts: dict[str, str]) -> list[Answer]:
-    """Hold hits against what their films show."""
+    """Compare moments that were found with what their films show.
+
+    Args:
+        hits: the moments.
+        films: all films.
+        videos: the folder that they are in.
+        facts: what makes an answer right.
+    """
     by_path = {str((videos / film.path).resolve()): film for film in films}
     answers = []
     for hit in hits:
@@ -164,8 +174,7 @@ def judge(hits: Iterable[Moment], films: Sequence[Film], videos: Path, facts: di
 def _ask(
     question: Question, films: Sequence[Film], videos: Path, library: Path, say: Callable[[str], None]
 ) -> list[tuple[str, Answer]]:
-    from index.search.searcher import search
-
+    """Ask, print the answers, and return the best one with the text for its film strip."""
     say(f'\n{question.why}: vidsift search "{question.text}"')
     options = SearchOptions(texts=(question.text,), k=_HITS_PER_QUERY, show_all=True)
     answers = judge(search(library, options).moments, films, videos, question.facts)
@@ -185,24 +194,18 @@ def _ask(
 
 
 def _ask_sql(library: Path, say: Callable[[str], None]) -> None:
-    from index.snapshot.snapshot import Snapshot
-    from index.sql.formats import table_text
-    from index.storage.paths import Library
-
+    """Print how often each label was given."""
     say(f'\nlabels: vidsift sql "{SQL}"')
     say(table_text(Snapshot(Library(library)).catalog.sql(SQL)))
 
 
 def _draw(strips: Sequence[tuple[str, Answer]], path: Path, say: Callable[[str], None]) -> Path:
-    from jobs.images import film_strip, save_png
-    from pipeline.frames import decode_seen, probe_file
-    from schemas.models import Geometry, ModelInput
-
+    """Draw the best moments as a film strip."""
     rows = []
     for text, answer in strips:
         meta = probe_file(answer.hit.path)
-        wanted = ModelInput(_STRIP_FRAMES, Geometry(resize=None, crop=None))
-        seen = decode_seen(answer.hit.path, meta, [Span(answer.hit.start_s, answer.hit.end_s)], wanted)
+        whole = ModelInput(_STRIP_FRAMES, Geometry(resize=None, crop=None))
+        seen = decode_seen(answer.hit.path, meta, [Span(answer.hit.start_s, answer.hit.end_s)], whole)
         rows.append((text, list(seen.frames[0])))
     save_png(film_strip(rows), path)
     say(f"\nthe best moments as a film strip: {path}")

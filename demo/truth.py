@@ -1,4 +1,4 @@
-"""The tables beside the films: what each shows and when, and captions to learn from."""
+"""The tables beside the films: the ground truth of each scene, and captions for training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRUTH_COLUMNS = ("path", "start_s", "end_s", "action", "shirt", "background", "c
 CAPTION_COLUMNS = ("path", "start_s", "end_s", "label", "caption", "facts", "split", "group")
 
 _CAPTIONS_PER_CLIP = 6
-_SAID = (
+_CAPTION_KINDS = (
     (("action",), 18),
     (("shirt",), 9),
     (("background",), 9),
@@ -23,11 +23,11 @@ _SAID = (
     (("shirt", "background"), 6),
     (FACTS, 30),
 )
-"""What captions say, and out of a hundred how often."""
+"""The facts that a caption states, and how many of a hundred captions state them."""
 
 
 def write_truth(films: Iterable[Film], folder: Path) -> Path:
-    """Write ``truth.csv``: a row for every action in every film, with its time."""
+    """Write ``truth.csv``: a row for each scene of each film, with its time."""
     rows = []
     for film in films:
         rng = random.Random(f"{film.seed}/truth")
@@ -39,18 +39,20 @@ def write_truth(films: Iterable[Film], folder: Path) -> Path:
 
 
 def write_captions(films: Iterable[Film], folder: Path) -> Path:
-    """Write ``captions.csv``: for every clip a few captions that say some or all of its facts; long films have none."""
+    """Write ``captions.csv``: a few captions of each clip, which state some or all of its facts; long films have none."""
     rows = []
     for film in films:
         if not film.is_clip:
             continue
         rng = random.Random(f"{film.seed}/captions")
         scene = film.scenes[0]
-        for kind in rng.choices([kind for kind, _ in _SAID], [weight for _, weight in _SAID], k=_CAPTIONS_PER_CLIP):
+        for kind in rng.choices(
+            [kind for kind, _ in _CAPTION_KINDS], [weight for _, weight in _CAPTION_KINDS], k=_CAPTIONS_PER_CLIP
+        ):
             facts = {name: scene.facts[name] for name in kind}
-            said = ";".join(f"{name}={value}" for name, value in facts.items())
+            stated = ";".join(f"{name}={value}" for name, value in facts.items())
             times = (f"{scene.start_s:.3f}", f"{scene.end_s:.3f}")
-            rows.append((film.path, *times, scene.action, caption(facts, rng), said, "", ""))
+            rows.append((film.path, *times, scene.action, caption(facts, rng), stated, "", ""))
     return _write(folder / "captions.csv", CAPTION_COLUMNS, rows)
 
 

@@ -1,4 +1,4 @@
-"""The demo's world: what there is in it, and which films of it are to be made."""
+"""The demo's world: its actions, shirts and places, and the plan of its films."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BASE_ACTIONS = (
     "falling down",
     "cartwheeling",
 )
-"""What the demo's models learn first."""
+"""The actions that the pocket models know."""
 
 NEW_ACTIONS = ("doing squats", "boxing", "skipping rope", "dribbling a ball", "doing star jumps")
-"""What they have never seen, for finetuning."""
+"""Actions that they do not know, for fine-tuning."""
 
 PAIRS = (BASE_ACTIONS[0:2], BASE_ACTIONS[2:4], BASE_ACTIONS[4:6])
-"""Actions that are each other's reversal in time: their frames are the same, in another order."""
+"""Pairs of actions that are each other's reversal in time: the same frames in another order."""
 
 SHIRTS = {
     "red": (214, 40, 45),
@@ -52,7 +52,7 @@ ACTION_SETS: dict[Actions, tuple[str, ...]] = {
 }
 
 KEYFRAME_EVERY_S = 2.0
-"""In long films; a clip has one keyframe."""
+"""Seconds between keyframes of long films; a clip has one keyframe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +67,23 @@ class Scene:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What can be said about it."""
+        """Kind and value of each fact that a caption can state."""
         return {"action": self.action, "shirt": self.shirt, "background": self.background}
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What a file shows, and how it is stored.
+    """A film: its content, and how it is stored.
 
     Attributes:
-        path: where it goes, relative to the output folder, with forward slashes.
-        seed: everything that its pictures leave to chance follows from it.
+        path: relative to the output folder, with forward slashes.
+        seed: of everything in its pictures that is random.
         scenes: in the order of time; between them the figure rests.
         num_frames: at the full frame rate; ``num_frames / fps`` is its duration.
         size: width and height as they are shown.
         codec: the encoder's name.
         rotation: how far a player has to turn the stored frames counter-clockwise, in degrees.
-        variable_rate: whether frames are missing here and there, with the others at their true time.
+        variable_rate: whether some frames are left out, while the others keep their times.
     """
 
     path: str
@@ -98,7 +98,7 @@ class Film:
 
     @property
     def duration_s(self) -> float:
-        """Its length in seconds."""
+        """Its length, in seconds."""
         return self.num_frames / self.fps
 
     @property

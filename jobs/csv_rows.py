@@ -1,4 +1,4 @@
-"""Read CSV files that people write by hand: every error names the line it is in."""
+"""Rows of CSV files that people write by hand: every error names its line."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _MAX_SIZE = 1 << 28  # bytes
 
 
 def read_rows(
-    source: Path, what: str, columns_of: Callable[[Sequence[str], str], list[str]], *, allowed: str = "a CSV file"
+    source: Path, argument: str, columns_of: Callable[[Sequence[str], str], list[str]], *, expected: str = "a CSV file"
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row, its cells stripped of blanks, with the line it begins on.
+    """Each row as a dictionary, its cells stripped of blanks, with the number of its line.
 
     Args:
         source: the file, in UTF-8 with a header.
-        what: the argument that it came from, for messages.
-        columns_of: given the header's cells and a message's beginning, the columns' names; may raise `UsageError`.
-        allowed: what the argument may be, for messages.
+        argument: what the user gave it with, for messages.
+        columns_of: from the header's cells and the beginning of messages to the columns' names; may raise `UsageError`.
+        expected: what the argument may be, for messages.
 
     Raises:
-        UsageError: the file cannot be read, or is no such CSV.
+        UsageError: the file cannot be read, or is not a valid CSV.
     """
-    reader = csv.reader(io.StringIO(_text(source, what, allowed), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(_text(source, argument, expected), newline=""), strict=True)
     columns: list[str] = []
     line = 1
     try:
         for cells in reader:
-            where = f"{what} {source}: line {line}"
+            where = f"{argument} {source}: line {line}"
             if not columns:
                 columns = columns_of(cells, where)
             elif cells and len(cells) != len(columns):
@@ -45,15 +45,15 @@ def read_rows(
             line = reader.line_num + 1
     except csv.Error as exc:
         raise UsageError(
-            f"{what} {source}: line {line}: no valid CSV: {exc}; write it anew with a program for tables"
+            f"{argument} {source}: line {line}: no valid CSV: {exc}; write it anew with a program for tables"
         ) from exc
 
 
 def seconds(text: str, name: str, where: str) -> float | None:
-    """A cell that holds a time; None for an empty one.
+    """A time in a cell, in seconds; None for an empty cell.
 
     Raises:
-        UsageError: it holds something else.
+        UsageError: it is not a number of seconds from 0.
     """
     if not text:
         return None
@@ -67,10 +67,10 @@ def seconds(text: str, name: str, where: str) -> float | None:
 
 
 def interval(cells: dict[str, str], where: str) -> tuple[float | None, float | None]:
-    """``start_s`` and ``end_s`` of a row, either of which may be left out.
+    """``start_s`` and ``end_s`` of a row; None for one that is left out.
 
     Raises:
-        UsageError: one of them is no time, or they are no interval.
+        UsageError: one of them is not a time, or the end is not after the start.
     """
     start_s, end_s = (seconds(cells.get(name, ""), name, where) for name in ("start_s", "end_s"))
     if end_s is not None and end_s <= (start_s or 0.0):
@@ -79,10 +79,10 @@ def interval(cells: dict[str, str], where: str) -> tuple[float | None, float | N
 
 
 def read_whole(source: Path) -> bytes:
-    """All of a file that people or commands write, which ends some time: ``/dev/zero`` does not.
+    """All bytes of a file that people or commands write. There is a limit, since ``/dev/zero`` never ends.
 
     Raises:
-        OSError: it cannot be read, or is too large.
+        OSError: the file cannot be read, or has 256 MiB or more.
     """
     with source.open("rb") as stream:
         data = stream.read(_MAX_SIZE)
@@ -91,20 +91,29 @@ def read_whole(source: Path) -> bytes:
     return data
 
 
-def _text(source: Path, what: str, allowed: str) -> str:
+def _text(source: Path, argument: str, expected: str) -> str:
+    """The text of a file.
+
+    Raises:
+        UsageError: the file cannot be read, is empty, or is not text in UTF-8.
+    """
     if source.suffix.lower() in VIDEO_SUFFIXES:
-        raise UsageError(f"{what} {source}: got a video, expected {allowed}")
+        raise UsageError(f"{argument} {source}: got a video, expected {expected}")
     try:
         data = read_whole(source)
         text = data.decode("utf-8-sig")
     except OSError as exc:
-        raise UsageError(f"{what} {source}: cannot be read: {exc.strerror}; give {allowed}") from exc
+        raise UsageError(f"{argument} {source}: cannot be read: {exc.strerror}; give {expected}") from exc
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
-        raise UsageError(f"{what} {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8") from exc
+        raise UsageError(
+            f"{argument} {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8"
+        ) from exc
     if not text.strip():
-        raise UsageError(f"{what} {source}: the file is empty; give a CSV file with a header and a row for every example")
+        raise UsageError(
+            f"{argument} {source}: the file is empty; give a CSV file with a header and a row for every example"
+        )
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise UsageError(f"{what} {source}: line {line}: got a NUL byte; give a CSV file in UTF-8")
+        raise UsageError(f"{argument} {source}: line {line}: got a NUL byte; give a CSV file in UTF-8")
     return text

@@ -1,4 +1,4 @@
-"""Draw frames and figures into picture files."""
+"""Pictures: contact sheets, film strips, animations and confusion matrices."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from schemas.errors import UsageError
 Frames = Sequence[NDArray[np.uint8]]
 Row = tuple[str, Frames]
 
-_TILE = (160, 120)  # width and height that a frame is fitted into, in pixels
+# All in pixels.
+_TILE = (160, 120)  # width and height that a frame is fitted into
 _GAP = 4
-_LINE = 22
+_LINE = 22  # height of a line of text
 _FONT_SIZE = 14
-_WIDEST_NAME = 240
-_SHORTEST_CS = 2  # hundredths of a second; players slow shorter ones down to ten frames a second
+_MAX_NAME_WIDTH = 240
+
+_MIN_FRAME_CS = 2  # hundredths of a second; players slow shorter frames down to ten a second
 
 
 def check_output(option: str, path: Path, ending: str, inputs: Sequence[str | Path] = ()) -> None:
@@ -28,12 +30,12 @@ def check_output(option: str, path: Path, ending: str, inputs: Sequence[str | Pa
 
     Args:
         option: what the user gave it with, for messages.
-        path: the file to be.
-        ending: how its name has to end, since that is what will be in it.
-        inputs: files that must not be written over.
+        path: the file to write.
+        ending: how its name must end, such as ``.png``.
+        inputs: files that must not be overwritten.
 
     Raises:
-        UsageError: another ending, no such folder, or it is one of ``inputs``.
+        UsageError: the name ends otherwise, its folder does not exist, or it is one of ``inputs``.
     """
     if path.suffix.lower() != ending:
         raise UsageError(f"{option}: got {str(path)!r}, expected a name that ends in {ending}; name it so")
@@ -46,9 +48,9 @@ def check_output(option: str, path: Path, ending: str, inputs: Sequence[str | Pa
 
 
 def sheet(rows: Sequence[Row]) -> Image.Image:
-    """Rows of frames side by side, each with its name to the left."""
+    """A contact sheet: rows of frames, each row with its name to the left."""
     font = _font()
-    names = [_fitted(name, font, _WIDEST_NAME) for name, _ in rows]
+    names = [_fitted(name, font, _MAX_NAME_WIDTH) for name, _ in rows]
     left = max((int(font.getlength(name)) for name in names), default=0) + 3 * _GAP
     page = _page(left + _width(rows), len(rows) * (_TILE[1] + _GAP) + _GAP)
     draw = ImageDraw.Draw(page)
@@ -60,7 +62,7 @@ def sheet(rows: Sequence[Row]) -> Image.Image:
 
 
 def film_strip(rows: Sequence[Row]) -> Image.Image:
-    """Rows of frames side by side, each with a line of text over it."""
+    """A film strip: rows of frames, each row with a line of text above it."""
     font = _font()
     height = _LINE + _TILE[1] + _GAP
     page = _page(_width(rows) + _GAP, len(rows) * height + _GAP)
@@ -75,25 +77,30 @@ def film_strip(rows: Sequence[Row]) -> Image.Image:
 def gif(frames: Frames, path: Path, fps: float) -> None:
     """Write frames as an animation that repeats, each with the 256 colours that suit it best.
 
-    Each is shown for 1/fps seconds, to the hundredth of a second that the format counts in, rounded so that the whole
-    takes as long as it should; at least two hundredths, which is as fast as players go.
+    Each frame is shown for 1/fps seconds. The format counts hundredths of a second; they are rounded so that the whole
+    animation takes as long as it should. Two hundredths is the least, since players go no faster.
+
+    Args:
+        frames: uint8 [height, width, 3] each, RGB.
+        path: the file.
+        fps: frames per second.
 
     Raises:
         UsageError: the file cannot be written.
     """
     ends_cs = [round(100 * (number + 1) / fps) for number in range(len(frames))]
-    shown_ms = [10 * max(_SHORTEST_CS, end - begin) for begin, end in zip([0, *ends_cs], ends_cs, strict=False)]
+    durations_ms = [10 * max(_MIN_FRAME_CS, end - begin) for begin, end in zip([0, *ends_cs], ends_cs, strict=False)]
     pictures = [Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for frame in frames]
     try:
         pictures[0].save(
-            path, "GIF", save_all=True, append_images=pictures[1:], duration=shown_ms, loop=0, disposal=1, optimize=False
+            path, "GIF", save_all=True, append_images=pictures[1:], duration=durations_ms, loop=0, disposal=1, optimize=False
         )
     except OSError as exc:
         raise UsageError(f"{str(path)!r} cannot be written: {exc.strerror or exc}") from exc
 
 
 def save_png(picture: Image.Image, path: Path) -> None:
-    """Write a picture.
+    """Write a picture as PNG.
 
     Raises:
         UsageError: the file cannot be written.
@@ -105,10 +112,10 @@ def save_png(picture: Image.Image, path: Path) -> None:
 
 
 def confusion(matrix: NDArray[np.int64], labels: Sequence[str], path: Path) -> None:
-    """Write a confusion matrix as PNG: colours are shares of a row, numbers are counts where the cells have room.
+    """Write a confusion matrix as PNG. Colours are shares of a row; numbers are counts, where the cells have room.
 
     Args:
-        matrix: int64 [n, n]; row i holds the examples of class i by the class they were taken for.
+        matrix: int64 [n, n]; row i counts the examples of class i by the class they were taken for.
         labels: the n classes' names.
         path: the file.
 
@@ -119,7 +126,7 @@ def confusion(matrix: NDArray[np.int64], labels: Sequence[str], path: Path) -> N
     from matplotlib.figure import Figure
 
     count = len(labels)
-    cell_in = min(0.8, max(0.17, 9 / count))  # inches; 0.17 still holds a name of 7 points
+    cell_in = min(0.8, max(0.17, 9 / count))  # inches; 0.17 is enough for a name of 7 points
     label_pt = min(11.0, max(7.0, cell_in * 40))
     names = [label.replace("\n", " ") if len(label) <= 28 else label[:27] + "…" for label in labels]
     margin_in = 0.6 + max(map(len, names)) * label_pt * 0.6 / 72
@@ -163,7 +170,7 @@ def _width(rows: Sequence[Row]) -> int:
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text in one line of at most ``width`` pixels, its end cut off where it is longer."""
+    """The text on one line of at most ``width`` pixels; a longer one is cut off."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
@@ -173,7 +180,7 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 
 def _paste(page: Image.Image, frames: Frames, left: int, top: int) -> None:
-    """Frames in a row of tiles, each whole and in its own shape."""
+    """Paste frames into a row of tiles, each scaled to fit and in its own aspect ratio."""
     for number, frame in enumerate(frames):
         height, width = frame.shape[:2]
         scale = min(_TILE[0] / width, _TILE[1] / height)

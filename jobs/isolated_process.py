@@ -1,4 +1,4 @@
-"""Work on files in processes apart: what a file makes a library do to its process costs that file alone."""
+"""Isolated processes: a file that crashes a library takes down the process that works on it, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from jobs.child_processes import start_fork_server
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Items that wait or are done, for each process, while an earlier one is still worked on.
+# Items for each process that may be submitted ahead of the one whose result is next.
 _AHEAD = 2
 
 
 def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: int) -> Generator[Result | None]:
-    """What ``work`` makes of each item, in their order; None where the item takes its process down.
+    """The results of ``work`` for each item, in order; None for an item that takes its process down.
 
-    A process has one item at a time and is handed nothing else meanwhile, so that it is known which one it died at.
+    A process has one item at a time, so it is known which item it died at.
 
     Args:
-        work: a function of a module; what it raises is raised here.
-        items: what to work on; a few are asked for ahead of their turn.
+        work: a function at the top of a module, or a `functools.partial` of one; its exceptions are raised here.
+        items: what to work on; a few are taken ahead of their turn.
         cpus: how many processes.
     """
-    here, pools = threading.local(), list[ProcessPoolExecutor]()
+    this_thread, pools = threading.local(), list[ProcessPoolExecutor]()
 
     def work_on(item: Item) -> Result | None:
-        pool: ProcessPoolExecutor | None = getattr(here, "pool", None)
+        pool: ProcessPoolExecutor | None = getattr(this_thread, "pool", None)
         if pool is None:
-            pool = here.pool = _pool()
+            pool = this_thread.pool = _pool()
             pools.append(pool)
         try:
             return pool.submit(work, item).result()
         except BrokenProcessPool:
             pools.remove(pool)
             pool.shutdown()
-            here.pool = None
+            this_thread.pool = None
             return None
 
     waiting: deque[Future[Result | None]] = deque()
@@ -64,16 +64,17 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
 
 
 def _pool() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"), initializer=_begin)
-
-
-def _begin() -> None:
-    """End with the process that this one works for: at once at Ctrl-C, and also where that was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """A pool of one process."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"), initializer=_end_with_parent)
 
 
 def _end_with_parent() -> None:
+    """Make this process end at once at Ctrl-C, and when its parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

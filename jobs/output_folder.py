@@ -1,4 +1,4 @@
-"""A folder for results, which must be empty."""
+"""Output folders: results go into an empty folder, and overwrite nothing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from schemas.errors import UsageError
 
 
 def check_folder(folder: Path, option: str = "--output") -> None:
-    """Refuse a folder for results before any are made.
+    """Make a folder for results, before they are computed.
+
+    Args:
+        folder: a new or empty folder.
+        option: what the user gave it with, for messages.
 
     Raises:
-        UsageError: something is there already, or it cannot be made.
+        UsageError: the folder is not empty, or cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        what = "is not empty" if folder.is_dir() else "is a file"
-        raise UsageError(f"{option} {folder}: {what}, and nothing is overwritten; give another folder")
+        problem = "is not empty" if folder.is_dir() else "is a file"
+        raise UsageError(f"{option} {folder}: {problem}, and nothing is overwritten; give another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

@@ -20,7 +20,7 @@ from schemas.records import path_text
 _SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split", "group", "facts")
 _ALIASES = {"action": "label"}
-_ALLOWED = "a folder of class folders or a CSV file"
+_EXPECTED = "a folder of class folders or a CSV file"
 _MIN_LIKENESS = 0.8  # columns whose names are this similar to one of ours are taken for misspelt
 
 
@@ -109,7 +109,7 @@ def read_moments(source: Path, argument: str = "DATA") -> list[ExampleDraft]:
     """
     folder = os.path.dirname(os.path.abspath(source))
     moments: dict[tuple[str, float, float | None], ExampleDraft] = {}
-    for line, cells in read_rows(source, argument, _columns, allowed=_ALLOWED):
+    for line, cells in read_rows(source, argument, _columns, expected=_EXPECTED):
         where = f"{argument} {source}: line {line}"
         new = _moment(cells, folder, line, where)
         known = moments.setdefault((new.path, new.start_s or 0.0, new.end_s), new)
