@@ -22,7 +22,7 @@ from pipeline.models.checkpoint import find_checkpoint
 from tests.helpers.videos import write_video
 from vidsift import open_library
 
-pytestmark = pytest.mark.usefixtures("ray_session_for_tests")
+pytestmark = pytest.mark.usefixtures("inline_run")
 
 
 def sql(library: Path, query: str) -> list[dict[str, Any]]:
