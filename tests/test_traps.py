@@ -83,11 +83,11 @@ def test_a_trap_springs(traps: Traps, tmp_path: Path) -> None:
 
 
 def test_questions_run_nothing_of_the_current_folder(traps: Traps) -> None:
-    traps.run("search", "something red", "--library", "library")
-    traps.run("search", "--like", "a.mp4", "--library", "library")
     traps.run("sql", "from videos", "--library", "library")
     traps.run("tag", "something red", "--library", "library")
-    (traps.folder / "hits.jsonl").write_text(traps.run("search", "red", "-k", "1", "--json", "--library", "library"))
+    (traps.folder / "hits.jsonl").write_text(
+        traps.run("search", "red", "--like", "a.mp4", "-k", "1", "--json", "--library", "library")
+    )
     traps.run("export", "hits.jsonl", "--to", "pieces")
     traps.run("verify", "--library", "library")
 

@@ -76,7 +76,8 @@ def run_inline(patch: pytest.MonkeyPatch) -> type[InlineRun]:
     """Let ingests run in this process from here on."""
 
     class Run(InlineRun):
-        read: list[VideoFile] = []
+        pass
 
+    Run.read = []
     patch.setattr(jobs.ingest.ingest, "RaySession", Run)
     return Run

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -101,6 +102,36 @@ def short() -> Iterator[Path]:
     """A folder whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="v") as folder:
         yield Path(folder)
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A run whose driver was killed.
+
+    Attributes:
+        place: the folder for its files, which has nothing else in it.
+        started: the driver and all processes that Ray had started for it.
+        num_at_once: how many of these ended within 15 s.
+        shared: the files of shared memory that came with it.
+    """
+
+    place: Path
+    started: list[psutil.Process]
+    num_at_once: int
+    shared: set[str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def killed() -> Iterator[Killed]:
+    """Killed before all tests here, so that they pass the minute that some of its processes take to end."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="v") as folder:
+        before = set(os.listdir("/dev/shm"))
+        with session(Path(folder)) as (driver, _):
+            started = family(driver.pid)
+            shared = set(os.listdir("/dev/shm")) - before
+            driver.send_signal(signal.SIGKILL)
+            ended, _ = psutil.wait_procs(started, timeout=15)
+        yield Killed(Path(folder), started, len(ended), shared)
 
 
 def watch(place: Path, *command: str | Path) -> tuple[str, set[str], set[str]]:
@@ -243,23 +274,6 @@ def test_where_no_folder_will_do_it_says_what_to_set(monkeypatch: pytest.MonkeyP
         place_for_sockets()
 
 
-def test_what_a_killed_run_leaves_is_gone_after_the_next(short: Path) -> None:
-    """All but two of Ray's agents end at once; these look for Ray for a minute before they give up."""
-    before = set(os.listdir("/dev/shm"))
-    with session(short) as (driver, _):
-        started = family(driver.pid)
-        driver.send_signal(signal.SIGKILL)
-        ended, _ = psutil.wait_procs(started, timeout=15)
-        assert len(ended) >= len(started) - 2
-        _, alive = psutil.wait_procs(started, timeout=105)
-        assert alive == []
-        assert set(os.listdir("/dev/shm")) - before == set()
-    assert len(list(short.iterdir())) == 2
-    with run_folder(str(short)) as folder:
-        assert list(short.iterdir()) == [folder]
-    assert list(short.iterdir()) == []
-
-
 def test_folders_of_the_living_and_of_others_are_left_alone(short: Path) -> None:
     (short / "elsewhere").mkdir()
     (short / "elsewhere" / "kept").touch()
@@ -269,3 +283,15 @@ def test_folders_of_the_living_and_of_others_are_left_alone(short: Path) -> None
         assert first.exists()
         assert second.exists()
     assert sorted(path.name for path in short.rglob("*")) == ["elsewhere", "kept", "vidsift.file", "vidsift.linked"]
+
+
+def test_what_a_killed_run_leaves_is_gone_after_the_next(killed: Killed) -> None:
+    """All but two of Ray's agents end at once; these look for Ray for a minute before they give up."""
+    assert killed.num_at_once >= len(killed.started) - 2
+    _, alive = psutil.wait_procs(killed.started, timeout=105)
+    assert alive == []
+    assert killed.shared & set(os.listdir("/dev/shm")) == set()
+    assert len(list(killed.place.iterdir())) == 2
+    with run_folder(str(killed.place)) as folder:
+        assert list(killed.place.iterdir()) == [folder]
+    assert list(killed.place.iterdir()) == []
