@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,12 +16,11 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from demo.films import Film, render
 from jobs.cluster.run_folder import place_for_sockets, run_folder, temporary_files
 from schemas.errors import JobError
+from tests.helpers.processes import BIN, family, outside, watch
 from tests.helpers.videos import write_video
 
-BIN = Path(sys.executable).parent
 SESSION = """
 import sys
 from jobs.cluster.session import ray_session
@@ -38,11 +35,6 @@ import sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False)
 print("ran:", ray.get(ray.remote(num_cpus=0)(lambda: 3).remote()))
 """
-
-
-def outside() -> dict[str, str]:
-    """This process's environment without what Ray puts there, as another test's Ray in this process does."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
 
 @contextmanager
@@ -61,40 +53,6 @@ def session(place: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[
         with suppress(subprocess.TimeoutExpired):
             driver.communicate(timeout=60)
         driver.kill()
-
-
-def family(driver: int) -> list[psutil.Process]:
-    """A process and all that it and its children have started."""
-    try:
-        parent = psutil.Process(driver)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def listening(driver: int) -> set[str]:
-    """The addresses at which a process and its descendants wait for connections, as the system tells."""
-    inodes = set()
-    for process in family(driver):
-        with suppress(OSError):
-            for link in Path(f"/proc/{process.pid}/fd").iterdir():
-                with suppress(OSError):
-                    inodes.add(os.readlink(link))
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            (
-                _,
-                local,
-                _,
-                state,
-                *_,
-            ) = fields = line.split()
-            if state == "0A" and f"socket:[{fields[9]}]" in inodes:
-                words = bytes.fromhex(local.split(":")[0])
-                packed = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
-                found.add(str(ipaddress.ip_address(packed)))
-    return found
 
 
 @pytest.fixture
@@ -134,23 +92,6 @@ def killed() -> Iterator[Killed]:
         yield Killed(Path(folder), started, len(ended), shared)
 
 
-def watch(place: Path, *command: str | Path) -> tuple[str, set[str], set[str]]:
-    """What the installed command prints; at which addresses it listens meanwhile; the processes that it consists of."""
-    driver = subprocess.Popen(
-        [BIN / "vidsift", *command], stdout=subprocess.PIPE, text=True, env=outside() | {"TMPDIR": str(place)}
-    )
-    addresses: set[str] = set()
-    names: set[str] = set()
-    while driver.poll() is None:
-        addresses |= listening(driver.pid)
-        for process in family(driver.pid):
-            with suppress(psutil.Error):
-                names.add(process.name())
-        time.sleep(0.2)
-    plain = {str(getattr(ipaddress.ip_address(one), "ipv4_mapped", None) or one) for one in addresses}
-    return driver.communicate()[0], plain, names
-
-
 def test_an_ingest_listens_on_the_loopback_interface_alone(
     tmp_path: Path, short: Path, classifier_folder: Path, embedder_folder: Path
 ) -> None:
@@ -163,21 +104,6 @@ def test_an_ingest_listens_on_the_loopback_interface_alone(
     )  # fmt: skip
     assert printed.startswith("20 videos found: 20 indexed")
     assert {"gcs_server", "raylet", "ray::decode_gro", "ray::AnnotatorA"} <= {name[:15] for name in names}
-    assert addresses == {"127.0.0.1"}
-    assert list(short.iterdir()) == []
-
-
-def test_so_does_a_training_in_several_processes(tmp_path: Path, short: Path, classifier_folder: Path) -> None:
-    for motion in ("left", "right"):
-        (tmp_path / "data" / motion).mkdir(parents=True)
-        for number in range(3):
-            render(Film(f"{number}.mp4", "red", "disc", motion, 2.0, "libx264"), tmp_path / "data" / motion)
-    printed, addresses, names = watch(
-        short, "finetune", tmp_path / "data", "--base", classifier_folder, "--output", tmp_path / "model", "--epochs", "1",
-        "--batch-size", "2", "--workers", "2",
-    )  # fmt: skip
-    assert "trained in" in printed
-    assert any(name.startswith("ray::RayTrainWorker") for name in names)
     assert addresses == {"127.0.0.1"}
     assert list(short.iterdir()) == []
 
