@@ -29,7 +29,7 @@ from schemas.text import json_text
 )
 @click.option("--not", "without", multiple=True, metavar="TEXT", help="Text that answers must not match; may be repeated.")
 @click.option(
-    "--then", "then_text", metavar="TEXT", help="Text for a second event, which follows the first in the same video."
+    "--then", "then_text", metavar="TEXT", help="Text of a second event, which follows the first in the same video."
 )
 @click.option(
     "--within", "within_s", type=float, metavar="S", help="Maximum gap before the second event, in seconds. [default: 30]"
@@ -38,7 +38,7 @@ from schemas.text import json_text
     "--like",
     multiple=True,
     metavar="EXAMPLE",
-    help="Example that answers resemble: FILE, FILE@START-END, IMAGE or CLIP_ID; may be repeated.",
+    help="Example to match: FILE, FILE@START-END, IMAGE or CLIP_ID; may be repeated.",
 )
 @rerank_option
 @click.option("--all", "show_all", is_flag=True, help="Show results even when none is confident.")

@@ -36,7 +36,7 @@ def tag(names: tuple[str, ...], folder: Path, prompts: tuple[str, ...], embedder
     \b
     score = 1 / (1 + exp(-2 ((c - m) / s - 2)))
 
-    An ordinary clip (c = m) scores 0.02, one at 2 standard deviations above the mean 0.5, at 3 it is 0.88.
+    This is 0.02 for a clip at the mean, 0.5 at 2 standard deviations above it, and 0.88 at 3.
 
     \b
     vidsift tag "falling down" "shaking hands" --library ~/videos.vidsift
