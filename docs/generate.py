@@ -10,7 +10,7 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -49,15 +49,27 @@ The [guide to SQL](../guides/sql.md) says more about times, scores and status.
 def commands_page() -> str:
     """The page about all commands, found by walking click's group."""
     context = click.Context(cli.main, info_name="vidsift", color=False)
-    commands = [
-        (name, command)
+    commands = {
+        name: command
         for name in cli.main.list_commands(context)
         if (command := cli.main.get_command(context, name)) is not None and not command.hidden
-    ]
-    table = ["| command | |", "|---|---|"]
-    table += [f"| [`{name}`](#{name}) | {_cell(_first_sentence(command))} |" for name, command in commands]
-    sections = [_command_section(name, command, context) for name, command in commands]
+    }
+    table = ["| | command | |", "|---|---|---|"]
+    for group, names in _groups(list(commands)):
+        for position, name in enumerate(names):
+            meaning = _cell(_first_sentence(commands[name]))
+            table.append(f"| {'' if position else group} | [`{name}`](#{name}) | {meaning} |")
+    sections = [_command_section(name, commands[name], context) for _, names in _groups(list(commands)) for name in names]
     return "\n".join([_COMMANDS_HEAD, *table, "", *sections])
+
+
+def _groups(names: list[str]) -> list[tuple[str, list[str]]]:
+    """The commands in the groups of ``vidsift --help``, where `cli.COMMANDS` has such groups; those in none come last."""
+    table = getattr(cli, "COMMANDS", None)
+    groups = table.items() if isinstance(table, Mapping) else ()
+    grouped = [(group, [name for name in commands if name in names]) for group, commands in groups]
+    rest = [name for name in names if not any(name in members for _, members in grouped)]
+    return [*grouped, ("", rest)]
 
 
 def tables_page() -> str:

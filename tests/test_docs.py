@@ -74,7 +74,7 @@ def test_the_tree_names_every_folder() -> None:
     tree = (DOCS / "architecture.md").read_text(encoding="utf-8")
     for part in ("schemas", "pipeline", "index", "jobs", "commands"):
         for folder in (path.parent for path in (ROOT / part).rglob("__init__.py")):
-            assert f" {folder.relative_to(ROOT)}/" in tree, folder
+            assert re.search(rf"^ *{folder.relative_to(ROOT)}/ ", tree, re.MULTILINE), folder
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
