@@ -53,7 +53,7 @@ fix: dev
 	$(BIN)/ruff check --fix .
 
 docs: .venv/installed-docs docs-reference
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-reference: setup
 	$(BIN)/python -m docs.generate
