@@ -44,9 +44,3 @@ def _table_text(table: TableMeaning, counts: dict[str, int] | None) -> str:
     count = (counts or {}).get(table.name)
     rows = "" if count is None else f" ({count:,} row{'s' * (count != 1)})"
     return f"{table.name}{rows}: {table.meaning}\n{columns_text(('column', 'type', 'meaning'), table.columns)}"
-
-
-def readme_table() -> str:
-    """The tables and their columns as the README has them, in Markdown."""
-    rows = [f"| `{table.name}` | {', '.join(table.column_names)} |" for table in TABLES]
-    return "\n".join(("| table | columns |", "|---|---|", *rows))
