@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from transformers import AutoImageProcessor
 
 from benchmarks.ingest import models_of
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.loading import use_faster_fp32

@@ -28,7 +28,7 @@ from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats, StageTiming, core_seconds, timed
 from jobs.ingest.trace import check_trace, write_trace
-from pipeline.decoders import check_decoder, load_decoder
+from pipeline.decoders.registry import check_decoder, load_decoder
 from pipeline.models import check_engine
 from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.process import decode_chain, decode_job, plan_video
 from pipeline.write import write_clips
 from schemas.models import Checkpoint, ModelInput
