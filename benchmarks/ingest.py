@@ -143,8 +143,8 @@ def plain(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) 
 def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any, Any]:
     """The annotator, and the distinct inputs of its models."""
     from pipeline.annotate import Annotator
-    from pipeline.models import load_classifier, load_embedder
     from pipeline.models.checkpoint import find_checkpoint
+    from pipeline.models.registry import load_classifier, load_embedder
     from pipeline.sampling import distinct_inputs
 
     models: Any = (

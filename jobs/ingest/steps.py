@@ -97,7 +97,7 @@ class Job:
             num_threads: threads that PyTorch may use on a CPU; None leaves that to PyTorch.
         """
         from pipeline.annotate import Annotator
-        from pipeline.models import load_classifier, load_embedder
+        from pipeline.models.registry import load_classifier, load_embedder
 
         annotator = Annotator(
             classifier := load_classifier(self.classifier, self.options.precision, self.options.engine),

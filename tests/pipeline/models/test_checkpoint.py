@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.models import load_classifier, load_embedder
-from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
+from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import check_classifier, check_embedder, load_classifier, load_embedder
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 

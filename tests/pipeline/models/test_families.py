@@ -20,9 +20,9 @@ from transformers import (
     VJEPA2ForVideoClassification,
 )
 
-from pipeline.models import load_classifier
-from pipeline.models.checkpoint import check_classifier, find_checkpoint
+from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.pixels import make_pixels
+from pipeline.models.registry import check_classifier, load_classifier
 from schemas.models import Label
 
 _SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}

@@ -15,8 +15,8 @@ from transformers.models.videomae.image_processing_pil_videomae import VideoMAEI
 from demo.checkpoints import Size, write_classifier, write_embedder
 from pipeline.annotate import Annotator
 from pipeline.decoders.registry import load_decoder
-from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import load_classifier, load_embedder
 from pipeline.process import annotate_video
 from pipeline.sampling import distinct_inputs
 from schemas.options import Precision, Sampling, Scaling

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import TimesformerConfig, VideoMAEConfig, VivitConfig, VJEPA2Config, XCLIPVisionConfig
 
-from pipeline.models import load_classifier
+from pipeline.models.registry import load_classifier
 from pipeline.models.runtimes.micro_batches import MicroBatched
 from schemas.models import Checkpoint
 
@@ -47,7 +47,7 @@ def test_pieces_give_what_the_whole_gives(classifier_checkpoint: Checkpoint, mon
     classifier = load_classifier(classifier_checkpoint, "fp32")
     pixels = torch.randn(7, 16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     whole = classifier.classify(pixels, 12)
-    monkeypatch.setattr("pipeline.models.runtimes.micro_batches._VALUES", 1)
+    monkeypatch.setattr("pipeline.models.runtimes.micro_batches._MAX_HIDDEN_VALUES", 1)
     for one, other in zip(classifier.classify(pixels, 12), whole, strict=True):
         assert [label.label for label in one] == [label.label for label in other]
         assert [label.score for label in one] == pytest.approx([label.score for label in other], abs=1e-6)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models import check_engine, load_classifier, load_embedder
 from pipeline.models.embedders.xclip import XClipEmbedder
+from pipeline.models.registry import check_engine, load_classifier, load_embedder
 from pipeline.models.runtimes.openvino import import_openvino
 from schemas.errors import UsageError
 from schemas.models import Checkpoint
@@ -47,7 +47,7 @@ def test_embeddings_features_and_scores_are_those_of_pytorch(embedder_checkpoint
     assert np.allclose(found.embeddings, expected.embeddings, atol=1e-4)
     assert np.allclose(found.features, expected.features, atol=1e-3)
     assert np.allclose(other.embed_clips(pixels), expected.embeddings, atol=1e-4)
-    assert np.allclose(other.exact_scores(texts, *found), torch_one.exact_scores(texts, *expected), atol=1e-2)
+    assert np.allclose(other.rerank_scores(texts, *found), torch_one.rerank_scores(texts, *expected), atol=1e-2)
 
 
 def test_a_converted_model_is_kept(classifier_checkpoint: Checkpoint, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,12 +67,12 @@ def test_conversions_are_told_to_nobody() -> None:
 
 
 def test_an_engine_that_is_not_there_is_said_before_the_run(
-    embedder_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_engine("openvino", embedder_checkpoint)
-    monkeypatch.setattr("pipeline.models.find_spec", lambda name: None)
-    check_engine("torch", embedder_checkpoint)
+    check_engine("openvino", classifier_checkpoint, embedder_checkpoint)
+    monkeypatch.setattr("pipeline.models.registry.find_spec", lambda name: None)
+    check_engine("torch", classifier_checkpoint, embedder_checkpoint)
     with pytest.raises(
         UsageError, match=r"^--engine openvino: its package is not installed; pip install 'vidsift\[openvino"
     ):
-        check_engine("openvino", embedder_checkpoint)
+        check_engine("openvino", classifier_checkpoint, embedder_checkpoint)
