@@ -119,7 +119,7 @@ def read_config(folder: Path, name: str, option: str) -> dict[str, Any]:
             "(config.json, model.safetensors, preprocessor_config.json)"
         ) from exc
     except (ValueError, RecursionError) as exc:
-        raise ModelError(f"{option} {name}: config.json is no valid JSON: {exc}") from exc
+        raise ModelError(f"{option} {name}: config.json is not valid JSON: {exc}") from exc
     if not isinstance(config, dict):
         raise ModelError(f"{option} {name}: config.json holds a {type(config).__name__}, expected an object")
     if "auto_map" in config:

@@ -84,7 +84,7 @@ def _read_json(folder: Path, where: str) -> dict[str, Any]:
         try:
             settings = json.loads((folder / file).read_text(encoding="utf-8"))
         except ValueError as exc:
-            raise ModelError(f"{where}: {file} is no valid JSON: {exc}") from exc
+            raise ModelError(f"{where}: {file} is not valid JSON: {exc}") from exc
         for part in ("video_processor", "image_processor"):  # processor_config.json nests it
             settings = settings.get(part, settings) if isinstance(settings, dict) else settings
         if not isinstance(settings, dict):

@@ -304,6 +304,18 @@ def test_a_decoder_that_cannot_run_here_says_what_it_needs(monkeypatch: pytest.M
     assert str(error.value) == f"--decoder {name}: it cannot run here (Could not load it.); it needs {needs}; or take pyav"
 
 
+def test_a_decoder_is_one_file_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("my_decoder")
+    exec("class MyDecoder:\n    def decode(self, job): return job", module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(DECODERS, "mine", registry.Backend("my_decoder:MyDecoder"))
+    decoder = load_decoder("mine")
+    assert type(decoder) is module.MyDecoder
+    assert load_decoder("mine") is decoder
+    with pytest.raises(UsageError, match=r"expected pyav, decord, torchcodec, nvdec, mine$"):
+        load_decoder("vlc")
+
+
 def test_frames_that_a_decoder_by_number_cannot_read_are_left_out_and_said(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 40)
     job = all_frames(path, probe(str(path)))

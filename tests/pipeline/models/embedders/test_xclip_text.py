@@ -30,15 +30,15 @@ def check(checkpoint: Checkpoint, side: int) -> None:
     assert isinstance(whole, RerankEmbedder)
     generator = np.random.default_rng(0)
     pixels = torch.from_numpy(generator.normal(size=(2, 8, 3, side, side)).astype(np.float32))
-    described = whole.embed_clips_with_features(pixels)
+    clips = whole.embed_clips_with_features(pixels)
     begun = parameters(half)
     assert (half.embed_texts(TEXTS) == whole.embed_texts(TEXTS)).all()
-    assert (half.rerank_scores(TEXTS, *described) == whole.rerank_scores(TEXTS, *described)).all()
+    assert (half.rerank_scores(TEXTS, *clips) == whole.rerank_scores(TEXTS, *clips)).all()
     assert half.dim == whole.dim
     assert parameters(half) == begun
-    assert (half.embed_clips(pixels) == described.embeddings).all()
+    assert (half.embed_clips(pixels) == clips.embeddings).all()
     assert parameters(half) > begun
-    assert (half.embed_clips_with_features(pixels).features == described.features).all()
+    assert (half.embed_clips_with_features(pixels).features == clips.features).all()
     assert (half.embed_texts(TEXTS) == whole.embed_texts(TEXTS)).all()
 
 

@@ -119,8 +119,8 @@ def test_every_batch_gets_its_own_answers_from_few_recordings() -> None:
     run = CudaGraphed(sums, replayed(made))
     generator = torch.Generator().manual_seed(0)
     batches = [torch.rand(size, 4, 3, 2, 2, generator=generator) for size in (5, 3, 7, 1, 16, 9, 64, 5, 4, 2, 60)]
-    found = [run(batch) for batch in batches]
-    for batch, (clips, frames) in zip(batches, found, strict=True):  # after all of them: none is overwritten by a later one
+    outputs = [run(batch) for batch in batches]
+    for batch, (clips, frames) in zip(batches, outputs, strict=True):  # none is overwritten by a later one
         expected = sums(batch)
         assert torch.equal(clips, expected[0])
         assert torch.equal(frames, expected[1])
@@ -136,7 +136,7 @@ def test_what_cannot_be_recorded_is_computed_as_it_is() -> None:
 
     run, pixels = CudaGraphed(sums, fail), torch.rand(5, 4, 3, 2, 2)
     for _ in range(3):
-        assert all(torch.equal(found, expected) for found, expected in zip(run(pixels), sums(pixels), strict=True))
+        assert all(torch.equal(output, expected) for output, expected in zip(run(pixels), sums(pixels), strict=True))
     assert tried == [8], "once"
 
 

@@ -30,24 +30,27 @@ def pixels_of(num_frames: int) -> torch.Tensor:
 @pytest.mark.parametrize(("precision", "atol"), [("fp32", 1e-4), ("bf16", 0.05)])
 def test_labels_are_those_of_pytorch(classifier_checkpoint: Checkpoint, precision: Precision, atol: float) -> None:
     pixels = pixels_of(16)
-    expected = load_classifier(classifier_checkpoint, "fp32").classify(pixels, 12)
-    found = load_classifier(classifier_checkpoint, precision, "openvino").classify(pixels, 12)
-    for one, other in zip(found, expected, strict=True):
-        assert one[0].label == other[0].label
-        scores = {label.label: label.score for label in one}
-        assert all(scores[label.label] == pytest.approx(label.score, abs=atol) for label in other)
+    by_torch = load_classifier(classifier_checkpoint, "fp32").classify(pixels, 12)
+    by_openvino = load_classifier(classifier_checkpoint, precision, "openvino").classify(pixels, 12)
+    for labels, expected in zip(by_openvino, by_torch, strict=True):
+        assert labels[0].label == expected[0].label
+        scores = {label.label: label.score for label in labels}
+        assert all(scores[label.label] == pytest.approx(label.score, abs=atol) for label in expected)
 
 
 def test_embeddings_features_and_scores_are_those_of_pytorch(embedder_checkpoint: Checkpoint) -> None:
     pixels, texts = pixels_of(8), ["a dog", "people baking a cake"]
-    torch_one, other = load_embedder(embedder_checkpoint, "fp32"), load_embedder(embedder_checkpoint, "fp32", "openvino")
-    assert isinstance(torch_one, XClipEmbedder)
-    assert isinstance(other, XClipEmbedder)
-    expected, found = torch_one.embed_clips_with_features(pixels), other.embed_clips_with_features(pixels)
-    assert np.allclose(found.embeddings, expected.embeddings, atol=1e-4)
-    assert np.allclose(found.features, expected.features, atol=1e-3)
-    assert np.allclose(other.embed_clips(pixels), expected.embeddings, atol=1e-4)
-    assert np.allclose(other.rerank_scores(texts, *found), torch_one.rerank_scores(texts, *expected), atol=1e-2)
+    by_torch, by_openvino = (
+        load_embedder(embedder_checkpoint, "fp32"),
+        load_embedder(embedder_checkpoint, "fp32", "openvino"),
+    )
+    assert isinstance(by_torch, XClipEmbedder)
+    assert isinstance(by_openvino, XClipEmbedder)
+    expected, clips = by_torch.embed_clips_with_features(pixels), by_openvino.embed_clips_with_features(pixels)
+    assert np.allclose(clips.embeddings, expected.embeddings, atol=1e-4)
+    assert np.allclose(clips.features, expected.features, atol=1e-3)
+    assert np.allclose(by_openvino.embed_clips(pixels), expected.embeddings, atol=1e-4)
+    assert np.allclose(by_openvino.rerank_scores(texts, *clips), by_torch.rerank_scores(texts, *expected), atol=1e-2)
 
 
 def test_a_converted_model_is_kept(classifier_checkpoint: Checkpoint, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
