@@ -31,7 +31,7 @@ import av
 import numpy as np
 
 from benchmarks.videos import make_videos
-from pipeline.decoders import DECODERS, load_decoder
+from pipeline.decoders.registry import DECODERS, load_decoder
 from pipeline.process import decode_job, plan_video
 from pipeline.sources.local import find_videos
 from schemas.errors import UsageError, VideoError

@@ -117,14 +117,14 @@ def _byte_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def _write_preprocessing(folder: Path, image_size: int) -> None:
-    wanted = {
+    settings = {
         "image_processor_type": "VideoMAEImageProcessor",
         "size": {"shortest_edge": image_size},
         "crop_size": {"height": image_size, "width": image_size},
         "resample": 2,
         **_IMAGENET,
     }
-    (folder / "preprocessor_config.json").write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

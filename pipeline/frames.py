@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_jobs
 from pipeline.sampling import plan_spans

@@ -47,7 +47,7 @@ class IngestOptions:
     """How an ingest runs. None of these changes what an indexed clip means; that is `Sampling` and the models.
 
     Attributes:
-        decoder: name of a decoder backend (``pipeline.decoders.DECODERS``).
+        decoder: name of a decoder backend (``pipeline.decoders.registry.DECODERS``).
         scaling: ``fast`` lets the decoder's library scale frames and convert them to RGB in one step; ``exact`` does one
             after the other, as the models' published processors do.
         engine: what runs both models over clips: PyTorch, or on CPUs OpenVINO where it is installed.

@@ -18,7 +18,7 @@ from index.snapshot.snapshot import current_snapshot, publish, read_info
 from index.status import library_status
 from index.storage.paths import Library
 from jobs.evaluate.library import evaluate
-from pipeline.models import load_text_embedder
+from pipeline.models.registry import load_text_embedder
 from schemas.errors import LibraryError, QueryError, UsageError
 from schemas.models import Checkpoint
 from schemas.search import SearchOptions, moment_json

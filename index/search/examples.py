@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.frames import decode_seen
-from pipeline.models import Embedder
+from pipeline.models.base import Embedder
 from pipeline.models.pixels import make_pixels
 from pipeline.picture.resize import centre_crop
 from pipeline.probe import probe

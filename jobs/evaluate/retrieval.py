@@ -13,7 +13,9 @@ from jobs.evaluate import metrics
 from jobs.evaluate.captions import draw_captions, fact_prompts
 from jobs.evaluate.model_inputs import EvaluateOptions, Measuring, Source, choose_split, named_pair
 from jobs.evaluate.model_results import EmbedderResults, KindRow, PairRow, Retrieval
-from pipeline.models import Described, RerankEmbedder, cut_note, load_embedder
+from pipeline.models.base import EmbeddedClips, RerankEmbedder
+from pipeline.models.cut_texts import cut_note
+from pipeline.models.registry import load_embedder
 from schemas.errors import ModelError, UsageError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -100,7 +102,7 @@ def _score(
         for place, table, captions in zip(places, tables, read, strict=True):
             ours = [row for row, number in enumerate(numbers) if number in place]
             if ours:
-                scores = _compare(model, Described(clips.embeddings[ours], clips.features[ours]), captions)
+                scores = _compare(model, EmbeddedClips(clips.embeddings[ours], clips.features[ours]), captions)
                 table[:, :, [place[numbers[row]] for row in ours]] = scores.transpose(0, 2, 1)
     kept = [[place for place, (number, _) in enumerate(draw) if seen[number]] for draw in draws]
     return seen, [table[:, of_draw][:, :, of_draw] for table, of_draw in zip(tables, kept, strict=True)], asked
@@ -113,9 +115,9 @@ def _load(checkpoint: Checkpoint, precision: Precision) -> RerankEmbedder:
     return model
 
 
-def _compare(model: RerankEmbedder, clips: Described, texts: Sequence[str]) -> NDArray[np.float32]:
+def _compare(model: RerankEmbedder, clips: EmbeddedClips, texts: Sequence[str]) -> NDArray[np.float32]:
     """float32 [2, clips, texts]: exact scores, and plain ones: cosines of separate embeddings, scaled alike."""
-    exact = model.exact_scores(texts, clips.embeddings, clips.features).T
+    exact = model.rerank_scores(texts, clips.embeddings, clips.features).T
     plain = model.logit_scale * clips.embeddings @ model.embed_texts(texts).T
     return np.stack([exact, plain]).astype(np.float32)
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.container import reading as container
-from pipeline.decoders import CHAINED, DECODERS, ChainDecoder, load_decoder, pyav
+from pipeline.decoders import pyav
+from pipeline.decoders.base import ChainDecoder
+from pipeline.decoders.registry import CHAINED, DECODERS, load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_job, decode_jobs, plan_video
 from pipeline.sampling import plan_spans

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_jobs, plan_video
 from pipeline.sources.local import find_videos

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.container.packet_times import PacketTimes, join
 from pipeline.container.reading import open_video
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_job, plan_video
 from pipeline.sources.local import find_videos

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.frames import decode_seen
 from pipeline.probe import probe
 from pipeline.process import decode_jobs, plan_video

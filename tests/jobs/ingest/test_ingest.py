@@ -120,8 +120,8 @@ def test_a_folder_in_all_the_ways_it_can_change(run: Ingest) -> None:
 def test_search_finds_the_nearest_clip_of_the_library(run: Ingest) -> None:
     import numpy as np
 
-    from pipeline.models import load_embedder
     from pipeline.models.checkpoint import find_checkpoint
+    from pipeline.models.registry import load_embedder
 
     write_video(run.folder / "a.mp4", 250)
     write_video(run.folder / "b.mp4", 250, size=(240, 100))

@@ -17,8 +17,8 @@ from jobs.ingest.ingest import ingest
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag
 from jobs.tag.teach import teach
-from pipeline.models import load_embedder
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import load_embedder
 from tests.helpers.videos import write_video
 from vidsift import open_library
 
