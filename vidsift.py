@@ -37,9 +37,9 @@ def open_library(
 
     Args:
         folder: the library's.
-        embedder: where its embedder is now, if not where it was at ingest.
-        memory_mb: what SQL may take.
-        say: told what a user should know besides answers, a sentence each.
+        embedder: where its embedder is now, if it has moved since the ingest.
+        memory_mb: memory that SQL may use, in MB.
+        say: called with each sentence that a user should know besides the answers.
 
     Raises:
         LibraryError: no library, or nothing published in it.
@@ -51,23 +51,23 @@ class LibraryHandle(LibraryReader):
     """An open library that can be tagged, taught and evaluated too. Made by `open_library`."""
 
     def evaluate(self, truth: str | os.PathLike[str], *, rerank: int = 100) -> Evaluation:
-        """Hold the library against a file of moments; see `jobs.evaluate.library.evaluate`.
+        """Evaluate the library against a file of moments; see `jobs.evaluate.library.evaluate`.
 
         Args:
             truth: a CSV file with path, start_s, end_s, and any of action and caption.
-            rerank: how many of the best clips the model's own score orders.
+            rerank: how many of the best clips are ordered by the rerank score.
 
         Raises:
             UsageError: the file cannot be used, or the library has none of its videos.
         """
         with self.let_go() as folder:
-            return evaluate(Path(truth), folder, rerank=rerank, embedder=self._named, say=self._say)
+            return evaluate(truth, folder, rerank=rerank, embedder=self._named, say=self._say)
 
     def tag(self, *names: str, prompts: Sequence[str] = ()) -> list[TagReport]:
         """Score every clip for each name, as SQL sees in ``tags`` from then on; see `jobs.tag.tag.tag`.
 
         Raises:
-            UsageError: a name or a prompt that cannot be meant so, or a library without clips.
+            UsageError: a name or a prompt is not valid, or the library has no clips.
             LibraryError: another job is writing the library.
             ModelError: the embedder is not where it was, or is not what it was.
         """
@@ -75,16 +75,16 @@ class LibraryHandle(LibraryReader):
             return tag(folder, names, prompts=prompts, embedder=self._named, say=self._say)
 
     def teach(self, examples: str | os.PathLike[str], name: str | None = None, *, seed: int = 0) -> TeachReport:
-        """Teach the library what marked moments show; see `jobs.tag.teach.teach`.
+        """Teach the library tags by labeled moments; see `jobs.tag.teach.teach`.
 
         Args:
             examples: a CSV file with path, start_s, end_s and tag.
             name: the one tag to teach; None teaches all that the file has.
-            seed: of what is drawn.
+            seed: of the sampled negatives and the folds.
 
         Raises:
-            UsageError: something in the file cannot be meant so, or a tag has fewer than two moments.
+            UsageError: something in the file is not valid, or a tag has fewer than two moments.
             LibraryError: another job is writing the library.
         """
         with self.let_go() as folder:
-            return teach(folder, Path(examples), name, seed=seed)
+            return teach(folder, examples, name, seed=seed)

@@ -34,7 +34,7 @@ from index.search.confidence import MIN_CONFIDENCE
 from index.search.searcher import Searcher
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
-from jobs.evaluate.moment_metrics import overlap
+from jobs.evaluate.moment_metrics import temporal_iou
 from jobs.ingest.ingest import ingest
 from jobs.tag.tag import tag, untag
 from jobs.tag.teach import teach
@@ -87,7 +87,7 @@ def moments(searcher: Searcher, scenes: Sequence[Scene], rerank: int) -> list[tu
         options = SearchOptions(texts=(scene["caption"],), k=1, rerank=rerank, show_all=True)
         (first,) = searcher.search(options).moments
         path, found = os.path.realpath(first.path), Span(first.start_s, first.end_s)
-        right.append(any(path == where and overlap(found, span) >= 0.5 for where, span in places[_facts(scene)]))
+        right.append(any(path == where and temporal_iou(found, span) >= 0.5 for where, span in places[_facts(scene)]))
     return [(f"moments: recall@1 of {len(films)}, any of the same facts", float(np.mean(right)))]
 
 
@@ -116,7 +116,7 @@ def _look(pair: tuple[Scene, Scene]) -> tuple[str, ...]:
 def _meets(parts: Sequence[Part], scenes: Sequence[Scene]) -> bool:
     """Whether each part overlaps its scene by IoU >= 0.3."""
     spans = [Span(float(scene["start_s"]), float(scene["end_s"])) for scene in scenes]
-    return all(overlap(Span(part.start_s, part.end_s), span) >= 0.3 for part, span in zip(parts, spans, strict=True))
+    return all(temporal_iou(Span(part.start_s, part.end_s), span) >= 0.3 for part, span in zip(parts, spans, strict=True))
 
 
 def own_labels(library: Path, clips: Sequence[Scene]) -> list[tuple[str, float]]:

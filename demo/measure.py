@@ -25,7 +25,7 @@ from index.search.searcher import Searcher
 from jobs.evaluate.model import evaluate_model
 from jobs.evaluate.model_inputs import EvaluateOptions
 from jobs.evaluate.model_results import ClassifierResults, EmbedderResults
-from jobs.evaluate.moment_metrics import overlap
+from jobs.evaluate.moment_metrics import temporal_iou
 from jobs.ingest.ingest import ingest
 from schemas.options import IngestOptions
 from schemas.records import Span
@@ -128,7 +128,7 @@ def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
         alike = [one for one in scenes if all(one[fact] == scene[fact] for fact in ("action", "shirt", "background"))]
         overlaps.append(
             max(
-                overlap(Span(hit.start_s, hit.end_s), Span(float(one["start_s"]), float(one["end_s"])))
+                temporal_iou(Span(hit.start_s, hit.end_s), Span(float(one["start_s"]), float(one["end_s"])))
                 if os.path.realpath(hit.path) == os.path.realpath(world / one["path"])
                 else 0.0
                 for one in alike

@@ -30,7 +30,7 @@ from demo.measure import (
 )
 from jobs.datasets.reader import read_dataset
 from jobs.train.base_model import find_base
-from jobs.train.clip_cache import kept_input, store_clips
+from jobs.train.clip_cache import cache_clips, cached_input
 
 POCKET = Path(__file__).parent / "pocket"
 TRAIN_SEED, TRAIN_CLIPS = 1, 12_000
@@ -60,8 +60,8 @@ def make_bases(folder: Path) -> None:
 def decode(world: Path, base: Path, cache: Path) -> None:
     """Decode the world into the cache that both trainings read."""
     examples = read_dataset(world / "captions.csv", seed=0, want="captions").examples
-    wanted = kept_input(find_base(str(base), "classifier").preprocessing.input)
-    store_clips(examples, wanted, cache, window_s=4.0, max_clips=1, cpus=len(os.sched_getaffinity(0)))
+    kept = cached_input(find_base(str(base), "classifier").preprocessing.input)
+    cache_clips(examples, kept, cache, window_s=4.0, max_clips=1, cpus=len(os.sched_getaffinity(0)))
 
 
 def train(work: Path) -> None:

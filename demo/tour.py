@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from demo.render import render_all
 from demo.truth import write_captions, write_truth
 from demo.world import Film, Scene, plan
-from jobs.evaluate.moment_metrics import overlap
+from jobs.evaluate.moment_metrics import temporal_iou
 from schemas.errors import UsageError
 from schemas.options import IngestOptions
 from schemas.records import Span
@@ -153,7 +153,7 @@ def judge(hits: Iterable[Moment], films: Sequence[Film], videos: Path, facts: di
         span = Span(hit.start_s, hit.end_s)
         scene, best = None, 0.0
         for candidate in by_path[hit.path].scenes:
-            iou = overlap(span, Span(candidate.start_s, candidate.end_s))
+            iou = temporal_iou(span, Span(candidate.start_s, candidate.end_s))
             if iou > best:
                 scene, best = candidate, iou
         right = scene is not None and facts.items() <= scene.facts.items()

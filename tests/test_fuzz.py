@@ -183,7 +183,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
     """Nothing that takes long is begun: no Ray, no training, no demo; a model is loaded once."""
     from index.search import searcher, text_encoder
     from jobs.tag import tag
-    from jobs.train import run as session
+    from jobs.train import run
 
     def ended(*_: object, **__: object) -> None:
         raise JobError(STOOD_IN)
@@ -196,7 +196,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
     really_find = text_encoder.find_embedder
     monkeypatch.setattr(searcher, "find_embedder", find)
     monkeypatch.setattr(tag, "load_embedder", lambda *_: model)
-    monkeypatch.setattr(session, "store_clips", ended)
+    monkeypatch.setattr(run, "cache_clips", ended)
     monkeypatch.setattr("demo.tour.plan", ended)
     monkeypatch.setattr("jobs.evaluate.library.Searcher", ended)
     monkeypatch.setattr("jobs.evaluate.model.load_classifier", ended)

@@ -1,10 +1,11 @@
-"""Decodes clips of a dataset's examples, as an ingest would."""
+"""Decodes the clips of a dataset's examples, one by one or in processes of their own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,32 +17,42 @@ from schemas.errors import VideoError
 from schemas.models import ModelInput
 from schemas.records import Span
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-def decode_spans(
-    example: Example, spans: Callable[[float, float], Sequence[Span]], wanted: ModelInput
-) -> tuple[Frames, str | None]:
-    """Decode clips of one example, as an ingest would.
+Cut = Callable[[float, float], Sequence[Span]]
+"""From an example's start and end, in seconds, to the intervals of its clips."""
+
+
+def decode_clips(example: Example, cut: Cut, model_input: ModelInput) -> tuple[Frames | None, str | None]:
+    """Decode the clips of one example, as an ingest would.
 
     Args:
-        example: which moment of which video.
-        spans: from the moment's start and end in seconds to the clips' intervals.
-        wanted: frames and geometry of each.
+        example: a moment of a video.
+        cut: how to cut it into clips.
+        model_input: frames and geometry of each clip.
 
     Returns:
-        uint8 [num_clips, num_frames, height, width, 3], and what was wrong with the video, if anything.
-
-    Raises:
-        VideoError: nothing of it can be shown.
-        OSError: there is no such file.
+        uint8 [num_clips, num_frames, height, width, 3], or None where nothing can be decoded; and what is wrong with the
+        video, or None.
     """
-    os.stat(example.path)  # a file that is gone says so in the system's words
+    try:
+        os.stat(example.path)  # of a file that is gone, the system's own words are the reason
+        return _decode(example, cut, model_input)
+    except VideoError as exc:
+        return None, exc.reason
+    except OSError as exc:
+        return None, str(exc.strerror or exc)
+
+
+def _decode(example: Example, cut: Cut, model_input: ModelInput) -> tuple[Frames, str | None]:
     try:
         meta = probe(example.path)
-        start_s, end_s = example.start_s or 0.0, example.end_s
-        end_s = meta.end_s if end_s is None else min(end_s, meta.end_s)
+        start_s = example.start_s or 0.0
+        end_s = meta.end_s if example.end_s is None else min(example.end_s, meta.end_s)
         if start_s >= end_s:
             raise VideoError("probe", f"the moment begins at {start_s:g} s, but the video ends at {meta.end_s:g} s")
-        seen = decode_seen(example.path, meta, spans(start_s, end_s), wanted)
+        seen = decode_seen(example.path, meta, cut(start_s, end_s), model_input)
     except VideoError:
         raise
     except Exception as exc:
@@ -49,21 +60,24 @@ def decode_spans(
     return np.stack(seen.frames), "; ".join(seen.problems) or None
 
 
-Outcome = tuple[Frames | None, str | None]
+def in_decoding_processes(
+    work: Callable[[Item], tuple[Result | None, str | None]], items: Iterable[Item], cpus: int
+) -> Iterator[tuple[Result | None, str | None]]:
+    """The result and the problem of each item, in order. A decoder that takes its process down costs that item alone.
+
+    Args:
+        work: decodes one item; a function at the top of a module, or a `functools.partial` of one.
+        items: what to decode.
+        cpus: how many processes.
+    """
+    for outcome in in_processes(work, items, cpus):
+        yield (None, CRASHED) if outcome is None else outcome
 
 
 def decode_ahead(
-    examples: Sequence[Example], cut: Callable[[float, float], list[Span]], wanted: ModelInput
-) -> Iterator[tuple[Example, Outcome]]:
-    """Clips of each example and what is wrong with it, in order. A decoder that dies costs that one example alone."""
-    decode = partial(_decode, cut=cut, wanted=wanted)
+    examples: Sequence[Example], cut: Cut, model_input: ModelInput
+) -> Iterator[tuple[Example, tuple[Frames | None, str | None]]]:
+    """Each example with its `decode_clips`, in order, decoded ahead of its turn in as many processes as there are CPUs."""
+    work = partial(decode_clips, cut=cut, model_input=model_input)
     cpus = len(os.sched_getaffinity(0))
-    for example, outcome in zip(examples, in_processes(decode, examples, cpus), strict=True):
-        yield example, (None, CRASHED) if outcome is None else outcome
-
-
-def _decode(example: Example, cut: Callable[[float, float], list[Span]], wanted: ModelInput) -> Outcome:
-    try:
-        return decode_spans(example, cut, wanted)
-    except (VideoError, OSError) as exc:
-        return None, exc.reason if isinstance(exc, VideoError) else str(exc.strerror or exc)
+    yield from zip(examples, in_decoding_processes(work, examples, cpus), strict=True)

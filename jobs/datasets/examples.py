@@ -1,4 +1,4 @@
-"""What a model is taught with: moments of videos, and what is known of each."""
+"""Datasets: moments of videos with their labels, captions and facts, each in a split."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Example:
         path: the video.
         label: its class; None where the data has none.
         captions: sentences that describe it; empty where the data has none.
-        facts: what is known to hold of it, such as ``("action=waving", "shirt=red")``; empty where the data has none.
-        caption_facts: for each caption, the facts that it speaks of: it is true of every example that has them all.
+        facts: what the moment shows, such as ``("action=waving", "shirt=red")``; empty where the data has none.
+        caption_facts: for each caption, the facts that it states; it is true of every example that has them all.
         start_s: where the moment begins in the video; None is its beginning.
         end_s: where it ends; None is the video's end.
-        split: which part of the data it belongs to.
-        group: examples of one group (one shooting, one person) are always in the same split; None is a group of its own.
+        split: the split that it belongs to.
+        group: examples of one group (one shooting, one person) are in the same split; None is a group of its own.
     """
 
     path: str
@@ -38,7 +38,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Examples in the order in which they were found.
+    """The examples of a folder or a CSV file, in their order there.
 
     Attributes:
         source: the folder or CSV file as the user gave it.

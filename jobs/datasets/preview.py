@@ -1,4 +1,4 @@
-"""Show what a model is shown."""
+"""Previews a model's input: the frames that it gets of a window, as an animation."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from schemas.errors import UsageError
 from schemas.models import Geometry, ModelInput
 from schemas.records import Span, VideoMeta
 from schemas.text import lines_text
+from schemas.times import SAME_MOMENT_S
 
 _WINDOW_S = 4.0
-_SAME_MOMENT_S = 1e-3  # an end that was typed off a player's display is the video's own
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a preview shows.
+    """The content of a preview.
 
     Attributes:
         span: the window, in seconds.
-        times_s: when each frame appears in the video.
-        input: number of frames and geometry.
-        size: width and height of the pictures.
+        times_s: the time of each frame in the video, in seconds.
+        input: number of frames and geometry of the model's input.
+        size: width and height of the frames.
         problems: what is wrong with the video, in sentences.
     """
 
@@ -51,33 +51,33 @@ class Preview:
 
 
 def preview(path: str, output: Path, *, model: str, start_s: float | None = None, end_s: float | None = None) -> Preview:
-    """Write the frames that a model is shown of a window as an animation that takes as long as the window.
+    """Write the frames that a model gets of a window as an animation that takes as long as the window.
 
     Args:
         path: the video.
         output: the GIF file.
         model: hub id or folder.
-        start_s: where the window begins; None is the video's beginning.
-        end_s: where it ends; None is 4 s later, or the video's end where that comes first.
+        start_s: start of the window; None is the video's start.
+        end_s: its end; None is 4 s later, or the video's end where that comes first.
 
     Raises:
         UsageError: there is no such video, its window is not within it, or the file cannot be written.
-        ModelError: there is no such model, or it does not say what it wants to be shown.
+        ModelError: there is no such model, or it does not say how its input is made.
         VideoError: nothing of the window can be decoded.
     """
     check_output("--gif", output, ".gif", [path])
-    wanted = read_preprocessing(find_checkpoint(model, "--model"), "--model").input
+    model_input = read_preprocessing(find_checkpoint(model, "--model"), "--model").input
     meta = probe_file(path)
     span = _window(meta, start_s, end_s)
-    seen = decode_seen(path, meta, [span], wanted)
+    seen = decode_seen(path, meta, [span], model_input)
     frames = seen.frames[0]
     gif(list(frames), output, len(frames) / (span.end_s - span.start_s))
-    times_s = meta.frame_times_s[frames_on_screen(meta.frame_times_s, sample_times_s(span, wanted.num_frames))]
-    return Preview(span, tuple(map(float, times_s)), wanted, (frames.shape[2], frames.shape[1]), seen.problems)
+    times_s = meta.frame_times_s[frames_on_screen(meta.frame_times_s, sample_times_s(span, model_input.num_frames))]
+    return Preview(span, tuple(map(float, times_s)), model_input, (frames.shape[2], frames.shape[1]), seen.problems)
 
 
 def geometry_text(geometry: Geometry) -> str:
-    """How frames become pictures, in words: ``shorter edge to 224, centre crop``."""
+    """A geometry in words: ``shorter edge to 224, centre crop``."""
     steps = []
     if isinstance(geometry.resize, int):
         steps.append(f"shorter edge to {geometry.resize}")
@@ -89,12 +89,13 @@ def geometry_text(geometry: Geometry) -> str:
 
 
 def _window(meta: VideoMeta, start_s: float | None, end_s: float | None) -> Span:
+    """The window that is previewed; an end that was read off a player may be a little late."""
     begin_s = 0.0 if start_s is None else start_s
     if not 0 <= begin_s < meta.end_s:
         raise UsageError(f"--start: got {begin_s:g} s, expected from 0 to the video's end at {meta.end_s:.3f} s; give less")
     if end_s is None:
         return Span(begin_s, min(begin_s + _WINDOW_S, meta.end_s))
-    if not begin_s < end_s <= meta.end_s + _SAME_MOMENT_S:
+    if not begin_s < end_s <= meta.end_s + SAME_MOMENT_S:
         raise UsageError(
             f"--end: got {end_s:g} s, expected from the start at {begin_s:g} s to the video's end at {meta.end_s:.3f} s; "
             "give a time between them"

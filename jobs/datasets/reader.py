@@ -1,4 +1,4 @@
-"""Read what a model is to be taught with: a folder of class folders, or a CSV file with a line a moment."""
+"""Reads a dataset: a folder of class folders, or a CSV file with a line for each moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 from jobs.csv_rows import interval, read_rows
 from jobs.datasets.examples import SPLITS, Dataset, Split
-from jobs.datasets.splits import Moment, settle_splits
+from jobs.datasets.splits import ExampleDraft, settle_splits
 from pipeline.sources.local import find_videos
 from pipeline.sources.paths import on_disk
 from schemas.errors import UsageError
@@ -21,11 +21,11 @@ _SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "validation": 
 _COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split", "group", "facts")
 _ALIASES = {"action": "label"}
 _ALLOWED = "a folder of class folders or a CSV file"
-_LIKE = 0.8  # names that share this much are taken for a slip of the pen
+_MIN_LIKENESS = 0.8  # columns whose names are this similar to one of ours are taken for misspelt
 
 
 def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "captions", "nothing"]) -> Dataset:
-    """Read the examples of ``source``, and settle which are to learn from and which to check with.
+    """Read the examples of ``source``, and settle their splits.
 
     Args:
         source: a folder ``DATA/<class>/**/*.mp4``, with or without ``train``, ``val`` and ``test`` folders above the
@@ -33,13 +33,13 @@ def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "
             ``label`` (or ``action``), ``caption``, ``start_s``, ``end_s``, ``split``, ``group`` and ``facts`` (separated by
             semicolons); all but ``path`` may be left out. Rows of one moment are one example with several captions. Other
             columns are passed over, unless they look like one of these misspelt.
-        seed: what the split is drawn from where the data states none. The same data and seed give the same split on any
-            machine: 80 % train, 10 % val, 10 % test, as evenly over the classes as whole groups allow. What has no group
-            is grouped by video. Data with a train split and no val split has a tenth of train drawn for it.
-        want: what every example must have. ``nothing`` takes a folder of any shape.
+        seed: of the splits where the data states none. The same data and seed give the same splits on any machine: 80 %
+            train, 10 % val, 10 % test, as evenly over the classes as whole groups allow. Examples without a group are
+            grouped by video. Of data with a train split and no val split, a tenth of train becomes val.
+        want: what every example must have. ``nothing`` takes a folder of any layout.
 
     Raises:
-        UsageError: there is no such data, something in it cannot be meant so, or what is wanted is not in it.
+        UsageError: there is no such data, something in it is not valid, or it lacks what is wanted.
     """
     if not os.path.exists(source):
         raise UsageError(f"DATA: no such file or folder: {str(source)!r}; give a folder of class folders, or a CSV file")
@@ -52,10 +52,10 @@ def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "
     return Dataset(source=str(source), examples=tuple(moment.example() for moment in moments), how_split=how)
 
 
-def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
+def _folder(folder: str, source: str, want: str) -> Iterator[ExampleDraft]:
     paths = []
-    for found in find_videos([folder]):
-        file, error = found if isinstance(found, tuple) else (found, None)
+    for item in find_videos([folder]):
+        file, error = item if isinstance(item, tuple) else (item, None)
         if error and (os.path.isdir(file.path) or (os.path.exists(file.path) and not os.path.isfile(file.path))):
             raise UsageError(f"DATA {source}: {file.path!r}: {error.reason}; make it readable, or move it elsewhere")
         paths.append(file.path)
@@ -82,10 +82,10 @@ def _folder(folder: str, source: str, want: str) -> Iterator[Moment]:
                 f"DATA {source}: {key!r} lies in no class folder, expected {'SPLIT/' if split else ''}CLASS/video.mp4; "
                 "put each video into a folder with its class's name, or give a CSV file with columns path and label"
             )
-        yield Moment(path, key, label=path_text(parts[0]) if parts else None, split=split)
+        yield ExampleDraft(path, key, label=path_text(parts[0]) if parts else None, split=split)
 
 
-def _csv(source: Path) -> list[Moment]:
+def _csv(source: Path) -> list[ExampleDraft]:
     moments = read_moments(source)
     missing = {moment.path: moment.line for moment in reversed(moments) if not os.path.isfile(moment.path)}
     if missing:
@@ -97,18 +97,18 @@ def _csv(source: Path) -> list[Moment]:
     return moments
 
 
-def read_moments(source: Path, argument: str = "DATA") -> list[Moment]:
-    """The moments that a CSV file lists, as `read_dataset` says; whether their files are there is not looked at.
+def read_moments(source: Path, argument: str = "DATA") -> list[ExampleDraft]:
+    """The moments that a CSV file lists, as `read_dataset` describes it. Whether their files exist is not checked.
 
     Args:
         source: the file.
-        argument: what messages call it.
+        argument: the name of the argument, for messages.
 
     Raises:
-        UsageError: there is no such file, something in it cannot be meant so, or it has no rows.
+        UsageError: there is no such file, something in it is not valid, or it has no rows.
     """
     folder = os.path.dirname(os.path.abspath(source))
-    moments: dict[tuple[str, float, float | None], Moment] = {}
+    moments: dict[tuple[str, float, float | None], ExampleDraft] = {}
     for line, cells in read_rows(source, argument, _columns, allowed=_ALLOWED):
         where = f"{argument} {source}: line {line}"
         new = _moment(cells, folder, line, where)
@@ -129,7 +129,7 @@ def _columns(header: Sequence[str], where: str) -> list[str]:
             raise UsageError(f"{where}: got the column {name!r} {count} times ({twice}), expected once; take the others out")
     known = [*_COLUMNS, *_ALIASES]
     for name in names:
-        like = difflib.get_close_matches(name, [*known, "start", "end"], 1, _LIKE)
+        like = difflib.get_close_matches(name, [*known, "start", "end"], 1, _MIN_LIKENESS)
         if name not in known and like and not name.endswith("_id"):
             meant = {"start": "start_s", "end": "end_s"}.get(like[0], like[0])
             raise UsageError(
@@ -143,7 +143,7 @@ def _columns(header: Sequence[str], where: str) -> list[str]:
     return names
 
 
-def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment:
+def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> ExampleDraft:
     given = cells["path"]
     if not given:
         raise UsageError(f"{where}: the path is empty; name a video, or take the line out")
@@ -154,7 +154,7 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment
     path = os.path.abspath(os.path.join(folder, given))
     key = os.path.relpath(path, folder)
     facts = tuple(dict.fromkeys(fact.strip() for fact in cells.get("facts", "").split(";") if fact.strip()))
-    return Moment(
+    return ExampleDraft(
         on_disk(path),
         path if os.path.isabs(given) and key.startswith(os.pardir) else key,
         line,
@@ -168,21 +168,22 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Moment
     )
 
 
-def _merge(known: Moment, new: Moment, where: str) -> None:
-    """Another row of a moment: what it adds, where it does not contradict."""
+def _merge(known: ExampleDraft, new: ExampleDraft, where: str) -> None:
+    """Add another row of the same moment to what is known of it, or refuse one that contradicts."""
     for name in ("label", "split", "group"):
-        one, other = getattr(known, name), getattr(new, name)
-        if one is not None and other is not None and one != other:
+        earlier, later = getattr(known, name), getattr(new, name)
+        if earlier is not None and later is not None and earlier != later:
             raise UsageError(
-                f"{where}: {name} is {other!r}, and {one!r} in line {known.line} for the same moment of {new.key!r}; "
+                f"{where}: {name} is {later!r}, and {earlier!r} in line {known.line} for the same moment of {new.key!r}; "
                 "a moment has one: correct one of them"
             )
-        setattr(known, name, other if one is None else one)
+        setattr(known, name, later if earlier is None else earlier)
     known.captions = tuple(dict.fromkeys((*known.captions, *new.captions)))
     known.facts = tuple(dict.fromkeys((*known.facts, *new.facts)))
 
 
-def _check_wanted(moments: Sequence[Moment], source: str, want: str) -> None:
+def _check_wanted(moments: Sequence[ExampleDraft], source: str, want: str) -> None:
+    """Refuse data of which an example lacks what is wanted."""
     if want == "nothing":
         return
     column = want.removesuffix("s")

@@ -1,4 +1,4 @@
-"""Who learns and who is checked with: splits as the data states them, or drawn so that no group is on both sides."""
+"""Splits of a dataset: as the data states them, or drawn such that no group is in two splits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,17 @@ _UCF101 = re.compile(r"v_\w+_(g\d\d)_c\d\d\.\w+")
 
 
 @dataclass(slots=True)
-class Moment:
-    """An example in the making; ``key`` is its path as it is on any machine, ``line`` where it was first spoken of."""
+class ExampleDraft:
+    """An example whose split is not settled yet.
+
+    Attributes:
+        path: the video, as it is found on this machine.
+        key: its path relative to the dataset, the same on any machine.
+        line: the line of the CSV file that first names it, from 1; 0 in a folder.
+        label: as in `Example`, like the fields below.
+        split: None where the data states none.
+        captions: each caption with the facts that it states.
+    """
 
     path: str
     key: str
@@ -33,9 +42,9 @@ class Moment:
 
     @property
     def shooting(self) -> str | None:
-        """Its group, or else the one that the file's name tells."""
-        found = _UCF101.fullmatch(os.path.basename(self.path))
-        return self.group or (found[1] if found else None)
+        """Its group: as stated, or else as the file's name has it; None where neither does."""
+        match = _UCF101.fullmatch(os.path.basename(self.path))
+        return self.group or (match[1] if match else None)
 
     def example(self) -> Example:
         """The finished example."""
@@ -52,11 +61,20 @@ class Moment:
         )
 
 
-def settle_splits(moments: Sequence[Moment], source: str, stated_by: str, seed: int) -> str:
-    """Give every moment its split, and say in a sentence how.
+def settle_splits(moments: Sequence[ExampleDraft], source: str, stated_by: str, seed: int) -> str:
+    """Give every moment its split.
+
+    Args:
+        moments: their ``split`` is filled in.
+        source: the data, for messages.
+        stated_by: what states the splits, for the sentence.
+        seed: of splits that are drawn.
+
+    Returns:
+        A sentence that says where the splits come from.
 
     Raises:
-        UsageError: splits are stated for some moments only, or put one group on both sides.
+        UsageError: splits are stated for some moments only, or a group is in two of them.
     """
     by = "group" if any(moment.shooting for moment in moments) else "video"
     unstated = [moment for moment in moments if moment.split is None]
@@ -67,15 +85,15 @@ def settle_splits(moments: Sequence[Moment], source: str, stated_by: str, seed: 
             f"DATA {source}: line {unstated[0].line}: split is empty, and stated in other lines (empty in all: "
             f"{len(unstated)}); state it for every example, or for none to have it drawn"
         )
-    first: dict[tuple[str | None, str], Moment] = {}
+    first: dict[tuple[str | None, str], ExampleDraft] = {}
     for moment in moments:
         if moment.shooting is None:
             continue
-        # Groups that names tell are numbered anew in every class.
-        one = first.setdefault((None if moment.group else moment.label, moment.shooting), moment)
-        if one.split != moment.split:
+        # In file names the groups are numbered anew for every class.
+        earlier = first.setdefault((None if moment.group else moment.label, moment.shooting), moment)
+        if earlier.split != moment.split:
             raise UsageError(
-                f"DATA {source}: group {moment.shooting!r} is in {one.split} ({one.key!r}) and in {moment.split} "
+                f"DATA {source}: group {moment.shooting!r} is in {earlier.split} ({earlier.key!r}) and in {moment.split} "
                 f"({moment.key!r}), expected one split, or {moment.split} would be no test of anything new; put all of it "
                 "into one, or state no splits to have them drawn"
             )
@@ -87,56 +105,62 @@ def settle_splits(moments: Sequence[Moment], source: str, stated_by: str, seed: 
     )
 
 
-def _draw(moments: Sequence[Moment], tenths: dict[Split, int], seed: int, by: str) -> str:
-    """Deal whole groups to splits; what came out, in words."""
+def _draw(moments: Sequence[ExampleDraft], tenths: dict[Split, int], seed: int, by: str) -> str:
+    """Assign whole groups to splits at random, and describe the outcome in words."""
     of_video = dict(sorted((moment.key, moment.shooting) for moment in moments if moment.shooting))
-    groups: dict[str, list[Moment]] = defaultdict(list)
+    groups: dict[str, list[ExampleDraft]] = defaultdict(list)
     for moment in moments:
         groups[moment.shooting or of_video.get(moment.key, moment.key)].append(moment)
     order = sorted(groups, key=lambda name: blake2b(f"{seed}\0{name}".encode(errors="surrogateescape")).digest())
     labels_of = {name: Counter(moment.label or "" for moment in groups[name]) for name in order}
-    for name, split in _deal(labels_of, tenths).items():
+    for name, split in _assign_splits(labels_of, tenths).items():
         for moment in groups[name]:
             moment.split = split
     return _outcome(moments, tenths, f"{len(groups)} {by}s")
 
 
-def _deal(labels_of: dict[str, Counter[str]], tenths: dict[Split, int]) -> dict[str, Split]:
-    """A split for each group, from how many examples of each class it has.
+def _assign_splits(labels_of: dict[str, Counter[str]], tenths: dict[Split, int]) -> dict[str, Split]:
+    """A split for each group, by how many examples of each class it has.
 
-    Every class has its first group in train. Each further one goes where most of the class is still missing; what whole
-    groups could not even out is owed to the class after it, so that many small classes together come out right.
+    The first group of every class goes to train. Each further one goes to the split that lacks most of the class. What whole
+    groups cannot even out is carried over to the next class, so that many small classes together have the right shares.
+
+    Args:
+        labels_of: for each group, how many examples of each class.
+        tenths: the splits, and their shares in tenths.
     """
-    dealt: dict[str, Split] = {}
+    split_of: dict[str, Split] = {}
     of_label: dict[str, list[str]] = defaultdict(list)
     for name, labels in labels_of.items():
         for label in labels:
             of_label[label].append(name)
-    owed = dict.fromkeys(tenths, 0)
-    got: Counter[tuple[str, Split]] = Counter()
+    carried = dict.fromkeys(tenths, 0)
+    assigned: Counter[tuple[str, Split]] = Counter()
     for label in sorted(of_label, key=lambda label: (len(of_label[label]), label)):
         total = sum(labels_of[name][label] for name in of_label[label])
-        missing = {split: owed[split] + share * total - 10 * got[label, split] for split, share in tenths.items()}
+        missing = {split: carried[split] + share * total - 10 * assigned[label, split] for split, share in tenths.items()}
         for name in of_label[label]:
-            if name not in dealt:
-                dealt[name] = max(missing, key=lambda split: missing[split]) if got[label, "train"] else "train"
-                missing[dealt[name]] -= 10 * labels_of[name][label]
-                got.update({(other, dealt[name]): count for other, count in labels_of[name].items()})
-        owed = missing
+            if name not in split_of:
+                split_of[name] = max(missing, key=lambda split: missing[split]) if assigned[label, "train"] else "train"
+                missing[split_of[name]] -= 10 * labels_of[name][label]
+                assigned.update({(other, split_of[name]): count for other, count in labels_of[name].items()})
+        carried = missing
     for split in tenths:  # no split stays empty where train can spare a group
-        spare = [name for name in labels_of if dealt[name] == "train" and _can_spare(got, labels_of[name])]
-        if spare and split not in dealt.values():
+        spare = [name for name in labels_of if split_of[name] == "train" and _can_spare(assigned, labels_of[name])]
+        if spare and split not in split_of.values():
             moved = min(spare, key=lambda name: labels_of[name].total())
-            got.subtract({(label, "train"): count for label, count in labels_of[moved].items()})
-            dealt[moved] = split
-    return dealt
+            assigned.subtract({(label, "train"): count for label, count in labels_of[moved].items()})
+            split_of[moved] = split
+    return split_of
 
 
-def _can_spare(got: Counter[tuple[str, Split]], labels: Counter[str]) -> bool:
-    return all(got[label, "train"] > count for label, count in labels.items())
+def _can_spare(assigned: Counter[tuple[str, Split]], labels: Counter[str]) -> bool:
+    """Whether train keeps examples of all classes without a group of these."""
+    return all(assigned[label, "train"] > count for label, count in labels.items())
 
 
-def _outcome(moments: Sequence[Moment], tenths: dict[Split, int], groups: str) -> str:
+def _outcome(moments: Sequence[ExampleDraft], tenths: dict[Split, int], groups: str) -> str:
+    """The shares of the splits in words, and where they differ from what was asked for."""
     labels = {split: {moment.label for moment in moments if moment.split == split} for split in tenths}
     counts = Counter(moment.split for moment in moments)
     total = len({moment.label for moment in moments})

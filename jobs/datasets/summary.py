@@ -1,4 +1,4 @@
-"""Look a dataset over before anything is learnt from it: what each class has, and what is damaged."""
+"""Summarises a dataset: how much there is of each class, and which videos are damaged."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from schemas.records import Span, VideoFailed, VideoInfo, path_text
 from schemas.text import column_lines, lines_text
 
 _NO_CLASS = "(no label)"
-_SAMPLES = 3  # of each class on a sheet
+_MAX_SAMPLES = 3  # of each class on a contact sheet
 _PICTURE = ModelInput(1, Geometry(resize=120, crop=None))
-_MOMENT_S = 1e-4  # shorter than any frame
+_INSTANT_S = 1e-4  # shorter than any frame
 
 
 @dataclass(slots=True)
-class ClassRow:
-    """What the data has of one class.
+class ClassSummary:
+    """The examples of one class.
 
     Attributes:
-        label: its name; None stands for what has none.
-        examples: moments of it.
-        minutes: how long they are together, without what is damaged.
-        fps: the lowest and the highest frame rate; None where all is damaged.
+        label: the class; None for examples without a label.
+        examples: how many there are.
+        minutes: their total length, without damaged ones.
+        fps: the lowest and the highest frame rate; None where all are damaged.
         sizes: how many examples have which width and height.
-        damaged: examples of which nothing can be learnt.
+        damaged: how many examples are of no use.
         splits: how many examples are in train, val and test.
     """
 
@@ -55,40 +55,40 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a dataset holds.
+    """The summary of a dataset.
 
     Attributes:
         source: as the user gave it.
-        how_split: where the splits come from.
-        videos: files that the examples are moments of.
-        captions: sentences in all.
+        how_split: a sentence that says where the splits come from.
+        videos: how many files the examples are moments of.
+        captions: how many captions there are.
         classes: in the order of their names.
-        damaged: path and reason of what cannot be learnt from.
-        partial: path and reason of what can be learnt from in part.
+        damaged: path and reason of videos that are of no use.
+        partial: path and reason of videos that can be used in part.
     """
 
     source: str
     how_split: str
     videos: int
     captions: int
-    classes: tuple[ClassRow, ...]
+    classes: tuple[ClassSummary, ...]
     damaged: tuple[tuple[str, str], ...]
     partial: tuple[tuple[str, str], ...]
 
     def as_json(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
-        found = asdict(self)
-        for row, of_class in zip(found["classes"], self.classes, strict=True):
+        """The summary for programs."""
+        data = asdict(self)
+        for row, of_class in zip(data["classes"], self.classes, strict=True):
             row["minutes"] = round(row["minutes"], 3)
             row["fps"] = row["fps"] and [round(rate, 3) for rate in row["fps"]]
             row["sizes"] = {f"{width}x{height}": count for (width, height), count in of_class.sizes.most_common()}
             row["splits"] = {split: of_class.splits[split] for split in SPLITS}
         for name in ("damaged", "partial"):
-            found[name] = [{"path": path_text(path), "reason": reason} for path, reason in found[name]]
-        return found
+            data[name] = [{"path": path_text(path), "reason": reason} for path, reason in data[name]]
+        return data
 
     def __str__(self) -> str:
-        """A table and what is to be said of it, for people."""
+        """The summary for people."""
         rows = [_cells(row) for row in self.classes]
         names = ("class", "examples", "minutes", "frames a second", "size", "damaged", *SPLITS)
         total = sum((row.splits for row in self.classes), Counter[str]())
@@ -107,26 +107,26 @@ class Survey:
 
 
 def survey(dataset: Dataset, *, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Survey:
-    """Read what every video of ``dataset`` is, without decoding more than its first frame.
+    """Summarise a dataset, decoding no more than the first frame of each video.
 
     Args:
-        dataset: what to look over.
-        on_progress: told after each video how many are done, of how many.
+        dataset: what to summarise.
+        on_progress: called after each video with how many are done, of how many.
     """
     paths = list(dict.fromkeys(example.path for example in dataset.examples))
-    facts: dict[str, VideoInfo | str] = {}
+    info_of: dict[str, VideoInfo | str] = {}
     partial: dict[str, str] = {}
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # reading files lets go of Python's lock
-        for path, (found, problem) in zip(paths, pool.map(_facts, paths), strict=True):
-            facts[path] = found
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # reading files releases the interpreter's lock
+        for path, (info, problem) in zip(paths, pool.map(_inspect, paths), strict=True):
+            info_of[path] = info
             if problem:
                 partial[path] = problem
-            on_progress(len(facts), len(paths))
-    rows: dict[str | None, ClassRow] = {}
+            on_progress(len(info_of), len(paths))
+    rows: dict[str | None, ClassSummary] = {}
     damaged: dict[str, str] = {}
     for example in dataset.examples:
-        row = rows.setdefault(example.label, ClassRow(example.label))
-        reason = _add(row, example, facts[example.path])
+        row = rows.setdefault(example.label, ClassSummary(example.label))
+        reason = _add(row, example, info_of[example.path])
         if reason:
             damaged.setdefault(example.path, reason)
     return Survey(
@@ -148,37 +148,37 @@ def contact_sheet(dataset: Dataset) -> Image.Image:
     return sheet([(label, list(_samples(of_label[label]))) for label in sorted(of_label)])
 
 
-def _facts(path: str) -> tuple[VideoInfo | str, str]:
-    """What a video is, or why it is damaged; and what is wrong with it otherwise."""
+def _inspect(path: str) -> tuple[VideoInfo | str, str]:
+    """A video's description, or the reason why it is of no use; and problems with a part of it, or an empty text."""
     (file,) = find_videos([path])
     if isinstance(file, tuple):
         return file[1].reason, ""
-    planned = plan_video(file, Sampling(), [_PICTURE])
-    if isinstance(planned[0], VideoFailed):
-        return planned[0].reason, ""
-    problems = [problem.reason for job in planned if not isinstance(job, VideoFailed) for problem in job.problems]
-    return planned[0].video, "; ".join(problems)
+    jobs = plan_video(file, Sampling(), [_PICTURE])
+    if isinstance(jobs[0], VideoFailed):
+        return jobs[0].reason, ""
+    problems = [problem.reason for job in jobs if not isinstance(job, VideoFailed) for problem in job.problems]
+    return jobs[0].video, "; ".join(problems)
 
 
-def _add(row: ClassRow, example: Example, found: VideoInfo | str) -> str | None:
-    """Count an example; why it is damaged, if it is."""
+def _add(row: ClassSummary, example: Example, info: VideoInfo | str) -> str | None:
+    """Count an example in the row of its class; the reason where it is damaged, else None."""
     row.examples += 1
     row.splits[example.split] += 1
-    if isinstance(found, str):
+    if isinstance(info, str):
         row.damaged += 1
-        return found
-    duration_s, rate = found.duration_s or 0.0, found.fps or 0.0
+        return info
+    duration_s, rate = info.duration_s or 0.0, info.fps or 0.0
     start_s = example.start_s or 0.0
     if start_s >= duration_s:
         row.damaged += 1
         return f"a moment begins at {start_s:g} s, but the video ends at {duration_s:g} s"
     row.minutes += (min(duration_s, example.end_s or duration_s) - start_s) / 60
     row.fps = (min(rate, row.fps[0]), max(rate, row.fps[1])) if row.fps else (rate, rate)
-    row.sizes[found.width or 0, found.height or 0] += 1
+    row.sizes[info.width or 0, info.height or 0] += 1
     return None
 
 
-def _cells(row: ClassRow) -> tuple[str, ...]:
+def _cells(row: ClassSummary) -> tuple[str, ...]:
     low, high = (f"{rate:.4g}" for rate in row.fps or (0.0, 0.0))
     (width, height), _ = next(iter(row.sizes.most_common(1)), ((0, 0), 0))
     others = len(row.sizes) - 1
@@ -194,25 +194,26 @@ def _cells(row: ClassRow) -> tuple[str, ...]:
 
 
 def _samples(examples: Sequence[Example]) -> Iterator[NDArray[np.uint8]]:
-    """First and last frame of examples that are spread evenly over the class; others stand in for the damaged."""
-    count = min(_SAMPLES, len(examples))
+    """First and last frame of up to three examples, evenly spread over the class; others replace damaged ones."""
+    count = min(_MAX_SAMPLES, len(examples))
     chosen = [number * len(examples) // count for number in range(count)]
-    shown = 0
+    num_drawn = 0
     for number in [*chosen, *(number for number in range(len(examples)) if number not in chosen)]:
-        if shown == count:
+        if num_drawn == count:
             return
         try:
             pair = _ends(examples[number])
         except (VideoError, UsageError):
-            continue  # the survey says what is wrong with it
+            continue  # the summary names it as damaged
         yield from pair
-        shown += 1
+        num_drawn += 1
 
 
 def _ends(example: Example) -> list[NDArray[np.uint8]]:
+    """The first and the last frame of an example."""
     meta = probe_file(example.path)
     start_s, end_s = example.start_s or 0.0, min(meta.end_s, example.end_s or meta.end_s)
     if start_s >= end_s:
         raise VideoError("probe", "the moment begins after the video's end")
-    spans = [Span(start_s, start_s + _MOMENT_S), Span(max(start_s, end_s - _MOMENT_S), end_s)]
+    spans = [Span(start_s, start_s + _INSTANT_S), Span(max(start_s, end_s - _INSTANT_S), end_s)]
     return [frames[0] for frames in decode_seen(example.path, meta, spans, _PICTURE).frames]

@@ -1,4 +1,4 @@
-"""What a user knows of a library's videos, and the clips by which it is judged."""
+"""Ground truth: moments that a user has listed, each with the clip of the library that overlaps it most."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from index.sql.catalog import Catalog
 from jobs.datasets.reader import read_moments
-from jobs.datasets.splits import Moment
+from jobs.datasets.splits import ExampleDraft
 from jobs.evaluate.library_results import Unjudged
 from jobs.evaluate.moment_metrics import best_clip
 from pipeline.sources.paths import Paths, spelling
@@ -26,13 +26,13 @@ _UNKNOWN = "not in the library"
 
 @dataclass(frozen=True, slots=True)
 class GroundTruthMoment:
-    """A moment of the truth, and the clip that overlaps it most.
+    """A moment of the ground truth, and the clip that overlaps it most.
 
     Attributes:
         video_id: of its video.
         span: the moment.
-        label: its action; None where the truth names none.
-        captions: what describes it.
+        label: its action; None where none is named.
+        captions: sentences that describe it.
         clip_id: the clip.
         share: how much of its video it takes up, from 0 to 1.
     """
@@ -46,14 +46,14 @@ class GroundTruthMoment:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """The moments of a file.
 
     Attributes:
         rows: how many there are.
         judged: those that a clip of the library shows.
         unjudged: the others, by video.
-        clips: the clips of all videos that the judged ones are in, by video id, in the order of time.
+        clips: by video id, the clips of all videos that have a judged moment, in the order of time.
     """
 
     rows: int
@@ -62,12 +62,12 @@ class Truth:
     clips: dict[str, tuple[tuple[int, Span], ...]]
 
 
-def read_truth(source: Path, catalog: Catalog) -> Truth:
+def read_truth(source: Path, catalog: Catalog) -> GroundTruth:
     """Read a CSV file of moments, and find each among the clips of a library.
 
     Args:
         source: columns ``path`` (from the CSV's folder, or absolute), ``start_s``, ``end_s``, ``action`` (or ``label``) and
-            ``caption``. Without times a row speaks of the whole video. Rows of one moment are one with several captions.
+            ``caption``. Without times a row is of the whole video. Rows of one moment are one with several captions.
         catalog: of the library.
 
     Raises:
@@ -86,55 +86,57 @@ def read_truth(source: Path, catalog: Catalog) -> Truth:
     reasons: Counter[tuple[str, str]] = Counter()
     for moment in moments:
         path = known.find(moment.path, os.path.realpath(moment.path))
-        found = _judged(moment, videos[path] if path else None, clips)
-        if isinstance(found, GroundTruthMoment):
-            judged.append(found)
+        outcome = _judge(moment, videos[path] if path else None, clips)
+        if isinstance(outcome, GroundTruthMoment):
+            judged.append(outcome)
         else:
-            reasons[path_text(moment.path), found] += 1
+            reasons[path_text(moment.path), outcome] += 1
     unjudged = tuple(Unjudged(path, count, reason) for (path, reason), count in reasons.items())
     if not judged:
-        named = "; ".join(f"{one.path!r}: {one.reason}" for one in unjudged[:_MAX_NAMED])
+        named = "; ".join(f"{video.path!r}: {video.reason}" for video in unjudged[:_MAX_NAMED])
         raise UsageError(
             f"TRUTH {source}: none of its {len(moments)} moments is in the library ({named}); {_instead(unjudged, catalog)}"
             f"paths are taken from the CSV's own folder, {os.path.dirname(os.path.abspath(source))!r}: correct them, or "
             "ingest those videos"
         )
-    used = {one.video_id for one in judged}
-    return Truth(len(moments), tuple(judged), unjudged, {video: of for video, of in clips.items() if video in used})
+    used = {moment.video_id for moment in judged}
+    clips = {video_id: of_video for video_id, of_video in clips.items() if video_id in used}
+    return GroundTruth(len(moments), tuple(judged), unjudged, clips)
 
 
-def _videos(moments: Sequence[Moment], catalog: Catalog) -> dict[str, dict[str, Any]]:
-    """The videos that the moments name in one spelling or another, by path."""
+def _videos(moments: Sequence[ExampleDraft], catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """The library's videos that the moments name, by path; paths may be spelled in different Unicode forms."""
     paths = {spelling(path) for moment in moments for path in (moment.path, os.path.realpath(moment.path))}
-    found = catalog.sql(
+    rows = catalog.sql(
         "select path, video_id, status, error from videos where nfc_normalize(path) in (select unnest($paths))",
         {"paths": sorted(paths)},
     )
-    return {row["path"]: row for row in found.to_pylist()}
+    return {row["path"]: row for row in rows.to_pylist()}
 
 
 def _instead(unjudged: Sequence[Unjudged], catalog: Catalog) -> str:
-    """What the library has in place of the first path that it does not know."""
-    unknown = next((one.path for one in unjudged if one.reason == _UNKNOWN), None)
+    """A sentence on what the library has in place of the first path that it does not know; empty without such a path."""
+    unknown = next((video.path for video in unjudged if video.reason == _UNKNOWN), None)
     if unknown is None:
         return ""
     return f"{Paths(catalog.sql('select path from videos')['path'].to_pylist()).instead(unknown)}; "
 
 
 def _clips(video_ids: Sequence[str], catalog: Catalog) -> dict[str, tuple[tuple[int, Span], ...]]:
-    found = catalog.sql(
+    """Id and interval of the videos' clips, by video id, in the order of time."""
+    rows = catalog.sql(
         "select video_id, clip_id, start_s, end_s from clips where video_id in (select unnest($ids)) "
         "order by video_id, start_s, end_s",
         {"ids": list(video_ids)},
     )
     clips: dict[str, list[tuple[int, Span]]] = defaultdict(list)
-    for row in found.to_pylist():
+    for row in rows.to_pylist():
         clips[row["video_id"]].append((row["clip_id"], Span(row["start_s"], row["end_s"])))
     return {video: tuple(of_video) for video, of_video in clips.items()}
 
 
-def _judged(
-    moment: Moment, video: dict[str, Any] | None, clips: dict[str, tuple[tuple[int, Span], ...]]
+def _judge(
+    moment: ExampleDraft, video: dict[str, Any] | None, clips: dict[str, tuple[tuple[int, Span], ...]]
 ) -> GroundTruthMoment | str:
     """The moment with its clip, or why there is none."""
     if video is None:

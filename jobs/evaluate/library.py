@@ -1,10 +1,10 @@
-"""Measure a library against what its user knows: labels, retrieval, moments, the index, and what a query costs."""
+"""Evaluates a library against moments that a user has listed: labels, retrieval, moments, the index, and latency."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from index.search.scoring import Question, Scorer, ranked
 from index.search.searcher import Searcher
 from index.sql.catalog import Catalog
 from jobs.evaluate import metrics
-from jobs.evaluate.ground_truth import GroundTruthMoment, Truth, read_truth
+from jobs.evaluate.ground_truth import GroundTruth, GroundTruthMoment, read_truth
 from jobs.evaluate.latency import index_recall, time_queries
 from jobs.evaluate.library_results import (
     ActionRow,
@@ -25,7 +25,9 @@ from jobs.evaluate.library_results import (
     RetrievalRow,
 )
 from jobs.evaluate.model_results import class_row
-from jobs.evaluate.moment_metrics import average_precision, moment_recall, overlap, shows
+from jobs.evaluate.moment_metrics import average_precision, moment_recall, temporal_iou
+from jobs.evaluate.progress import EvaluationProgress
+from jobs.overlap import shows
 from schemas.errors import UsageError
 from schemas.records import Span
 from schemas.search import SearchOptions
@@ -33,44 +35,32 @@ from schemas.search import SearchOptions
 PLAIN, RERANK = "plain", "rerank"
 IOUS = (0.3, 0.5, 0.7)
 
-# A moment that fills its video is found by finding the video.
+# Moments that take up more of their video are left out of moment retrieval: finding the video would be finding them.
 _WHOLE_SHARE = 0.8
 
-_TEXTS = 64  # embedded at once
+_TEXTS_PER_BATCH = 64  # embedded at once
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """A moment of an evaluation."""
-
-    done: int
-    total: int
-    elapsed_s: float
-
-    def __str__(self) -> str:
-        return f"asked {self.done} of {self.total} questions, {self.elapsed_s:.0f} s so far"
-
-
 def evaluate(
-    truth: Path,
-    folder: Path,
+    truth: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     *,
     rerank: int = 100,
     embedder: str | None = None,
     say: Callable[[str], None] = lambda sentence: None,
-    on_progress: Callable[[Judging], None] = lambda progress: None,
+    on_progress: Callable[[EvaluationProgress], None] = lambda progress: None,
 ) -> Evaluation:
-    """Hold a library against a file of moments.
+    """Evaluate a library against a file of moments.
 
     Args:
-        truth: as for `jobs.evaluate.ground_truth.read_truth`.
+        truth: the file; see `jobs.evaluate.ground_truth.read_truth`.
         folder: the library's.
-        rerank: how many of the best clips the model's own score orders; 0 measures the dot product alone.
-        embedder: where the library's embedder is now, if not where it was at ingest.
-        say: told what a user should know besides, a sentence each.
-        on_progress: told how far it is.
+        rerank: how many of the best clips are ordered by the rerank score; 0 measures the dot product alone.
+        embedder: where the library's embedder is now, if it has moved since the ingest.
+        say: called with each sentence that a user should know besides the results.
+        on_progress: called after each question.
 
     Raises:
         UsageError: the file cannot be used, the library has none of its videos, or ``rerank`` is negative.
@@ -79,20 +69,21 @@ def evaluate(
     """
     if rerank < 0:
         raise UsageError(f"--rerank: got {rerank}, expected 0 or more")
+    truth, folder = Path(truth), Path(folder)
     searcher = Searcher(folder, embedder=embedder, say=say)
     snapshot = searcher.snapshot
-    found = read_truth(truth, snapshot.catalog)
-    captions = [(one, caption) for one in found.judged for caption in one.captions]
-    actions = sorted({one.label for one in found.judged if one.label is not None})
-    asked = list(dict.fromkeys([caption for _, caption in captions] + actions))
-    searcher.scorer.tell_cut(asked, "caption")
-    rerank = rerank if rerank and _reranks(searcher.scorer, asked[0]) else 0
+    moments = read_truth(truth, snapshot.catalog)
+    captions = [(moment, caption) for moment in moments.judged for caption in moment.captions]
+    actions = sorted({moment.label for moment in moments.judged if moment.label is not None})
+    texts = list(dict.fromkeys([caption for _, caption in captions] + actions))
+    searcher.scorer.tell_cut(texts, "caption")
+    rerank = rerank if rerank and _reranks(searcher.scorer, texts[0]) else 0
     scores = (PLAIN, RERANK) if rerank else (PLAIN,)
-    parts = [(one, caption) for one, caption in captions if one.share < _WHOLE_SHARE]
-    tell = _counter(len(captions) + len(actions) + 2 * len(scores) * len(parts), on_progress)
-    latency = time_queries(searcher, asked, rerank)
-    recall, checked = index_recall(folder, snapshot, searcher.scorer, asked)
-    precision = tuple(_precision(searcher.scorer, found, action, rerank, tell) for action in actions)
+    part_captions = [(moment, caption) for moment, caption in captions if moment.share < _WHOLE_SHARE]
+    count = _counter(len(captions) + len(actions) + 2 * len(scores) * len(part_captions), on_progress)
+    latency = time_queries(searcher, texts, rerank)
+    recall, num_queries = index_recall(folder, snapshot, searcher.scorer, texts)
+    precision = tuple(_precision(searcher.scorer, moments, action, rerank, count) for action in actions)
     return Evaluation(
         library=str(folder),
         snapshot=snapshot.number,
@@ -100,103 +91,109 @@ def evaluate(
         embedder=snapshot.info.embedder,
         clips=len(searcher.scorer.windows),
         truth=str(truth),
-        rows=found.rows,
-        judged=len(found.judged),
-        unjudged=found.unjudged,
+        rows=moments.rows,
+        judged=len(moments.judged),
+        unjudged=moments.unjudged,
         rerank=rerank,
-        recognition=_recognition(snapshot.catalog, found.judged) if actions else None,
-        retrieval=tuple(_retrieval(searcher.scorer, found, captions, rerank, tell)) if captions else (),
+        recognition=_recognition(snapshot.catalog, moments.judged) if actions else None,
+        retrieval=tuple(_retrieval(searcher.scorer, moments, captions, rerank, count)) if captions else (),
         precision=precision,
         mean_precision=_mean_precision(precision, rerank),
-        moments=tuple(_moments(searcher, parts, rerank, tell)) if parts else (),
+        moments=tuple(_moments(searcher, part_captions, rerank, count)) if part_captions else (),
         index_recall_at_10=recall,
-        index_queries=checked,
+        index_queries=num_queries,
         latency=latency,
     )
 
 
-def _counter(total: int, on_progress: Callable[[Judging], None]) -> Callable[[], None]:
+def _counter(total: int, on_progress: Callable[[EvaluationProgress], None]) -> Callable[[], None]:
+    """A function to call after each question; it reports how many of ``total`` were asked."""
     began, done = time.monotonic(), 0
 
-    def tell() -> None:
+    def count() -> None:
         nonlocal done
         done += 1
-        on_progress(Judging(done, total, time.monotonic() - began))
+        on_progress(EvaluationProgress(done, total, time.monotonic() - began, "asked", "questions"))
 
-    return tell
+    return count
 
 
 def _reranks(scorer: Scorer, text: str) -> bool:
-    """Whether there is a score of the model's own to rerank by."""
+    """Whether the library and its model have a rerank score."""
     return bool(scorer.refine(scorer.score(Question((text,))), np.arange(1)).exact.any())
 
 
 def _recognition(catalog: Catalog, judged: Sequence[GroundTruthMoment]) -> Recognition:
-    """Labels of the judged moments' clips; capital letters and underscores make no difference."""
-    named = [(one, _plain(one.label)) for one in judged if one.label is not None]
+    """The labels of the judged moments' clips against the moments' actions, whatever their case and underscores."""
+    named = [(moment, _normalized(moment.label)) for moment in judged if moment.label is not None]
     rows = catalog.sql(
         "select clip_id, label from labels where clip_id in (select unnest($ids)) order by clip_id, rank",
-        {"ids": [one.clip_id for one, _ in named]},
+        {"ids": [moment.clip_id for moment, _ in named]},
     )
     of_clip: dict[int, list[str]] = {}
     for row in rows.to_pylist():
-        of_clip.setdefault(row["clip_id"], []).append(_plain(row["label"]))
-    heard = {_plain(label) for label in catalog.sql("select distinct label from labels")["label"].to_pylist()}
-    given = [of_clip.get(one.clip_id, ["(no label)"]) for one, _ in named]
+        of_clip.setdefault(row["clip_id"], []).append(_normalized(row["label"]))
+    known = {_normalized(label) for label in catalog.sql("select distinct label from labels")["label"].to_pylist()}
+    given = [of_clip.get(moment.clip_id, ["(no label)"]) for moment, _ in named]
     true = [label for _, label in named]
     labels = sorted({*true, *(best[0] for best in given)})
-    place = {label: number for number, label in enumerate(labels)}
-    targets, predicted = np.array([place[label] for label in true]), np.array([place[best[0]] for best in given])
+    row_of = {label: number for number, label in enumerate(labels)}
+    targets, predicted = np.array([row_of[label] for label in true]), np.array([row_of[best[0]] for best in given])
     matrix = metrics.confusion_matrix(targets, predicted, len(labels))
     in_five = np.array([label in best[:5] for label, best in zip(true, given, strict=True)])
-    told = []
+    actions = []
     for label in sorted(set(true)):
-        row = class_row(labels, place[label], matrix[place[label]])
-        of_five = float(in_five[targets == place[label]].mean())
-        told.append(ActionRow(label, row.clips, row.top1, of_five, row.confused_with))
+        row = class_row(labels, row_of[label], matrix[row_of[label]])
+        top5 = float(in_five[targets == row_of[label]].mean())
+        actions.append(ActionRow(label, row.clips, row.top1, top5, row.confused_with))
     return Recognition(
         moments=len(named),
         top1=float((targets == predicted).mean()),
         top5=float(in_five.mean()),
         mean_class=metrics.mean_class_accuracy(matrix),
         kept=max(map(len, given)),
-        actions=tuple(told),
-        unheard=tuple(sorted(set(true) - heard)),
+        actions=tuple(actions),
+        unheard=tuple(sorted(set(true) - known)),
         labels=tuple(labels),
         matrix=tuple(tuple(map(int, row)) for row in matrix),
     )
 
 
-def _plain(label: str | None) -> str:
+def _normalized(label: str | None) -> str:
+    """A label in lower case, its words separated by one blank."""
     return " ".join((label or "").replace("_", " ").casefold().split())
 
 
 def _retrieval(
-    scorer: Scorer, truth: Truth, captions: Sequence[tuple[GroundTruthMoment, str]], rerank: int, tell: Callable[[], None]
+    scorer: Scorer,
+    truth: GroundTruth,
+    captions: Sequence[tuple[GroundTruthMoment, str]],
+    rerank: int,
+    count: Callable[[], None],
 ) -> Iterator[RetrievalRow]:
-    """Each caption against the clips of all moments, each clip once."""
+    """Each caption is a query over the clips of all moments, each clip once."""
     windows = scorer.windows
-    ids = np.unique([one.clip_id for one in truth.judged])
+    ids = np.unique([moment.clip_id for moment in truth.judged])
     candidates = np.flatnonzero(windows.among(ids))
-    at = {int(windows.ids[position]): number for number, position in enumerate(candidates)}
-    own = np.array([at[one.clip_id] for one, _ in captions])
+    place = {int(windows.ids[position]): number for number, position in enumerate(candidates)}
+    own = np.array([place[moment.clip_id] for moment, _ in captions])
     tables: dict[str, list[Floats]] = {PLAIN: [], RERANK: []}
     for number, (_, caption) in enumerate(captions):
-        if number % _TEXTS == 0:
-            scorer.text_vectors([text for _, text in captions[number : number + _TEXTS]])
+        if number % _TEXTS_PER_BATCH == 0:
+            scorer.text_vectors([text for _, text in captions[number : number + _TEXTS_PER_BATCH]])
         for score, row in _scores(scorer, caption, candidates, rerank).items():
             tables[score].append(row)
-        tell()
+        count()
     for score, rows in tables.items():
         if rows:
             table = np.stack(rows)
-            one, five, ten = (metrics.recall_at(table, k, own) for k in (1, 5, 10))
-            middle = metrics.median_rank(table, own)
-            yield RetrievalRow(score, len(captions), len(candidates), one, five, ten, middle)
+            at_1, at_5, at_10 = (metrics.recall_at(table, k, own) for k in (1, 5, 10))
+            median_rank = metrics.median_rank(table, own)
+            yield RetrievalRow(score, len(captions), len(candidates), at_1, at_5, at_10, median_rank)
 
 
 def _scores(scorer: Scorer, text: str, candidates: NDArray[np.int64], rerank: int) -> dict[str, Floats]:
-    """float64 [candidates] by dot product, and with the best ``rerank`` of them ordered by the model's own score."""
+    """float64 [candidates] by dot product, and with the best ``rerank`` of them ordered by the rerank score."""
     scored = scorer.score(Question((text,)))
     plain = scored.plain[0][candidates]
     rows = {PLAIN: plain}
@@ -209,18 +206,27 @@ def _scores(scorer: Scorer, text: str, candidates: NDArray[np.int64], rerank: in
     return rows
 
 
-def _precision(scorer: Scorer, truth: Truth, action: str, rerank: int, tell: Callable[[], None]) -> PrecisionRow:
+def _precision(scorer: Scorer, truth: GroundTruth, action: str, rerank: int, count: Callable[[], None]) -> PrecisionRow:
+    """One action as a query over the clips of all videos that have moments."""
     windows = scorer.windows
-    spans = {
-        video: [one.span for one in truth.judged if (one.video_id, one.label) == (video, action)] for video in truth.clips
-    }
-    shown = [clip for video, of in truth.clips.items() for clip, span in of if any(shows(span, one) for one in spans[video])]
     candidates = np.flatnonzero(windows.among(np.array([clip for of in truth.clips.values() for clip, _ in of])))
-    relevant = np.isin(windows.ids[candidates], np.array(shown, np.int64))
+    relevant = np.isin(windows.ids[candidates], _relevant_clips(truth, action))
     rows = _scores(scorer, action, candidates, rerank)
-    tell()
-    found = {score: average_precision(row, relevant) for score, row in rows.items()}
-    return PrecisionRow(action, int(relevant.sum()), found[PLAIN], found.get(RERANK))
+    count()
+    precision = {score: average_precision(row, relevant) for score, row in rows.items()}
+    return PrecisionRow(action, int(relevant.sum()), precision[PLAIN], precision.get(RERANK))
+
+
+def _relevant_clips(truth: GroundTruth, action: str) -> NDArray[np.int64]:
+    """Ids of the clips that show a moment of an action."""
+    clip_ids: list[int] = []
+    for moment in truth.judged:
+        if moment.label == action:
+            of_video = truth.clips[moment.video_id]
+            start_s, end_s = np.array([span for _, span in of_video]).T
+            shown = shows(moment.span, start_s, end_s)
+            clip_ids += [clip_id for (clip_id, _), is_shown in zip(of_video, shown, strict=True) if is_shown]
+    return np.array(clip_ids, np.int64)
 
 
 def _mean_precision(rows: Sequence[PrecisionRow], rerank: int) -> dict[str, float]:
@@ -232,24 +238,26 @@ def _mean_precision(rows: Sequence[PrecisionRow], rerank: int) -> dict[str, floa
 
 
 def _moments(
-    searcher: Searcher, captions: Sequence[tuple[GroundTruthMoment, str]], rerank: int, tell: Callable[[], None]
+    searcher: Searcher, captions: Sequence[tuple[GroundTruthMoment, str]], rerank: int, count: Callable[[], None]
 ) -> Iterator[MomentRow]:
-    """Each caption asked of its own video, and of the whole library, as a search by moments answers it."""
+    """Each caption is a search for moments, in its own video and in the whole library."""
     for score, depth in ((PLAIN, 0), (RERANK, rerank)):
         if score == RERANK and not rerank:
             continue
         for among in ("own video", "library"):
-            overlaps = []
-            for judged, caption in captions:
-                video = judged.video_id.replace("'", "''")
+            ious: list[list[float]] = []
+            for moment, caption in captions:
+                video = moment.video_id.replace("'", "''")
                 where = f"video_id = '{video}'" if among == "own video" else None
                 options = SearchOptions(texts=(caption,), k=5, rerank=depth, show_all=True, where=where)
                 answer = searcher.search(options)
-                found = [(moment.video_id, Span(moment.start_s, moment.end_s)) for moment in answer.moments]
-                overlaps.append(
-                    [overlap(judged.span, span) if video_id == judged.video_id else 0.0 for video_id, span in found]
+                ious.append(
+                    [
+                        temporal_iou(moment.span, Span(hit.start_s, hit.end_s)) if hit.video_id == moment.video_id else 0.0
+                        for hit in answer.moments
+                    ]
                 )
-                tell()
-            for iou in IOUS:
-                one, five = (moment_recall(overlaps, n, iou) for n in (1, 5))
-                yield MomentRow(score, among, len(captions), iou, one, five)
+                count()
+            for min_iou in IOUS:
+                at_1, at_5 = (moment_recall(ious, n, min_iou) for n in (1, 5))
+                yield MomentRow(score, among, len(captions), min_iou, at_1, at_5)

@@ -1,20 +1,15 @@
-"""An evaluation as text for people, JSON for programs, and files to keep."""
+"""The evaluation of a library as text for people, as JSON for programs, and as files to keep."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jobs.evaluate.library_results import Evaluation, MomentRow, Recognition
-from jobs.images import confusion
-from schemas.errors import UsageError
-from schemas.text import column_lines, lines_text, printable
+from jobs.evaluate.results_folder import ConfusionMatrix, ResultsPage, share_text, without_nan, write_page
+from schemas.text import column_lines, lines_text
 
 _MAX_NAMED = 20
 
@@ -32,134 +27,120 @@ _NOTES = (
 )
 
 
-def evaluation_json(found: Evaluation) -> dict[str, Any]:
-    """What ``--json`` prints: the attributes of `Evaluation`; null for what could not be measured."""
-    cleaned: dict[str, Any] = _cleaned(asdict(found))
-    return cleaned
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation for programs: the attributes of `Evaluation`; None for what could not be measured."""
+    data: dict[str, Any] = without_nan(asdict(evaluation))
+    return data
 
 
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _cleaned(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_cleaned(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def evaluation_text(found: Evaluation) -> str:
-    """Tables, and what is to be said of them."""
+def evaluation_text(evaluation: Evaluation) -> str:
+    """An evaluation for people: tables, and notes on them."""
     lines = [
-        f"{found.library} (snapshot {found.snapshot}, {found.clips} clips) on {found.truth}: "
-        f"{found.judged} of {found.rows} moments judged",
-        f"classifier {found.classifier}, embedder {found.embedder}",
+        f"{evaluation.library} (snapshot {evaluation.snapshot}, {evaluation.clips} clips) on {evaluation.truth}: "
+        f"{evaluation.judged} of {evaluation.rows} moments judged",
+        f"classifier {evaluation.classifier}, embedder {evaluation.embedder}",
     ]
-    for one in found.unjudged[:_MAX_NAMED]:
-        lines.append(f"  left out: {one.path} ({one.rows} moment{'s' * (one.rows != 1)}): {one.reason}")
-    if len(found.unjudged) > _MAX_NAMED:
-        rest = found.unjudged[_MAX_NAMED:]
-        lines.append(f"  left out: {len(rest)} more videos ({sum(one.rows for one in rest)} moments)")
-    if found.recognition:
-        lines += ["", *_recognition(found.recognition)]
-    if found.retrieval:
+    for video in evaluation.unjudged[:_MAX_NAMED]:
+        lines.append(f"  left out: {video.path} ({video.rows} moment{'s' * (video.rows != 1)}): {video.reason}")
+    if len(evaluation.unjudged) > _MAX_NAMED:
+        rest = evaluation.unjudged[_MAX_NAMED:]
+        lines.append(f"  left out: {len(rest)} more videos ({sum(video.rows for video in rest)} moments)")
+    if evaluation.recognition:
+        lines += ["", *_recognition(evaluation.recognition)]
+    if evaluation.retrieval:
         rows = [
-            (row.score, str(row.captions), str(row.clips), *_shares(row.recall_at_1, row.recall_at_5, row.recall_at_10),
+            (row.score, str(row.captions), str(row.clips), *_share_texts(row.recall_at_1, row.recall_at_5, row.recall_at_10),
              f"{row.median_rank:g}")
-            for row in found.retrieval
+            for row in evaluation.retrieval
         ]  # fmt: skip
         lines += [
             "",
             "clips found by caption",
             *column_lines(("score", "captions", "clips", "R@1", "R@5", "R@10", "median rank"), rows),
         ]
-    if found.precision:
-        lines += ["", "actions as queries", *_precision(found)]
-    if found.moments:
-        lines += ["", f"moments found by caption ({found.moments[0].moments} captions)", *_moments(found.moments)]
-    if found.index_recall_at_10 is not None:
-        lines += ["", f"the index finds {found.index_recall_at_10:.3f} of the ten best of an exact search "
-                      f"({found.index_queries} queries, brute force over the stored embeddings)"]  # fmt: skip
-    if found.latency:
-        rows = [(row.stage, str(row.queries), f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}") for row in found.latency]
+    if evaluation.precision:
+        lines += ["", "actions as queries", *_precision(evaluation)]
+    if evaluation.moments:
+        lines += ["", f"moments found by caption ({evaluation.moments[0].moments} captions)", *_moments(evaluation.moments)]
+    if evaluation.index_recall_at_10 is not None:
+        lines += ["", f"the index finds {evaluation.index_recall_at_10:.3f} of the ten best of an exact search "
+                      f"({evaluation.index_queries} queries, brute force over the stored embeddings)"]  # fmt: skip
+    if evaluation.latency:
+        rows = [(row.stage, str(row.queries), f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}") for row in evaluation.latency]
         lines += ["", *column_lines(("warm query", "queries", "p50 ms", "p95 ms"), rows)]
-    if not found.rerank:
+    if not evaluation.rerank:
         lines += ["", "not reranked: --rerank is 0, or the library has no features for the model's own score"]
     return lines_text(lines)
 
 
-def _recognition(found: Recognition) -> list[str]:
-    kept = "" if found.kept >= 5 else f" (top-5 of the {found.kept} that the library keeps)"
-    rows = [(row.label, str(row.moments), *_shares(row.top1, row.top5), row.confused_with or "") for row in found.actions]
+def _recognition(recognition: Recognition) -> list[str]:
+    kept = "" if recognition.kept >= 5 else f" (top-5 of the {recognition.kept} that the library keeps)"
+    rows = [
+        (row.label, str(row.moments), *_share_texts(row.top1, row.top5), row.confused_with or "")
+        for row in recognition.actions
+    ]
     lines = [
-        f"labels: top-1 {found.top1:.3f}, top-5 {found.top5:.3f}, mean class {found.mean_class:.3f}, "
-        f"{found.moments} moments{kept}",
+        f"labels: top-1 {recognition.top1:.3f}, top-5 {recognition.top5:.3f}, mean class {recognition.mean_class:.3f}, "
+        f"{recognition.moments} moments{kept}",
         *column_lines(("action", "moments", "top-1", "top-5", "most taken for"), rows),
     ]
-    if found.unheard:
+    if recognition.unheard:
         lines.append(
-            f"no clip of the library is ever labelled: {', '.join(found.unheard)}; the classifier may not know them"
+            f"no clip of the library is ever labelled: {', '.join(recognition.unheard)}; the classifier may not know them"
         )
     return lines
 
 
-def _precision(found: Evaluation) -> list[str]:
-    scores = tuple(found.mean_precision)
+def _precision(evaluation: Evaluation) -> list[str]:
+    scores = tuple(evaluation.mean_precision)
     rows = [
-        (row.label, str(row.clips), *_shares(row.plain, *([] if row.rerank is None else [row.rerank])))
-        for row in found.precision
+        (row.label, str(row.clips), *_share_texts(row.plain, *([] if row.rerank is None else [row.rerank])))
+        for row in evaluation.precision
     ]
-    means = ", ".join(f"{score} {value:.3f}" for score, value in found.mean_precision.items())
+    means = ", ".join(f"{score} {value:.3f}" for score, value in evaluation.mean_precision.items())
     return [f"mAP: {means}", *column_lines(("action", "clips", *(f"AP {score}" for score in scores)), rows)]
 
 
-def _moments(found: Sequence[MomentRow]) -> list[str]:
-    """R@1 and R@5 side by side for each IoU."""
-    ious = sorted({row.iou for row in found})
-    lines: dict[tuple[str, str], dict[float, MomentRow]] = {}
-    for row in found:
-        lines.setdefault((row.among, row.score), {})[row.iou] = row
+def _moments(rows: Sequence[MomentRow]) -> list[str]:
+    """A line for each score and place that is searched, with R@1 and R@5 side by side for each IoU."""
+    ious = sorted({row.iou for row in rows})
+    by_line: dict[tuple[str, str], dict[float, MomentRow]] = {}
+    for row in rows:
+        by_line.setdefault((row.among, row.score), {})[row.iou] = row
     names = ("in", "score", *(f"R@{n} {iou:g}" for n in (1, 5) for iou in ious))
     return column_lines(
         names,
         [
-            (*key, *_shares(*(by[iou].recall_at_1 for iou in ious), *(by[iou].recall_at_5 for iou in ious)))
-            for key, by in sorted(lines.items(), key=lambda line: (line[0][0] == "library", line[0][1]))
+            (*key, *_share_texts(*(of_iou[iou].recall_at_1 for iou in ious), *(of_iou[iou].recall_at_5 for iou in ious)))
+            for key, of_iou in sorted(by_line.items(), key=lambda line: (line[0][0] == "library", line[0][1]))
         ],
     )
 
 
-def _shares(*values: float) -> tuple[str, ...]:
-    return tuple("" if math.isnan(value) else f"{value:.3f}" for value in values)
+def _share_texts(*shares: float) -> tuple[str, ...]:
+    return tuple(map(share_text, shares))
 
 
-def write_evaluation(found: Evaluation, folder: Path, command: str) -> None:
-    """Write results.json, results.md and, where actions were judged, confusion.png into a folder that is there.
+def write_evaluation(evaluation: Evaluation, folder: Path, command: str) -> None:
+    """Keep an evaluation in a folder; see `jobs.evaluate.results_folder.write_page`.
 
     Args:
-        found: what was measured.
-        folder: where to.
-        command: what measured it, as it was typed.
+        evaluation: the results.
+        folder: where to write; it must exist.
+        command: the command that measured them, as it was typed.
 
     Raises:
         UsageError: a file cannot be written.
     """
-    data = json.dumps({"command": command, **evaluation_json(found)}, indent=1, ensure_ascii=False)
-    lines = [
-        f"# {printable(found.library)}",
-        "",
-        f"    {printable(command)}",
-        "",
-        "```",
-        evaluation_text(found),
-        "```",
-        "",
-        *(f"- {note}" for note in _NOTES),
-    ]
-    if found.recognition:
-        lines += ["", "![Confusion matrix: true actions by predicted ones](confusion.png)"]
-    for name, text in (("results.json", f"{data}\n"), ("results.md", "\n".join([*lines, ""]))):
-        try:
-            (folder / name).write_text(text, encoding="utf-8", errors="replace")
-        except OSError as exc:
-            raise UsageError(f"{str(folder / name)!r} cannot be written: {exc.strerror}; give another --output") from exc
-    if found.recognition:
-        confusion(np.array(found.recognition.matrix, np.int64), found.recognition.labels, folder / "confusion.png")
+    matrix = None
+    if evaluation.recognition is not None:
+        labels, counts = evaluation.recognition.labels, evaluation.recognition.matrix
+        matrix = ConfusionMatrix(labels, counts, "Confusion matrix: true actions by predicted ones")
+    page = ResultsPage(
+        title=evaluation.library,
+        data=evaluation_json(evaluation),
+        text=evaluation_text(evaluation),
+        notes=[f"- {note}" for note in _NOTES],
+        matrix=matrix,
+    )
+    write_page(page, folder, command)

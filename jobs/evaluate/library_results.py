@@ -1,4 +1,4 @@
-"""What an evaluation of a library measured."""
+"""The results of evaluating a library."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Unjudged:
-    """Rows of the truth that the library cannot be held against.
+    """Moments of one video that the library cannot be judged by.
 
     Attributes:
         path: of their video.
-        rows: how many.
+        rows: how many moments.
         reason: why, in words.
     """
 
@@ -29,7 +29,7 @@ class ActionRow:
         moments: how many the truth has.
         top1: share whose best label it is.
         top5: share for which it is among the five best.
-        confused_with: what the others are most often taken for; None where there are none.
+        confused_with: the label that the others most often have; None where there are none.
     """
 
     label: str
@@ -68,18 +68,18 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRow:
-    """Text-to-video retrieval by one score: each caption looks for its moment's clip among the clips of all moments.
+    """Text-to-video retrieval by one score: each caption is a query for its moment's clip among the clips of all moments.
 
     The protocol is that of MSR-VTT (Xu et al., 2016; 1k-A of Yu et al., 2018).
 
     Attributes:
-        score: ``plain`` for the dot product, ``rerank`` where the model's own score orders the best.
-        captions: how many looked.
-        clips: among how many.
+        score: ``plain`` for the dot product, ``rerank`` where the best are ordered by the rerank score.
+        captions: how many queries.
+        clips: how many clips they search.
         recall_at_1: share whose clip is the best.
         recall_at_5: share whose clip is among the five best.
-        recall_at_10: the same for ten.
-        median_rank: of the own clip; 1 is the best.
+        recall_at_10: share whose clip is among the ten best.
+        median_rank: of the caption's own clip; 1 is the best.
     """
 
     score: str
@@ -93,13 +93,13 @@ class RetrievalRow:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRow:
-    """One action as a text query over the clips of all videos that the truth speaks of.
+    """One action as a text query over the clips of all videos that have moments.
 
     Attributes:
         label: the action, and the query.
         clips: how many show it.
         plain: `jobs.evaluate.moment_metrics.average_precision` by dot product.
-        rerank: the same where the model's own score orders the best; None without.
+        rerank: the same where the best are ordered by the rerank score; None without reranking.
     """
 
     label: str
@@ -116,9 +116,9 @@ class MomentRow:
         score: as in `RetrievalRow`.
         among: ``own video``, as for ActivityNet Captions, or ``library``.
         moments: captions asked; those of moments that are less than 80 % of their video.
-        iou: what counts as found.
-        recall_at_1: of the best answer.
-        recall_at_5: of the five best.
+        iou: the least overlap that counts as found.
+        recall_at_1: share that the best answer finds.
+        recall_at_5: share that one of the five best finds.
     """
 
     score: str
@@ -131,13 +131,13 @@ class MomentRow:
 
 @dataclass(frozen=True, slots=True)
 class LatencyRow:
-    """What a part of a warm query costs.
+    """The time that a part of a warm query takes.
 
     Attributes:
         stage: ``text model``, ``stage one``, ``rerank``, ``catalog`` or ``whole search``.
         queries: how many were timed.
         p50_ms: median, in milliseconds.
-        p95_ms: what 95 of 100 stay below.
+        p95_ms: 95th percentile, in milliseconds.
     """
 
     stage: str
@@ -148,7 +148,7 @@ class LatencyRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Everything that was measured of a library.
+    """All results of a library.
 
     Attributes:
         library: its folder.
@@ -156,16 +156,16 @@ class Evaluation:
         classifier: stamp of the model behind the labels.
         embedder: stamp of the model behind the vectors.
         clips: clips in the library.
-        truth: the file as the user named it.
+        truth: the file of moments, as the user named it.
         rows: moments in it.
-        judged: how many of them a clip could be found for.
+        judged: how many of them a clip of the library shows.
         unjudged: the others, by video.
-        rerank: how many of the best the model's own score ordered; 0 where the library or the model has none.
+        rerank: how many of the best clips were reranked; 0 where the library or the model has no rerank score.
         recognition: None where the truth names no action.
         retrieval: a row for each score; empty where the truth has no caption.
         precision: a row for each action; empty where it names none.
         mean_precision: mAP by score: ``plain``, and ``rerank`` where there is one.
-        moments: rows for each score, IoU and what is searched; empty without captions.
+        moments: a row for each score, IoU and place that is searched; empty without captions.
         index_recall_at_10: share of the true ten best that the index finds, by brute force over the stored embeddings.
         index_queries: queries that this was measured with.
         latency: a row for each stage.

@@ -1,4 +1,4 @@
-"""How good a model is: the measures, each a pure function of arrays, what they are taken of, and what they are kept in."""
+"""Metrics of labels and captions: pure functions of arrays, for models and for libraries."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def mean_class_accuracy(matrix: NDArray[np.int64]) -> float:
 def pair_accuracy(scores: Scores, targets: NDArray[np.int64], first: int, second: int) -> float:
     """Among the clips of two classes, the share for which the right one of the two has the higher score.
 
-    It tells confusion of the two from confusion with others, such as of actions that are each other's reversal in time.
-    Equal scores are wrong. NaN where there are no such clips.
+    Other classes do not count, so it shows how well actions are told apart that are each other's reversal in time. Equal
+    scores are wrong. NaN where there are no such clips.
 
     Args:
         scores: [clips, classes].
@@ -55,10 +55,10 @@ def pair_accuracy(scores: Scores, targets: NDArray[np.int64], first: int, second
         first: a class.
         second: another.
     """
-    ours = (targets == first) | (targets == second)
-    if not ours.any():
+    of_pair = (targets == first) | (targets == second)
+    if not of_pair.any():
         return float("nan")
-    lead = np.where(targets[ours] == first, 1, -1) * (scores[ours, first] - scores[ours, second])
+    lead = np.where(targets[of_pair] == first, 1, -1) * (scores[of_pair, first] - scores[of_pair, second])
     return float((lead > 0).mean())
 
 
@@ -76,12 +76,12 @@ def recall_at(scores: Scores, k: int, own: NDArray[np.int64] | None = None) -> f
 
 
 def median_rank(scores: Scores, own: NDArray[np.int64] | None = None) -> float:
-    """Median over the texts of their own clip's place, 1 is the best (Yu et al., 2018); arguments as for `recall_at`."""
+    """Median over the texts of their own clip's rank; 1 is the best (Yu et al., 2018). Arguments as for `recall_at`."""
     return float(np.median(_ranks(scores, own)))
 
 
 def _ranks(scores: Scores, own: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """int64 [texts]: every clip that is not strictly worse than the own one counts, so NaN and ties are no success."""
+    """int64 [texts], the rank of each text's own clip. Clips with an equal score, or NaN, rank before it."""
     own = np.arange(len(scores)) if own is None else own
     worse = np.count_nonzero(scores < scores[np.arange(len(scores)), own][:, None], axis=1)
     return np.asarray(scores.shape[1] - worse, np.int64)

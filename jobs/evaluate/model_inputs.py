@@ -1,4 +1,4 @@
-"""How a model is measured, and what it is shown for it."""
+"""The options of evaluating a model, and its inputs: the split, the views of each example, and their pixels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from jobs.datasets.decode import decode_ahead
 from jobs.datasets.examples import SPLITS, Dataset, Example, Split
+from jobs.evaluate.progress import EvaluationProgress
 from pipeline.frames import Frames
 from pipeline.models.preprocessing import Preprocessing
 from schemas.errors import JobError, UsageError
@@ -23,8 +24,8 @@ from schemas.records import Span
 if TYPE_CHECKING:
     import torch
 
-_TIMES = 5  # clips of an example in several views, each in three crops: VideoMAE's 5 x 3 (Tong et al., 2022)
-_NAMED = 20  # names that a message lists
+_CLIPS_PER_EXAMPLE = 5  # of several views, each in three crops: VideoMAE's 5 x 3 (Tong et al., 2022)
+_MAX_NAMED = 20  # names that a message lists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +33,17 @@ class EvaluateOptions:
     """How a model is measured.
 
     Attributes:
-        split: what is measured; None takes test where the data has one, else val, else all.
-        views: ``single`` shows a classifier the middle of an example, ``multi`` 5 clips of it in 3 crops each.
-        captions: captions that an embedder is to find the clips of, in each draw.
-        draws: how often they are drawn.
+        split: which split is measured; None takes test where the dataset has one, else val, else all.
+        views: ``single`` classifies the middle of an example, ``multi`` 5 clips of it in 3 crops each.
+        captions: captions that an embedder finds the clips of, in each draw.
+        draws: how often captions are drawn.
         seed: of the splits, the draws and the shuffling.
         window_s: seconds of a clip.
         batch_size: clips per forward pass.
-        shuffle: show the frames of each clip in a random order, to see how much of a result hangs on their order.
-        pairs: two labels, or two values of a kind of fact, with a comma between: how often they are told from each other.
-        precision: what the model computes in.
+        shuffle: put the frames of each clip into a random order, to see how much a result depends on their order.
+        pairs: pairs of labels, or of values of a kind of fact, each with a comma between: measure how well the two are told
+            apart.
+        precision: the arithmetic of the model.
     """
 
     split: Split | Literal["all"] | None = None
@@ -56,7 +58,7 @@ class EvaluateOptions:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        """Refuse what nothing could be measured with."""
+        """Refuse values out of range."""
         for option, value, least, most in (
             ("--captions", self.captions, 2, 100_000),
             ("--draws", self.draws, 1, 1000),
@@ -68,20 +70,8 @@ class EvaluateOptions:
                 raise UsageError(f"{option}: got {value:g}, expected {least:g} to {most:g}")
 
 
-@dataclass(frozen=True, slots=True)
-class Measuring:
-    """A moment of a measurement."""
-
-    done: int
-    total: int
-    elapsed_s: float
-
-    def __str__(self) -> str:
-        return f"measured {self.done} of {self.total} examples, {self.elapsed_s:.0f} s so far"
-
-
 def choose_split(dataset: Dataset, split: str | None) -> tuple[dict[str, Any], tuple[Example, ...]]:
-    """What is measured: source, split and why, as `Measured` has them; and the examples.
+    """Choose the split to measure: ``source``, ``split`` and ``why`` of `ModelResults`, and the examples.
 
     Raises:
         UsageError: the split that was asked for is empty.
@@ -90,8 +80,8 @@ def choose_split(dataset: Dataset, split: str | None) -> tuple[dict[str, Any], t
     chosen = split or next((name for name in ("test", "val") if counts[name]), "all")
     examples = tuple(example for example in dataset.examples if chosen in (example.split, "all"))
     if not examples:
-        have = ", ".join([*(f"{name} ({count})" for name, count in counts.items() if count), "all"])
-        raise UsageError(f"--split {split}: {dataset.source} has no example in it, expected {have}; take another")
+        expected = ", ".join([*(f"{name} ({count})" for name, count in counts.items() if count), "all"])
+        raise UsageError(f"--split {split}: {dataset.source} has no example in it, expected {expected}; take another")
     reason = {
         "test": "the test split",
         "val": "the val split, since there is no test split",
@@ -101,25 +91,25 @@ def choose_split(dataset: Dataset, split: str | None) -> tuple[dict[str, Any], t
 
 
 def middle_span(start_s: float, end_s: float, window_s: float) -> list[Span]:
-    """The ``window_s`` seconds in the middle, or all where there are no more: of [0, 10) and 4 s, [3, 7)."""
+    """The middle ``window_s`` seconds, or all of a shorter example: of [0, 10) and 4 s, [3, 7)."""
     spare_s = max(0.0, end_s - start_s - window_s)
     return [Span(start_s + spare_s / 2, end_s - spare_s / 2)]
 
 
 def spread_spans(start_s: float, end_s: float, window_s: float) -> list[Span]:
-    """Five windows evenly spread from the beginning to the end; a single one where all five would be the same.
+    """Five windows evenly spread from the start to the end; one window for an example that is no longer than that.
 
     Of [0, 10) and 4 s: [0, 4), [1.5, 5.5), [3, 7), [4.5, 8.5), [6, 10).
     """
     spare_s = end_s - start_s - window_s
     if spare_s <= 0:
         return [Span(start_s, end_s)]
-    starts = [start_s + spare_s * number / (_TIMES - 1) for number in range(_TIMES)]
+    starts = [start_s + spare_s * number / (_CLIPS_PER_EXAMPLE - 1) for number in range(_CLIPS_PER_EXAMPLE)]
     return [Span(begin_s, begin_s + window_s) for begin_s in starts]
 
 
 def uncropped(geometry: Geometry) -> tuple[Geometry, tuple[int, int]]:
-    """The same pictures before they are cut, at least as large as the cut; and the cut's (height, width)."""
+    """A geometry without its crop, its pictures at least as large as the crop; and the crop's (height, width)."""
     resize, crop = geometry.resize, geometry.crop
     if isinstance(resize, tuple):
         crop = crop or resize
@@ -129,7 +119,7 @@ def uncropped(geometry: Geometry) -> tuple[Geometry, tuple[int, int]]:
 
 
 def three_crops(frames: Frames, crop: tuple[int, int]) -> list[Frames]:
-    """Both ends and the middle along the longer edge, the middle along the other; one where they would be the same.
+    """Three crops: both ends and the middle of the longer edge, centred on the other; one where they would be the same.
 
     Args:
         frames: uint8 [num_frames, height, width, 3].
@@ -137,27 +127,41 @@ def three_crops(frames: Frames, crop: tuple[int, int]) -> list[Frames]:
     """
     spare = [frames.shape[1] - crop[0], frames.shape[2] - crop[1]]
     longer = int(frames.shape[2] >= frames.shape[1])
-    pieces = []
+    crops = []
     for offset in sorted({0, spare[longer] // 2, spare[longer]}):
         top, left = (offset, spare[1] // 2) if longer == 0 else (spare[0] // 2, offset)
-        pieces.append(frames[:, top : top + crop[0], left : left + crop[1]])
-    return pieces
+        crops.append(frames[:, top : top + crop[0], left : left + crop[1]])
+    return crops
 
 
 @dataclass(slots=True)
-class Source:
-    """Examples as pixels: decoded ahead in other processes, a few at a time."""
+class ExampleLoader:
+    """Loads examples as batches of pixels; they are decoded ahead in other processes.
+
+    Attributes:
+        examples: what is loaded.
+        preprocessing: of the model.
+        options: which views to make, and how many to a batch.
+        say: called with each sentence that a user should read at once.
+        on_progress: called after each batch.
+        left_out: path and reason of examples that cannot be decoded; filled by `batches`.
+        damaged: path and reason of those that can be in part; filled by `batches`.
+    """
 
     examples: Sequence[Example]
     preprocessing: Preprocessing
     options: EvaluateOptions
     say: Callable[[str], None]
-    on_progress: Callable[[Measuring], None]
+    on_progress: Callable[[EvaluationProgress], None]
     left_out: list[tuple[str, str]] = field(default_factory=list)
     damaged: list[tuple[str, str]] = field(default_factory=list)
 
     def batches(self, device: torch.device, dtype: torch.dtype) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Numbers of examples, one for each view, and the views' pixels.
+        """Numbers of examples, one for each view, and the views' pixels [views, num_frames, 3, height, width].
+
+        Args:
+            device: where the pixels go.
+            dtype: their type.
 
         Raises:
             JobError: not one example can be decoded.
@@ -168,42 +172,56 @@ class Source:
         while batch := list(islice(views, self.options.batch_size)):
             numbers = [number for number, _ in batch]
             yield numbers, make_pixels(np.stack([view for _, view in batch]), self.preprocessing, device, dtype)
-            self.on_progress(Measuring(numbers[-1] + 1, len(self.examples), time.monotonic() - began))
+            elapsed_s = time.monotonic() - began
+            self.on_progress(EvaluationProgress(numbers[-1] + 1, len(self.examples), elapsed_s, "measured", "examples"))
         if len(self.left_out) == len(self.examples):
             raise JobError(f"not one of {len(self.examples)} examples can be decoded; {': '.join(self.left_out[0])}")
 
     def _views(self) -> Iterator[tuple[int, Frames]]:
-        wanted, crop, spans = self.preprocessing.input, None, middle_span
+        """Number of the example and uint8 [num_frames, height, width, 3], for each view."""
+        model_input, crop, spans = self.preprocessing.input, None, middle_span
         if self.options.views == "multi":
-            geometry, crop = uncropped(wanted.geometry)
-            wanted, spans = ModelInput(wanted.num_frames, geometry), spread_spans
+            geometry, crop = uncropped(model_input.geometry)
+            model_input, spans = ModelInput(model_input.num_frames, geometry), spread_spans
         cut = partial(spans, window_s=self.options.window_s)
-        for number, (example, (clips, problem)) in enumerate(decode_ahead(self.examples, cut, wanted)):
+        for number, (example, (clips, problem)) in enumerate(decode_ahead(self.examples, cut, model_input)):
             if problem:
                 (self.left_out if clips is None else self.damaged).append((example.path, problem))
                 self.say(f"{'left out' if clips is None else 'damaged'}: {example.path}: {problem}")
-            chance = np.random.default_rng((self.options.seed, number))
+            rng = np.random.default_rng((self.options.seed, number))
             for clip in () if clips is None else clips:
-                shown = clip[chance.permutation(len(clip))] if self.options.shuffle else clip
-                yield from ((number, view) for view in (three_crops(shown, crop) if crop else [shown]))
+                frames = clip[rng.permutation(len(clip))] if self.options.shuffle else clip
+                yield from ((number, view) for view in (three_crops(frames, crop) if crop else [frames]))
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first names, quoted, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(map(repr, names[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+def quoted_names(names: Sequence[str]) -> str:
+    """The first names in quotes, and how many more there are."""
+    more = len(names) - _MAX_NAMED
+    return ", ".join(map(repr, names[:_MAX_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
-def named_pair(given: str, groups: Sequence[Sequence[str]], what: str) -> tuple[int, str, str]:
-    """Which group, and two names of it, out of ``A,B``; names may hold commas themselves."""
-    parts = given.split(",")
+def named_pair(text: str, groups: Sequence[Sequence[str]], noun: str) -> tuple[int, str, str]:
+    """Read ``A,B`` as two names of one group.
+
+    Args:
+        text: two names with a comma between; names may hold commas themselves.
+        groups: the names to choose from.
+        noun: what they are, for the message.
+
+    Returns:
+        The group's number, and the two names.
+
+    Raises:
+        UsageError: no group has two such names.
+    """
+    parts = text.split(",")
     for cut in range(1, len(parts)):
-        one, other = ",".join(parts[:cut]).strip(), ",".join(parts[cut:]).strip()
+        first, second = ",".join(parts[:cut]).strip(), ",".join(parts[cut:]).strip()
         for number, names in enumerate(groups):
-            if one != other and one in names and other in names:
-                return number, one, other
+            if first != second and first in names and second in names:
+                return number, first, second
     names = [name for group in groups for name in group]
     raise UsageError(
-        f"--pair: got {given!r}, expected two of {what} with a comma between ({listed(names) or 'there are none'}); "
+        f"--pair: got {text!r}, expected two of {noun} with a comma between ({quoted_names(names) or 'there are none'}); "
         "take two of them, or leave it out"
     )

@@ -1,22 +1,16 @@
-"""What was measured of a model, as text for people, JSON for programs and files to keep."""
+"""The evaluation of a model as text for people, as JSON for programs, and as files to keep."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jobs.evaluate.model_results import ClassifierResults, EmbedderResults, PairRow
-from jobs.images import confusion
-from schemas.errors import UsageError
+from jobs.evaluate.results_folder import ConfusionMatrix, ResultsPage, share_text, without_nan, write_page
 from schemas.records import path_text
-from schemas.text import column_lines as columns
-from schemas.text import lines_text, printable
+from schemas.text import column_lines, lines_text
 
 _MAX_NAMED = 20
 
@@ -30,63 +24,37 @@ _PROTOCOLS = {
 }
 
 
-def write_results(results: ClassifierResults | EmbedderResults, folder: Path, command: str) -> None:
-    """Write results.json and results.md, and of a classifier confusion.png, into a folder that is there.
-
-    Args:
-        results: what was measured.
-        folder: where to.
-        command: what measured it, as it was typed.
-
-    Raises:
-        UsageError: a file cannot be written.
-    """
-    found = json.dumps({"command": command, **results_json(results)}, indent=1, ensure_ascii=False)
-    classifier = isinstance(results, ClassifierResults)
-    lines = [f"# {printable(results.model)}", "", f"    {printable(command)}", "", "```", results_text(results), "```", ""]
-    lines += [_PROTOCOLS[results.views if isinstance(results, ClassifierResults) else "captions"], ""]
-    lines += ["![Confusion matrix: true classes by predicted ones](confusion.png)", ""] if classifier else []
-    for name, text in (("results.json", f"{found}\n"), ("results.md", "\n".join(lines))):
-        try:
-            (folder / name).write_text(text, encoding="utf-8", errors="replace")
-        except OSError as exc:
-            raise UsageError(f"{str(folder / name)!r} cannot be written: {exc.strerror}; give another --output") from exc
-    if isinstance(results, ClassifierResults):
-        confusion(np.array(results.matrix, np.int64), results.labels, folder / "confusion.png")
-
-
 def results_json(results: ClassifierResults | EmbedderResults) -> dict[str, Any]:
-    """What ``--json`` prints."""
-    found = asdict(results)
+    """Results for programs; None for what could not be measured."""
+    data: dict[str, Any] = without_nan(asdict(results))
     for name in ("left_out", "damaged"):
-        found[name] = [{"path": path_text(path), "reason": reason} for path, reason in found[name]]
-    for pair in found["pairs"]:
-        pair.update({name: None for name in ("right", "plain") if pair[name] is not None and math.isnan(pair[name])})
-    return found
+        data[name] = [{"path": path_text(path), "reason": reason} for path, reason in data[name]]
+    return data
 
 
 def results_text(results: ClassifierResults | EmbedderResults) -> str:
-    """Tables, and what is to be said of them."""
+    """Results for people: tables, and notes on them."""
     lines = [f"{results.model} on {results.source}", f"measured: {results.why}"]
     lines += _classifier(results) if isinstance(results, ClassifierResults) else _embedder(results)
-    for what, found in (("left out", results.left_out), ("damaged in part", results.damaged)):
-        lines += [f"{what}: {path_text(path)}: {reason}" for path, reason in found[:_MAX_NAMED]]
-        lines += [f"{what}: {len(found) - _MAX_NAMED} more"] if len(found) > _MAX_NAMED else []
+    for heading, videos in (("left out", results.left_out), ("damaged in part", results.damaged)):
+        lines += [f"{heading}: {path_text(path)}: {reason}" for path, reason in videos[:_MAX_NAMED]]
+        lines += [f"{heading}: {len(videos) - _MAX_NAMED} more"] if len(videos) > _MAX_NAMED else []
     return lines_text(lines)
 
 
 def _classifier(results: ClassifierResults) -> list[str]:
-    rows = [(row.label, str(row.clips), _share(row.top1), row.confused_with or "") for row in results.classes]
+    rows = [(row.label, str(row.clips), share_text(row.top1), row.confused_with or "") for row in results.classes]
     lines = [
         f"{results.clips} examples, {results.views} view" + _shuffled(results.shuffled),
-        f"top-1 {_share(results.top1)}, top-5 {_share(results.top5)}, mean class accuracy {_share(results.mean_class)}",
+        f"top-1 {share_text(results.top1)}, top-5 {share_text(results.top5)}, "
+        f"mean class accuracy {share_text(results.mean_class)}",
         "",
-        *columns(("class", "examples", "top-1", "most confused with"), rows),
+        *column_lines(("class", "examples", "top-1", "most confused with"), rows),
         "",
     ]
     if results.pairs:
-        told = [(*_pair(row), _share(row.right)) for row in results.pairs]
-        lines += [*columns(("within a pair", "examples", "right"), told), ""]
+        pairs = [(*_pair(row), share_text(row.right)) for row in results.pairs]
+        lines += [*column_lines(("within a pair", "examples", "right"), pairs), ""]
     if results.unknown:
         names = ", ".join(f"{label} ({count})" for label, count in results.unknown.items())
         lines.append(f"left out, as the model does not know their labels: {sum(results.unknown.values())}: {names}")
@@ -95,7 +63,7 @@ def _classifier(results: ClassifierResults) -> list[str]:
 
 def _embedder(results: EmbedderResults) -> list[str]:
     rows = [
-        (row.score, *map(_share, (row.recall_at_1, row.recall_at_5, row.recall_at_10)), f"{row.median_rank:.1f}")
+        (row.score, *map(share_text, (row.recall_at_1, row.recall_at_5, row.recall_at_10)), f"{row.median_rank:.1f}")
         for row in results.retrieval
     ]
     fewer = f" ({results.wanted} were asked for; more cannot be told apart or decoded)"
@@ -105,18 +73,25 @@ def _embedder(results: EmbedderResults) -> list[str]:
         + (fewer if results.captions < results.wanted else "")
         + f", mean of {results.draws} draw{'s' * (results.draws > 1)}",
         "",
-        *columns(("score", "R@1", "R@5", "R@10", "median rank"), rows),
+        *column_lines(("score", "R@1", "R@5", "R@10", "median rank"), rows),
         "",
     ]
     if results.kinds:
         kinds = [
-            (row.kind, str(row.values), str(row.clips), _share(row.exact), _share(row.plain), _share(1 / row.values))
+            (
+                row.kind,
+                str(row.values),
+                str(row.clips),
+                share_text(row.exact),
+                share_text(row.plain),
+                share_text(1 / row.values),
+            )
             for row in results.kinds
         ]
-        lines += [*columns(("fact named", "values", "examples", "exact", "plain", "by chance"), kinds), ""]
+        lines += [*column_lines(("fact named", "values", "examples", "exact", "plain", "by chance"), kinds), ""]
     if results.pairs:
-        told = [(*_pair(row), _share(row.right), _share(row.plain)) for row in results.pairs]
-        lines += [*columns(("within a pair", "examples", "exact", "plain"), told), ""]
+        pairs = [(*_pair(row), share_text(row.right), share_text(row.plain)) for row in results.pairs]
+        lines += [*column_lines(("within a pair", "examples", "exact", "plain"), pairs), ""]
     if results.unspoken:
         lines.append(f"not asked for, as no caption speaks of them alone: {_some(results.unspoken)}")
     return lines
@@ -135,5 +110,26 @@ def _shuffled(shuffled: bool) -> str:
     return ", frames shown in a random order" if shuffled else ""
 
 
-def _share(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
+def write_results(results: ClassifierResults | EmbedderResults, folder: Path, command: str) -> None:
+    """Keep results in a folder; see `jobs.evaluate.results_folder.write_page`.
+
+    Args:
+        results: the results.
+        folder: where to write; it must exist.
+        command: the command that measured them, as it was typed.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    protocol, matrix = "captions", None
+    if isinstance(results, ClassifierResults):
+        protocol = results.views
+        matrix = ConfusionMatrix(results.labels, results.matrix, "Confusion matrix: true classes by predicted ones")
+    page = ResultsPage(
+        title=results.model,
+        data=results_json(results),
+        text=results_text(results),
+        notes=[_PROTOCOLS[protocol]],
+        matrix=matrix,
+    )
+    write_page(page, folder, command)

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What was measured, whichever the model.
+class ModelResults:
+    """The part of the results that classifiers and embedders share.
 
     Attributes:
         model: the checkpoint's stamp.
         source: the data as the user gave it.
         split: ``test``, ``val``, ``train`` or ``all``.
-        why: a sentence that says why that one, and where the splits come from.
+        why: a sentence that says why that split, and where the splits come from.
         clips: examples that were measured.
-        shuffled: whether the frames of each clip were shown in a random order.
+        shuffled: whether the frames of each clip were put into a random order.
         left_out: path and reason of examples that cannot be decoded.
         damaged: path and reason of those that can be in part, which were measured.
     """
@@ -36,7 +36,14 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """One class: its clips, the share that is right at the first place, and the class that it is most often taken for."""
+    """One class.
+
+    Attributes:
+        label: the class.
+        clips: how many are of it.
+        top1: share of them whose best label it is.
+        confused_with: the class that the others are most often taken for; None where there are none.
+    """
 
     label: str
     clips: int
@@ -50,8 +57,8 @@ class PairRow:
 
     Attributes:
         clips: how many are of one of the two.
-        right: `pair_accuracy`; by the exact score where there are two.
-        plain: the same by the plain dot product; None for a classifier.
+        right: `jobs.evaluate.metrics.pair_accuracy`; of an embedder, by the rerank score.
+        plain: the same by the dot product; None for a classifier.
     """
 
     first: str
@@ -62,18 +69,18 @@ class PairRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifierResults(Measured):
-    """What a classifier got right.
+class ClassifierResults(ModelResults):
+    """The results of a classifier.
 
     Attributes:
         views: ``single`` or ``multi``.
-        top1: `top_k_accuracy` for the best class.
+        top1: `jobs.evaluate.metrics.top_k_accuracy` of the best class.
         top5: the same for the five best; 1 where there are no more.
-        mean_class: `mean_class_accuracy`.
+        mean_class: `jobs.evaluate.metrics.mean_class_accuracy`.
         classes: a row for each class that was measured, by name.
         pairs: those that were asked for.
-        labels: classes that were measured, or that something was taken for, by name.
-        matrix: `confusion_matrix` of these.
+        labels: classes that were measured, or that a clip was taken for, by name.
+        matrix: `jobs.evaluate.metrics.confusion_matrix` of these.
         unknown: labels of the data that the model does not know, and how many examples of each were left out.
     """
 
@@ -90,7 +97,15 @@ class ClassifierResults(Measured):
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How well captions find their clips by one score (``exact`` or ``plain``): means over the draws."""
+    """How well captions find their clips by one score: means over the draws.
+
+    Attributes:
+        score: ``exact`` for the rerank score, ``plain`` for the dot product.
+        recall_at_1: share of captions whose clip is the best.
+        recall_at_5: share whose clip is among the five best.
+        recall_at_10: share whose clip is among the ten best.
+        median_rank: of the caption's own clip; 1 is the best.
+    """
 
     score: str
     recall_at_1: float
@@ -101,7 +116,15 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """One kind of fact, named without training: how many values, clips that have one, and the share that is right."""
+    """One kind of fact, named by the captions that speak of it alone.
+
+    Attributes:
+        kind: such as ``action``.
+        values: how many there are to choose from.
+        clips: how many have one of them.
+        exact: share that is right by the rerank score.
+        plain: share that is right by the dot product.
+    """
 
     kind: str
     values: int
@@ -111,8 +134,8 @@ class KindRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedderResults(Measured):
-    """How well an embedder matches clips and captions.
+class EmbedderResults(ModelResults):
+    """The results of an embedder: how well it matches clips and captions.
 
     Attributes:
         captions: captions of a draw, and as many clips.
@@ -134,7 +157,7 @@ class EmbedderResults(Measured):
 
 
 def class_row(labels: Sequence[str], row: int, counts: NDArray[np.int64]) -> ClassRow:
-    """One row of a `confusion_matrix`, in words; there must be clips in it."""
-    clips, others = int(counts.sum()), np.where(np.arange(len(counts)) == row, 0, counts)
-    most = labels[int(others.argmax())] if others.any() else None
-    return ClassRow(labels[row], clips, float(counts[row] / clips), most)
+    """One row of a `jobs.evaluate.metrics.confusion_matrix` with its names; it must count at least one clip."""
+    clips, mistakes = int(counts.sum()), np.where(np.arange(len(counts)) == row, 0, counts)
+    confused_with = labels[int(mistakes.argmax())] if mistakes.any() else None
+    return ClassRow(labels[row], clips, float(counts[row] / clips), confused_with)

@@ -1,4 +1,4 @@
-"""Export moments: as files with a thumbnail strip each, as chapters, and as edit decision lists."""
+"""Exports moments as files with a strip of thumbnails each, as chapters, and as edit decision lists."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from jobs.export.edl import NO_TIMECODE, Listed, edit_lists, has_no_timecode
+from jobs.export.edl import NO_TIMECODE, edit_lists, has_no_timecode
 from jobs.export.file_names import distinct, safe_name
-from jobs.export.moments import Done, Exported, Task, crashed, work_on
-from jobs.export.moments_file import Wanted, read_hits
+from jobs.export.list_entry import ListEntry
+from jobs.export.moments import ExportedMoment, ExportTask, TaskResult, crashed, work_on
+from jobs.export.moments_file import RequestedMoment, read_hits
 from jobs.export.moments_table import NAME, MomentsTable, read_table
 from jobs.export.webvtt import chapters
 from jobs.isolated_process import in_processes
@@ -23,27 +24,27 @@ from schemas.errors import JobError, UsageError
 from schemas.records import path_text
 from schemas.text import lines_text
 
-Form = Literal["files", "webvtt", "edl"]
+ExportFormat = Literal["files", "webvtt", "edl"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What became of all moments, in their order, and which lists were written.
+    """The outcome of an export.
 
     Attributes:
-        folder: where it all is.
-        moments: in the order of their lines.
-        lists: names of files.
+        folder: where everything was written.
+        moments: the outcome of each moment, in the order of their lines.
+        lists: names of the lists that were written.
         kept: how many of the moments an earlier export had finished.
     """
 
     folder: Path
-    moments: tuple[Exported, ...]
+    moments: tuple[ExportedMoment, ...]
     lists: tuple[str, ...]
     kept: int = 0
 
     @property
-    def failed(self) -> tuple[Exported, ...]:
+    def failed(self) -> tuple[ExportedMoment, ...]:
         """Moments that could not be exported."""
         return tuple(moment for moment in self.moments if moment.how == "failed")
 
@@ -52,13 +53,13 @@ class ExportReport:
         counts = {
             how: sum(moment.how == how for moment in self.moments) for how in ("copied", "re-encoded", "listed", "failed")
         }
-        told = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
-        lines = [f"{len(self.moments)} moments: {told}" + (f"; {self.kept} were there already" if self.kept else "")]
+        outcomes = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
+        lines = [f"{len(self.moments)} moments: {outcomes}" + (f"; {self.kept} were there already" if self.kept else "")]
         for moment in self.moments:
             if moment.reason is not None:
-                start_s, end_s = moment.wanted.span
-                what = "failed" if moment.how == "failed" else "damaged"
-                lines.append(f"  {what}: {path_text(moment.wanted.path)} {start_s:g}-{end_s:g} s: {moment.reason}")
+                start_s, end_s = moment.moment.span
+                trouble = "failed" if moment.how == "failed" else "damaged"
+                lines.append(f"  {trouble}: {path_text(moment.moment.path)} {start_s:g}-{end_s:g} s: {moment.reason}")
         return lines_text([*lines, f"{self.folder}: {', '.join((NAME, *self.lists))}"])
 
 
@@ -67,21 +68,21 @@ def export(
     folder: Path,
     *,
     pad_s: float = 1.0,
-    forms: Sequence[Form] = ("files",),
+    forms: Sequence[ExportFormat] = ("files",),
     on_moment: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExportReport:
     """Export the moments that ``hits`` lists. The videos are read and never written.
 
-    Each moment is cut in a process apart, so that a file that takes a decoder down costs itself alone, and has its row in
+    Each moment is cut in another process, so a file that crashes a decoder costs that moment alone. It has its row in
     ``moments.csv`` as soon as it is done. An export that was interrupted goes on when it is called again: what is finished
     stays, and what failed is tried again.
 
     Args:
         hits: a file of what ``vidsift search --json`` prints, or ``-`` for standard input.
-        folder: new, or empty, or what an export of the same moments has begun.
+        folder: a new or empty folder, or that of an interrupted export of the same moments.
         pad_s: seconds to show before and after each moment, where the video has them.
-        forms: what to write; ``moments.csv`` always is.
-        on_moment: told how many moments are done, of how many.
+        forms: what to write beside ``moments.csv``.
+        on_moment: called with how many moments are done, of how many.
 
     Raises:
         UsageError: an option, a line or the folder cannot be used; nothing was written.
@@ -89,16 +90,16 @@ def export(
     """
     if not (math.isfinite(pad_s) and 0 <= pad_s <= 3600):
         raise UsageError(f"--pad: got {pad_s:g} s, expected 0 to 3600 s")
-    if unknown := [form for form in forms if form not in get_args(Form)]:
-        raise UsageError(f"--format: got {unknown[0]!r}, expected {', '.join(get_args(Form))}")
-    wanted = read_hits(hits)
+    if unknown := [form for form in forms if form not in get_args(ExportFormat)]:
+        raise UsageError(f"--format: got {unknown[0]!r}, expected {', '.join(get_args(ExportFormat))}")
+    moments = read_hits(hits)
     if not (folder / NAME).is_file():
         check_folder(folder, "--to")
-    with _holding(folder):
+    with _folder_lock(folder):
         try:
-            tasks = _tasks(wanted, folder, pad_s, forms)
-            done = _work(tasks, folder, pad_s, forms, on_moment)
-            lists = _lists([one.listed for one in done if one.listed is not None], forms)
+            tasks = _tasks(moments, folder, pad_s, forms)
+            results = _work(tasks, folder, pad_s, forms, on_moment)
+            lists = _lists([result.entry for result in results if result.entry is not None], forms)
             for name, text in lists:
                 aside = folder / f".{name}"
                 aside.write_text(text, encoding="utf-8", newline="")
@@ -108,91 +109,98 @@ def export(
                 f"--to: {exc.filename or str(folder)!r} cannot be written: {exc.strerror}; make room, and export again"
             ) from exc
     kept = sum(task.kept is not None for task in tasks)
-    return ExportReport(folder, tuple(one.exported for one in done), tuple(name for name, _ in lists), kept)
+    return ExportReport(folder, tuple(result.exported for result in results), tuple(name for name, _ in lists), kept)
 
 
 @contextmanager
-def _holding(folder: Path) -> Iterator[None]:
-    """Have the folder alone.
+def _folder_lock(folder: Path) -> Iterator[None]:
+    """Keep other exports out of the folder.
 
     Raises:
         UsageError: another export is writing into it.
     """
-    held = os.open(folder, os.O_RDONLY)
+    lock = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise UsageError(f"--to {folder}: another export is writing there; wait for it to end, or stop it") from exc
         yield
     finally:
-        os.close(held)
+        os.close(lock)
 
 
-def _tasks(wanted: Sequence[Wanted], folder: Path, pad_s: float, forms: Sequence[Form]) -> list[Task]:
-    """A task for each moment, with what an earlier export has finished of it."""
-    earlier = read_table(folder, wanted, pad_s) if (folder / NAME).is_file() else [[] for _ in wanted]
+def _tasks(
+    moments: Sequence[RequestedMoment], folder: Path, pad_s: float, forms: Sequence[ExportFormat]
+) -> list[ExportTask]:
+    """A task for each moment, with its outcome where an earlier export has finished it."""
+    earlier = read_table(folder, moments, pad_s) if (folder / NAME).is_file() else [[] for _ in moments]
     tasks = []
-    for number, (moment, rows) in enumerate(zip(wanted, earlier, strict=True), start=1):
-        stem = f"{number:0{max(3, len(str(len(wanted))))}d}-{safe_name(moment.path)}"
+    for number, (moment, rows) in enumerate(zip(moments, earlier, strict=True), start=1):
+        stem = f"{number:0{max(3, len(str(len(moments))))}d}-{safe_name(moment.path)}"
         cut = "files" in forms
         kept = [row for row in rows if _finished(row, folder, stem, cut)]
-        tasks.append(Task(moment, number, pad_s, folder, stem, cut, kept[-1] if kept else None))
+        tasks.append(ExportTask(moment, number, pad_s, folder, stem, cut, kept[-1] if kept else None))
     return tasks
 
 
-def _finished(row: Exported, folder: Path, stem: str, cut: bool) -> bool:
+def _finished(row: ExportedMoment, folder: Path, stem: str, cut: bool) -> bool:
+    """Whether an earlier export made what this one is asked for."""
     if row.file is None:
         return row.how == "listed" and not cut
     return row.file == f"{stem}.mp4" and (folder / row.file).is_file()
 
 
 def _work(
-    tasks: Sequence[Task], folder: Path, pad_s: float, forms: Sequence[Form], on_moment: Callable[[int, int], None]
-) -> list[Done]:
-    """Do all tasks, each in the table as soon as it is done."""
+    tasks: Sequence[ExportTask],
+    folder: Path,
+    pad_s: float,
+    forms: Sequence[ExportFormat],
+    on_moment: Callable[[int, int], None],
+) -> list[TaskResult]:
+    """Do all tasks, and write each into the table as soon as it is done."""
     lists = set(forms) - {"files"}
-    waiting = [task for task in tasks if task.kept is None or lists]  # lists are made of all moments' videos
-    done = {task.number: Done(task.kept) for task in tasks if task.kept is not None}
+    waiting = [task for task in tasks if task.kept is None or lists]  # lists need all moments' videos
+    results = {task.number: TaskResult(task.kept) for task in tasks if task.kept is not None}
     cpus = max(1, min(len(os.sched_getaffinity(0)), len(waiting)))
-    with MomentsTable(folder, pad_s, [one.exported for one in done.values()]) as table:
+    with MomentsTable(folder, pad_s, [result.exported for result in results.values()]) as table:
         count = len(tasks) - len(waiting)
         for task, result in zip(waiting, in_processes(work_on, waiting, cpus), strict=True):
-            done[task.number] = result or crashed(task)
+            results[task.number] = result or crashed(task)
             if task.kept is None:
-                table.add(done[task.number].exported)
+                table.add(results[task.number].exported)
             count += 1
             on_moment(count, len(tasks))
-        ordered = _without_timecodes([done[task.number] for task in tasks], forms)
-        table.replace(one.exported for one in ordered)
+        ordered = _note_missing_timecodes([results[task.number] for task in tasks], forms)
+        table.replace(result.exported for result in ordered)
     return ordered
 
 
-def _lists(listed: Sequence[Listed], forms: Sequence[Form]) -> list[tuple[str, str]]:
+def _lists(entries: Sequence[ListEntry], forms: Sequence[ExportFormat]) -> list[tuple[str, str]]:
     """Name and text of each list."""
     return [
-        *(_chapter_lists(listed) if "webvtt" in forms else ()),
-        *(edit_lists(listed, "moments") if "edl" in forms else ()),
+        *(_chapter_lists(entries) if "webvtt" in forms else ()),
+        *(edit_lists(entries, "moments") if "edl" in forms else ()),
     ]
 
 
-def _chapter_lists(listed: Sequence[Listed]) -> list[tuple[str, str]]:
-    """A list for each video, named after it."""
-    by_video: dict[str, list[Listed]] = {}
-    for one in listed:
-        by_video.setdefault(one.path, []).append(one)
+def _chapter_lists(entries: Sequence[ListEntry]) -> list[tuple[str, str]]:
+    """Name and text of the chapters of each video."""
+    by_video: dict[str, list[ListEntry]] = {}
+    for entry in entries:
+        by_video.setdefault(entry.path, []).append(entry)
     names = distinct([safe_name(path) for path in by_video])
     return [(f"{name}.vtt", chapters(of_video)) for name, of_video in zip(names, by_video.values(), strict=True)]
 
 
-def _without_timecodes(done: Sequence[Done], forms: Sequence[Form]) -> list[Done]:
-    """Have the rows of moments that are in no edit decision list say so; without another form of them, they failed."""
-    told = []
-    for one in done:
-        exported = one.exported
+def _note_missing_timecodes(results: Sequence[TaskResult], forms: Sequence[ExportFormat]) -> list[TaskResult]:
+    """Add the reason to moments that are in no edit decision list; those that are exported in no other form have failed."""
+    noted = []
+    for result in results:
+        exported = result.exported
         reason = exported.reason or ""
-        if "edl" in forms and one.listed is not None and has_no_timecode(one.listed) and NO_TIMECODE not in reason:
+        if "edl" in forms and result.entry is not None and has_no_timecode(result.entry) and NO_TIMECODE not in reason:
             how = "failed" if set(forms) == {"edl"} else exported.how
             exported = replace(exported, reason="; ".join(filter(None, (reason, NO_TIMECODE))), how=how)
-        told.append(replace(one, exported=exported))
-    return told
+        noted.append(replace(result, exported=exported))
+    return noted

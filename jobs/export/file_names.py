@@ -1,4 +1,4 @@
-"""Names of files that are made of names of videos, in any script."""
+"""File names made of the names of videos, in any script."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Sequence
 
 from schemas.records import path_text
 
-# File systems take names of 255 bytes: there is room for a number before this, and for an ending after it.
+# File systems take names of 255 bytes; this leaves room for a number before the name and an ending after it.
 _MAX_CHARACTERS = 60
 _MAX_BYTES = 200
 
-# What keeps letters together or apart within words of Persian, of Indian scripts, and within some emoji.
+# Zero-width characters that join or separate letters in Persian and Indian scripts, and parts of some emoji.
 _JOINERS = frozenset("\u200c\u200d")
 
-# Names of devices on ClipTimeline, whatever comes after a full stop.
+# Names of devices on Windows, whatever comes after a full stop.
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")})
 
 
 def safe_name(path: str) -> str:
     """A video's name without its ending, as a part of a file's name that every file system and shell takes.
 
-    Letters of all scripts stay. Blanks, control characters, and what separates parts of paths or means something to a shell
+    Letters of all scripts stay. Blanks, control characters, separators of paths, and characters that a shell interprets
     become hyphens: ``a b?.mp4`` is ``a-b``, and ``год 1: ночь.mp4`` is ``год-1-ночь``.
     """
     stem = unicodedata.normalize("NFC", os.path.splitext(os.path.basename(path_text(path)))[0])
@@ -32,17 +32,17 @@ def safe_name(path: str) -> str:
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names, each with a number where a file system would take it for an earlier one."""
+    """The names, with a number added where a file system would take a name for an earlier one."""
     taken: set[str] = set()
-    found = []
-    for wanted in names:
-        name, number = wanted, 1
+    made = []
+    for base in names:
+        name, number = base, 1
         while _folded(name) in taken:
             number += 1
-            name = f"{wanted}-{number}"
+            name = f"{base}-{number}"
         taken.add(_folded(name))
-        found.append(name)
-    return found
+        made.append(name)
+    return made
 
 
 def _is_kept(character: str) -> bool:
@@ -52,7 +52,7 @@ def _is_kept(character: str) -> bool:
 
 
 def _shortened(name: str) -> str:
-    """As many whole characters as there is room for, with the marks that belong to them."""
+    """The name cut to the limits, without separating a letter from its marks."""
     length = min(len(name), _MAX_CHARACTERS)
     while len(name[:length].encode()) > _MAX_BYTES:
         length -= 1
@@ -62,4 +62,5 @@ def _shortened(name: str) -> str:
 
 
 def _folded(name: str) -> str:
+    """A name as a file system compares it that ignores case and Unicode form."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -1,4 +1,4 @@
-"""One moment of a video: found in it, and cut into a file of its own beside a strip of thumbnails."""
+"""Exports one moment: finds it in its video, and cuts it into a file with a strip of thumbnails beside it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from jobs.export.edl import Listed, one_line
-from jobs.export.moments_file import Wanted
+from jobs.export.list_entry import ListEntry, one_line
+from jobs.export.moments_file import RequestedMoment
 from jobs.images import film_strip, save_png
 from pipeline.frames import CRASHED, decode_seen, probe_file
 from pipeline.trim.cut import cut_video, has_sound
@@ -16,97 +16,97 @@ from schemas.errors import JobError, UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.records import Span, VideoMeta, path_text
 
-How = Literal["copied", "re-encoded", "listed", "failed"]
+ExportOutcome = Literal["copied", "re-encoded", "listed", "failed"]
 
 _THUMBNAILS = ModelInput(6, Geometry(resize=160, crop=None))
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """What became of one moment.
+class ExportedMoment:
+    """The outcome of exporting one moment.
 
     Attributes:
-        wanted: the moment.
+        moment: the moment, as it was requested.
         file: its file's name; None where none was asked for, or none could be made.
-        cut: what of the video the file, or the edit decision list, shows; None where nothing does.
+        cut: the interval that the file, or the edit decision list, shows; None where nothing does.
         how: ``copied``, ``re-encoded``, ``listed``, or ``failed``.
-        reason: what is wrong with the video; None for a sound one.
+        reason: what is wrong with the video, or why the moment failed; None where all is well.
     """
 
-    wanted: Wanted
+    moment: RequestedMoment
     file: str | None
     cut: Span | None
-    how: How
+    how: ExportOutcome
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A moment to be looked at, and cut where it has no file yet.
+class ExportTask:
+    """A moment to export.
 
     Attributes:
-        wanted: the moment.
-        number: which it is, from 1.
+        moment: the moment, as it was requested.
+        number: its place among the moments, from 1.
         pad_s: seconds to show before and after it, where the video has them.
         folder: where files go.
         stem: of the names of its files.
-        cut: whether to cut it.
-        kept: what an earlier export made of it, which stays.
+        cut: whether to cut it into a file.
+        kept: the outcome of an earlier export, which stays.
     """
 
-    wanted: Wanted
+    moment: RequestedMoment
     number: int
     pad_s: float
     folder: Path
     stem: str
     cut: bool
-    kept: Exported | None = None
+    kept: ExportedMoment | None = None
 
     @property
     def aside(self) -> Path:
-        """Where its file is written, until it is whole."""
+        """Where its file is written until it is complete."""
         return self.folder / f".{self.stem}.mp4"
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What became of a task: the moment's row, and its entry in lists where it has one."""
+class TaskResult:
+    """The result of a task: the moment's outcome, and its entry in lists where it has one."""
 
-    exported: Exported
-    listed: Listed | None = None
+    exported: ExportedMoment
+    entry: ListEntry | None = None
 
 
-def work_on(task: Task) -> Done:
-    """Do a task.
+def work_on(task: ExportTask) -> TaskResult:
+    """Export one moment.
 
     Raises:
         JobError: the disk is full.
     """
-    moment = task.wanted
+    moment = task.moment
     try:
-        meta, sound = _look(moment.path, moment.track)
+        meta, sound = _probe(moment.path, moment.track)
         span, padded = within(meta, moment.span, task.pad_s)
         if task.kept is not None:
             exported = task.kept
         elif task.cut:
             exported = _cut(task, meta, span, padded)
         else:
-            exported = Exported(moment, None, padded, "listed")
-        return Done(exported, Listed(moment.path, span, padded, meta.fps, sound, _text(moment, task.number)))
+            exported = ExportedMoment(moment, None, padded, "listed")
+        return TaskResult(exported, ListEntry(moment.path, span, padded, meta.fps, sound, _text(moment, task.number)))
     except JobError:
         raise
-    except Exception as exc:  # noqa: BLE001 - whatever a file makes a library raise is that file's reason, and no other's
-        return Done(task.kept or Exported(moment, None, None, "failed", _reason(exc)))
+    except Exception as exc:  # noqa: BLE001 - whatever a file makes a library raise is the reason why that moment failed
+        return TaskResult(task.kept or ExportedMoment(moment, None, None, "failed", _reason(exc)))
 
 
-def crashed(task: Task) -> Done:
-    """What is said of a task that took its process down."""
+def crashed(task: ExportTask) -> TaskResult:
+    """The result of a task that took its process down."""
     task.aside.unlink(missing_ok=True)
-    return Done(task.kept or Exported(task.wanted, None, None, "failed", CRASHED))
+    return TaskResult(task.kept or ExportedMoment(task.moment, None, None, "failed", CRASHED))
 
 
 def within(meta: VideoMeta, moment: Span, pad_s: float) -> tuple[Span, Span]:
-    """The moment, and what is shown of it and around it, as far as the video goes.
+    """The moment, and the moment with its padding, both cut to the video.
 
     Raises:
         VideoError: the moment is not within the video.
@@ -122,14 +122,14 @@ def within(meta: VideoMeta, moment: Span, pad_s: float) -> tuple[Span, Span]:
 
 
 @lru_cache(maxsize=4)
-def _look(path: str, track: int | None) -> tuple[VideoMeta, bool]:
-    meta = probe_file(path, track)
-    return meta, has_sound(path)
+def _probe(path: str, track: int | None) -> tuple[VideoMeta, bool]:
+    """What a video is, and whether it has sound."""
+    return probe_file(path, track), has_sound(path)
 
 
-def _cut(task: Task, meta: VideoMeta, span: Span, padded: Span) -> Exported:
-    """The file and its strip, which has the moment without what is around it."""
-    moment, name = task.wanted, f"{task.stem}.mp4"
+def _cut(task: ExportTask, meta: VideoMeta, span: Span, padded: Span) -> ExportedMoment:
+    """Write the file, and its strip of thumbnails, which show the moment without its padding."""
+    moment, name = task.moment, f"{task.stem}.mp4"
     cut = cut_video(moment.path, meta, padded, task.aside)
     problems = dict.fromkeys((*meta.problems, *cut.problems))
     try:
@@ -144,10 +144,11 @@ def _cut(task: Task, meta: VideoMeta, span: Span, padded: Span) -> Exported:
         except UsageError as exc:
             raise JobError(f"--to: {exc}; make room, and export again") from exc
     task.aside.rename(task.folder / name)
-    return Exported(moment, name, Span(cut.start_s, cut.end_s), cut.how, "; ".join(problems) or None)
+    return ExportedMoment(moment, name, Span(cut.start_s, cut.end_s), cut.how, "; ".join(problems) or None)
 
 
-def _text(moment: Wanted, number: int) -> str:
+def _text(moment: RequestedMoment, number: int) -> str:
+    """The description of a moment in lists: its label and its score."""
     return (one_line(moment.label or "") or f"moment {number}") + (
         f" ({moment.score:.3f})" if moment.score is not None else ""
     )

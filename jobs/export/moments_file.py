@@ -1,4 +1,4 @@
-"""Read back what ``vidsift search --json`` prints: moments to be cut, one JSON object a line."""
+"""Reads the moments to export: the lines that ``vidsift search --json`` prints, a JSON object each."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pipeline.sources.paths import on_disk
 from schemas.errors import UsageError
 from schemas.records import Span
 
-_MAKE = "make the lines with: vidsift search TEXT --library DIR --json"
+_HOW_TO_MAKE = "make the lines with: vidsift search TEXT --library DIR --json"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A moment to be exported, as its line says. None of it is known to be true.
+class RequestedMoment:
+    """A moment to export, as its line says; whether the video has such a moment is not checked yet.
 
     Attributes:
         line: the line's number, from 1.
         path: absolute path of the video.
         span: the moment, in seconds.
-        rank: as a search gave it; None where the line has none.
-        score: the same.
-        label: the same.
-        track: the video track that it is of, from 1; None for the one that players take.
+        rank: of the search result; None where the line has none.
+        score: likewise.
+        label: likewise.
+        track: number of the video track, from 1; None for the one that players take.
     """
 
     line: int
@@ -42,58 +42,66 @@ class Wanted:
     track: int | None = None
 
 
-def read_hits(source: str) -> tuple[Wanted, ...]:
-    """All moments of a file, or of standard input for ``-``. Other keys of the lines are passed over.
+def read_hits(source: str) -> tuple[RequestedMoment, ...]:
+    """The moments of a file, or of standard input for ``-``. Other keys of the lines are passed over.
 
     Raises:
-        UsageError: there is no such file, a line is none of ``vidsift search --json``, or there is none.
+        UsageError: there is no such file, it has no lines, or a line is not one of ``vidsift search --json``.
     """
     name = "standard input" if source == "-" else source
     try:
         data = sys.stdin.buffer.read() if source == "-" else read_whole(Path(source))
     except OSError as exc:
-        raise UsageError(f"HITS: {source!r} cannot be read: {exc.strerror}; {_MAKE}") from exc
-    wanted = []
+        raise UsageError(f"HITS: {source!r} cannot be read: {exc.strerror}; {_HOW_TO_MAKE}") from exc
+    moments = []
     for number, line in enumerate(data.split(b"\n"), start=1):
         if line.strip():
-            wanted.append(_wanted(line, number, f"HITS {name}: line {number}"))
-    if not wanted:
-        raise UsageError(f"HITS {name}: got no line, expected one or more; {_MAKE}")
-    return tuple(wanted)
+            moments.append(_moment(line, number, f"HITS {name}: line {number}"))
+    if not moments:
+        raise UsageError(f"HITS {name}: got no line, expected one or more; {_HOW_TO_MAKE}")
+    return tuple(moments)
 
 
-def _wanted(line: bytes, number: int, where: str) -> Wanted:
+def _moment(line: bytes, number: int, where: str) -> RequestedMoment:
     try:
-        found = json.loads(line.decode("utf-8-sig"))
+        fields = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:
-        raise UsageError(f"{where}: no JSON in UTF-8 ({exc}); {_MAKE}") from exc
-    if not isinstance(found, dict):
-        raise UsageError(f"{where}: got {_short(found)}, expected an object with path, start_s and end_s; {_MAKE}")
-    path = found.get("path")
+        raise UsageError(f"{where}: no JSON in UTF-8 ({exc}); {_HOW_TO_MAKE}") from exc
+    if not isinstance(fields, dict):
+        raise UsageError(f"{where}: got {_short(fields)}, expected an object with path, start_s and end_s; {_HOW_TO_MAKE}")
+    path = fields.get("path")
     if not isinstance(path, str) or not path or "\0" in path:
-        raise UsageError(f"{where}: path is {_short(path)}, expected the path of a video; {_MAKE}")
-    start_s, end_s = (_number(found, key, where, needed=True) for key in ("start_s", "end_s"))
+        raise UsageError(f"{where}: path is {_short(path)}, expected the path of a video; {_HOW_TO_MAKE}")
+    start_s, end_s = (_number(fields, key, where, needed=True) for key in ("start_s", "end_s"))
     assert start_s is not None
     assert end_s is not None
     if not 0 <= start_s < end_s:
         raise UsageError(
             f"{where}: got start_s {start_s:g} and end_s {end_s:g}, expected 0 or more and more than that; correct it"
         )
-    rank, label = _number(found, "rank", where), found.get("label")
+    rank, label = _number(fields, "rank", where), fields.get("label")
     if label is not None and not isinstance(label, str):
-        raise UsageError(f"{where}: label is {_short(label)}, expected text or null; {_MAKE}")
+        raise UsageError(f"{where}: label is {_short(label)}, expected text or null; {_HOW_TO_MAKE}")
     if rank is not None and (rank != int(rank) or rank < 1):
-        raise UsageError(f"{where}: rank is {rank:g}, expected a whole number from 1; {_MAKE}")
-    track = _number(found, "track", where)
+        raise UsageError(f"{where}: rank is {rank:g}, expected a whole number from 1; {_HOW_TO_MAKE}")
+    track = _number(fields, "track", where)
     if track is not None and (track != int(track) or track < 1):
-        raise UsageError(f"{where}: track is {track:g}, expected a whole number from 1; {_MAKE}")
-    score = _number(found, "score", where)
-    span, place = Span(start_s, end_s), None if rank is None else int(rank)
-    return Wanted(number, _on_disk(path), span, place, score, label, None if track is None else int(track))
+        raise UsageError(f"{where}: track is {track:g}, expected a whole number from 1; {_HOW_TO_MAKE}")
+    score = _number(fields, "score", where)
+    return RequestedMoment(
+        line=number,
+        path=_on_disk(path),
+        span=Span(start_s, end_s),
+        rank=None if rank is None else int(rank),
+        score=score,
+        label=label,
+        track=None if track is None else int(track),
+    )
 
 
-def _number(found: dict[str, Any], key: str, where: str, *, needed: bool = False) -> float | None:
-    value = found.get(key)
+def _number(fields: dict[str, Any], key: str, where: str, *, needed: bool = False) -> float | None:
+    """A finite number; None for a key that is missing or null and not needed."""
+    value = fields.get(key)
     if value is None and not needed:
         return None
     try:
@@ -101,16 +109,16 @@ def _number(found: dict[str, Any], key: str, where: str, *, needed: bool = False
             return float(value)
     except OverflowError:  # a whole number beyond all floats
         pass
-    raise UsageError(f"{where}: {key} is {_short(value)}, expected a number; {_MAKE}")
+    raise UsageError(f"{where}: {key} is {_short(value)}, expected a number; {_HOW_TO_MAKE}")
 
 
 def _on_disk(path: str) -> str:
-    r"""The path as the system knows it: libraries spell bytes that are no UTF-8 as ``\xNN``."""
+    r"""The path as the system knows it: libraries spell bytes that are not UTF-8 as ``\xNN``."""
     path = os.path.abspath(path)
     try:
         path = on_disk(path)
         if not os.path.lexists(path) and "\\x" in path:
-            raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), path.encode())
+            raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), path.encode())
             if os.path.lexists(raw):
                 return os.fsdecode(raw)
     except UnicodeEncodeError:  # half a surrogate pair, which no path holds: it will not be found

@@ -1,4 +1,4 @@
-"""Looking after a library: its history, going back, compacting, and checking that everything in it agrees."""
+"""Verifies a library: its tables, its features, its tags and its current snapshot agree, and every hash holds."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _PUBLISH_AGAIN = "delete CURRENT and the folder snapshots, and run the ingest of
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that must hold.
+    """An invariant that was checked.
 
     Attributes:
-        what: what is checked.
-        breach: what is wrong, or None where it holds.
-        remedy: what to do about it.
+        what: the invariant, as a sentence.
+        breach: what is wrong; None where it holds.
+        remedy: what to do about a breach.
     """
 
     what: str
@@ -46,23 +46,23 @@ class Check:
     remedy: str = ""
 
     def __str__(self) -> str:
-        """What holds; or what should, what is the case instead, and what to do."""
+        """The invariant; where it does not hold, also the breach and its remedy."""
         return self.what if self.breach is None else f"{self.what}: {self.breach}; {self.remedy}"
 
 
 def verify(folder: Path) -> list[Check]:
-    """Check every invariant of a library: rows, vectors and catalog agree, and every hash holds. Nothing is written.
+    """Check every invariant of a library. Nothing is written.
 
     Raises:
         LibraryError: there is no library to check.
     """
-    with open_for_writing(folder, read_only=True) as (library, identity, tables):
+    with open_for_writing(folder, read_only=True) as (library, config, tables):
         readable = "the tables' files are there and can be read"
         try:
             videos, clips = tables.read()
             visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
             tags = tables.read_tags()
-            features = list(_check_features(tables, clips, visible.to_numpy())) if identity.features != "none" else []
+            features = list(_check_features(tables, clips, visible.to_numpy())) if config.features != "none" else []
         except LibraryError as exc:
             unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
             return [unreadable, *_check_snapshot(library, tables, None)]
@@ -76,6 +76,7 @@ def verify(folder: Path) -> list[Check]:
 
 
 def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
+    """Check the rows of ``videos`` and ``clips``."""
     yield _none("every video has one row", _repeated(videos["video_id"]), _INGEST_AGAIN)
     yield _none("every path has one row", _repeated(videos["path"]), _INGEST_AGAIN)
     yield _none("every clip has one row", _repeated(clips["clip_id"]), _INGEST_AGAIN)
@@ -97,32 +98,32 @@ def _check_tables(videos: pa.Table, clips: pa.Table) -> Iterator[Check]:
 
 
 def _check_features(tables: Tables, clips: pa.Table, visible: NDArray[np.int64]) -> Iterator[Check]:
-    """Check what exact scores need, reading all of it: one record for each of the ``visible`` clips, as it was computed."""
+    """Check the features for rerank scores, reading all: each visible clip has one record, as it was computed."""
     layouts = set()
     ids: list[int] = []
     damaged: list[int] = []
     for file in tables.feature_files():
         for batch in read_features(file, FEATURES.names):
-            found = batch["clip_id"].to_numpy()
-            ids += found.tolist()
-            as_named = digests_of(batch["record"].to_pylist()) == batch["digest"].to_numpy()
+            batch_ids = batch["clip_id"].to_numpy()
+            ids += batch_ids.tolist()
+            as_computed = digests_of(batch["record"].to_pylist()) == batch["digest"].to_numpy()
             owners = clips["video_id"].take(pc.index_in(batch["clip_id"], value_set=clips["clip_id"].combine_chunks()))
-            theirs = np.array(owners.to_pylist(), object) != np.array(batch["video_id"].to_pylist(), object)
-            damaged += found[~as_named | (theirs & np.isin(found, visible))].tolist()
+            misplaced = np.array(owners.to_pylist(), object) != np.array(batch["video_id"].to_pylist(), object)
+            damaged += batch_ids[~as_computed | (misplaced & np.isin(batch_ids, visible))].tolist()
             layouts |= set(zip(*(batch[name].to_pylist() for name in ("kind", "tokens", "dim")), strict=True))
     present = np.array(ids, np.int64)
     once, counts = np.unique(present[np.isin(present, visible)], return_counts=True)
     wrong = [*np.setdiff1d(visible, once).tolist(), *once[counts > 1].tolist()]
     yield _none("every clip has its features, once", [f"clip {i}" for i in wrong], _PUT_BACK)
-    told = [f"those of clip {i}" for i in damaged] + ["they are laid out in several ways"] * (len(layouts) > 1)
-    yield _none("features are as they were computed", told, _PUT_BACK)
+    breaches = [f"those of clip {i}" for i in damaged] + ["they are laid out in several ways"] * (len(layouts) > 1)
+    yield _none("features are as they were computed", breaches, _PUT_BACK)
 
 
 def _check_tags(videos: pa.Table, tags: pa.Table, visible: pa.ChunkedArray, digests: list[str]) -> Iterator[Check]:
-    """Check ``tags`` of the ``visible`` clips; what it has of others is collected by the next ingest or compaction."""
+    """Check the tags of the visible clips; rows of other clips are deleted by the next ingest or compaction."""
     tags = tags.filter(pc.is_in(tags["video_id"], value_set=videos["video_id"].combine_chunks()))
-    homeless = pc.invert(pc.is_in(tags["clip_id"], value_set=visible.combine_chunks()))
-    yield _none("every tag is a clip's", tags["clip_id"].filter(homeless).to_pylist(), _TAGS_AGAIN)
+    without_clip = pc.invert(pc.is_in(tags["clip_id"], value_set=visible.combine_chunks()))
+    yield _none("every tag is a clip's", tags["clip_id"].filter(without_clip).to_pylist(), _TAGS_AGAIN)
     counted = dict(zip(*_counts(tags["definition"]), strict=True))
     scored = tags.group_by(["clip_id", "definition"]).aggregate([]).num_rows
     whole = counted == {digest: len(visible) for digest in digests if len(visible)} and scored == len(tags)
@@ -130,7 +131,13 @@ def _check_tags(videos: pa.Table, tags: pa.Table, visible: pa.ChunkedArray, dige
 
 
 def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64] | None) -> Iterator[Check]:
-    """Check what readers see against the tables; where they can be read, the ids of their ``visible`` clips are known."""
+    """Check the current snapshot against the tables.
+
+    Args:
+        library: the library.
+        tables: its tables.
+        visible: int64 [n], ids of the clips that readers should see; None where the tables cannot be read.
+    """
     try:
         snapshot = Snapshot(library)
         vectors = snapshot.vectors()
@@ -148,7 +155,7 @@ def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64]
 
 
 def _hash(file: Path) -> str | None:
-    """A file's hash; None where it is gone."""
+    """A file's hash; None for a file that is gone."""
     try:
         return file_hash(file)
     except OSError:
@@ -162,6 +169,7 @@ def _check_contents(
     tables: Tables,
     visible: NDArray[np.int64] | None,
 ) -> Iterator[Check]:
+    """Check that the catalog, the index and the features of a snapshot agree, with each other and with the tables."""
     shown = snapshot.catalog.sql("select clip_id from clips")["clip_id"].to_numpy()
     alike = np.array_equal(np.sort(shown), np.sort(vectors.ids()))
     yield Check("its catalog and its index hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
@@ -173,40 +181,43 @@ def _check_contents(
         return
     if visible is not None:
         alike = np.array_equal(np.sort(shown), np.sort(visible))
-        found = _other_contents(snapshot, vectors, tables) if alike else ["clips"]
-        differ = f"they differ in {', '.join(found)}: the one or the other is damaged"
-        yield Check("it shows what the tables hold", differ if found else None, _PUBLISH_AGAIN)
+        differing = _differing_contents(snapshot, vectors, tables) if alike else ["clips"]
+        breach = f"they differ in {', '.join(differing)}: the one or the other is damaged" if differing else None
+        yield Check("it shows what the tables hold", breach, _PUBLISH_AGAIN)
 
 
-def _other_contents(snapshot: Snapshot, vectors: VectorIndex, tables: Tables) -> list[str]:
-    """What a snapshot would hold otherwise if it were made anew."""
+def _differing_contents(snapshot: Snapshot, vectors: VectorIndex, tables: Tables) -> list[str]:
+    """Names of the tables, and ``embeddings``, that would differ in a new snapshot of the same tables."""
     videos, clips = tables.parquet_files()
     with TemporaryDirectory() as folder:
         anew = Path(folder) / "catalog.duckdb"
         write_catalog(anew, videos, clips, tables.tag_files())
         same_ids = np.array_equal(np.sort(visible_ids(anew)), np.sort(vectors.ids()))
-        same_vectors = not same_ids or all(  # that they have other ids has been said
+        same_vectors = not same_ids or all(  # different ids are a breach of their own
             np.array_equal(vectors.vectors_at(vectors.rows_of(ids)), embeddings)
             for ids, embeddings in visible_embeddings(anew, clips, vectors.dim)
         )
         catalog = Catalog(anew)
         names = ("videos", "clips", "labels", "tags")
-        found = [name for name in names if catalog.fingerprint(name) != snapshot.catalog.fingerprint(name)]
+        differing = [name for name in names if catalog.fingerprint(name) != snapshot.catalog.fingerprint(name)]
         catalog.close()
-    return found if same_vectors else [*found, "embeddings"]
+    return differing if same_vectors else [*differing, "embeddings"]
 
 
-def _none(what: str, found: list[object] | list[str] | list[int], remedy: str) -> Check:
-    if not found:
+def _none(what: str, offenders: list[object] | list[str] | list[int], remedy: str) -> Check:
+    """A check that holds where there are no offenders; its breach names the first three."""
+    if not offenders:
         return Check(what)
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return Check(what, f"{', '.join(map(str, found[:3]))}{more}", remedy)
+    more = f" and {len(offenders) - 3} more" if len(offenders) > 3 else ""
+    return Check(what, f"{', '.join(map(str, offenders[:3]))}{more}", remedy)
 
 
 def _counts(column: pa.ChunkedArray) -> tuple[list[object], list[int]]:
+    """The distinct values of a column, and how often each occurs."""
     counted = pc.value_counts(column)
     return counted.field("values").to_pylist(), counted.field("counts").to_pylist()
 
 
 def _repeated(column: pa.ChunkedArray) -> list[object]:
+    """The values that occur more than once."""
     return [value for value, count in zip(*_counts(column), strict=True) if count > 1]

@@ -1,1 +1,1 @@
-"""Tags: a library's own labels, by words or by examples."""
+"""Tags: labels of a user's own, named in words or taught by examples."""

@@ -1,26 +1,28 @@
-"""Marked moments: a CSV file of what somebody saw and when, matched with the clips that a library has of them."""
+"""Labeled moments: read from a CSV file, and matched with the clips of a library that show them."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs.csv_rows import interval, read_rows
+from jobs.overlap import SHOWN_SHARE, shared_shares
 from pipeline.sources.paths import Paths, on_disk
 from schemas.errors import UsageError
-from schemas.records import path_text
+from schemas.records import Span, path_text
 
 _COLUMNS = ("path", "start_s", "end_s", "tag")
 
-# How far beyond a video's end a moment may reach: hands are not so exact, and players round.
-_SLACK_S = 0.5
+# How far beyond a video's end a moment may reach, since people type times that a player has rounded.
+_MAX_OVERSHOOT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,11 @@ class LabeledMoment:
     """A line of the file.
 
     Attributes:
-        line: where it is.
-        path: the video's, absolute.
-        start_s: where the moment begins.
-        end_s: where it ends; None is the video's end.
-        tag: what is seen there.
+        line: the line's number, from 1.
+        path: absolute path of the video.
+        start_s: start of the moment.
+        end_s: its end; None is the video's end.
+        tag: what the moment shows.
     """
 
     line: int
@@ -43,23 +45,23 @@ class LabeledMoment:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Matched:
-    """Clips that show marked moments.
+class MatchedClips:
+    """Clips that show labeled moments.
 
     Attributes:
-        clip_ids: int64 [n].
-        groups: int64 [n]: clips of one moment, and of moments that overlap, have one number.
+        clip_ids: int64 [n], ascending.
+        groups: int64 [n]; clips of one moment, and of moments that overlap, have the same number.
         shows: for each tag, bool [n]: whether the clip shows it.
-        touched: ids of clips that any marked moment reaches into, however little.
+        overlapping_clip_ids: int64 [m], the clips that overlap any labeled moment, however little.
     """
 
     clip_ids: NDArray[np.int64]
     groups: NDArray[np.int64]
     shows: dict[str, NDArray[np.bool_]]
-    touched: NDArray[np.int64]
+    overlapping_clip_ids: NDArray[np.int64]
 
     def groups_of(self, tag: str) -> NDArray[np.int64]:
-        """The moments of a tag that clips show, those that overlap counted once."""
+        """Groups of the moments of a tag that clips show; moments that overlap count once."""
         return np.unique(self.groups[self.shows[tag]])
 
 
@@ -67,12 +69,12 @@ def read_examples(source: Path, name: str | None = None) -> list[LabeledMoment]:
     """Read a file with the columns path, start_s, end_s and tag.
 
     Args:
-        source: a CSV file in UTF-8 with a header; paths are taken from its own folder. Times may be left out, which means
-            the video's beginning and end.
-        name: the tag of every line of a file without that column; in one with it, a tag that has to be there.
+        source: a CSV file in UTF-8 with a header; paths are taken from its own folder. Times that are left out are the
+            video's start and end.
+        name: the tag of every line, for a file without that column; else a tag that must be in the file.
 
     Raises:
-        UsageError: there is no such file, or something in it cannot be meant so.
+        UsageError: there is no such file, or something in it is not valid.
     """
     folder = os.path.dirname(os.path.abspath(source))
     moments = [
@@ -118,11 +120,11 @@ def _moment(cells: dict[str, str], line: int, folder: str, name: str | None, whe
     return LabeledMoment(line, on_disk(os.path.abspath(os.path.join(folder, cells["path"]))), start_s or 0.0, end_s, tag)
 
 
-def match(moments: Sequence[LabeledMoment], videos: pa.Table, clips: pa.Table, source: Path) -> Matched:
-    """Find the clips that show the moments: those that overlap one by at least half of the shorter of the two.
+def match(moments: Sequence[LabeledMoment], videos: pa.Table, clips: pa.Table, source: Path) -> MatchedClips:
+    """Find the clips that show the moments, by the rule of `jobs.overlap.shows`.
 
     Args:
-        moments: what was marked; the same moment marked twice counts once.
+        moments: the same moment listed twice counts once.
         videos: ``path``, ``video_id``, ``duration_s``, ``status`` and ``error`` of the library's videos.
         clips: ``clip_id``, ``video_id``, ``start_s`` and ``end_s`` of its clips.
         source: the file, for messages.
@@ -130,46 +132,53 @@ def match(moments: Sequence[LabeledMoment], videos: pa.Table, clips: pa.Table, s
     Raises:
         UsageError: a moment is in no video of the library, or beyond its end.
     """
-    rows = {row["path"]: row for row in videos.to_pylist()}
-    paths_known = Paths(rows)
-    places = {moment.path: paths_known.find(moment.path) for moment in moments}
-    _check_known(moments, places, paths_known, source)
-    by_video: dict[str, list[tuple[float, float, LabeledMoment]]] = {}
-    for moment in moments:
-        row = rows[places[moment.path] or ""]
-        end_s = _end(moment, row, source)
-        by_video.setdefault(row["video_id"], []).append((moment.start_s, end_s, moment))
-    owners = clips["video_id"].combine_chunks()
+    spans = _spans_by_video(moments, videos, source)
+    path_of = dict(zip(videos["video_id"].to_pylist(), videos["path"].to_pylist(), strict=True))
     group = 0
-    found: dict[int, tuple[int, set[str]]] = {}
-    touched: list[int] = []
-    paths = {str(row["video_id"]): str(path) for path, row in rows.items()}
-    for video_id in sorted(by_video, key=lambda video_id: paths[video_id]):  # groups have the same numbers anywhere
-        here = clips.filter(pa.compute.equal(owners, video_id))
-        ids, starts_s, ends_s = (here[name].to_numpy() for name in ("clip_id", "start_s", "end_s"))
-        most = np.zeros(len(ids))  # of each clip, its share in the moment that decides its group
-        reached_s = -1.0
-        for start_s, end_s, moment in sorted(by_video[video_id], key=lambda one: one[:2]):
-            group += start_s >= reached_s
-            reached_s = max(reached_s, end_s)
-            shared_s = np.minimum(ends_s, end_s) - np.maximum(starts_s, start_s)
-            share = shared_s / np.minimum(ends_s - starts_s, end_s - start_s)
-            touched += ids[shared_s > 0].tolist()
-            for place in np.flatnonzero(share >= 0.5).tolist():
-                known = found.get(int(ids[place]), (group, set()))
-                found[int(ids[place])] = (group if share[place] > most[place] else known[0], known[1] | {moment.tag})
-                most[place] = max(most[place], share[place])
-    clip_ids = sorted(found)
-    return Matched(
+    group_of: dict[int, int] = {}
+    tags_of: dict[int, set[str]] = defaultdict(set)
+    overlapping: list[int] = []
+    for video_id in sorted(spans, key=lambda video_id: str(path_of[video_id])):  # numbers the groups alike on any machine
+        of_video = clips.filter(pc.equal(clips["video_id"], video_id))
+        ids, start_s, end_s = (of_video[name].to_numpy() for name in ("clip_id", "start_s", "end_s"))
+        best_shares = np.zeros(len(ids))  # for each clip, its share in the moment that decides its group
+        group_end_s = -1.0
+        for span, tag in sorted(spans[video_id], key=lambda labeled: labeled[0]):
+            group += span.start_s >= group_end_s
+            group_end_s = max(group_end_s, span.end_s)
+            shares = shared_shares(span, start_s, end_s)
+            overlapping += ids[shares > 0].tolist()
+            for place in np.flatnonzero(shares >= SHOWN_SHARE).tolist():
+                clip_id = int(ids[place])
+                tags_of[clip_id].add(tag)
+                if shares[place] > best_shares[place]:
+                    best_shares[place], group_of[clip_id] = shares[place], group
+    clip_ids = sorted(group_of)
+    tags = sorted({moment.tag for moment in moments})
+    return MatchedClips(
         np.array(clip_ids, np.int64),
-        np.array([found[i][0] for i in clip_ids], np.int64),
-        {tag: np.array([tag in found[i][1] for i in clip_ids], bool) for tag in sorted({moment.tag for moment in moments})},
-        np.unique(np.array(touched, np.int64)),
+        np.array([group_of[clip_id] for clip_id in clip_ids], np.int64),
+        {tag: np.array([tag in tags_of[clip_id] for clip_id in clip_ids], bool) for tag in tags},
+        np.unique(np.array(overlapping, np.int64)),
     )
 
 
-def _check_known(moments: Sequence[LabeledMoment], places: dict[str, str | None], known: Paths, source: Path) -> None:
-    unknown = {moment.path: moment.line for moment in reversed(moments) if places[moment.path] is None}
+def _spans_by_video(moments: Sequence[LabeledMoment], videos: pa.Table, source: Path) -> dict[str, list[tuple[Span, str]]]:
+    """Interval and tag of each moment, by the id of its video."""
+    rows = {row["path"]: row for row in videos.to_pylist()}
+    known = Paths(rows)
+    library_paths = {moment.path: known.find(moment.path) for moment in moments}
+    _check_known(moments, library_paths, known, source)
+    spans: dict[str, list[tuple[Span, str]]] = defaultdict(list)
+    for moment in moments:
+        row = rows[library_paths[moment.path] or ""]
+        spans[row["video_id"]].append((Span(moment.start_s, _end_s(moment, row, source)), moment.tag))
+    return spans
+
+
+def _check_known(moments: Sequence[LabeledMoment], library_paths: dict[str, str | None], known: Paths, source: Path) -> None:
+    """Refuse moments of videos that the library does not have."""
+    unknown = {moment.path: moment.line for moment in reversed(moments) if library_paths[moment.path] is None}
     if unknown:
         line, path = min((line, path) for path, line in unknown.items())
         raise UsageError(
@@ -179,15 +188,15 @@ def _check_known(moments: Sequence[LabeledMoment], places: dict[str, str | None]
         )
 
 
-def _end(moment: LabeledMoment, row: dict[str, object], source: Path) -> float:
-    """Where a moment ends in its video."""
+def _end_s(moment: LabeledMoment, row: dict[str, object], source: Path) -> float:
+    """The end of a moment, within its video."""
     where = f"--examples {source}: line {moment.line}"
     duration_s = row["duration_s"]
     if row["status"] == "failed" or not isinstance(duration_s, float):
         raise UsageError(
             f"{where}: {row['path']!r} could not be indexed ({row['error']}), so it has no clips; take the line out"
         )
-    if max(moment.start_s, (moment.end_s or 0.0) - _SLACK_S) >= duration_s:
+    if max(moment.start_s, (moment.end_s or 0.0) - _MAX_OVERSHOOT_S) >= duration_s:
         until = "" if moment.end_s is None else f" to {moment.end_s:g}"
         raise UsageError(
             f"{where}: the moment is at {moment.start_s:g}{until} s, expected within the video, which ends at "

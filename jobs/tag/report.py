@@ -1,4 +1,4 @@
-"""What tags find and how well they were learnt, as objects and as text."""
+"""Reports of tagging and teaching, as objects and as text."""
 
 from __future__ import annotations
 
@@ -8,47 +8,20 @@ from dataclasses import dataclass
 from schemas.text import clock, column_lines, columns_text, lines_text, short_path
 
 
-def tags_text(found: Sequence[TagReport]) -> str:
-    """What tags find, one a line."""
-    rows = [
-        (
-            one.tag,
-            f"{one.likely} of {one.clips}",
-            f"{one.best_score:.3f}",
-            f"{clock(one.start_s)}-{clock(one.end_s)}",
-            short_path(one.path),
-        )
-        for one in found
-    ]
-    return columns_text(("tag", "likely clips", "best", "time", "path"), rows)
-
-
-def teach_text(report: TeachReport) -> str:
-    """What tags were taught with, how well they were learnt, and what they find."""
-    names = ("tag", "moments", "clips", "others", "presumed", "accuracy")
-    rows = [(one.tag, *(str(getattr(one, name)) for name in names[1:-1]), f"{one.accuracy:.3f}") for one in report.taught]
-    lines = [
-        *column_lines(names, rows),
-        f"accuracy: cross-validated in {report.folds} parts, whole moments apart; 0.5 is chance",
-    ]
-    if report.top_accuracy is not None:
-        lines.append(f"the best of the {len(rows)} tags is right for {report.top_accuracy:.1%} of the marked clips")
-    return "\n".join([lines_text(lines), "", tags_text([one.found for one in report.taught])])
-
-
 @dataclass(frozen=True, slots=True)
 class TagReport:
     """What a tag finds in a library.
 
     Attributes:
-        clips: clips that were scored: all that can be found.
-        likely: those of them with a score of 0.5 or more.
-        best_score: the highest score.
-        path: the video of the clip that has it.
-        start_s: where that clip begins.
-        end_s: where it ends.
-        prompt: the texts that the name stands for; None for a taught one.
-        model: what scored it.
+        tag: its name.
+        clips: how many clips were scored: all that a search can find.
+        likely: how many of them have a score of 0.5 or more.
+        best_score: the highest score, from 0 to 1.
+        path: the video of the clip with that score.
+        start_s: start of that clip.
+        end_s: end of that clip.
+        prompt: the texts that the name stands for; None for a taught tag.
+        model: stamp of the embedder that scored it.
     """
 
     tag: str
@@ -63,16 +36,17 @@ class TagReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
-    """What a tag was taught with, how well it was learnt, and what it finds.
+class TaughtTag:
+    """What a tag was taught from, how well it was learnt, and what it finds.
 
     Attributes:
-        moments: marked moments that have clips; those that overlap count once.
-        clips: clips that show them.
-        others: clips of other tags' moments that it was told from.
-        presumed: clips without any mark that it was told from too, on the presumption that they show something else.
-        accuracy: the mean of two shares: of the tag's clips, those judged likely; of the others, those judged not. Each is
-            judged by a probe that has seen no clip of the same moment. 0.5 is chance.
+        tag: its name.
+        moments: labeled moments that clips show; moments that overlap count once.
+        clips: clips that show them: the positives.
+        others: clips of other tags' moments: negatives.
+        presumed: unlabeled clips that were sampled from the library as further negatives.
+        accuracy: balanced accuracy: the mean of the share of positives judged likely and the share of negatives judged
+            unlikely. Each clip is judged by a probe that was fitted without the clips of its moment. 0.5 is chance.
         found: what the tag finds in the library.
     """
 
@@ -87,14 +61,43 @@ class Taught:
 
 @dataclass(frozen=True, slots=True)
 class TeachReport:
-    """What came of teaching.
+    """The outcome of teaching.
 
     Attributes:
-        folds: parts that the cross-validation was in.
-        top_accuracy: share of the marked clips whose highest probability, cross-validated, is a tag that they show; None
+        taught: a row for each tag.
+        folds: folds of the cross-validation.
+        top_accuracy: share of the labeled clips whose highest cross-validated probability is of a tag that they show; None
             where only one tag was taught.
     """
 
-    taught: tuple[Taught, ...]
+    taught: tuple[TaughtTag, ...]
     folds: int
     top_accuracy: float | None
+
+
+def tags_text(reports: Sequence[TagReport]) -> str:
+    """What tags find, a line each."""
+    rows = [
+        (
+            report.tag,
+            f"{report.likely} of {report.clips}",
+            f"{report.best_score:.3f}",
+            f"{clock(report.start_s)}-{clock(report.end_s)}",
+            short_path(report.path),
+        )
+        for report in reports
+    ]
+    return columns_text(("tag", "likely clips", "best", "time", "path"), rows)
+
+
+def teach_text(report: TeachReport) -> str:
+    """What tags were taught from, how well they were learnt, and what they find."""
+    names = ("tag", "moments", "clips", "others", "presumed", "accuracy")
+    rows = [(tag.tag, *(str(getattr(tag, name)) for name in names[1:-1]), f"{tag.accuracy:.3f}") for tag in report.taught]
+    lines = [
+        *column_lines(names, rows),
+        f"accuracy: cross-validated in {report.folds} parts, whole moments apart; 0.5 is chance",
+    ]
+    if report.top_accuracy is not None:
+        lines.append(f"the best of the {len(rows)} tags is right for {report.top_accuracy:.1%} of the marked clips")
+    return "\n".join([lines_text(lines), "", tags_text([tag.found for tag in report.taught])])

@@ -1,4 +1,4 @@
-"""Teach X-CLIP which sentences describe which clips."""
+"""Alignment: teaches an X-CLIP which captions describe which clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobs.train.contrastive import Alignment, AlignmentModule
 from jobs.train.objectives import Batch
 from jobs.train.options import TrainOptions
 from jobs.train.report import TrainReport
-from jobs.train.run import Say, Session
+from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
 from pipeline.models.cut_texts import cut_sentence
 from pipeline.models.embedders.tokens import TextTokenizer
@@ -34,43 +34,52 @@ def align(
     say: Say = lambda sentence: None,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> TrainReport:
-    """Train an X-CLIP on captions: clips and the sentences that are true of them are drawn together, others apart.
+    """Train an X-CLIP on captions: clips and the captions that are true of them come together, others move apart.
 
     Args:
         captions: a CSV with the columns path and caption; several rows of a moment are several captions of it. A column
-            facts says what a caption speaks of (``action=waving;shirt=red``): it then counts as true of every clip that has
-            these facts, and not of its own alone.
-        output: the folder to make; it holds what ``ingest --embedder`` takes.
+            facts says what a caption speaks of (``action=waving;shirt=red``): the caption then counts as true of every clip
+            that has these facts.
+        output: the folder to make; ``ingest --embedder`` takes it.
         base: an X-CLIP, or a config.json with a tokenizer beside it to start from random weights.
-        options: how to train. The batch is what each caption is told apart from: the larger, the better.
-        plain_weight: share of the loss on the plain dot product, which the first stage of a search compares by; the rest is
-            on the model's own score, where the text is conditioned on the video.
-        facts_weight: weight of an auxiliary loss: a linear head per kind of fact, dropped after the training, names
-            the fact from the clip's embedding. It shortens the time in which nothing is learnt yet.
+        options: how to train. Each caption is compared with the clips of its batch, so a larger batch teaches more.
+        plain_weight: share of the loss on the dot product, which the first stage of a search uses; the rest is on the
+            rerank score, for which the model conditions the text on the video. From 0 to 1.
+        facts_weight: weight of an auxiliary loss, from 0 to 100: a linear head for each kind of fact, dropped after the
+            training, names the fact from the clip's embedding. Training then leaves its first plateau sooner.
         cache: as for `jobs.train.finetune.finetune`.
-        say: as there.
-        on_progress: as there.
+        say: likewise.
+        on_progress: likewise.
 
     Raises:
         UsageError: the data, the output or a weight cannot be used.
-        ModelError: the base is no X-CLIP.
+        ModelError: the base is not an X-CLIP.
         JobError: nothing is left to learn from.
     """
     for option, value, most in (("--plain-weight", plain_weight, 1.0), ("--facts-weight", facts_weight, 100.0)):
         if not 0 <= value <= most:
             raise UsageError(f"{option}: got {value:g}, expected 0 to {most:g}")
-    found = find_base(base, "embedder")
-    if found.checkpoint.model_type != "xclip":
-        raise ModelError(f"--base {base}: got a model of type {found.checkpoint.model_type!r}, expected xclip")
+    start = find_base(base, "embedder")
+    if start.checkpoint.model_type != "xclip":
+        raise ModelError(f"--base {base}: got a model of type {start.checkpoint.model_type!r}, expected xclip")
     dataset = read_dataset(captions, seed=options.seed, want="captions")
-    extra = {"plain_weight": plain_weight, "facts_weight": facts_weight}
-    session = Session("align", found, dataset, output, options, cache, say, on_progress, extra)
-    session.open()
-    prepared = session.prepare()
+    run = TrainingRun(
+        command="align",
+        base=start,
+        dataset=dataset,
+        output=output,
+        options=options,
+        cache=cache,
+        say=say,
+        on_progress=on_progress,
+        extra={"plain_weight": plain_weight, "facts_weight": facts_weight},
+    )
+    run.claim_output()
+    decoded = run.decode()
     torch.manual_seed(options.seed)
-    model = load_base(XCLIPModel, found)
-    most = int(model.config.text_config.max_position_embeddings)
-    tokenizer = TextTokenizer(Path(found.checkpoint.folder), found.checkpoint.name, "--base", most)
+    model = load_base(XCLIPModel, start)
+    max_tokens = int(model.config.text_config.max_position_embeddings)
+    tokenizer = TextTokenizer(Path(start.checkpoint.folder), start.checkpoint.name, "--base", max_tokens)
     texts = list(dict.fromkeys(caption for example in dataset.examples for caption in example.captions))
     if note := cut_sentence(tokenizer.cut(texts), len(texts), "caption"):
         say(note)
@@ -81,17 +90,20 @@ def align(
 
     values = fact_values(dataset) if facts_weight else {}
     module = AlignmentModule(
-        model, found.preprocessing, plain_weight=plain_weight, facts_weight=facts_weight, fact_values=values
+        model, start.preprocessing, plain_weight=plain_weight, facts_weight=facts_weight, fact_values=values
     )
-    return session.run(Alignment(module, tokenize, values), prepared)
+    return run.train(Alignment(module, tokenize, values), decoded)
 
 
 def fact_values(dataset: Dataset) -> dict[str, tuple[str, ...]]:
-    """The values of each kind of fact in the training split: ``action=waving`` is the value waving of action."""
-    found: dict[str, set[str]] = {}
+    """The values of each kind of fact in the training split, where there are two or more.
+
+    ``action=waving`` is the value waving of the kind action.
+    """
+    values_of: dict[str, set[str]] = {}
     for example in dataset.of("train"):
         for fact in example.facts:
-            key, equals, value = fact.partition("=")
+            kind, equals, value = fact.partition("=")
             if equals:
-                found.setdefault(key, set()).add(value)
-    return {key: tuple(sorted(values)) for key, values in sorted(found.items()) if len(values) > 1}
+                values_of.setdefault(kind, set()).add(value)
+    return {kind: tuple(sorted(values)) for kind, values in sorted(values_of.items()) if len(values) > 1}

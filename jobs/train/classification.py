@@ -1,4 +1,4 @@
-"""Training a classifier: cross-entropy over labels."""
+"""The classifier's objective: cross-entropy over the labels of a dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.models.preprocessing import Preprocessing
 
 @dataclass
 class Classification:
-    """Cross-entropy over the data's classes."""
+    """Cross-entropy over the dataset's classes; class i is ``labels[i]``."""
 
     module: nn.Module
     labels: tuple[str, ...]
@@ -25,7 +25,7 @@ class Classification:
     measures: tuple[str, ...] = ("accuracy",)
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
-        """See `Task.collate`."""
+        """See `jobs.train.objectives.Objective.collate`."""
         labels = [self.labels.index(item["example"].label) for item in items]
         return {"frames": torch.stack([item["frames"] for item in items]), "labels": torch.tensor(labels)}
 
@@ -39,6 +39,6 @@ class ClassificationModule(nn.Module):
         self.pixels = Pixels(preprocessing)
 
     def forward(self, frames: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The loss, and whether the best class is the right one."""
+        """``loss``, and float [batch] ``right``: 1 where the best class is the right one."""
         logits = self.model(self.pixels(frames)).logits.float()
         return {"loss": cross_entropy(logits, labels), "right": (logits.argmax(-1) == labels).float()}

@@ -1,4 +1,4 @@
-"""Training an embedder: clips and captions are drawn together."""
+"""The embedder's objective: clips and the captions that are true of them come together, others move apart."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ from jobs.datasets.examples import Example
 from jobs.train.objectives import Batch, Pixels
 from pipeline.models.preprocessing import Preprocessing
 
+_NO_VALUE = -100  # a target that PyTorch's cross-entropy passes over
+
 
 @dataclass
 class Alignment:
-    """Contrastive learning of clips and captions."""
+    """Contrastive learning of clips and captions.
+
+    Attributes:
+        tokenize: makes tokens of captions.
+        fact_values: for each kind of fact, the values that an auxiliary head tells apart.
+    """
 
     module: nn.Module
     tokenize: Callable[[Sequence[str]], Batch]
@@ -27,20 +34,27 @@ class Alignment:
     measures: tuple[str, ...] = ("accuracy", "plain_accuracy")
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
-        """One caption per clip, drawn at random; and which captions of the batch are true of which clips."""
+        """Draw one caption for each clip, and say which captions of the batch are true of which clips.
+
+        A caption is true of the clip that it was drawn for, of clips that have the same caption, and of clips that have all
+        the facts that it speaks of.
+        """
         examples: list[Example] = [item["example"] for item in items]
         chosen = [int(item["rng"].integers(len(item["example"].captions))) for item in items]
         captions = [example.captions[i] for example, i in zip(examples, chosen, strict=True)]
-        said = [
-            frozenset(e.caption_facts[i]) if e.caption_facts else frozenset() for e, i in zip(examples, chosen, strict=True)
+        stated = [
+            frozenset(example.caption_facts[i]) if example.caption_facts else frozenset()
+            for example, i in zip(examples, chosen, strict=True)
         ]
-        known = [frozenset(example.facts) for example in examples]
+        clip_facts = [frozenset(example.facts) for example in examples]
         true = [
-            [of_clip is of_caption or caption in of_clip.captions or bool(facts and facts <= of_known)
-             for of_caption, caption, facts in zip(examples, captions, said, strict=True)]
-            for of_clip, of_known in zip(examples, known, strict=True)
+            [clip is owner or caption in clip.captions or bool(facts and facts <= facts_of_clip)
+             for owner, caption, facts in zip(examples, captions, stated, strict=True)]
+            for clip, facts_of_clip in zip(examples, clip_facts, strict=True)
         ]  # fmt: skip
-        facts = [[_value_index(of_known, key, values) for key, values in self.fact_values.items()] for of_known in known]
+        facts = [
+            [_value_index(of_clip, kind, values) for kind, values in self.fact_values.items()] for of_clip in clip_facts
+        ]
         return {
             "frames": torch.stack([item["frames"] for item in items]),
             **self.tokenize(captions),
@@ -49,8 +63,9 @@ class Alignment:
         }
 
 
-def _value_index(facts: frozenset[str], key: str, values: tuple[str, ...]) -> int:
-    return next((i for i, value in enumerate(values) if f"{key}={value}" in facts), -100)
+def _value_index(facts: frozenset[str], kind: str, values: tuple[str, ...]) -> int:
+    """Which of ``values`` a clip has of a kind of fact; `_NO_VALUE` for none."""
+    return next((i for i, value in enumerate(values) if f"{kind}={value}" in facts), _NO_VALUE)
 
 
 class AlignmentModule(nn.Module):
@@ -82,18 +97,28 @@ class AlignmentModule(nn.Module):
         true: torch.Tensor,
         facts: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """The loss, and whether the best caption of the batch is true of the clip, by the exact score and the plain one."""
+        """``loss``, and float [batch] ``right`` and ``plain_right``: 1 where the best caption is true of the clip.
+
+        ``right`` goes by the rerank score, ``plain_right`` by the dot product.
+
+        Args:
+            frames: uint8 [batch, num_frames, height, width, 3].
+            input_ids: int64 [batch, tokens], the captions.
+            attention_mask: int64 [batch, tokens].
+            true: bool [batch, batch], which captions (columns) are true of which clips (rows).
+            facts: int64 [batch, kinds of fact], each clip's value.
+        """
         out = self.model(input_ids=input_ids, attention_mask=attention_mask, pixel_values=self.pixels(frames))
         exact = out.logits_per_video.float()
         text = self.model.text_projection(out.text_model_output.pooler_output)
         scale = self.model.logit_scale.exp()
         plain = scale * out.video_embeds.float() @ normalize(text.float(), dim=-1).T
         weight = self._plain_weight
-        loss = (1 - weight) * contrastive(exact, true) + weight * contrastive(plain, true)
+        loss = (1 - weight) * contrastive_loss(exact, true) + weight * contrastive_loss(plain, true)
         if self._facts_weight and len(self.fact_heads):
             clip = out.mit_output.pooler_output
             heads = [
-                cross_entropy(head(clip).float(), facts[:, i], ignore_index=-100)
+                cross_entropy(head(clip).float(), facts[:, i], ignore_index=_NO_VALUE)
                 for i, head in enumerate(self.fact_heads)
                 if (facts[:, i] >= 0).any()
             ]
@@ -106,8 +131,8 @@ class AlignmentModule(nn.Module):
         }
 
 
-def contrastive(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Both ways' cross-entropy where a clip may have several true captions and a caption several true clips.
+def contrastive_loss(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in both directions, where a clip may have several true captions and a caption several true clips.
 
     The mean over the true pairs of each row of -log softmax, L_out of Khosla et al. (2020, "Supervised Contrastive
     Learning"); with one true pair per row and column it is CLIP's loss.

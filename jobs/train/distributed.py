@@ -1,4 +1,4 @@
-"""The same training in several processes that work together, under Ray Train: on one machine or all over a cluster."""
+"""Runs a training in several processes under Ray Train, on this machine or over a cluster."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 
 from jobs.cluster.run_folder import run_folder, temporary_files
 from jobs.cluster.session import ray_session
-from jobs.train.objectives import ClipDataset, Task
+from jobs.train.clip_dataset import SplitClips
+from jobs.train.objectives import Objective
 from jobs.train.options import TrainOptions
-from jobs.train.trainer import Trained, TrainProgress, run_training
+from jobs.train.trainer import TrainingResult, TrainProgress, run_training
 from schemas.errors import JobError
 from schemas.options import IngestOptions
 
@@ -29,18 +30,18 @@ _POLL_S = 2.0
 
 
 class _MeetByFile(_TorchBackend):  # type: ignore[misc]
-    """Processes of one machine find each other by a file: PyTorch's usual meeting place listens on every interface."""
+    """Processes of one machine find each other by a file; PyTorch's usual way listens on every network interface."""
 
     def on_start(self, worker_group: Any, backend_config: _OnThisMachine) -> None:
         worker_group.execute(_set_torch_distributed_env_vars)
         size, gpus = len(worker_group), worker_group.get_resources_per_worker().get("GPU", 0)
-        told = {"backend": "nccl" if gpus else "gloo", "file": backend_config.file, "size": size}
-        ray.get([worker_group.execute_single_async(rank, _meet, number=rank, **told) for rank in range(size)])
+        setup = {"backend": "nccl" if gpus else "gloo", "file": backend_config.file, "size": size}
+        ray.get([worker_group.execute_single_async(rank, _join_group, rank=rank, **setup) for rank in range(size)])
 
 
 @dataclass
 class _OnThisMachine(TorchConfig):  # type: ignore[misc]
-    """As Ray Train's own, for workers that all see ``file``."""
+    """Ray Train's configuration for workers that can all read ``file``."""
 
     file: str = ""
 
@@ -49,23 +50,28 @@ class _OnThisMachine(TorchConfig):  # type: ignore[misc]
         return _MeetByFile
 
 
-def _meet(number: int, size: int, backend: str, file: str) -> None:
+def _join_group(rank: int, size: int, backend: str, file: str) -> None:
     store = torch.distributed.FileStore(file, size)  # type: ignore[attr-defined]
-    torch.distributed.init_process_group(backend, store=store, rank=number, world_size=size)
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 
 def run_distributed(
-    task: Task,
-    train: ClipDataset,
-    val: ClipDataset | None,
-    test: ClipDataset | None,
+    objective: Objective,
+    clips: SplitClips,
     folder: Path,
     options: TrainOptions,
     on_progress: Callable[[TrainProgress], None],
-) -> Trained:
-    """As `jobs.train.trainer.run_training`, in ``options.workers`` processes; ``folder`` and the clips must be seen by all.
+) -> TrainingResult:
+    """Train as `jobs.train.trainer.run_training` does, in ``options.workers`` processes.
 
-    Each worker takes a GPU where the cluster has as many, else CPUs. The weights come back into ``task.module``.
+    Each worker takes a GPU where the cluster has as many, else CPUs. The weights come back into ``objective.module``.
+
+    Args:
+        objective: what is learnt.
+        clips: what it is learnt from; all workers must be able to read the files.
+        folder: where the epochs' checkpoints go; all workers must be able to write there.
+        options: how to train.
+        on_progress: called every two seconds at most.
 
     Raises:
         JobError: a worker failed.
@@ -73,16 +79,16 @@ def run_distributed(
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     is_here = options.address is None and not ray.is_initialized()
-    with ExitStack() as held:
-        held.enter_context(ray_session(IngestOptions(address=options.address)))
-        meeting = held.enter_context(run_folder(temporary_files()))
+    with ExitStack() as stack:
+        stack.enter_context(ray_session(IngestOptions(address=options.address)))
+        meeting = stack.enter_context(run_folder(temporary_files()))
         resources = ray.cluster_resources()
         on_gpu = resources.get("GPU", 0) >= options.workers
         cpus = max(1, int(resources.get("CPU", 1)) // options.workers)
         trainer = TorchTrainer(
-            _work,
+            _train,
             train_loop_config={
-                "reference": ray.put((task, train, val, test, options)),
+                "reference": ray.put((objective, clips, options)),
                 "folder": str(folder),
                 "threads": options.threads or cpus,
             },
@@ -93,8 +99,8 @@ def run_distributed(
             run_config=RunConfig(storage_path=str(folder / "ray"), name="run"),
         )
         ended = threading.Event()
-        teller = threading.Thread(target=_tell, args=(folder / "progress.json", on_progress, ended), daemon=True)
-        teller.start()
+        follower = threading.Thread(target=_follow, args=(folder / "progress.json", on_progress, ended), daemon=True)
+        follower.start()
         try:
             trainer.fit()
         except Exception as exc:
@@ -102,32 +108,32 @@ def run_distributed(
             raise JobError(f"a worker of the training failed: {lines[-1].strip()}") from exc
         finally:
             ended.set()
-            teller.join()
-    task.module.load_state_dict(load_file(folder / "trained.safetensors"))
-    told = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
-    return Trained(**(told | {"curve": tuple(told["curve"])}))
+            follower.join()
+    objective.module.load_state_dict(load_file(folder / "trained.safetensors"))
+    result = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
+    return TrainingResult(**(result | {"curve": tuple(result["curve"])}))
 
 
-def _work(config: dict[str, Any]) -> None:
-    """What each worker does. Ray Train has set up the process group that the Trainer finds."""
-    task, train, val, test, options = ray.get(config["reference"])
+def _train(config: dict[str, Any]) -> None:
+    """Train in one worker. Ray Train has set up the process group, which the Trainer finds."""
+    objective, clips, options = ray.get(config["reference"])
     folder = Path(config["folder"])
     torch.set_num_threads(config["threads"])
 
-    def tell(progress: TrainProgress) -> None:
+    def write_progress(progress: TrainProgress) -> None:
         aside = folder / "progress.json.new"
         aside.write_text(json.dumps(asdict(progress)), encoding="utf-8")
         aside.replace(folder / "progress.json")
 
-    trained = run_training(task, train, val, test, folder, options, on_progress=tell)
+    result = run_training(objective, clips, folder, options, on_progress=write_progress)
     if get_context().get_world_rank() == 0:
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in task.module.state_dict().items()}
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in objective.module.state_dict().items()}
         save_file(state, folder / "trained.safetensors")
-        (folder / "trained.json").write_text(json.dumps(asdict(trained)), encoding="utf-8")
+        (folder / "trained.json").write_text(json.dumps(asdict(result)), encoding="utf-8")
 
 
-def _tell(file: Path, on_progress: Callable[[TrainProgress], None], ended: threading.Event) -> None:
-    """Pass on what the first worker writes down."""
+def _follow(file: Path, on_progress: Callable[[TrainProgress], None], ended: threading.Event) -> None:
+    """Report the progress that the first worker writes into ``file``."""
     last = ""
     while not ended.wait(_POLL_S):
         text = file.read_text(encoding="utf-8") if file.exists() else ""

@@ -1,4 +1,4 @@
-"""Teach a video classifier one's own classes."""
+"""Fine-tuning: teaches a video classifier the classes of a dataset."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jobs.train.base_model import find_base, load_base
 from jobs.train.classification import Classification, ClassificationModule
 from jobs.train.options import TrainOptions
 from jobs.train.report import TrainReport
-from jobs.train.run import Say, Session, check_classes
+from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
 
-# What a checkpoint of another head, or of masked pre-training, need not bring.
+# Beginnings of the names of tensors that the base need not have: those of the new head.
 _HEAD = ("classifier.", "fc_norm.", "head.", "pooler.")
 
 
@@ -30,16 +30,16 @@ def finetune(
     say: Say = lambda sentence: None,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> TrainReport:
-    """Fine-tune a video-classification checkpoint, or one of masked pre-training, its head replaced by the data's classes.
+    """Fine-tune a video classifier, or a pre-trained encoder, with a new head for the dataset's classes.
 
     Args:
         data: a folder with a folder per class, or a CSV with the columns path and label (`jobs.datasets.reader`).
-        output: the folder to make; it holds what ``ingest --classifier`` takes.
+        output: the folder to make; ``ingest --classifier`` takes it.
         base: hub id, folder, config.json or ``pocket``.
         options: how to train.
         cache: where decoded clips are kept for later runs; None drops them at the end.
-        say: told sentences worth reading at once.
-        on_progress: told how far it is.
+        say: called with each sentence that a user should read at once.
+        on_progress: called with how far the training is.
 
     Raises:
         UsageError: the data or the output cannot be used.
@@ -47,18 +47,27 @@ def finetune(
         JobError: nothing is left to learn from.
     """
     dataset = read_dataset(data, seed=options.seed, want="labels")
-    found = find_base(base, "classifier")
-    session = Session("finetune", found, dataset, output, options, cache, say, on_progress, {})
-    session.open()
-    prepared = session.prepare()
-    check_classes(prepared, dataset.labels)
+    start = find_base(base, "classifier")
+    run = TrainingRun(
+        command="finetune",
+        base=start,
+        dataset=dataset,
+        output=output,
+        options=options,
+        cache=cache,
+        say=say,
+        on_progress=on_progress,
+    )
+    run.claim_output()
+    decoded = run.decode()
+    decoded.check_classes(dataset.labels)
     torch.manual_seed(options.seed)
     model = load_base(
         AutoModelForVideoClassification,
-        found,
+        start,
         may_be_new=_HEAD,
         id2label=dict(enumerate(dataset.labels)),
         label2id={label: i for i, label in enumerate(dataset.labels)},
     )
-    task = Classification(ClassificationModule(model, found.preprocessing), dataset.labels)
-    return session.run(task, prepared)
+    objective = Classification(ClassificationModule(model, start.preprocessing), dataset.labels)
+    return run.train(objective, decoded)

@@ -1,4 +1,4 @@
-"""Pre-training without labels: VideoMAE's masked video."""
+"""The objective of pre-training: masked autoencoding of video, which needs no labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from pipeline.models.preprocessing import Preprocessing
 
 @dataclass
 class MaskedVideo:
-    """VideoMAE's masked autoencoding: hidden tubes are predicted, in pixels normalised per patch."""
+    """VideoMAE's masked autoencoding: hidden tubes are predicted, in pixels normalised per patch.
+
+    Attributes:
+        tubes: groups of neighbouring frames.
+        patches: patches of a frame.
+        ratio: share of the patches that is hidden.
+    """
 
     module: nn.Module
     tubes: int
@@ -27,7 +33,7 @@ class MaskedVideo:
     measures: tuple[str, ...] = ()
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
-        """See `Task.collate`."""
+        """See `jobs.train.objectives.Objective.collate`."""
         masks = [tube_mask(self.tubes, self.patches, self.ratio, item["rng"]) for item in items]
         return {"frames": torch.stack([item["frames"] for item in items]), "mask": torch.stack(masks)}
 
@@ -41,5 +47,5 @@ class MaskedVideoModule(nn.Module):
         self.pixels = Pixels(preprocessing)
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The mean squared error over the hidden patches."""
+        """``loss``: the mean squared error over the hidden patches."""
         return {"loss": self.model(self.pixels(frames), bool_masked_pos=mask).loss}

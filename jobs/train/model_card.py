@@ -1,24 +1,22 @@
-"""The model card of a trained checkpoint: what it was made from, and what it was seen to do."""
+"""The model card of a trained checkpoint: its base, its data, its measures and its recipe."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.datasets.examples import Dataset
 from jobs.train.base_model import Base
 from jobs.train.options import TrainOptions
-
-if TYPE_CHECKING:
-    from jobs.train.report import TrainReport
+from jobs.train.report import TrainReport
 
 _MEASURES = {
     "accuracy": "right at the first place",
     "plain_accuracy": "right at the first place, plain dot product",
     "loss": "loss",
 }
-_WHAT = {
+_KINDS = {
     "finetune": "A video classifier",
     "pretrain": "A video encoder after masked pre-training, without a head",
     "align": "An embedder of clips and texts",
@@ -26,7 +24,15 @@ _WHAT = {
 
 
 def model_card(report: TrainReport, base: Base, dataset: Dataset, options: TrainOptions, extra: dict[str, Any]) -> str:
-    """Markdown with the front matter that model hubs read."""
+    """Markdown with the front matter that model hubs read.
+
+    Args:
+        report: what the training did.
+        base: what it started from.
+        dataset: what it learnt from.
+        options: how it was run.
+        extra: the command's own options, by name.
+    """
     lines = [
         "---",
         "library_name: transformers",
@@ -35,7 +41,7 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
         "",
         f"# {report.output.resolve().name}",
         "",
-        f"{_WHAT[report.command]}, trained with vidsift from "
+        f"{_KINDS[report.command]}, trained with vidsift from "
         + (f"`{base.given}`." if base.has_weights else f"random weights, shaped as `{base.given}` says."),
         "",
         "## Data",
@@ -49,8 +55,8 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
     lines += ["", "## Measured", ""]
     trained = report.trained
     if trained.best:
-        lines += ["| split | " + " | ".join(_MEASURES[name] for name in _of(trained.best)) + " |"]
-        lines += ["|---|" + "---|" * len(_of(trained.best))]
+        lines += ["| split | " + " | ".join(_MEASURES[name] for name in _present(trained.best)) + " |"]
+        lines += ["|---|" + "---|" * len(_present(trained.best))]
         lines += [f"| validation, best epoch ({trained.best['epoch']:g}) | " + _row(trained.best) + " |"]
         lines += [f"| test | {_row(trained.test)} |"] if trained.test else []
     else:
@@ -72,9 +78,10 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
     return "\n".join(lines) + "\n"
 
 
-def _of(measures: dict[str, float]) -> list[str]:
+def _present(measures: dict[str, float]) -> list[str]:
+    """The measures of a training that the card has a column for."""
     return [name for name in _MEASURES if name in measures]
 
 
 def _row(measures: dict[str, float]) -> str:
-    return " | ".join(f"{measures[name]:.3f}" for name in _of(measures))
+    return " | ".join(f"{measures[name]:.3f}" for name in _present(measures))

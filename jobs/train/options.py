@@ -1,4 +1,4 @@
-"""Options of a training, checked once at the edge."""
+"""Options of a training, checked when they are made."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from schemas.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """What is changed at random in a training clip, the same way in all of its frames. None of it is on by itself.
+    """Random changes to a training clip, the same in all of its frames. None of them is on by default.
 
     Attributes:
-        crop: the smallest share of the picture's area that is shown, 1.0 shows all of it. 0.7 cuts squares of 70 to 100 %
-            and resizes them.
+        crop: the smallest share of the picture's area that is kept; 1.0 keeps all of it. 0.7 crops to 70 to 100 % and
+            resizes.
         light: brightness and contrast change by up to this share: 0.2 gives factors of 0.8 to 1.2.
-        window: the shortest share of a clip's time that is shown; 1.0 shows all of it. 0.7 takes 70 to 100 %.
+        window: the shortest share of a clip's time that is kept; 1.0 keeps all of it. 0.7 takes 70 to 100 %.
         mirror: swap left and right in half of the clips. It turns "walking to the left" into its opposite, so it suits only
-            data whose classes know no side.
+            classes that have no side.
     """
 
     crop: float = 1.0
@@ -27,7 +27,7 @@ class Augmentation:
     mirror: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse shares that are none."""
+        """Refuse shares out of range."""
         for option, value, least, most in (
             ("--crop", self.crop, 0.05, 1.0),
             ("--light", self.light, 0.0, 0.9),
@@ -39,23 +39,23 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
-    """How a model is trained, whichever it is.
+    """Options that all trainings have.
 
     Attributes:
-        epochs: times that every training clip is shown.
+        epochs: times that the model sees every training clip.
         batch_size: clips per forward pass and worker.
-        accumulate: forward passes per step of the optimiser; the batch that counts is their product.
+        accumulate: forward passes per step of the optimiser; the effective batch is ``batch_size * accumulate``.
         learning_rate: the highest, after warm-up; it falls to 0 along a cosine.
         warmup: share of all steps during which the learning rate rises from 0.
-        weight_decay: AdamW's.
+        weight_decay: weight decay of AdamW.
         seed: of the splits, the new weights, the order and the augmentation.
         window_s: seconds of a clip; longer examples give several, as at ingest.
-        max_clips: clips taken of one example at most, evenly spread.
+        max_clips: the most clips that are taken of one example, evenly spread.
         augmentation: what is changed at random.
         workers: processes that train together under Ray Train; 0 trains in this one.
         threads: threads of each process on a CPU; None leaves that to PyTorch.
         address: Ray cluster that the workers are on; None starts Ray on this machine.
-        half: store the weights as fp16, which halves the files; they are trained in fp32 all the same.
+        half: store the weights as fp16, which halves the files; training is not affected.
     """
 
     epochs: int = 10
@@ -74,7 +74,7 @@ class TrainOptions:
     half: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no training could use."""
+        """Refuse values out of range."""
         for option, value, least, most in (
             ("--epochs", self.epochs, 1, 100_000),
             ("--batch-size", self.batch_size, 1, 65_536),
@@ -93,5 +93,5 @@ class TrainOptions:
 
     @property
     def cpus(self) -> int:
-        """Processes that decode."""
+        """How many processes decode."""
         return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""Masked pre-training: what a VideoMAE learns from videos that nobody has labelled."""
+"""Pre-training: a VideoMAE learns from videos without labels, by predicting hidden parts of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.train.base_model import find_base, load_base
 from jobs.train.masked_video import MaskedVideo, MaskedVideoModule
 from jobs.train.options import TrainOptions
 from jobs.train.report import TrainReport
-from jobs.train.run import Say, Session
+from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
 from schemas.errors import ModelError, UsageError
 
@@ -36,32 +36,42 @@ def pretrain(
         output: the folder to make; ``finetune --base`` takes it.
         base: a VideoMAE with its decoder, or a config.json to start from random weights.
         options: how to train.
-        mask_ratio: share of the places that is hidden, the same in all frames.
+        mask_ratio: share of the patches that is hidden, the same ones in all frames; from 0.1 to 0.99.
         cache: as for `jobs.train.finetune.finetune`.
-        say: as there.
-        on_progress: as there.
+        say: likewise.
+        on_progress: likewise.
 
     Raises:
         UsageError: the data, the output or the ratio cannot be used.
-        ModelError: the base is no VideoMAE.
+        ModelError: the base is not a VideoMAE.
         JobError: nothing is left to learn from.
     """
     if not 0.1 <= mask_ratio <= 0.99:
         raise UsageError(f"--mask-ratio: got {mask_ratio:g}, expected 0.1 to 0.99")
-    found = find_base(base, "classifier")
-    if found.checkpoint.model_type != "videomae":
-        raise ModelError(f"--base {base}: got a model of type {found.checkpoint.model_type!r}, expected videomae")
+    start = find_base(base, "classifier")
+    if start.checkpoint.model_type != "videomae":
+        raise ModelError(f"--base {base}: got a model of type {start.checkpoint.model_type!r}, expected videomae")
     dataset = read_dataset(data, seed=options.seed, want="nothing")
-    session = Session("pretrain", found, dataset, output, options, cache, say, on_progress, {"mask_ratio": mask_ratio})
-    session.open()
-    prepared = session.prepare()
+    run = TrainingRun(
+        command="pretrain",
+        base=start,
+        dataset=dataset,
+        output=output,
+        options=options,
+        cache=cache,
+        say=say,
+        on_progress=on_progress,
+        extra={"mask_ratio": mask_ratio},
+    )
+    run.claim_output()
+    decoded = run.decode()
     torch.manual_seed(options.seed)
-    model = load_base(VideoMAEForPreTraining, found)
+    model = load_base(VideoMAEForPreTraining, start)
     config = model.config
-    task = MaskedVideo(
-        MaskedVideoModule(model, found.preprocessing),
+    objective = MaskedVideo(
+        MaskedVideoModule(model, start.preprocessing),
         tubes=config.num_frames // config.tubelet_size,
         patches=(config.image_size // config.patch_size) ** 2,
         ratio=mask_ratio,
     )
-    return session.run(task, prepared)
+    return run.train(objective, decoded)

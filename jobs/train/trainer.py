@@ -1,4 +1,4 @@
-"""Run a training with transformers' Trainer: resumable, in mixed precision where the machine has it, the best epoch kept."""
+"""Runs a training with transformers' Trainer: resumable, in mixed precision where it can be, keeping the best epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from jobs.train.objectives import ClipDataset, Task
+from jobs.train.clip_dataset import ClipDataset, SplitClips
+from jobs.train.objectives import Objective
 from jobs.train.options import TrainOptions
 from pipeline.models.pixels import choose_dtype
 
@@ -23,7 +24,17 @@ _BETA2 = 0.98
 
 @dataclass(frozen=True, slots=True)
 class TrainProgress:
-    """A moment of a training."""
+    """How far a training is.
+
+    Attributes:
+        epoch: epochs done, with a fraction.
+        epochs: of how many.
+        loss: the latest training loss; None before the first.
+        metric: the measure that chooses the best epoch.
+        value: its latest value on the validation split; None before the first.
+        elapsed_s: seconds so far, in this run.
+        remaining_s: an estimate of the seconds to go; None before there is one.
+    """
 
     epoch: float
     epochs: int
@@ -49,15 +60,15 @@ def _minutes(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """What came of a training.
+class TrainingResult:
+    """The measures of a training.
 
     Attributes:
-        curve: per epoch, what was measured on the validation split; empty where there is none.
+        curve: for each epoch, the measures on the validation split; empty where there is none.
         best: the kept epoch's measures; empty where there is none.
         test: the same on the test split; empty where there is none.
-        seconds: how long it took, in this run.
-        dtype: the arithmetic it was trained in.
+        seconds: how long this run took.
+        dtype: ``fp32``, ``bf16`` or ``fp16``: the arithmetic of the training.
     """
 
     curve: tuple[dict[str, float], ...]
@@ -68,52 +79,51 @@ class Trained:
 
 
 def run_training(
-    task: Task,
-    train: ClipDataset,
-    val: ClipDataset | None,
-    test: ClipDataset | None,
+    objective: Objective,
+    clips: SplitClips,
     folder: Path,
     options: TrainOptions,
     *,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
-) -> Trained:
-    """Train ``task.module`` in place; where ``folder`` holds an interrupted run of it, go on from its last epoch.
+) -> TrainingResult:
+    """Train ``objective.module`` in place; where ``folder`` holds an interrupted run of it, go on after its last epoch.
 
     Args:
-        task: what is learnt.
-        train: clips to learn from.
-        val: clips that choose the best epoch; None keeps the last one.
-        test: clips that are measured at the end alone.
+        objective: what is learnt.
+        clips: what it is learnt from.
         folder: where the epochs' checkpoints go.
         options: how to train.
-        on_progress: told now and then.
+        on_progress: called at every 200th of all steps.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
     began = time.monotonic()
-    arguments = _arguments(task, val is not None, folder, options)
+    arguments = _arguments(objective, clips.val is not None, folder, options)
     trainer = _ClipTrainer(
-        model=task.module,
+        model=objective.module,
         args=arguments,
-        train_dataset=train,
-        eval_dataset=val,
-        data_collator=task.collate,
-        compute_metrics=lambda prediction: dict(zip(task.measures, prediction.predictions.mean(0).tolist(), strict=False)),
-        callbacks=[_Follow(train, task.metric, options.epochs, on_progress)],
+        train_dataset=clips.train,
+        eval_dataset=clips.val,
+        data_collator=objective.collate,
+        compute_metrics=lambda prediction: dict(
+            zip(objective.measures, prediction.predictions.mean(0).tolist(), strict=False)
+        ),
+        callbacks=[_EpochsAndProgress(clips.train, objective.metric, options.epochs, on_progress)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.exists() else None)
-    curve = tuple(_own(entry) | {"epoch": entry["epoch"]} for entry in trainer.state.log_history if "eval_loss" in entry)
+    log = trainer.state.log_history
+    curve = tuple(_measures(entry) | {"epoch": entry["epoch"]} for entry in log if "eval_loss" in entry)
     best = {}
     if curve:
-        pick = min if task.lower_is_better else max
-        best = pick(curve, key=lambda entry: entry[task.metric])
-    measured = _own(trainer.evaluate(test)) if test is not None else {}
+        pick = min if objective.lower_is_better else max
+        best = pick(curve, key=lambda entry: entry[objective.metric])
+    test = _measures(trainer.evaluate(clips.test)) if clips.test is not None else {}
     dtype = "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32"
-    return Trained(curve, best, measured, time.monotonic() - began, dtype)
+    return TrainingResult(curve, best, test, time.monotonic() - began, dtype)
 
 
-def _arguments(task: Task, has_val: bool, folder: Path, options: TrainOptions) -> TrainingArguments:
+def _arguments(objective: Objective, has_val: bool, folder: Path, options: TrainOptions) -> TrainingArguments:
     on_gpu = torch.cuda.is_available()
     bf16 = choose_dtype("auto", torch.device("cuda" if on_gpu else "cpu")) == torch.bfloat16
     arguments = TrainingArguments(
@@ -136,9 +146,9 @@ def _arguments(task: Task, has_val: bool, folder: Path, options: TrainOptions) -
         save_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=has_val,
-        metric_for_best_model=f"eval_{task.metric}",
-        greater_is_better=not task.lower_is_better,
-        logging_steps=0.005,  # of all steps
+        metric_for_best_model=f"eval_{objective.metric}",
+        greater_is_better=not objective.lower_is_better,
+        logging_steps=0.005,  # a share of all steps
         disable_tqdm=True,
         report_to="none",
         remove_unused_columns=False,
@@ -146,12 +156,12 @@ def _arguments(task: Task, has_val: bool, folder: Path, options: TrainOptions) -
         dataloader_num_workers=0,
         dataloader_drop_last=False,
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are for --workers, one process each
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are for `TrainOptions.workers`, one process each
     return arguments
 
 
 class _ClipTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer for modules that compute their own loss, and measures that are means over clips."""
+    """A Trainer for modules that compute their own loss; their measures are means over clips."""
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
@@ -171,8 +181,8 @@ class _ClipTrainer(Trainer):  # type: ignore[misc]
         return loss, rows, rows
 
 
-def _own(entry: dict[str, float]) -> dict[str, float]:
-    """The measures of one evaluation without the Trainer's prefix and timings."""
+def _measures(entry: dict[str, float]) -> dict[str, float]:
+    """The measures of one evaluation, without the Trainer's prefix and timings."""
     return {
         name.removeprefix("eval_"): value
         for name, value in entry.items()
@@ -180,11 +190,11 @@ def _own(entry: dict[str, float]) -> dict[str, float]:
     }
 
 
-class _Follow(TrainerCallback):  # type: ignore[misc]
-    """Turns the dataset's views over with the epochs, and tells how far the training is."""
+class _EpochsAndProgress(TrainerCallback):  # type: ignore[misc]
+    """Numbers the dataset's epochs, which changes its views, and reports how far the training is."""
 
-    def __init__(self, train: ClipDataset, metric: str, epochs: int, tell: Callable[[TrainProgress], None]) -> None:
-        self._train, self._metric, self._epochs, self._tell = train, metric, epochs, tell
+    def __init__(self, train: ClipDataset, metric: str, epochs: int, on_progress: Callable[[TrainProgress], None]) -> None:
+        self._train, self._metric, self._epochs, self._on_progress = train, metric, epochs, on_progress
         self._began, self._first_step = time.monotonic(), 0
         self._value: float | None = None
 
@@ -202,4 +212,6 @@ class _Follow(TrainerCallback):  # type: ignore[misc]
         if "loss" not in logs or not state.is_world_process_zero:
             return
         remaining_s = elapsed_s / done * (state.max_steps - state.global_step) if done else None
-        self._tell(TrainProgress(state.epoch, self._epochs, logs["loss"], self._metric, self._value, elapsed_s, remaining_s))
+        self._on_progress(
+            TrainProgress(state.epoch, self._epochs, logs["loss"], self._metric, self._value, elapsed_s, remaining_s)
+        )

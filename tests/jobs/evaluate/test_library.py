@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from jobs.evaluate.library import Judging, evaluate
+from jobs.evaluate.library import evaluate
 from jobs.evaluate.library_report import evaluation_json, evaluation_text, write_evaluation
 from jobs.evaluate.library_results import ActionRow, Evaluation, MomentRow, PrecisionRow, RetrievalRow, Unjudged
+from jobs.evaluate.progress import EvaluationProgress
 from schemas.errors import UsageError
 from schemas.models import Label
 from tests.helpers.made_library import Made, WordEmbedder, background, embedder, make_library
@@ -146,7 +147,7 @@ def test_reranking_is_measured_beside_the_dot_product(tmp_path: Path, monkeypatc
 
 
 def test_progress_counts_every_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Judging] = []
+    told: list[EvaluationProgress] = []
     run(tmp_path, monkeypatch, on_progress=told.append)
     assert [(one.done, one.total) for one in told] == [(n, 10) for n in range(1, 11)]  # 3 captions, 3 actions, 2 x 2
     assert str(told[-1]).startswith("asked 10 of 10 questions, ")

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, VideoMAEForVideoClassification, XCLIPMod
 
 from cli import main
 from demo.checkpoints import write_embedder
-from jobs.datasets.decode import decode_ahead, decode_spans
+from jobs.datasets.decode import decode_ahead, decode_clips
 from jobs.datasets.examples import Dataset, Example
 from jobs.evaluate import metrics
 from jobs.evaluate import retrieval as matching
@@ -107,7 +107,8 @@ def pixels(frames: NDArray[np.uint8]) -> torch.Tensor:
 
 def decoded(path: Path, spans: Sequence[tuple[float, float]], wanted: ModelInput) -> NDArray[np.uint8]:
     """uint8 [spans, num_frames, height, width, 3]."""
-    frames, problem = decode_spans(Example(path=str(path)), lambda start_s, end_s: [Span(*span) for span in spans], wanted)
+    frames, problem = decode_clips(Example(path=str(path)), lambda start_s, end_s: [Span(*span) for span in spans], wanted)
+    assert frames is not None
     assert problem is None
     return frames
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from jobs.evaluate.moment_metrics import average_precision, best_clip, moment_recall, overlap, shared_s, shows
+from jobs.evaluate.moment_metrics import average_precision, best_clip, moment_recall, temporal_iou
 from schemas.records import Span
 
 
@@ -15,14 +15,9 @@ from schemas.records import Span
     ("one", "other", "iou"),
     [((0, 2), (0, 2), 1.0), ((0, 2), (1, 3), 1 / 3), ((0, 1), (1, 2), 0.0), ((0, 1), (5, 6), 0.0), ((1, 2), (0, 4), 0.25)],
 )
-def test_overlap_is_intersection_over_union(one: tuple[float, float], other: tuple[float, float], iou: float) -> None:
-    assert overlap(Span(*one), Span(*other)) == pytest.approx(iou)
-    assert overlap(Span(*other), Span(*one)) == pytest.approx(iou)
-
-
-def test_shared_seconds() -> None:
-    assert shared_s(Span(0, 2), Span(1.5, 9)) == 0.5
-    assert shared_s(Span(0, 2), Span(2, 9)) == 0
+def test_iou_is_intersection_over_union(one: tuple[float, float], other: tuple[float, float], iou: float) -> None:
+    assert temporal_iou(Span(*one), Span(*other)) == pytest.approx(iou)
+    assert temporal_iou(Span(*other), Span(*one)) == pytest.approx(iou)
 
 
 def test_moment_recall_counts_sentences_with_an_answer_that_overlaps_enough() -> None:
@@ -62,10 +57,3 @@ def test_the_clip_that_overlaps_most(
     moment: tuple[float, float], clips: list[tuple[float, float]], best: int | None
 ) -> None:
     assert best_clip(Span(*moment), [Span(*clip) for clip in clips]) == best
-
-
-def test_a_clip_shows_a_moment_where_they_share_half_of_the_shorter() -> None:
-    assert shows(Span(0, 4), Span(3, 5))  # 1 s of 2
-    assert not shows(Span(0, 4), Span(3.1, 5))
-    assert shows(Span(0, 4), Span(2, 100))
-    assert shows(Span(0, 100), Span(2, 3))

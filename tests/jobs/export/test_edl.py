@@ -6,17 +6,18 @@ import re
 
 import pytest
 
-from jobs.export.edl import Listed, edit_lists, has_no_timecode, one_line, reel_names, timecode
+from jobs.export.edl import edit_lists, has_no_timecode, reel_names, timecode
+from jobs.export.list_entry import ListEntry, one_line
 from jobs.export.webvtt import chapters
 from schemas.records import Span
 
 
-def listed(path: str = "/films/a film.mp4", at_s: float = 2.0, *, fps: float = 25.0, sound: bool = False) -> Listed:
-    return Listed(path, Span(at_s, at_s + 2), Span(at_s - 1, at_s + 3), fps, sound, "waving")
+def listed(path: str = "/films/a film.mp4", at_s: float = 2.0, *, fps: float = 25.0, sound: bool = False) -> ListEntry:
+    return ListEntry(path, Span(at_s, at_s + 2), Span(at_s - 1, at_s + 3), fps, sound, "waving")
 
 
 def test_chapters() -> None:
-    text = chapters([listed(at_s=3661.5), Listed("x", Span(0, 1.0006), Span(0, 2), 25, False, "a <b> & c --> d")])
+    text = chapters([listed(at_s=3661.5), ListEntry("x", Span(0, 1.0006), Span(0, 2), 25, False, "a <b> & c --> d")])
     assert text == (
         "WEBVTT\n\nNOTE Moments of /films/a film.mp4\n\n1\n00:00:00.000 --> 00:00:01.001\na &lt;b&gt; &amp; c --&gt; d\n\n"
         "2\n01:01:01.500 --> 01:01:03.500\nwaving\n"
@@ -65,15 +66,15 @@ def test_a_list_for_every_rate_and_for_every_999_moments() -> None:
 
 
 def test_no_list_goes_past_midnight() -> None:
-    long = Listed("a", Span(0, 9 * 3600), Span(0, 9 * 3600), 25.0, False, "")
+    long = ListEntry("a", Span(0, 9 * 3600), Span(0, 9 * 3600), 25.0, False, "")
     assert [name for name, _ in edit_lists([long] * 3, "m")] == ["m-1.edl", "m-2.edl"]
 
 
 def test_what_has_no_timecode_is_left_out() -> None:
     """Timecodes end at 23:59:59:24, and what is made of a list begins at one o'clock."""
-    last = Listed("a", Span(86_390, 86_399), Span(86_390, 86_399.96), 25.0, False, "")
-    late = Listed("a", Span(86_390, 86_400), Span(86_390, 86_400), 25.0, False, "")
-    long = Listed("a", Span(0, 23 * 3600), Span(0, 23 * 3600), 25.0, False, "")
+    last = ListEntry("a", Span(86_390, 86_399), Span(86_390, 86_399.96), 25.0, False, "")
+    late = ListEntry("a", Span(86_390, 86_400), Span(86_390, 86_400), 25.0, False, "")
+    long = ListEntry("a", Span(0, 23 * 3600), Span(0, 23 * 3600), 25.0, False, "")
     assert [has_no_timecode(one) for one in (last, late, long)] == [False, True, True]
     ((_, text),) = edit_lists([late, last, long], "m")
     assert [line for line in text.splitlines() if line[:3].isdigit()] == [
@@ -97,13 +98,13 @@ def test_what_has_no_timecode_is_left_out() -> None:
     ],
 )
 def test_rates_are_those_that_editing_programs_have(fps: float, rate: int, begin: str) -> None:
-    ((_, text),) = edit_lists([Listed("a", Span(100, 102), Span(100, 102), fps, False, "")], "m")
+    ((_, text),) = edit_lists([ListEntry("a", Span(100, 102), Span(100, 102), fps, False, "")], "m")
     assert text.splitlines()[3].split()[4] == begin
     assert all(int(frames) < rate for line in text.splitlines()[3:4] for frames in re.findall(r":(\d+) ", line))
 
 
 def test_lines_of_an_edit_list_have_80_columns() -> None:
-    one = Listed("/films/a.mp4", Span(1, 2), Span(1, 2), 25.0, True, "someone in a blue shirt juggles " * 5)
+    one = ListEntry("/films/a.mp4", Span(1, 2), Span(1, 2), 25.0, True, "someone in a blue shirt juggles " * 5)
     ((_, text),) = edit_lists([one], "m")
     assert max(map(len, text.split("\r\n"))) <= 80
     assert text.count("* COMMENT: someone in a blue shirt juggles") == 3
@@ -112,7 +113,7 @@ def test_lines_of_an_edit_list_have_80_columns() -> None:
 def test_chapters_lie_beside_or_within_each_other() -> None:
     """As the specification wants it of chapters; each at least a millisecond long."""
     times = [(0, 10), (2, 4), (5, 15), (5, 12), (20, 20.0001), (14, 16)]
-    text = chapters([Listed("x", Span(*span), Span(*span), 25, False, "t") for span in times])
+    text = chapters([ListEntry("x", Span(*span), Span(*span), 25, False, "t") for span in times])
     assert [line for line in text.splitlines() if "-->" in line] == [
         "00:00:00.000 --> 00:00:05.000",
         "00:00:02.000 --> 00:00:04.000",

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.export.export import Form, export
-from jobs.export.moments import Done, Task, within, work_on
+from jobs.export.export import ExportFormat, export
+from jobs.export.moments import ExportTask, TaskResult, within, work_on
 from jobs.export.moments_table import COLUMNS
 from pipeline.probe import probe
 from schemas.errors import UsageError
@@ -137,8 +137,8 @@ def test_moments_after_a_day_are_in_no_edit_list(tmp_path: Path) -> None:
     write_video(tmp_path / "long.mkv", 3, pts=[0, 25 * 3600 * 23, 25 * 3600 * 25])
     lines = [{"path": str(tmp_path / "long.mkv"), "start_s": hour * 3600, "end_s": hour * 3600 + 5} for hour in (1, 24.5)]
     reason = "not in the edit decision list, whose timecodes end at 24 hours; cut it as a file"
-    wanted: tuple[tuple[tuple[Form, ...], str], ...] = ((("edl",), "failed"), (("edl", "webvtt"), "listed"))
-    for forms, how in wanted:
+    expected: tuple[tuple[tuple[ExportFormat, ...], str], ...] = ((("edl",), "failed"), (("edl", "webvtt"), "listed"))
+    for forms, how in expected:
         out = tmp_path / "-".join(forms)
         report = export(hits(tmp_path, *lines), out, forms=forms)
         assert [(row["how"], row["reason"]) for row in table(out)] == [("listed", ""), (how, reason)]
@@ -148,9 +148,9 @@ def test_moments_after_a_day_are_in_no_edit_list(tmp_path: Path) -> None:
     assert "24:30:00.000 --> 24:30:05.000" in (out / "long.vtt").read_text()
 
 
-def crashes_at_long(task: Task) -> Done:
+def crashes_at_long(task: ExportTask) -> TaskResult:
     """`work_on`, but for one video."""
-    if "long" in task.wanted.path:
+    if "long" in task.moment.path:
         os.abort()
     return work_on(task)
 
@@ -254,7 +254,7 @@ def test_nothing_in_the_current_folder_is_run(films: Path, tmp_path: Path) -> No
 
 
 def test_the_command_says_with_its_exit_code_that_something_failed(films: Path, tmp_path: Path) -> None:
-    forms: tuple[Form, ...] = ("edl",)
+    forms: tuple[ExportFormat, ...] = ("edl",)
     line = json.dumps({"path": str(films / "sound.mp4"), "start_s": 1, "end_s": 2})
     for text, code in ((line, 0), (line.replace("sound", "gone"), 1), ("{", 2)):
         done = subprocess.run(

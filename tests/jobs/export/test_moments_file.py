@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs.export.moments_file import Wanted, read_hits
+from jobs.export.moments_file import RequestedMoment, read_hits
 from schemas.errors import UsageError
 from schemas.records import Hit, Span, path_text
 from tests.helpers.videos import write_video
@@ -26,14 +26,14 @@ def test_what_search_prints_is_read(tmp_path: Path) -> None:
     hit = Hit(1, 0.25, "/films/a.mp4", "v", 7, 1.0, 2.5, "waving", 0.9)
     (tmp_path / "hits.jsonl").write_text(json.dumps(asdict(hit)) + "\n\n" + json.dumps(GOOD) + "\n")
     assert read_hits(str(tmp_path / "hits.jsonl")) == (
-        Wanted(1, "/films/a.mp4", Span(1.0, 2.5), 1, 0.25, "waving"),
-        Wanted(3, "/films/a.mp4", Span(1.0, 2.5), None, None, None),
+        RequestedMoment(1, "/films/a.mp4", Span(1.0, 2.5), 1, 0.25, "waving"),
+        RequestedMoment(3, "/films/a.mp4", Span(1.0, 2.5), None, None, None),
     )
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(json.dumps(GOOD).encode())))
-    assert [wanted.span for wanted in read_hits("-")] == [Span(1.0, 2.5)]
+    assert [moment.span for moment in read_hits("-")] == [Span(1.0, 2.5)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.tag.linear_probe import L2, deal, fit, held_out, whitening_matrix
+from jobs.tag.linear_probe import L2, assign_folds, cross_validated_probabilities, fit, whitening_matrix
 
 
 def test_two_points_have_a_solution_in_closed_form() -> None:
@@ -65,8 +65,8 @@ def test_evening_leaves_no_direction_to_outweigh_the_others() -> None:
 
 def test_moments_are_dealt_evenly_and_the_same_for_the_same_seed() -> None:
     classes = [np.arange(0, 5), np.arange(5, 7), np.array([6, 7, 8, 9, 10, 11])]
-    dealt = deal(classes, 2, seed=1)
-    assert deal(classes, 2, seed=1) == dealt
+    dealt = assign_folds(classes, 2, seed=1)
+    assert assign_folds(classes, 2, seed=1) == dealt
     assert sorted(dealt) == list(range(12))
     for groups in classes:
         counts = np.bincount([dealt[int(group)] for group in groups], minlength=2)
@@ -77,7 +77,7 @@ def test_what_is_judged_has_not_been_seen() -> None:
     """One odd row alone in its class and fold cannot be known to the probe that judges it."""
     vectors = np.array([[1.0, 0.0], [1.1, 0.0], [-1.0, 0.0], [-1.1, 0.0], [0.0, 9.0]])
     positive = np.array([True, True, False, False, True])
-    judged = held_out(vectors, positive, np.array([0, 1, 0, 1, 2]))
+    judged = cross_validated_probabilities(vectors, positive, np.array([0, 1, 0, 1, 2]))
     without = fit(vectors[:4], positive[:4]).probabilities(vectors[4:])
     assert judged[4:] == pytest.approx(without)
-    assert np.isnan(held_out(vectors[:2], np.array([True, False]), np.array([0, 1]))).all()
+    assert np.isnan(cross_validated_probabilities(vectors[:2], np.array([True, False]), np.array([0, 1]))).all()

@@ -204,8 +204,8 @@ HEADER = "path,start_s,end_s,tag"
          "correct its times"),
         ([HEADER, "a.mp4,13,,x"], "line 2: the moment is at 13 s, expected within the video, which ends at 12 s; correct "
          "its times"),
-        ([HEADER, "a.mp4,0,4,x", "a.mp4,2,6,x", "b.mp4,0,4,y"], "got 1 moment of 'x' that clips show (lines: 2, 3), allowed "
-         "is 2 or more that do not overlap, so that one can be checked by what the others teach; mark another"),
+        ([HEADER, "a.mp4,0,4,x", "a.mp4,2,6,x", "b.mp4,0,4,y"], "got 1 moment of 'x' that clips show (lines: 2, 3), "
+         "expected 2 or more that do not overlap, so that one can be checked by what the others teach; mark another"),
     ],
 )  # fmt: skip
 def test_each_error_names_its_line(library: Path, lines: list[str], message: str) -> None:

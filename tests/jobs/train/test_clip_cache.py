@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobs.datasets.decode import in_decoding_processes
 from jobs.datasets.examples import Example
 from jobs.train import clip_cache as clips
-from jobs.train.clip_cache import kept_input, store_clips, training_spans
+from jobs.train.clip_cache import cache_clips, cached_input, training_spans
 from schemas.errors import UsageError
 from schemas.models import Geometry, ModelInput
 from tests.helpers.videos import number_in, write_video
@@ -20,7 +21,7 @@ WANTED = ModelInput(24, Geometry(72, (72, 72)))
 
 
 def store(examples: list[Example], folder: Path, **changed: Any) -> Any:
-    return store_clips(examples, WANTED, folder, **({"window_s": 4.0, "max_clips": 2, "cpus": 2} | changed))
+    return cache_clips(examples, WANTED, folder, **({"window_s": 4.0, "max_clips": 2, "cpus": 2} | changed))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def store(examples: list[Example], folder: Path, **changed: Any) -> Any:
     ],
 )
 def test_more_frames_and_larger_ones_are_kept(wanted: ModelInput, kept: ModelInput) -> None:
-    assert kept_input(wanted) == kept
+    assert cached_input(wanted) == kept
 
 
 def test_an_example_gives_clips_as_at_ingest_evenly_spread() -> None:
@@ -57,7 +58,7 @@ def test_the_frames_of_the_moment_are_stored(tmp_path: Path) -> None:
 def test_what_is_in_the_cache_is_not_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = write_video(tmp_path / "a.mp4", 20)
     first, _ = store([Example(path=str(video), label="x")], tmp_path / "cache")
-    monkeypatch.setattr(clips, "_decode_in_processes", lambda requests, cpus: iter([(n, "decoded again") for n in requests]))
+    monkeypatch.setattr(clips, "in_decoding_processes", lambda work, items, cpus: [(None, "decoded again") for _ in items])
     again, left_out = store([Example(path=str(video), label="y")], tmp_path / "cache")
     assert left_out == []
     assert again[0].file == first[0].file
@@ -98,13 +99,13 @@ class Deadly:
 
 def test_a_crash_of_the_decoder_costs_that_video_alone(tmp_path: Path) -> None:
     videos = [write_video(tmp_path / f"{i}.mp4", 20) for i in range(3)]
-    requests = {
-        number: clips._Request(Example(path=str(video)), str(tmp_path / f"{number}.npy"), WANTED, 4.0, 1)
+    requests = [
+        clips._Request(Example(path=str(video)), str(tmp_path / f"{number}.npy"), WANTED, 4.0, 1)
         for number, video in enumerate(videos)
-    }
+    ]
     requests[1] = clips._Request(Example(path=str(videos[1])), str(tmp_path / "1.npy"), WANTED, Deadly(), 1)  # type: ignore[arg-type]
-    outcomes = dict(clips._decode_in_processes(requests, 2))
-    assert outcomes == {0: None, 1: "crashed the decoder", 2: None}
+    outcomes = list(in_decoding_processes(clips._decode_into_file, requests, 2))
+    assert [problem for _, problem in outcomes] == [None, "crashed the decoder", None]
 
 
 def test_a_disk_without_room_is_said_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
