@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from commands.flags import flag_text
 from commands.progress_line import Command, NumberRange, ProgressLine, complain, echo
 from commands.train import COMMANDS
 from jobs.child_processes import keep_to_what_is_installed
@@ -72,7 +73,7 @@ class _Commands(click.Group):
             with _printable_usage():
                 return super().invoke(context)
         except VidsiftError as exc:
-            message, code = str(exc), exc.exit_code
+            message, code = flag_text(exc), exc.exit_code
         except KeyboardInterrupt:
             message, code = "interrupted", 130
         except BrokenPipeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,8 @@ from pipeline.decoders import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_jobs
 from pipeline.sampling import plan_spans
-from pipeline.sources.local import find_videos
+from pipeline.sources import exists, is_folder
+from pipeline.sources.find import find_videos
 from schemas.errors import UsageError, VideoError
 from schemas.models import ModelInput
 from schemas.records import Clip, Span, SpanDone, VideoInfo, VideoMeta
@@ -46,8 +46,8 @@ def probe_file(path: str, track: int | None = None) -> VideoMeta:
         UsageError: there is no such file.
         VideoError: it is no video, or no regular file that can be read.
     """
-    if not os.path.isfile(path) and (os.path.isdir(path) or not os.path.lexists(path)):
-        raise UsageError(f"FILE: no such file: {path!r}; name a video")
+    if is_folder(path) or not exists(path):
+        raise UsageError(f"no such file: {path!r}; name a video", argument="path")
     for found in find_videos([path]):
         if isinstance(found, tuple):
             raise found[1]

@@ -50,27 +50,34 @@ class SearchOptions:
         """Refuse what cannot be asked."""
         self._check_words()
         if self.by not in get_args(By):
-            raise UsageError(f"--by: got {self.by!r}, expected {', '.join(get_args(By))}")
-        for option, value, least in (("-k", self.k, 1), ("--rerank", self.rerank, 0)):
-            if value < least:
-                raise UsageError(f"{option}: got {value}, expected {least} or more")
+            raise UsageError(f"got {self.by!r}, expected {', '.join(get_args(By))}", argument="by")
+        for argument, value, minimum in (("k", self.k, 1), ("rerank", self.rerank, 0)):
+            if value < minimum:
+                raise UsageError(f"got {value}, expected {minimum} or more", argument=argument)
             if value > MOST:
-                raise UsageError(f"{option}: got {value}, expected at most {MOST}")
+                raise UsageError(f"got {value}, expected at most {MOST}", argument=argument)
         if self.within_s is None:
             return
         if self.then_text is None:
-            raise UsageError(f"--within: got {self.within_s:g} s without --then; say what is to follow with --then TEXT")
+            raise UsageError(
+                f"got {self.within_s:g} s without `then_text`; say what is to follow with `then_text`",
+                argument="within_s",
+            )
         if not (self.within_s > 0 and math.isfinite(self.within_s)):
-            raise UsageError(f"--within: got {self.within_s:g} s, expected more than 0 s")
+            raise UsageError(f"got {self.within_s:g} s, expected more than 0 s", argument="within_s")
 
     def _check_words(self) -> None:
-        then = () if self.then_text is None else (self.then_text,)
-        where = () if self.where is None else (self.where,)
-        given = {"TEXT": self.texts, "--not": self.without, "--then": then, "--where": where, "--like": self.like}
+        given = {
+            "texts": self.texts,
+            "without": self.without,
+            "then_text": () if self.then_text is None else (self.then_text,),
+            "where": () if self.where is None else (self.where,),
+            "like": self.like,
+        }
         for argument, words in given.items():
-            check_words(argument, words, _SAY[argument])
+            check_words(argument, words, _ADVICE[argument])
         if not self.texts and not self.like:
-            raise UsageError("TEXT: got none; say what to look for, such as 'people baking a cake', or show it with --like")
+            raise UsageError(f"got none; {_ADVICE['texts']}, or show it with `like`", argument="texts")
 
     @property
     def gap_s(self) -> float:
@@ -78,30 +85,30 @@ class SearchOptions:
         return DEFAULT_WITHIN_S if self.within_s is None else self.within_s
 
 
-def check_words(argument: str, words: Iterable[str], say: str) -> None:
-    """Refuse words that are none, or that no encoding can hold.
+def check_words(argument: str, words: Iterable[str], advice: str) -> None:
+    """Refuse texts that are blank, or that no encoding can hold.
 
     Args:
-        argument: where they came from, for messages.
-        words: what was given.
-        say: what to give instead.
+        argument: the argument that they were given as, for errors.
+        words: the texts.
+        advice: what to give instead.
 
     Raises:
         UsageError: one of them is blank, or was not UTF-8.
     """
     for word in words:
-        if argument != "--like":  # names of files may be any bytes
+        if argument != "like":  # names of files may be any bytes
             check_utf8(argument, word)
         if not word.strip():
-            raise UsageError(f"{argument}: got nothing but blanks; {say}")
+            raise UsageError(f"got nothing but blanks; {advice}", argument=argument)
 
 
-_SAY = {
-    "TEXT": "say what to look for, such as 'people baking a cake'",
-    "--not": "say what not to find, such as 'a kitchen'",
-    "--then": "say what follows, such as 'somebody eats the cake'",
-    "--where": "give a condition, such as: duration_s > 60",
-    "--like": "give FILE, FILE@START-END, IMAGE or CLIP_ID",
+_ADVICE = {
+    "texts": "say what to look for, such as 'people baking a cake'",
+    "without": "say what not to find, such as 'a kitchen'",
+    "then_text": "say what follows, such as 'somebody eats the cake'",
+    "where": "give a condition, such as: duration_s > 60",
+    "like": "give FILE, FILE@START-END, IMAGE or CLIP_ID",
 }
 
 

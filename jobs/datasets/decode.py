@@ -12,6 +12,7 @@ from jobs.datasets.examples import Example
 from jobs.isolated_process import in_processes
 from pipeline.frames import CRASHED, Frames, decode_seen
 from pipeline.probe import probe
+from pipeline.sources import source_of
 from schemas.errors import VideoError
 from schemas.models import ModelInput
 from schemas.records import Span
@@ -34,7 +35,9 @@ def decode_spans(
         VideoError: nothing of it can be shown.
         OSError: there is no such file.
     """
-    os.stat(example.path)  # a file that is gone says so in the system's words
+    status = source_of(example.path).stat(example.path)  # a file that is gone says so in the system's words
+    if status.kind in ("link", "other"):
+        raise VideoError("find", status.problem or "not a regular file")
     try:
         meta = probe(example.path)
         start_s, end_s = example.start_s or 0.0, example.end_s

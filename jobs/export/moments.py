@@ -157,5 +157,5 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, VideoError):
         return exc.reason
     if isinstance(exc, UsageError):
-        return str(exc).removeprefix("FILE: ")
+        return exc.message
     return f"cannot be read: {type(exc).__name__}: {exc}"

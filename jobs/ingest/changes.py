@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.sources import absolute_path, is_folder, source_of
 from pipeline.sources.hashing import content_hash, ends_hash
+from pipeline.sources.paths import path_of_text
 from schemas.errors import UsageError, VideoError
 from schemas.records import VideoFile, path_text, video_id_of
 
@@ -71,7 +71,7 @@ def compare(
     """Compare what is there with what the library knows.
 
     Args:
-        found: what `pipeline.sources.local.find_videos` gave.
+        found: what `pipeline.sources.find.find_videos` gave.
         known: `index.storage.tables.Tables.known_videos`, the latest last.
         sources: what the user named; a known video below one of them that is not found counts as removed.
         no_videos: paths that were found to hold no video; one that the library knows is gone from there.
@@ -86,7 +86,7 @@ def compare(
     """
     by_path: dict[str, dict[str, Any]] = {row["path"]: row for row in known.to_pylist()}
     here = {path_text(item.path if isinstance(item, VideoFile) else item[0].path) for item in found}
-    unreadable = [path_text(item[0].path) for item in found if isinstance(item, tuple) and os.path.isdir(item[0].path)]
+    unreadable = [path_text(item[0].path) for item in found if isinstance(item, tuple) and is_folder(item[0].path)]
     passed = {path_text(path) for path in no_videos}
     gone = {
         path: row
@@ -188,12 +188,13 @@ def _removed(
         UsageError: all of a source is gone, unless ``allow_empty``.
     """
     removed: dict[str, str] = {}
-    for source in map(os.path.abspath, sources):
+    for source in (absolute_path(str(source)) for source in sources):
         below = [path for path in gone if _is_below(path, path_text(source)) and gone[path]["video_id"] not in moved]
         if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in seen):
             raise UsageError(
-                f"SOURCE: {source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
-                "mounted, mount it; if they are really gone, add --allow-empty to take them out of the library"
+                f"{source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
+                "mounted, mount it; if they are really gone, add `allow_empty` to take them out of the library",
+                argument="sources",
             )
         removed |= {path: gone[path]["video_id"] for path in below}
     return list(removed.values())
@@ -226,12 +227,9 @@ def _has_changed(row: dict[str, Any], file: VideoFile) -> bool:
 
 def _is_gone(text: str) -> bool:
     """Whether nothing has this path any more. What cannot be looked at, such as below a locked folder, is not gone."""
-    # A path that is no UTF-8 is stored with its odd bytes spelt out; ask for both spellings.
-    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode())
-    for path in (text.encode(), raw):
+    for path in {text, path_of_text(text)}:
         try:
-            os.lstat(path)
-            if not os.path.isdir(path):  # nor is a link to a folder a video
+            if source_of(path).stat(path).kind != "folder":
                 return False
         except (FileNotFoundError, NotADirectoryError):
             continue

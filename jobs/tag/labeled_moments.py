@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobs.csv_rows import interval, read_rows
+from pipeline.sources import absolute_path
 from pipeline.sources.paths import Paths, on_disk
 from schemas.errors import UsageError
 from schemas.records import path_text
@@ -115,7 +116,7 @@ def _moment(cells: dict[str, str], line: int, folder: str, name: str | None, whe
     tag = cells.get("tag", name or "")
     if not tag.isprintable():
         raise UsageError(f"{where}: tag is {tag!r}, expected a text on one line; correct it")
-    return LabeledMoment(line, on_disk(os.path.abspath(os.path.join(folder, cells["path"]))), start_s or 0.0, end_s, tag)
+    return LabeledMoment(line, on_disk(absolute_path(cells["path"], folder)), start_s or 0.0, end_s, tag)
 
 
 def match(moments: Sequence[LabeledMoment], videos: pa.Table, clips: pa.Table, source: Path) -> Matched:

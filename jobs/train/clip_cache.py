@@ -17,6 +17,7 @@ from jobs.datasets.examples import Example
 from jobs.isolated_process import in_processes
 from pipeline.frames import CRASHED
 from pipeline.sampling import spans_of
+from pipeline.sources import source_of
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
@@ -144,8 +145,8 @@ class _Request:
 def _cache_file(folder: Path, example: Example, wanted: ModelInput, window_s: float, max_clips: int) -> str:
     """A name made of everything that the frames depend on."""
     try:
-        stat = os.stat(example.path)
-        version = (stat.st_size, stat.st_mtime_ns)
+        status = source_of(example.path).stat(example.path)
+        version = (status.size_bytes, status.modified_ns)
     except OSError:
         version = (0, 0)
     what = repr((example.path, version, example.start_s, example.end_s, wanted, window_s, max_clips))

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 
+from pipeline.sources import decodable, source_of
 from schemas.errors import VideoError
 from schemas.records import Keyframe, Part
 
-# Local files only: a playlist under a video's name must not make FFmpeg open a connection.
+# No connections of FFmpeg's own: a playlist under a video's name must not make FFmpeg open a connection.
 _OPTIONS = {"protocol_whitelist": "file"}
 
 # What FFmpeg opens that is no video file but a list of others.
 _PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
 
-# What reading a damaged container raises: FFmpeg's errors, and PyAV's own when a new stream turns up midway.
-READING_ERRORS = (av.FFmpegError, IndexError)
+# What reading a damaged container raises: FFmpeg's errors, and PyAV's own when a new stream turns up midway; and what a
+# source raises whose files are read through file objects.
+READING_ERRORS = (av.FFmpegError, IndexError, OSError)
 
 # The boxes that MP4 and MOV files begin with. These say all of a video that is not decoded here anyway; FFmpeg would decode
 # the beginning of what it opens, to learn the format of the pixels, which at 1080p takes as long as ten frames.
@@ -32,26 +35,35 @@ FIRST_PACKETS = 64
 BYTE_SEEKABLE = frozenset({"mpegts", "mpeg", "flv"})
 
 
-def open_video(path: str) -> av.container.InputContainer:
-    """Open a local video file, and nothing else.
+@contextmanager
+def open_video(path: str) -> Iterator[av.container.InputContainer]:
+    """Open a video of any source, and nothing else; it is closed after the block.
 
     Raises:
         VideoError: it is a playlist, which would have other files read in its place.
         av.FFmpegError: it is not a video container.
+        OSError: its source cannot open it.
     """
     try:
-        with open(path, "rb") as file:
-            beginning = file.read(8)
+        beginning = source_of(path).read_range(path, 0, 8)
     except OSError:
-        beginning = b""  # FFmpeg will say why
+        beginning = b""  # opening it will say why
     options = _OPTIONS | ({"skip_frame": "all"} if beginning[4:8] in _FIRST_BOXES else {})
-    # Titles and the like are in any encoding that a camera or a program of their time used.
-    container = av.open(path, options=options, metadata_errors="replace")
-    if container.format.name in _PLAYLISTS:
-        name = container.format.name
-        container.close()
-        raise VideoError("probe", f"no video but a playlist ({name}) of other files; ingest those")
-    return container
+    with decodable(path) as opened:
+        file = opened if isinstance(opened, str) else _NamedFile(opened, path)
+        # Titles and the like are in any encoding that a camera or a program of their time used.
+        with av.open(file, "r", options=options, metadata_errors="replace") as container:
+            if container.format.name in _PLAYLISTS:
+                raise VideoError("probe", f"no video but a playlist ({container.format.name}) of other files; ingest those")
+            yield container
+
+
+class _NamedFile:
+    """A file object with the name by whose ending FFmpeg tells formats that begin alike."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.name = name
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 def describe(exc: Exception) -> str:

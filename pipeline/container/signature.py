@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
+from pipeline.sources import source_of
+
 _HEAD_BYTES = 1 << 16
 
 # What containers and raw streams begin with.
@@ -61,7 +63,7 @@ def may_be_video(path: str) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with source_of(path).open(path) as file:
         head = file.read(_HEAD_BYTES)
         if head.startswith((b"GIF87a", b"GIF89a")):
             return _has_second_picture(file)

@@ -6,16 +6,27 @@ Systems differ in which one they make: a list from one names files from another.
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
+from pipeline.sources import exists, scheme_of, source_of
 from schemas.records import path_text
 
 
 def spelling(path: str) -> str:
-    """The same for all spellings of a path, in text."""
+    """A text that is the same for all spellings of a path."""
     return unicodedata.normalize("NFC", path_text(path))
+
+
+def path_of_text(text: str) -> str:
+    r"""The path that `schemas.records.path_text` may have made ``text`` of: each ``\xNN`` becomes that byte again."""
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:  # half a surrogate pair, which no path holds
+        return text
+    return os.fsdecode(re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), encoded))
 
 
 class Paths:
@@ -52,16 +63,17 @@ class Paths:
 
 def on_disk(path: str) -> str:
     """The path as the disk spells it, where something is there in one spelling; else as it is given."""
-    if os.path.lexists(path):
+    if exists(path) or scheme_of(path):
         return path
     parent, name = os.path.split(path)
     if not name or parent == path:
         return path
     folder = on_disk(parent) if parent else parent
-    if os.path.lexists(os.path.join(folder, name)):
+    if exists(os.path.join(folder, name)):
         return os.path.join(folder, name)
     try:
-        alike = [other for other in os.listdir(folder or ".") if spelling(other) == spelling(name)]
+        entries = source_of(folder).list_folder(folder or ".")
+        alike = [entry.name for entry in entries if spelling(entry.name) == spelling(name)]
     except (OSError, ValueError):  # it cannot be read, or no system could have it
         return path
     return os.path.join(folder, alike[0]) if len(alike) == 1 else path

@@ -14,7 +14,7 @@ from pipeline.container.reading import open_video
 from pipeline.decoders import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_job, plan_video
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, Part, SpanDone, SpanJob, VideoFailed
