@@ -16,7 +16,8 @@ from pipeline.sources import exists, is_folder
 from pipeline.sources.find import find_videos
 from schemas.errors import UsageError, VideoError
 from schemas.models import ModelInput
-from schemas.records import Clip, Span, SpanDone, VideoInfo, VideoMeta
+from schemas.records import Clip, Span, SpanDone, VideoInfo
+from schemas.video_meta import VideoMeta
 
 Frames = NDArray[np.uint8]
 

@@ -34,7 +34,7 @@ from pipeline.picture.crop import stated_crop
 from pipeline.sampling import JOB_S
 from schemas.errors import VideoError
 from schemas.options import MAX_FRAMES, MAX_PIXELS
-from schemas.records import Keyframe, Part, VideoMeta
+from schemas.video_meta import Keyframe, Part, VideoMeta
 
 # What FFmpeg calls a track that is locked, and packets that only a key opens.
 _LOCKED_TAGS = frozenset({"encv", "drmi"})

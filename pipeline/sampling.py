@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from schemas.errors import VideoError
 from schemas.models import ModelInput
 from schemas.options import MAX_PIXELS, Sampling, Scaling
-from schemas.records import Keyframe, Problem, Span, SpanJob, VideoInfo, VideoMeta
+from schemas.records import Problem, Span, SpanJob, VideoInfo
+from schemas.video_meta import Keyframe, VideoMeta
 
 # Two times closer than this are the same moment: a third of a 90 kHz tick, far below any frame's length.
 _SAME_MOMENT_S = 4e-6

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import av
 
-from schemas.records import Keyframe
+from schemas.video_meta import Keyframe
 
 # What encoders write of themselves where they pack, and what each picture begins with.
 _PACKED = re.compile(rb"\x00\x00\x01\xb2DivX\d+(?:b|Build)\d+p")

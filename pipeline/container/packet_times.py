@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import Part
+from schemas.video_meta import Part
 
 # Decoding times never go back within a recording. Containers that store none take presentation times for them, which go back
 # by as many frames as are put in order: at most 16.

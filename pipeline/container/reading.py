@@ -12,7 +12,7 @@ import av
 
 from pipeline.sources import decodable, source_of
 from schemas.errors import VideoError
-from schemas.records import Keyframe, Part
+from schemas.video_meta import Keyframe, Part
 
 # No connections of FFmpeg's own: a playlist under a video's name must not make FFmpeg open a connection.
 _OPTIONS = {"protocol_whitelist": "file"}

@@ -8,7 +8,7 @@ import av
 
 from pipeline.container.reading import READING_ERRORS, seek_keyframe, video_stream
 from pipeline.sources import source_of
-from schemas.records import Keyframe
+from schemas.video_meta import Keyframe
 
 # A file that is read up to this share to go to its last keyframe has no index, or none that helps.
 _MAX_READ = 0.25

@@ -8,6 +8,7 @@ its white, which becomes 244 of 255 to leave room for highlights.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,17 +20,44 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 _Entry = TypeVar("_Entry", bound=np.generic)
 
-# FFmpeg's numbers of colour spaces, of which PyAV names some.
-_RGB, _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _YCGCO, _BT2020 = 0, 1, 2, 4, 5, 6, 7, 8, 9
-_ICTCP, _IPT_C2 = 14, 15
 
-# What swscale converts by itself; it refuses the others.
-_ORDINARY_SPACES = frozenset({_RGB, _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020})
+class Matrix(IntEnum):
+    """FFmpeg's numbers of the matrices between RGB and what is coded (AVColorSpace, ITU-T H.273); PyAV names only some."""
+
+    RGB = 0
+    BT709 = 1
+    UNSPECIFIED = 2
+    FCC = 4
+    BT470BG = 5
+    SMPTE170M = 6
+    SMPTE240M = 7
+    YCGCO = 8
+    BT2020 = 9
+    ICTCP = 14
+    IPT_C2 = 15
+
+
+# The matrices that swscale converts by itself, and what it calls them; RGB and what is not stated need no name. It refuses
+# the others.
+SWSCALE_MATRICES: dict[int, Colorspace] = {
+    Matrix.BT709: Colorspace.ITU709,
+    Matrix.FCC: Colorspace.FCC,
+    Matrix.BT470BG: Colorspace.ITU601,
+    Matrix.SMPTE170M: Colorspace.ITU601,
+    Matrix.SMPTE240M: Colorspace.SMPTE240M,
+    Matrix.BT2020: Colorspace.BT2020,
+}
+_ORDINARY_MATRICES = frozenset({Matrix.RGB, Matrix.UNSPECIFIED, *SWSCALE_MATRICES})
 _ORDINARY_RANGES = frozenset({ColorRange.UNSPECIFIED, ColorRange.MPEG, ColorRange.JPEG})
 _HDR = frozenset({ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67})
 
 # Kr and Kb of each Y'CbCr matrix.
-_WEIGHTS = {_BT709: (0.2126, 0.0722), _FCC: (0.30, 0.11), _SMPTE240M: (0.212, 0.087), _BT2020: (0.2627, 0.0593)}
+_WEIGHTS: dict[int, tuple[float, float]] = {
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.FCC: (0.30, 0.11),
+    Matrix.SMPTE240M: (0.212, 0.087),
+    Matrix.BT2020: (0.2627, 0.0593),
+}
 _WEIGHTS_601 = (0.299, 0.114)
 
 # From linear light in other primaries to BT.709's. Those of BT.601 are so near that all programs take them for the same.
@@ -63,7 +91,7 @@ def is_ordinary(frame: av.VideoFrame) -> bool:
     return (
         frame.color_primaries not in _TO_BT709
         and frame.color_trc not in _HDR
-        and frame.colorspace in _ORDINARY_SPACES
+        and frame.colorspace in _ORDINARY_MATRICES
         and frame.color_range in _ORDINARY_RANGES
         and not is_dolby_ipt(frame)
     )
@@ -87,7 +115,7 @@ class Stated(NamedTuple):
 
     def complete(self, frame: av.VideoFrame) -> None:
         """Have a frame say what its stream left open."""
-        if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb:
+        if frame.colorspace == Matrix.UNSPECIFIED and not frame.format.is_rgb:
             frame.colorspace = self.space
         if frame.color_trc == ColorTrc.UNSPECIFIED:
             frame.color_trc = self.trc
@@ -107,11 +135,11 @@ def is_dolby_ipt(frame: av.VideoFrame) -> bool:
 
     Streams of that profile often say nothing of their colours but in each frame's metadata.
     """
-    if frame.colorspace == _IPT_C2:
+    if frame.colorspace == Matrix.IPT_C2:
         return True
-    if frame.colorspace != _UNSPECIFIED or frame.color_trc != ColorTrc.UNSPECIFIED or frame.format.components[0].bits < 10:
+    if frame.colorspace != Matrix.UNSPECIFIED or frame.color_trc != ColorTrc.UNSPECIFIED:
         return False
-    return frame.side_data.get("DOVI_METADATA") is not None
+    return frame.format.components[0].bits >= 10 and frame.side_data.get("DOVI_METADATA") is not None
 
 
 class Converter:
@@ -163,15 +191,15 @@ class Conversion:
         bits = frame.format.components[0].bits
         largest = (1 << 16) - (1 << (16 - min(bits, 16)))
         self._lms: Floats | None = None
-        space = _IPT_C2 if dolby else frame.colorspace
+        space = Matrix.IPT_C2 if dolby else frame.colorspace
         if frame.format.is_rgb:
             matrix, self._offset, scale = np.eye(3), np.zeros(3, np.float32), np.full(3, 1 / 65535)
         else:
             self._offset = np.array([0 if full else 16 << 8, 1 << 15, 1 << 15], np.float32)
             scale = np.array([1, 1, 1]) / largest if full else 1 / (256 * np.array([219, 224, 224]))
             matrix = _to_rgb(space, wide=primaries == ColorPrimaries.BT2020, hlg=self._trc == ColorTrc.ARIB_STD_B67)
-            if space in (_ICTCP, _IPT_C2):
-                self._lms = (_IPT_LMS if space == _IPT_C2 else _ICTCP_LMS).T.astype(np.float32)
+            if space in (Matrix.ICTCP, Matrix.IPT_C2):
+                self._lms = (_IPT_LMS if space == Matrix.IPT_C2 else _ICTCP_LMS).T.astype(np.float32)
         self._matrix = (matrix * scale).T.astype(np.float32)
         gamut = _TO_BT709.get(ColorPrimaries(primaries)) if primaries in _TO_BT709 else None
         self._gamut = None if gamut is None else np.array(gamut, np.float32).T
@@ -210,14 +238,14 @@ class Conversion:
 
 def _to_rgb(space: int, *, wide: bool, hlg: bool) -> NDArray[Any]:
     """From Y, Cb, Cr to R'G'B', or from I and the two others to L'M'S'."""
-    if space == _IPT_C2:
+    if space == Matrix.IPT_C2:
         return _IPT
-    if space == _ICTCP:
+    if space == Matrix.ICTCP:
         return _ICTCP_HLG if hlg else _ICTCP_PQ
-    if space == _YCGCO:
+    if space == Matrix.YCGCO:
         return np.array([[1.0, -1, 1], [1, 1, 0], [1, -1, -1]])
     # What says nothing, or what nobody writes, is taken for what goes with its primaries.
-    kr, kb = _WEIGHTS.get(space, _WEIGHTS[_BT2020] if wide else _WEIGHTS_601)
+    kr, kb = _WEIGHTS.get(space, _WEIGHTS[Matrix.BT2020] if wide else _WEIGHTS_601)
     kg = 1 - kr - kb
     return np.array([[1, 0, 2 - 2 * kr], [1, -kb * (2 - 2 * kb) / kg, -kr * (2 - 2 * kr) / kg], [1, 2 - 2 * kb, 0]])
 

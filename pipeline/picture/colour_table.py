@@ -16,18 +16,14 @@ from av.filter import Graph
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.picture.colour import Conversion, is_dolby_ipt
+from pipeline.picture.colour import SWSCALE_MATRICES, Conversion, Matrix, is_dolby_ipt
 
 _NODES = 65  # of the table, along each axis
 _STEPS = 100_000  # of its numbers
 _LOWEST, _HIGHEST = -0.75, 1.25  # what it holds, 0 and 1 being what is shown
-_RGB, _BT709, _UNSPECIFIED, _BT470BG, _SMPTE170M, _BT2020, _IPT_C2 = 0, 1, 2, 5, 6, 9, 15  # FFmpeg's numbers of matrices
 # What swscale makes RGB of. A table of RGB is exacter: its edges are the edges of the colours that there are.
-_TO_RGB = {
-    _BT709: Colorspace.ITU709,
-    _BT470BG: Colorspace.ITU601,
-    _SMPTE170M: Colorspace.ITU601,
-    _BT2020: Colorspace.BT2020,
+_TO_RGB: dict[int, Colorspace] = {
+    matrix: SWSCALE_MATRICES[matrix] for matrix in (Matrix.BT709, Matrix.BT470BG, Matrix.SMPTE170M, Matrix.BT2020)
 }
 
 
@@ -44,11 +40,12 @@ class _Coding(NamedTuple):
     def of(cls, frame: av.VideoFrame) -> _Coding:
         dolby = is_dolby_ipt(frame)
         full = dolby or frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-        space = _IPT_C2 if dolby else frame.colorspace
-        if space == _UNSPECIFIED:  # as `Conversion` takes it
+        space = Matrix.IPT_C2 if dolby else frame.colorspace
+        if space == Matrix.UNSPECIFIED:  # as `Conversion` takes it
             hdr = frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
             wide = frame.color_primaries == ColorPrimaries.BT2020
-            space = _BT2020 if wide or (hdr and frame.color_primaries == ColorPrimaries.UNSPECIFIED) else _SMPTE170M
+            wide |= hdr and frame.color_primaries == ColorPrimaries.UNSPECIFIED
+            space = Matrix.BT2020 if wide else Matrix.SMPTE170M
         return cls(
             frame.format.is_rgb,
             space,
@@ -122,7 +119,7 @@ def _table(coding: _Coding) -> tuple[str, bool]:
     rgb = coding.rgb or coding.space in _TO_RGB
     grid = av.VideoFrame(16, 16, "gbrp16le" if rgb else "yuv444p16le")
     grid.color_primaries, grid.color_trc = coding.primaries, coding.trc
-    grid.colorspace, grid.color_range = (_RGB, ColorRange.JPEG) if rgb else (coding.space, coding.range)
+    grid.colorspace, grid.color_range = (Matrix.RGB, ColorRange.JPEG) if rgb else (coding.space, coding.range)
     convert = Conversion(grid, full=grid.color_range == ColorRange.JPEG)
     found = (convert.before_clipping(values) - _LOWEST) / (_HIGHEST - _LOWEST)
     texts = [f"{number / _STEPS:.5f}" for number in range(_STEPS + 1)]

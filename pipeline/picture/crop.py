@@ -11,7 +11,7 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from schemas.records import Crop
+from schemas.video_meta import Crop
 
 # What FFmpeg prints of a stream; titles and the like stand in lines of another form.
 _STREAM = re.compile(r"^  Stream #0:(\d+)", re.MULTILINE)

@@ -11,7 +11,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import Span, VideoMeta
+from schemas.records import Span
+from schemas.video_meta import VideoMeta
 
 # What MP4 holds and players know.
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})

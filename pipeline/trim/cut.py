@@ -18,7 +18,8 @@ from pipeline.trim.reencode import encode, encode_from_keyframe
 from pipeline.trim.timestamps import Cut, TrimNotPossible, disappears_s, frame_start_s, last_before, seconds_to_pts
 from pipeline.trim.video_encoder import keep_colours, keep_orientation
 from schemas.errors import JobError, VideoError
-from schemas.records import Keyframe, Span, VideoMeta
+from schemas.records import Span
+from schemas.video_meta import Keyframe, VideoMeta
 
 # A copy can begin at keyframes alone, and end where no frame is missing before its last. It may show this much more at
 # either end than was asked for.

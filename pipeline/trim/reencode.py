@@ -23,7 +23,8 @@ from pipeline.trim.timestamps import (
     seconds_to_pts,
 )
 from pipeline.trim.video_encoder import Picture
-from schemas.records import Keyframe, Span, VideoMeta
+from schemas.records import Span
+from schemas.video_meta import Keyframe, VideoMeta
 
 
 def encode_from_keyframe(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from schemas.records import VideoMeta
+from schemas.video_meta import VideoMeta
 
 How = Literal["copied", "re-encoded"]
 

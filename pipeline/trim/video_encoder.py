@@ -10,12 +10,12 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, VideoReformatter
 
-from pipeline.picture.colour import Stated, is_ordinary
+from pipeline.picture.colour import SWSCALE_MATRICES, Matrix, Stated, is_ordinary
 from pipeline.picture.colour_table import TableConverter
 from pipeline.picture.crop import Cropper
-from schemas.records import VideoMeta
+from schemas.video_meta import VideoMeta
 
 # Quality that is hard to tell from the source; and no B-frames, so that every frame's time is stored as it is.
 _X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
@@ -24,22 +24,12 @@ _X264_FORMAT = "yuv420p"
 # Sources that count coarser are encoded in this: a piece may begin anywhere between two of their ticks.
 _TIME_BASE = Fraction(1, 90_000)
 
-# FFmpeg's numbers of matrices, and what swscale calls them.
-_ITU709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020 = 1, 2, 4, 5, 6, 7, 9
-_SCALED_AS = {
-    _ITU709: Colorspace.ITU709,
-    _FCC: Colorspace.FCC,
-    _BT470BG: Colorspace.ITU601,
-    _SMPTE170M: Colorspace.ITU601,
-    _SMPTE240M: Colorspace.SMPTE240M,
-    _BT2020: Colorspace.BT2020,
-}
 # Primaries and transfer that go with a matrix, where a source says nothing of them.
-_COMPANIONS = {
-    _ITU709: (ColorPrimaries.BT709, ColorTrc.BT709),
-    _BT470BG: (ColorPrimaries.BT470BG, ColorTrc.SMPTE170M),
-    _SMPTE170M: (ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M),
-    _SMPTE240M: (ColorPrimaries.SMPTE240M, ColorTrc.SMPTE240M),
+_COMPANIONS: dict[int, tuple[ColorPrimaries, ColorTrc]] = {
+    Matrix.BT709: (ColorPrimaries.BT709, ColorTrc.BT709),
+    Matrix.BT470BG: (ColorPrimaries.BT470BG, ColorTrc.SMPTE170M),
+    Matrix.SMPTE170M: (ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M),
+    Matrix.SMPTE240M: (ColorPrimaries.SMPTE240M, ColorTrc.SMPTE240M),
 }
 # All programs take what is smaller and says nothing for BT.601. What is as large, players take for BT.709 and converters for
 # BT.601: there the piece says nothing either, so that each shows it as it shows the source.
@@ -60,8 +50,8 @@ class Colours(NamedTuple):
         if _goes_by_rgb(frame):
             return _BT709
         space, primaries, trc = frame.colorspace, frame.color_primaries, frame.color_trc
-        if space == _UNSPECIFIED and frame.width < _LARGE[0] and frame.height < _LARGE[1]:
-            space = _SMPTE170M
+        if space == Matrix.UNSPECIFIED and frame.width < _LARGE[0] and frame.height < _LARGE[1]:
+            space = Matrix.SMPTE170M
         companions = _COMPANIONS.get(space, (ColorPrimaries.UNSPECIFIED, ColorTrc.UNSPECIFIED))
         if primaries == ColorPrimaries.UNSPECIFIED:
             primaries = companions[0]
@@ -70,7 +60,7 @@ class Colours(NamedTuple):
         return cls(space, primaries, trc, _range(frame))
 
 
-_BT709 = Colours(_ITU709, ColorPrimaries.BT709, ColorTrc.BT709, ColorRange.MPEG)
+_BT709 = Colours(Matrix.BT709, ColorPrimaries.BT709, ColorTrc.BT709, ColorRange.MPEG)
 
 
 def _goes_by_rgb(frame: av.VideoFrame) -> bool:
@@ -140,11 +130,11 @@ class Picture:
             frame = self._to_rgb.reformat(frame, format="rgb24", threads=1)
         elif not frame.format.is_rgb:
             bounds = _range(frame)
-            if frame.colorspace == _UNSPECIFIED:
+            if frame.colorspace == Matrix.UNSPECIFIED:
                 frame.colorspace = self._colours.space
         wanted: dict[str, Any] = {"dst_color_range": self._colours.range, "src_color_range": bounds}
-        if self._colours.space in _SCALED_AS:
-            wanted["dst_colorspace"] = _SCALED_AS[self._colours.space]
+        if self._colours.space in SWSCALE_MATRICES:
+            wanted["dst_colorspace"] = SWSCALE_MATRICES[self._colours.space]
         return self._to_target.reformat(frame, *size, format=_X264_FORMAT, threads=1, **wanted)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:

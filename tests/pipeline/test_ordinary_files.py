@@ -17,7 +17,8 @@ from pipeline.process import decode_job, plan_video
 from pipeline.sources.find import find_videos
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import Clip, Part, SpanDone, SpanJob, VideoFailed
+from schemas.records import Clip, SpanDone, SpanJob, VideoFailed
+from schemas.video_meta import Part
 from tests.helpers.videos import number_in, write_video
 
 WIDE = ModelInput(4, Geometry((64, 128), None))
