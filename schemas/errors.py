@@ -71,11 +71,11 @@ def check_utf8(argument: str, text: str) -> None:
 
 
 class VideoError(VidsiftError):
-    """What is wrong with one video. It becomes that video's row and never ends a job.
+    """A fault of one video. It becomes that video's row and never ends a job.
 
     Attributes:
-        stage: the step that could not go on.
-        reason: the sentence stored in ``videos.error``.
+        stage: the step that failed.
+        reason: the sentence that is stored in ``videos.error``.
     """
 
     def __init__(self, stage: Stage, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Options of an ingest, grouped and checked once at the edge."""
+"""Options of an ingest, which are checked when they are made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
 Engine = Literal["torch", "openvino"]  # the library that runs both models' forward passes
-Scaling = Literal["fast", "exact"]  # how frames come to a model's size; `pipeline.picture.resize`
+Scaling = Literal["fast", "exact"]  # how frames are brought to a model's size; `pipeline.picture.resize`
 FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps the features of rerank scores; `schemas.rerank_features`
 
 DEFAULT_CLASSIFIER = "MCG-NJU/videomae-base-finetuned-kinetics"
@@ -21,7 +21,7 @@ MAX_FRAMES = 16_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a video is cut into clips.
+    """The lengths by which a video is cut into clips.
 
     Attributes:
         window_s: length of a clip in seconds.
@@ -32,7 +32,7 @@ class Sampling:
     stride_s: float = 4.0
 
     def __post_init__(self) -> None:
-        """Refuse lengths that leave seconds out or never move on."""
+        """Refuse lengths that leave seconds of a video out, or make no progress."""
         if not 0.1 <= self.window_s <= 3600:
             raise UsageError(f"got {self.window_s:g} s, expected 0.1 to 3600 s", argument="window_s")
         if not 0.1 <= self.stride_s <= self.window_s:
@@ -59,7 +59,7 @@ _MINIMUMS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """How an ingest runs. None of these changes what an indexed clip means; that is `Sampling` and the models.
+    """Options of a run. They do not change what an indexed clip means; `Sampling` and the models do.
 
     Attributes:
         decoder: name of a decoder backend (``pipeline.decoders.DECODERS``).
@@ -100,7 +100,7 @@ class IngestOptions:
     track: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
+        """Refuse values that no run can use."""
         for argument, choices in (("precision", Precision), ("engine", Engine), ("scaling", Scaling)):
             if (chosen := getattr(self, argument)) not in get_args(choices):
                 raise UsageError(f"got {chosen!r}, expected {', '.join(get_args(choices))}", argument=argument)

@@ -168,7 +168,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class SpanDone:
-    """What became of one `SpanJob`.
+    """The outcome of one `SpanJob`.
 
     Attributes:
         clip_ids: the clips that were decoded.

@@ -1,4 +1,4 @@
-"""What a video's container says of it: where decoding can start, when frames are shown, how they are cut and turned.
+"""The metadata of a video's container: where decoding can start, when frames are shown, how they are cropped and turned.
 
 Times are in ticks of the stream's time base, or in seconds from the container's start time, as players show them.
 """
@@ -18,9 +18,9 @@ class Keyframe(NamedTuple):
     """A place where decoding can start.
 
     Attributes:
-        pts: when it is shown, in ticks of the stream's time base.
-        dts: when it is decoded, in the same ticks.
-        pos: the byte of the file that it begins at, where a decoder is to go there by bytes; None where by its times.
+        pts: presentation time, in ticks of the stream's time base.
+        dts: decoding time, in the same ticks.
+        pos: the byte of the file to seek to; None to seek by the times.
     """
 
     pts: int
@@ -51,32 +51,32 @@ class Crop(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoMeta:
-    """What reading the container's packets tells, without decoding them.
+    """The metadata of a video, as `pipeline.probe` reads it from the container's packets.
 
     Attributes:
         container: the demuxer's short name, such as ``mp4`` or ``matroska``.
         codec: the codec's short name, such as ``h264``.
-        coded_width: pixels across that are shown, before rotation and non-square pixels are accounted for.
-        coded_height: pixels down, likewise.
-        rotation_deg: counter-clockwise degrees that a player turns the coded picture by, from -180 to 180, as FFmpeg says.
+        coded_width: width in pixels after cropping, before rotation and with pixels as they are coded.
+        coded_height: height in pixels, likewise.
+        rotation_deg: counter-clockwise degrees by which a player turns the coded picture, from -180 to 180.
         mirrored: whether a player swaps left and right before it turns the picture.
         pixel_aspect: width of a pixel divided by its height; 1 for square ones.
         time_base: seconds per tick.
         start_pts: the tick that is time 0 (the container's start time).
         pts: int64 [num_frames], presentation times of all frames that are to be shown, ascending, in ticks.
         last_duration: how long the last frame is shown, in ticks.
-        keyframes: where decoding can start, ascending.
-        timed: whether the file itself says when its frames are shown; where not, ``pts`` just counts them.
+        keyframes: the places where decoding can start, ascending.
+        timed: whether the file states when its frames are shown; if not, ``pts`` just counts them.
         problems: what is wrong with the container, in sentences; empty for a sound one.
-        parts: for a file that was joined of several recordings, each of them; else empty.
-        coded_as_fields: some packets hold one field of a frame.
-        seeks_read_all: going anywhere in the file reads most of it.
-        crop: what is cut off frames as a decoder gives them; None where nothing.
-        wide_colours: they are beyond those of BT.709: HDR, BT.2020, P3.
-        late: ticks that ``pts`` are late by, against the container's clock, and so against the sound.
-        stream_index: which stream of the container this is; None for the one that players take.
-        track: which of the video tracks that is, from 1.
-        num_tracks: how many there are; covers and previews of one frame are none.
+        parts: the recordings of a file that was joined of several; empty for others.
+        coded_as_fields: whether some packets hold one field of a frame.
+        seeks_read_all: whether seeking anywhere in the file reads most of it.
+        crop: the pixels to cut off decoded frames; None if none.
+        wide_colours: whether colours are beyond those of BT.709: HDR, BT.2020, P3.
+        late: ticks by which ``pts`` are late against the container's clock, and so against the sound.
+        stream_index: the index of the stream in the container; None for the one that FFmpeg takes by itself.
+        track: the number of the video track, from 1.
+        num_tracks: how many video tracks there are; covers and previews of one frame do not count.
     """
 
     container: str

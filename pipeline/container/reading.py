@@ -1,4 +1,4 @@
-"""Open a video file, choose its track, and read its packets from any place on, at times that never start anew."""
+"""Opens a video, chooses its track, and reads its packets from any place on, with times that never start anew."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.video_meta import Keyframe, Part
 # No connections of FFmpeg's own: a playlist under a video's name must not make FFmpeg open a connection.
 _OPTIONS = {"protocol_whitelist": "file"}
 
-# What FFmpeg opens that is no video file but a list of others.
+# Formats that FFmpeg opens which are lists of other files.
 _PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
 
 # What reading a damaged container raises: FFmpeg's errors, and PyAV's own when a new stream turns up midway; and what a
@@ -67,12 +67,12 @@ class _NamedFile:
 
 
 def describe(exc: Exception) -> str:
-    """FFmpeg's own words for an error, without the path."""
+    """An error in FFmpeg's own words, without the path."""
     return str(getattr(exc, "strerror", None) or exc)
 
 
 def video_tracks(container: av.container.InputContainer) -> list[av.VideoStream]:
-    """The streams that show moving pictures: a cover is none, nor is a preview, one frame beside streams of many."""
+    """The streams that show moving pictures: no covers, and no previews, which are one frame beside streams of many."""
     pictures = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
     has_many = any(stream.frames > 1 for stream in streams)
@@ -80,7 +80,15 @@ def video_tracks(container: av.container.InputContainer) -> list[av.VideoStream]
 
 
 def track_index(container: av.container.InputContainer, track: int | None) -> int | None:
-    """The stream of a video track, counted from 1; None for the one that FFmpeg takes, and where there are not so many."""
+    """The index of a video track's stream.
+
+    Args:
+        container: the video.
+        track: which track, from 1; None for the one that players take, and so is a track that the file lacks.
+
+    Returns:
+        The stream's index; None where FFmpeg takes that stream by itself.
+    """
     indices, best = [stream.index for stream in video_tracks(container)], container.streams.best("video")
     if best is None or not indices:
         return None
@@ -92,7 +100,7 @@ def track_index(container: av.container.InputContainer, track: int | None) -> in
 
 
 def video_stream(container: av.container.InputContainer, index: int | None = None) -> av.VideoStream:
-    """The stream a player would show, or the one of this ``index`` in the container.
+    """The stream that a player would show, or the one with this ``index`` in the container.
 
     Raises:
         VideoError: there is none, it is a still cover picture, or this FFmpeg has no decoder for it.
@@ -120,14 +128,14 @@ def packets(
     start: Keyframe | None = None,
     parts: Sequence[Part] = (),
 ) -> Iterator[av.Packet[Any]]:
-    """Packets of ``stream`` and of ``others``, as the file holds them.
+    """The packets of ``stream`` and of ``others``, in the order of the file.
 
     Args:
-        container: where they are.
-        stream: the video.
+        container: the video.
+        stream: its video stream.
         others: more streams, such as its sound.
-        start: where to begin; None begins where the container is.
-        parts: as in `VideoMeta`; the packets' times are shifted as these say.
+        start: the keyframe to begin at; None begins at the container's position.
+        parts: as in `VideoMeta`; the packets' times are shifted by these.
     """
     if start is not None:
         seek_keyframe(container, stream, start)
@@ -139,7 +147,7 @@ def packets(
 
 
 def decode(packet: av.Packet[av.VideoStream]) -> list[av.VideoFrame]:
-    """The frames that come of a packet of video.
+    """The frames that a decoder gives for a packet of video.
 
     A packet of VP9 may hold several frames. Where two in a row cannot be decoded, such as those before the first keyframe,
     the decoder takes no more packets until it is emptied.
@@ -155,7 +163,7 @@ def decode(packet: av.Packet[av.VideoStream]) -> list[av.VideoFrame]:
 
 
 def shift_of(packet: av.Packet[Any], stream: av.VideoStream, parts: Sequence[Part]) -> int:
-    """How far a packet's times are off, in ticks of its own stream."""
+    """The ticks of its own stream to add to a packet's times."""
     if packet.pos is None:
         return 0
     part = parts[max(0, bisect_right(parts, packet.pos, key=lambda part: part.pos) - 1)]

@@ -1,4 +1,4 @@
-"""The cost of going to a place in a file."""
+"""The cost of seeking in a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_READ = 0.25
 
 
 def seek_reads_most(path: str, format_name: str, stream_index: int, keyframe: Keyframe) -> bool:
-    """Whether FFmpeg reads most of the file before it is at ``keyframe``, one near the end.
+    """Whether FFmpeg reads most of the file to go to ``keyframe``, which is near the end.
 
     Matroska without cues and FLV without an index are read packet by packet.
     """
@@ -33,7 +33,7 @@ def seek_reads_most(path: str, format_name: str, stream_index: int, keyframe: Ke
 
 
 class _Counted:
-    """A file that counts what is read of it."""
+    """A file object that counts the bytes that are read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -98,9 +98,9 @@ def is_ordinary(frame: av.VideoFrame) -> bool:
 
 
 class Stated(NamedTuple):
-    """What a container says of a stream's colours, in FFmpeg's numbers; to be read before anything is decoded.
+    """A stream's colours as its container states them, in FFmpeg's numbers; to be read before anything is decoded.
 
-    A stream's own word, which comes with its frames, counts for more: containers are made by many programs.
+    What the stream itself states, which comes with its frames, takes precedence: containers are made by many programs.
     """
 
     space: int
@@ -110,11 +110,11 @@ class Stated(NamedTuple):
 
     @classmethod
     def of(cls, context: av.VideoCodecContext) -> Stated:
-        """What is known of a stream that no packet was decoded of."""
+        """The colours that the container states, of a stream of which no packet has been decoded."""
         return cls(context.colorspace, context.color_trc, context.color_primaries, context.color_range)
 
     def complete(self, frame: av.VideoFrame) -> None:
-        """Have a frame say what its stream left open."""
+        """Fill in the colours that a frame leaves open."""
         if frame.colorspace == Matrix.UNSPECIFIED and not frame.format.is_rgb:
             frame.colorspace = self.space
         if frame.color_trc == ColorTrc.UNSPECIFIED:
@@ -126,12 +126,12 @@ class Stated(NamedTuple):
 
 
 def is_hdr(frame: av.VideoFrame) -> bool:
-    """Whether its values are PQ or HLG, which a program that does not know them shows washed out."""
+    """Whether a frame's values are PQ or HLG, which programs without HDR show washed out."""
     return frame.color_trc in _HDR or is_dolby_ipt(frame)
 
 
 def is_dolby_ipt(frame: av.VideoFrame) -> bool:
-    """Whether it is Dolby Vision without colours that other screens could show: profile 5.
+    """Whether a frame is Dolby Vision without colours that other screens can show: profile 5.
 
     Streams of that profile often say nothing of their colours but in each frame's metadata.
     """
@@ -178,7 +178,7 @@ class Converter:
 
 
 class Conversion:
-    """From uint16 [n, 3] as coded to uint8 [n, 3] as shown."""
+    """Converts colours: from uint16 [n, 3] as coded to uint8 [n, 3] as shown."""
 
     def __init__(self, frame: av.VideoFrame, *, full: bool) -> None:
         dolby = is_dolby_ipt(frame)
@@ -205,7 +205,7 @@ class Conversion:
         self._gamut = None if gamut is None else np.array(gamut, np.float32).T
 
     def __call__(self, coded: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        """uint8 [n, 3], as shown."""
+        """The colours of ``coded``, uint16 [n, 3], as shown: uint8 [n, 3]."""
         values = self.before_clipping(coded)
         if not self.linear:
             return np.asarray((values * 255 + 0.5).clip(0, 255), np.uint8)
@@ -237,7 +237,7 @@ class Conversion:
 
 
 def _to_rgb(space: int, *, wide: bool, hlg: bool) -> NDArray[Any]:
-    """From Y, Cb, Cr to R'G'B', or from I and the two others to L'M'S'."""
+    """The matrix [3, 3] from Y, Cb, Cr to R'G'B', or from I and the two others to L'M'S'."""
     if space == Matrix.IPT_C2:
         return _IPT
     if space == Matrix.ICTCP:
@@ -251,15 +251,16 @@ def _to_rgb(space: int, *, wide: bool, hlg: bool) -> NDArray[Any]:
 
 
 def _looked_up(table: NDArray[_Entry], values: Floats) -> NDArray[_Entry]:
-    """What a table for [0, 1] says of values, those outside taken for its ends."""
-    found: NDArray[_Entry] = table.take((values * (_STEPS - 1) + np.float32(0.5)).clip(0, _STEPS - 1).astype(np.intp))
-    return found
+    """The entries of a table over [0, 1] for ``values``; values outside take those of its ends."""
+    entries: NDArray[_Entry] = table.take((values * (_STEPS - 1) + np.float32(0.5)).clip(0, _STEPS - 1).astype(np.intp))
+    return entries
 
 
 def _compression(brightest: Floats) -> Floats:
-    """By how much to multiply pixels of which the brightest colour is ``brightest``, 1 being diffuse white.
+    """The factors for pixels whose largest component is ``brightest``, where 1 is diffuse white.
 
-    Above the knee Reinhard's curve: it goes on at the same slope, and reaches 1 at the peak. Diffuse white becomes 0.9.
+    Above the knee it is Reinhard's curve, which goes on at the same slope and reaches 1 at the peak. Diffuse white
+    becomes 0.9.
     """
     peak = (_PEAK_NITS / _WHITE_NITS - _KNEE) / (1 - _KNEE)
     above = np.maximum(brightest - np.float32(_KNEE), 0) * np.float32(1 / (1 - _KNEE))
@@ -270,7 +271,10 @@ def _compression(brightest: Floats) -> Floats:
 
 @cache
 def _light(trc: int) -> Floats:
-    """Linear light of values in [0, 1]: of PQ in units of diffuse white, of HLG and others in those of the largest value."""
+    """A table of linear light over values in [0, 1].
+
+    PQ's is in units of diffuse white; that of HLG and the others, in units of the largest value.
+    """
     values = np.linspace(0, 1, _STEPS)
     if trc == ColorTrc.SMPTE2084:
         power = values ** (1 / 78.84375)
@@ -288,7 +292,7 @@ def _light(trc: int) -> Floats:
 
 @cache
 def _srgb() -> NDArray[np.uint8]:
-    """Values of linear light in [0, 1]."""
+    """A table of sRGB values over linear light in [0, 1]."""
     light = np.linspace(0, 1, _STEPS)
     values = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
     return (values * 255 + 0.5).astype(np.uint8)

@@ -30,7 +30,7 @@ class Entry(NamedTuple):
     Attributes:
         name: without the folder.
         is_folder: whether it is a folder, or a link to one.
-        is_link: whether it is a link; links to folders are not followed.
+        is_link: whether it is a link to a folder, which is not followed.
         status: what `Source.stat` would say, where the source learns it by listing; else None.
     """
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ SHARED_SUFFIXES = frozenset((
 
 _EMPTY = "the file is empty (0 bytes)"
 
-# What a library keeps in its folder, and what the list of an export begins with.
+# The contents of a library's folder, and the beginning of the list that an export writes.
 _LIBRARY_TABLES = frozenset(("videos", "clips", "features", "tags"))
 _LIBRARY_FILES = frozenset(("library.json", "CURRENT", "tags.json", "ingest.lock"))
 _EXPORT_COLUMNS = b"file,path,start_s,end_s,"
@@ -48,15 +49,15 @@ _EXPORT_COLUMNS = b"file,path,start_s,end_s,"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which of the files below a source are wanted.
+    """The globs that choose among the files below a source.
 
-    A GLOB is held against the name and the path below its source of a file, and of each folder that it lies in: ``proxies``
-    and ``2024/*.mov`` both work. ``*`` stands for slashes too. Upper and lower case are one, and so are the two ways in
-    which Unicode writes an umlaut.
+    A glob is compared with the name of a file and with its path below the source, and likewise for each folder that it is
+    in: ``proxies`` and ``2024/*.mov`` both work. ``*`` matches slashes too. Upper and lower case are the same, and so are
+    the two ways in which Unicode spells an umlaut.
 
     Attributes:
-        include: only files that match one of these are wanted; of endings that are no video's, those that begin like one.
-        exclude: and of them none that match one of these.
+        include: only files that match one of these are taken; whatever their ending, if they begin like a video.
+        exclude: files and folders that match one of these are left out.
     """
 
     include: tuple[str, ...] = ()
@@ -82,7 +83,7 @@ class Choice:
         return _matches(path, self.include)
 
     def excludes(self, path: str) -> bool:
-        """Likewise for ``exclude``."""
+        """Whether what has this path below its source is named by ``exclude``."""
         return _matches(path, self.exclude)
 
 
@@ -100,12 +101,12 @@ def _pattern(glob: str) -> str:
 
 @dataclass(slots=True)
 class PassedOver:
-    """What a search left alone. What is hidden, or in a folder that is excluded or vidsift's own, is not counted.
+    """The files that were not taken. Hidden ones, and those in excluded folders or vidsift's own, are not counted.
 
     Attributes:
-        endings: how many files, by ending in lower case; "" for those without.
-        folders: folders that are vidsift's own, and what each is.
-        no_videos: of the files, those whose ending a video may have and whose first bytes no video has.
+        endings: number of files by ending in lower case; "" for those without one.
+        folders: folders that vidsift wrote, and what each is.
+        no_videos: paths whose ending a video may have, and whose first bytes are not a video's.
     """
 
     endings: Counter[str] = field(default_factory=Counter)
@@ -114,12 +115,12 @@ class PassedOver:
     _walked: list[str] = field(default_factory=list)
 
     def count(self, path: str) -> None:
-        """Enter a file, unless it is below a source that has been walked."""
+        """Count a file, unless it is below a source that has been walked."""
         if not any(path.startswith(source) for source in self._walked):
             self.endings[path_text(_ending(path))] += 1
 
     def end_folder(self, folder: str) -> None:
-        """Leave alone from now on what is below a source that has been walked: all below it has been counted."""
+        """Count nothing below ``folder`` from now on: it has been walked, and everything below it counted."""
         self._walked.append(folder.rstrip("/") + "/")
 
 
@@ -128,10 +129,10 @@ def _ending(path: str) -> str:
 
 
 def check_sources(sources: Sequence[str | Path]) -> None:
-    """See that there is something at each of ``sources``.
+    """Check that each of ``sources`` exists.
 
     Raises:
-        UsageError: there is nothing at one.
+        UsageError: one does not.
     """
     for named in sources:
         if not exists(str(named)):
@@ -159,9 +160,9 @@ def find_videos(
 
     Args:
         sources: folders, and files, which are taken whatever they are called.
-        choice: which of the files are wanted.
-        is_known: says of a file that it is a video, so that its first bytes need no look.
-        passed: where to enter what is passed over.
+        choice: globs that choose among the files.
+        is_known: tells files that are known to be videos, whose first bytes need not be read.
+        passed: is told what is not taken.
 
     Raises:
         UsageError: a source does not exist.
@@ -176,13 +177,13 @@ def find_videos(
             path = candidate.path
             if path in seen:
                 continue
-            found = _describe(path, candidate.status)
-            if not candidate.is_certain and not _is_video(found, is_known):
+            described = _describe(path, candidate.status)
+            if not candidate.is_certain and not _is_video(described, is_known):
                 passed.no_videos.add(path)
                 passed.count(path)
                 continue
             seen.add(path)
-            yield found
+            yield described
         if is_folder(top):
             passed.end_folder(top)
         for folder, exc in unreadable:
@@ -222,7 +223,7 @@ def _walk(top: str, choice: Choice, passed: PassedOver, unreadable: list[tuple[s
         except OSError as exc:
             unreadable.append((folder, exc))
             continue
-        entries = sorted(entry for entry in entries if not entry.name.startswith("."))
+        entries = sorted((entry for entry in entries if entry.name[0] != "."), key=attrgetter("name"))
         subfolders: list[tuple[str, bool]] = []
         for entry in _without_vidsifts(folder, entries, passed, is_top=not below):
             path_below = f"{below}/{entry.name}" if below else entry.name
@@ -273,18 +274,18 @@ def _beginning(path: str, num_bytes: int) -> bytes:
         return b""
 
 
-def _is_video(found: VideoFile | tuple[VideoFile, VideoError], is_known: Callable[[VideoFile], bool]) -> bool:
-    """Whether a file is a video by what it holds. What cannot be looked at may be one."""
-    if not isinstance(found, VideoFile):
-        return found[1].reason != _EMPTY
+def _is_video(described: VideoFile | tuple[VideoFile, VideoError], is_known: Callable[[VideoFile], bool]) -> bool:
+    """Whether a file's first bytes are a video's, or cannot be read."""
+    if not isinstance(described, VideoFile):
+        return described[1].reason != _EMPTY
     try:
-        return is_known(found) or may_be_video(found.path)
+        return is_known(described) or may_be_video(described.path)
     except OSError:
         return True
 
 
 def _describe(path: str, status: Status | None) -> VideoFile | tuple[VideoFile, VideoError]:
-    """The record of a file, with the reason where it cannot be read."""
+    """The record of a file, with the reason if it cannot be read."""
     try:
         status = status or source_of(path).stat(path)
     except OSError as exc:

@@ -23,7 +23,9 @@ class LocalDisk:
     def list_folder(self, folder: str) -> list[Entry]:
         """One system call for many names; the files' sizes and times are left to `stat`."""
         with os.scandir(folder) as entries:
-            return [Entry(entry.name, _leads_to_folder(entry), entry.is_symlink()) for entry in entries]
+            return [
+                Entry(entry.name, is_folder := _leads_to_folder(entry), is_folder and entry.is_symlink()) for entry in entries
+            ]
 
     def stat(self, path: str) -> Status:
         """The status of what a link leads to; of a link to nothing, its own."""

@@ -1,6 +1,6 @@
-"""Paths that users write, against those of a disk or a library: Unicode has two spellings for a letter with a mark.
+"""Finds the path that a user means among those of a disk or a library: Unicode spells a letter with a mark in two ways.
 
-Systems differ in which one they make: a list from one names files from another. The spelling that fits exactly comes first.
+Systems differ in which one they write, so that a list made on one names files of another. An exact match comes first.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def path_of_text(text: str) -> str:
 
 
 class Paths:
-    """Known paths, found in whatever spelling."""
+    """Known paths, which are found in any spelling."""
 
     def __init__(self, known: Iterable[str]) -> None:
-        """Take paths as text."""
+        """Take the known paths, as `path_text` gives them."""
         self._by_spelling: defaultdict[str, list[str]] = defaultdict(list)
         for path in known:
             self._by_spelling[spelling(path)].append(path)
 
-    def find(self, *wanted: str) -> str | None:
-        """The known path that one of ``wanted`` means; None where there is none, or two in other spellings."""
-        for path in wanted:
+    def find(self, *candidates: str) -> str | None:
+        """The known path that one of ``candidates`` names, tried in order; None where none does, or fits two spellings."""
+        for path in candidates:
             alike = self._by_spelling.get(spelling(path), [])
             if path_text(path) in alike:
                 return path_text(path)
@@ -48,9 +48,9 @@ class Paths:
                 return alike[0]
         return None
 
-    def instead(self, wanted: str) -> str:
-        """What there is in place of a path that is not known, for an error: one of its name, or just one."""
-        name = os.path.basename(spelling(wanted)).lower()
+    def instead(self, unknown: str) -> str:
+        """The known path that comes nearest to an unknown one, as a clause for an error: one of its name, or any."""
+        name = os.path.basename(spelling(unknown)).lower()
         paths = sorted(path for alike in self._by_spelling.values() for path in alike)
         named = [path for path in paths if os.path.basename(spelling(path)).lower() == name]
         if not paths:
