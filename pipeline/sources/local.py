@@ -23,9 +23,7 @@ class LocalDisk:
     def list_folder(self, folder: str) -> list[Entry]:
         """One system call for many names; the files' sizes and times are left to `stat`."""
         with os.scandir(folder) as entries:
-            return [
-                Entry(entry.name, is_folder := _leads_to_folder(entry), is_folder and entry.is_symlink()) for entry in entries
-            ]
+            return [_entry(listed) for listed in entries]
 
     def stat(self, path: str) -> Status:
         """The status of what a link leads to; of a link to nothing, its own."""
@@ -61,8 +59,9 @@ class LocalDisk:
         return path
 
 
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+def _entry(listed: os.DirEntry[str]) -> Entry:
     try:
-        return entry.is_dir()
+        is_folder = listed.is_dir()
     except OSError:
-        return False
+        is_folder = False
+    return Entry(listed.name, is_folder, is_folder and listed.is_symlink())
