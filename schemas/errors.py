@@ -16,9 +16,9 @@ class VidsiftError(Exception):
 class UsageError(VidsiftError):
     """The call itself is wrong: an option, a path or a query that cannot work as given.
 
-    Where the fault is one argument's, the error's text begins with it: ``window_s: got 0 s, expected 0.1 to 3600 s``. A
-    message names other arguments in backticks: ``give a shorter `stride_s```. A caller whose users know arguments by other
-    names, such as the command line, puts these there (`commands.flags.flag_text`).
+    Where one argument is at fault, the error's text begins with its name: ``window_s: got 0 s, expected 0.1 to 3600 s``. The
+    message puts the names of other arguments in backticks. The command line prints options in place of all these names
+    (`commands.flags.flag_text`).
 
     Attributes:
         message: the text without the argument.
