@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from commands.common import check_arguments, note
+from commands.flags import flag_text
 from jobs.child_processes import keep_to_what_is_installed
 from schemas.errors import VidsiftError
 from schemas.text import printable, shortened
@@ -108,7 +109,7 @@ class CommandGroup(click.Group):
             with _printable_usage_errors():
                 return super().invoke(ctx)
         except VidsiftError as exc:
-            message, code = str(exc), exc.exit_code
+            message, code = flag_text(exc), exc.exit_code
         except KeyboardInterrupt:
             message, code = "interrupted", 130
         except BrokenPipeError:

@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.videos import KINDS, encode, repeat
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.records import VideoFile
 
 WINDOW_S = 4.0

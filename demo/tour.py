@@ -20,7 +20,7 @@ from schemas.search import Moment, SearchOptions
 if TYPE_CHECKING:
     from jobs.ingest.progress import Progress
 
-# An action of the world takes 2.0 to 2.8 s. ClipTimeline of that length, three of which begin in each, meet every one.
+# An action of the world takes 2.0 to 2.8 s. Clips of that length, three of which begin in each, meet every one.
 WINDOW_S, STRIDE_S = 2.4, 0.8
 
 _HITS_PER_QUERY = 3

@@ -148,9 +148,9 @@ def test_an_evaluation_is_the_commands(folder: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"top": 3}, "search: got top, expected like, without, then_text, within_s, where, by, k, rerank, show_all"),
-        ({"by": "second"}, "--by: got 'second', expected moment, clip, video"),
-        ({"k": 0}, "-k: got 0, expected 1 or more"),
-        ({"without": " "}, "--not: got nothing but blanks"),
+        ({"by": "second"}, "by: got 'second', expected moment, clip, video"),
+        ({"k": 0}, "k: got 0, expected 1 or more"),
+        ({"without": " "}, "without: got nothing but blanks"),
     ],
 )
 def test_options_that_are_off_say_so(folder: Path, options: dict[str, Any], message: str) -> None:

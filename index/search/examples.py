@@ -20,7 +20,8 @@ from pipeline.sources.paths import on_disk
 from schemas.errors import UsageError, VideoError
 from schemas.models import ModelInput
 from schemas.options import Sampling
-from schemas.records import Span, VideoMeta, path_text
+from schemas.records import Span, path_text
+from schemas.video_meta import VideoMeta
 
 LONGEST_S = 60.0
 """A video without times is an example as a whole up to this length: a longer one shows too many things."""

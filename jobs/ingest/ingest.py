@@ -33,7 +33,7 @@ from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import check_engine
 from pipeline.sampling import distinct_inputs
-from pipeline.sources.local import Choice, PassedOver, check_sources, find_videos
+from pipeline.sources.find import Choice, PassedOver, check_sources, find_videos
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions
@@ -85,7 +85,7 @@ def ingest(
         allow_empty: let a source that holds no video any more empty its part of the library.
         retry_failed: read again what could not be indexed before, or not whole.
         rehash: look for files whose content has changed under the same size and time, which reads all of them.
-        include: only files that match one of these (`pipeline.sources.local.Choice`).
+        include: only files that match one of these (`pipeline.sources.find.Choice`).
         exclude: and none that match one of these. What the library knows already stays in it.
         on_progress: called about once a second.
         trace: where to write what each process did and when, for Perfetto.

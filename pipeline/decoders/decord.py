@@ -7,6 +7,7 @@ import decord
 from pipeline.decoders.base import Decoded
 from pipeline.decoders.frame_index import decode_by_number
 from pipeline.decoders.pyav import PyAVDecoder
+from pipeline.sources import decodable
 from schemas.errors import VideoError
 from schemas.records import SpanJob
 
@@ -25,8 +26,9 @@ class DecordDecoder:
             raise VideoError("decode", "decord reads the video track that players take, and no other; try --decoder pyav")
         errors = (decord.DECORDError, RuntimeError)
         try:
-            reader = decord.VideoReader(job.video.file.path, num_threads=1)
-            return decode_by_number(job, "decord", len(reader), lambda index: reader.get_batch(index).asnumpy(), errors)
+            with decodable(job.video.file.path) as file:
+                reader = decord.VideoReader(file, num_threads=1)
+                return decode_by_number(job, "decord", len(reader), lambda index: reader.get_batch(index).asnumpy(), errors)
         except errors as exc:
             raise VideoError(
                 "decode", f"decord cannot decode this {job.codec}: {str(exc).splitlines()[-1]}; try --decoder pyav"

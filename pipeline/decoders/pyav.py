@@ -18,7 +18,8 @@ from pipeline.picture.crop import Cropper
 from pipeline.picture.resize import Scaler
 from pipeline.probe import check_pixels
 from schemas.errors import VideoError
-from schemas.records import Keyframe, SpanJob
+from schemas.records import SpanJob
+from schemas.video_meta import Keyframe
 
 # Skipping frames that no other frame refers to gave the same pixels as a full decode on 53 files of these codecs; with
 # MPEG-4 it lost frames. FFmpeg's own skipping shifts frames of AV1, so there the packets are stripped instead.

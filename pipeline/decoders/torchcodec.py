@@ -13,6 +13,7 @@ from torchcodec.decoders import VideoDecoder
 from pipeline.decoders.base import Decoded
 from pipeline.decoders.frame_index import decode_by_number
 from pipeline.decoders.pyav import PyAVDecoder
+from pipeline.sources import decodable
 from schemas.errors import VideoError
 from schemas.records import SpanJob
 
@@ -51,19 +52,20 @@ class TorchCodecDecoder:
         if job.wide_colours:
             return PyAVDecoder().decode(job)
         try:
-            decoder = VideoDecoder(
-                job.video.file.path,
-                stream_index=job.stream_index,
-                dimension_order="NHWC",
-                num_ffmpeg_threads=1,
-                device=self._device,
-            )
+            with decodable(job.video.file.path) as file:
+                decoder = VideoDecoder(
+                    file,
+                    stream_index=job.stream_index,
+                    dimension_order="NHWC",
+                    num_ffmpeg_threads=1,
+                    device=self._device,
+                )
 
-            def read(index: NDArray[np.int64]) -> NDArray[np.uint8]:
-                frames: NDArray[np.uint8] = decoder.get_frames_at(index.tolist()).data.cpu().numpy()
-                return frames
+                def read(index: NDArray[np.int64]) -> NDArray[np.uint8]:
+                    frames: NDArray[np.uint8] = decoder.get_frames_at(index.tolist()).data.cpu().numpy()
+                    return frames
 
-            return decode_by_number(job, "torchcodec", len(decoder), read, _ERRORS)
+                return decode_by_number(job, "torchcodec", len(decoder), read, _ERRORS)
         except _ERRORS as exc:
             raise VideoError(
                 "decode", f"torchcodec cannot decode this {job.codec}: {str(exc).splitlines()[0]}; try --decoder pyav"

@@ -23,7 +23,8 @@ from pipeline.sampling import plan_jobs
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import SpanJob, VideoFile, VideoInfo, VideoMeta
+from schemas.records import SpanJob, VideoFile, VideoInfo
+from schemas.video_meta import VideoMeta
 from tests.helpers.videos import decode_all, number_in, write_video
 
 

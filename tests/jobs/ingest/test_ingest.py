@@ -28,7 +28,7 @@ from jobs.ingest.progress import Progress
 from jobs.ingest.report import IngestReport
 from jobs.ingest.resources import ResourcePlan, plan_resources
 from jobs.ingest.steps import Job
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.errors import JobError, LibraryError, ModelError, UsageError
 from schemas.options import IngestOptions
 from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
