@@ -4,6 +4,8 @@
 # make check    what takes seconds: formatting, lint, who imports whom, types
 # make test     what CI runs: that and the tests
 # make fix      let the formatter and the linter mend what they can
+# make docs     build the documentation into site/, without a network, and check its links
+# make docs-reference   write docs/reference anew from the commands and the tables
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +14,7 @@ FAISS ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 OUT := demo-out
 WORK := pocket-work
 
-.PHONY: setup dev demo pocket check test fix clean
+.PHONY: setup dev demo pocket check test fix docs docs-reference clean
 
 setup: .venv/installed
 dev: .venv/installed-dev
@@ -24,6 +26,10 @@ dev: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install -qq --editable '.[$(FAISS),dev]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/pip install -qq --editable '.[$(FAISS),docs]'
 	touch $@
 
 demo: setup
@@ -46,5 +52,11 @@ fix: dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv/installed-docs docs-reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-reference: setup
+	$(BIN)/python -m docs.generate
+
 clean:
-	rm -rf .venv $(OUT) build *.egg-info
+	rm -rf .venv $(OUT) site build *.egg-info

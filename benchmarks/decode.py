@@ -31,9 +31,9 @@ import av
 import numpy as np
 
 from benchmarks.videos import make_videos
-from pipeline.decoders import DECODERS, load_decoder
+from pipeline.decoders.registry import DECODERS, load_decoder
 from pipeline.process import decode_job, plan_video
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling, Scaling

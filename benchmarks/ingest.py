@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.videos import KINDS, encode, repeat
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.records import VideoFile
 
 WINDOW_S = 4.0
@@ -143,8 +143,8 @@ def plain(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) 
 def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any, Any]:
     """The annotator, and the distinct inputs of its models."""
     from pipeline.annotate import Annotator
-    from pipeline.models import load_classifier, load_embedder
     from pipeline.models.checkpoint import find_checkpoint
+    from pipeline.models.registry import load_classifier, load_embedder
     from pipeline.sampling import distinct_inputs
 
     models: Any = (
@@ -157,7 +157,7 @@ def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any
 
 def in_process(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
     """Without Ray."""
-    from pipeline.decoders import load_decoder
+    from pipeline.decoders.registry import load_decoder
     from pipeline.process import annotate_video
     from schemas.options import Sampling
     from schemas.records import ClipRow
@@ -223,7 +223,7 @@ def _plan(asked: tuple[VideoFile, Any]) -> list[Any]:
 
 
 def _decode(job: Any) -> int:
-    from pipeline.decoders import load_decoder
+    from pipeline.decoders.registry import load_decoder
     from pipeline.process import decode_job
     from schemas.records import Clip
 
@@ -302,7 +302,7 @@ def _flop(classifier: str, embedder: str) -> float:
 def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> tuple[int, float]:
     import torch
 
-    from pipeline.decoders import load_decoder
+    from pipeline.decoders.registry import load_decoder
     from pipeline.process import decode_job, plan_video
     from schemas.options import Sampling
     from schemas.records import Clip, SpanJob
@@ -323,7 +323,7 @@ def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> t
 
 def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
     """How far from the plain script."""
-    from pipeline.decoders import load_decoder
+    from pipeline.decoders.registry import load_decoder
     from pipeline.probe import probe
     from pipeline.process import annotate_video
     from schemas.options import Sampling

@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 from transformers import AutoImageProcessor
 
 from benchmarks.ingest import models_of
-from pipeline.decoders import load_decoder
-from pipeline.models import load_classifier, load_embedder
+from pipeline.decoders.registry import load_decoder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.loading import use_faster_fp32
 from pipeline.models.pixels import best_device, choose_dtype, make_pixels
 from pipeline.models.preprocessing import Preprocessing, read_preprocessing
+from pipeline.models.registry import load_classifier, load_embedder
 from pipeline.process import plan_video
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.models import Checkpoint, Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import SpanJob, VideoFile

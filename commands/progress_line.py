@@ -1,100 +1,84 @@
-"""What a command shows on a terminal: text that a terminal shows and does not obey, and progress."""
+"""Progress on standard error: one line that renews itself on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
-import math
-import os
 import sys
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
 
 import click
 
-from schemas.errors import VidsiftError
-from schemas.text import printable, shortened, spelled_out
+from commands.common import echo
+from schemas.text import printable
 
 
-def echo(text: str, *, err: bool = False) -> None:
-    """Print lines, to standard error with ``err``. Whoever made them left no control character in; this sees to it."""
-    click.echo(spelled_out(text), err=err)
-
-
-def complain(sentence: str) -> None:
-    """Print one line to standard error: an error, or what a user should know besides."""
-    click.echo(f"vidsift: {shortened(printable(sentence))}", err=True)
-
-
-class Command(click.Command):
-    """Says of what the system refuses which argument led there."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command.
-
-        Raises:
-            VidsiftError: the system could not do something with a file that an argument names.
-        """
-        try:
-            return super().invoke(ctx)
-        except OSError as exc:
-            name = self._that_named(ctx, exc.filename)
-            if name is None:
-                raise
-            raise VidsiftError(f"{name}: {os.fsdecode(exc.filename)!r}: {exc.strerror}; give another") from exc
-
-    def _that_named(self, ctx: click.Context, file: object) -> str | None:
-        for param in self.params:
-            given = ctx.params.get(param.name or "")
-            for value in given if isinstance(given, tuple) else (given,):
-                if not isinstance(value, str | Path) or not isinstance(file, str | bytes):
-                    continue
-                if os.fsdecode(file).startswith(str(Path(value))):
-                    return param.opts[-1] if isinstance(param, click.Option) else param.make_metavar(ctx)
-        return None
-
-
-class NumberRange(click.FloatRange):
-    """A number within a range, which what is no number is not in."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number."""
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
-
-
-class Moment(Protocol):
-    """A moment of some work, whose text says how far it is."""
+class Progress(Protocol):
+    """How far some work is; its ``str`` is what a person reads."""
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the work began."""
+
+
+def _echo_to_stderr(sentence: str) -> None:
+    echo(printable(sentence), err=True)
 
 
 class ProgressLine:
-    """Shows progress on standard error: a line that renews itself on a terminal, one now and then in a log."""
+    """The progress of one piece of work; leaving its ``with`` block clears the line.
+
+        with ProgressLine() as line:
+            report = work(say=line.say, on_progress=line.show)
+
+    Args:
+        print_note: prints a sentence that `say` is given.
+    """
 
     _LOG_EVERY_S = 30.0
 
-    def __init__(self) -> None:
+    def __init__(self, print_note: Callable[[str], None] = _echo_to_stderr) -> None:
         """Nothing is shown yet."""
-        self._terminal = sys.stderr.isatty()
+        self._print_note = print_note
+        self._on_terminal = sys.stderr.isatty()
         self._width = 0
         self._logged_s = 0.0
 
-    def show(self, progress: Moment) -> None:
-        """Show where a run is."""
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.clear()
+
+    def show(self, progress: Progress) -> None:
+        """Show how far the work is; a log gets a line every 30 s."""
         text = printable(str(progress))
-        if self._terminal:
+        if self._on_terminal:
             click.echo(f"\r{text:<{self._width}}", nl=False, err=True)
             self._width = len(text)
         elif progress.elapsed_s - self._logged_s >= self._LOG_EVERY_S:
             click.echo(text, err=True)
             self._logged_s = progress.elapsed_s
 
-    def end(self) -> None:
-        """Clear the line, so that what follows stands alone."""
+    def counter(self, unit: str) -> Callable[[int, int], None]:
+        """A function of (done, total) that shows ``3/5 moments`` on a terminal, and leaves the last count there."""
+
+        def show(done: int, total: int) -> None:
+            if not self._on_terminal:
+                return
+            text = f"{done}/{total} {unit}"
+            click.echo(f"\r{text}" + "\n" * (done == total), nl=False, err=True)
+            self._width = 0 if done == total else len(text)
+
+        return show
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence on a line of its own."""
+        self.clear()
+        self._print_note(sentence)
+
+    def clear(self) -> None:
+        """Clear the line, so that the next output begins at its start."""
         if self._width:
             click.echo(f"\r{'':<{self._width}}\r", nl=False, err=True)
+            self._width = 0

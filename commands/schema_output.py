@@ -1,4 +1,4 @@
-"""What there is to ask for in SQL, for people, for programs and for the README."""
+"""The SQL tables and their columns as text, as JSON, and as Markdown for the README."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.text import columns_text
 
 
 def row_counts(folder: Path) -> dict[str, int]:
-    """How many rows each table of the library in ``folder`` has, by its name.
+    """The number of rows of each table of the library in ``folder``, by the table's name.
 
     Raises:
         LibraryError: no library, nothing published, or a damaged snapshot.
@@ -26,7 +26,7 @@ def row_counts(folder: Path) -> dict[str, int]:
 
 
 def schema_json(counts: dict[str, int] | None = None) -> list[dict[str, Any]]:
-    """An object per table; with ``counts``, its rows too, of which hits have none before a search."""
+    """One object per table; with ``counts`` it has the number of rows too, which is null for hits."""
     return [
         {"table": table.name, "meaning": table.meaning}
         | ({"rows": counts.get(table.name)} if counts is not None else {})
@@ -36,17 +36,11 @@ def schema_json(counts: dict[str, int] | None = None) -> list[dict[str, Any]]:
 
 
 def schema_text(tables: Sequence[TableMeaning] = (*TABLES, HITS), counts: dict[str, int] | None = None) -> str:
-    """The tables and what their columns mean, for people."""
-    return "\n\n".join(_one(table, counts) for table in tables)
+    """The tables and the meanings of their columns, for people."""
+    return "\n\n".join(_table_text(table, counts) for table in tables)
 
 
-def _one(table: TableMeaning, counts: dict[str, int] | None) -> str:
+def _table_text(table: TableMeaning, counts: dict[str, int] | None) -> str:
     count = (counts or {}).get(table.name)
     rows = "" if count is None else f" ({count:,} row{'s' * (count != 1)})"
     return f"{table.name}{rows}: {table.meaning}\n{columns_text(('column', 'type', 'meaning'), table.columns)}"
-
-
-def readme_table() -> str:
-    """The tables and their columns as the README has them, in Markdown."""
-    rows = [f"| `{table.name}` | {', '.join(table.column_names)} |" for table in TABLES]
-    return "\n".join(("| table | columns |", "|---|---|", *rows))

@@ -11,7 +11,7 @@ _MAX_LABELS = 3
 
 
 def answer_text(answer: Answer, by: By) -> str:
-    """An answer, one moment, clip or video a line."""
+    """An answer as a table with a row per moment, clip or video, or a sentence that says why it is empty."""
     if not answer.clips:
         return "the library holds no clips"
     if not answer.passed:
@@ -42,11 +42,12 @@ def answer_text(answer: Answer, by: By) -> str:
 
 
 def _times(moment: Moment) -> str:
-    """``0:04-0:08``; of two that follow each other both, ``0:04-0:08, 0:12-0:16``."""
+    """``0:04-0:08``; for a search with ``--then`` both events: ``0:04-0:08, 0:12-0:16``."""
     return ", ".join(f"{clock(part.start_s)}-{clock(part.end_s)}" for part in moment.parts or (moment,))
 
 
 def _labels(moment: Moment) -> str:
-    shown = [f"{label.label} ({label.score:.2f})" for label in moment.labels[:_MAX_LABELS]]
+    """``jumping (0.75), waving (0.12)``, the best first."""
+    texts = [f"{label.label} ({label.score:.2f})" for label in moment.labels[:_MAX_LABELS]]
     more = len(moment.labels) - _MAX_LABELS
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")

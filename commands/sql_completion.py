@@ -1,7 +1,7 @@
-"""What the SQL prompt's line editor knows: the words it completes, and what was asked before.
+"""Completion and history of the SQL prompt.
 
-The editor is the standard library's readline: it is there already and starts at once, where prompt_toolkit would be two
-more packages and a tenth of a second for a menu. Where Python came without it, lines can be typed all the same.
+The line editor is the standard library's readline. prompt_toolkit would add a menu, but also two packages and 0.1 s at the
+start. Where Python was built without readline, the prompt works without completion.
 """
 
 from __future__ import annotations
@@ -17,69 +17,77 @@ from typing import Any
 
 from schemas.sql import TableMeaning
 
-# Statements offered again; the file is cut to so many when it holds twice as many.
+# Statements offered again; a file with more than twice as many is cut to these.
 _KEPT = 1_000
 
-# What separates words; not the full stop, which is part of h.score and .tables.
+# Characters that separate words; the full stop is part of h.score and .tables.
 _DELIMITERS = " \t\n`~!@#$%^&*()-=+[{]}\\|;:'\",<>/?"
 
 
 class Completer:
-    """Completes words to the names of tables and columns, to SQL's own words, and to the prompt's commands."""
+    """Completes words to names of tables and columns, to SQL's keywords, and to the prompt's commands.
+
+    Args:
+        tables: tables that can be queried.
+        keywords: SQL's keywords in lower case.
+        commands: the prompt's commands, such as ``.tables``.
+    """
 
     def __init__(self, tables: Sequence[TableMeaning], keywords: Sequence[str], commands: Sequence[str]) -> None:
-        """The arguments are what there is to complete to."""
         self._columns = {table.name: list(table.column_names) for table in tables}
         self._keywords, self._commands = keywords, commands
-        self._found: list[str] = []
+        self._candidates: list[str] = []
 
     def complete(self, word: str) -> list[str]:
-        """What ``word`` may become, names before SQL's words.
+        """The completions of ``word``, names before keywords.
 
-        Behind ``clips.`` come that table's columns, behind any other name with a full stop those of all tables: it may be
-        an alias. SQL's words are in capitals where ``word`` is.
+        After ``clips.`` come the columns of clips. After any other name and full stop come the columns of all tables, since
+        the name may be an alias. Keywords are in capitals if ``word`` is.
         """
         if word.startswith("."):
             return [command for command in self._commands if command.startswith(word)]
-        owner, dot, beginning = word.rpartition(".")
+        table, dot, beginning = word.rpartition(".")
         all_columns = dict.fromkeys(column for columns in self._columns.values() for column in columns)
-        columns = self._columns.get(owner.lower(), list(all_columns))
+        columns = self._columns.get(table.lower(), list(all_columns))
         if dot:
-            return [f"{owner}.{column}" for column in columns if column.startswith(beginning.lower())]
+            return [f"{table}.{column}" for column in columns if column.startswith(beginning.lower())]
         keywords = [keyword.upper() if word.isupper() else keyword for keyword in self._keywords]
         names = [name for name in (*self._columns, *columns) if name.startswith(word.lower())]
         return list(dict.fromkeys([*names, *(keyword for keyword in keywords if keyword.startswith(word))]))
 
     def __call__(self, word: str, state: int) -> str | None:
-        """The ``state``-th of them, as readline asks for it."""
+        """The completion number ``state`` of ``word``; None after the last. This is readline's interface."""
         if state == 0:
-            self._found = self.complete(word)
-        return self._found[state] if state < len(self._found) else None
+            self._candidates = self.complete(word)
+        return self._candidates[state] if state < len(self._candidates) else None
 
 
 class History:
-    """Statements that were asked before, in a file that only its user can read: a JSON string a line, as they have lines."""
+    """Earlier statements, in a file that only its user can read: one JSON string a line, since statements have lines.
+
+    Args:
+        path: the file; None is ``vidsift/sql_history`` in the user's state folder.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
-        """Kept at ``path``; None is the user's state folder."""
         self._path = path or _state_folder() / "vidsift" / "sql_history"
 
     def load(self) -> list[str]:
-        """The latest statements, the oldest first; none where there is no such file."""
+        """The latest statements, the oldest first; empty if the file cannot be read."""
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             return []
         if len(lines) > 2 * _KEPT:
             self._shorten(lines[-_KEPT:])
-        found = []
+        statements = []
         for line in lines[-_KEPT:]:
             with contextlib.suppress(ValueError):
-                found.append(str(json.loads(line)))
-        return found
+                statements.append(str(json.loads(line)))
+        return statements
 
     def add(self, statement: str) -> None:
-        """Keep a statement, where the folder can be written."""
+        """Append a statement; a folder that cannot be written is ignored."""
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with os.fdopen(
@@ -96,10 +104,14 @@ class History:
 
 
 class Editor:
-    """Lets ``input`` complete words, and offer what was asked before. Making one changes that for the whole process."""
+    """Gives ``input`` completion and history, in the whole process.
+
+    Args:
+        completer: completes words.
+        history: earlier statements; `remember` adds to it.
+    """
 
     def __init__(self, completer: Completer, history: History) -> None:
-        """``history`` is offered, and grows."""
         self._history = history
         # Not at the top: some builds of readline write to standard output as they are imported.
         self._readline: Any = import_module("readline") if find_spec("readline") else None
@@ -115,13 +127,13 @@ class Editor:
         self._readline.parse_and_bind("bind ^I rl_complete" if editline else "tab: complete")
 
     def remember(self, statement: str) -> None:
-        """Offer a statement from now on, in this session and in later ones."""
+        """Add a statement to the history, of this prompt and of later ones."""
         if self._readline is not None:
             self._readline.add_history(statement)
         self._history.add(statement)
 
 
 def _state_folder() -> Path:
-    """Where the user's programs keep what lasts from run to run, by the XDG base directory specification."""
+    """The user's state folder by the XDG base directory specification."""
     given = os.environ.get("XDG_STATE_HOME", "")
     return Path(given) if os.path.isabs(given) else Path.home() / ".local" / "state"

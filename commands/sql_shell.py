@@ -1,9 +1,11 @@
-"""Statements one after the other: from a person at a terminal, or from a pipe."""
+"""SQL statements from a prompt at a terminal, or from a pipe."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
+import click
 import pyarrow as pa
 
 from commands.schema_output import schema_text
@@ -22,15 +24,15 @@ A statement ends with ; and may have several lines. Tab completes, the arrow key
 .quit            leave, as Ctrl-D does
 Ctrl-C drops what is typed, or ends the query that is running."""
 
-_PROMPT, _GOES_ON = "vidsift> ", "    ...> "
+_PROMPT, _CONTINUATION = "vidsift> ", "    ...> "
 
 
 def statements_of(data: bytes) -> list[str]:
-    """The statements of what came through a pipe; the last one needs no semicolon.
+    """The statements in ``data``, read from standard input; the last one needs no semicolon.
 
     Raises:
-        UsageError: it is no UTF-8.
-        QueryError: there is none.
+        UsageError: ``data`` is not UTF-8.
+        QueryError: ``data`` holds no statement.
     """
     try:
         text = data.decode()
@@ -46,8 +48,30 @@ def statements_of(data: bytes) -> list[str]:
     return statements
 
 
+def read_line(prompt: str) -> str:
+    """A line from the terminal; the prompt goes to standard error where standard output is redirected.
+
+    Raises:
+        EOFError: there is no further line.
+    """
+    if sys.stdout.isatty():
+        return input(prompt)
+    click.echo(prompt, nl=False, err=True)
+    return input()
+
+
 class Prompt:
-    """Asks for statements and shows their results until its user leaves."""
+    """Asks for statements and shows their results until the user leaves.
+
+    Args:
+        catalog: answers the statements.
+        with_hits: whether the table hits is in it.
+        timeout_s: seconds after which a statement is stopped.
+        ask: prints a prompt and returns the line typed, as ``input`` does.
+        show: prints a result.
+        say: prints any other text.
+        history: earlier statements; None is the user's own.
+    """
 
     def __init__(
         self,
@@ -60,17 +84,6 @@ class Prompt:
         say: Callable[[str], None],
         history: History | None = None,
     ) -> None:
-        """Prepare to ask.
-
-        Args:
-            catalog: what is asked.
-            with_hits: whether the hits of a search are in it.
-            timeout_s: seconds that a statement may take.
-            ask: prints a prompt and gives the line typed, as ``input`` does.
-            show: prints a result.
-            say: prints anything else.
-            history: where statements are kept; None is the user's own.
-        """
         self._catalog, self._timeout_s = catalog, timeout_s
         self._tables = (*TABLES, HITS) if with_hits else TABLES
         self._ask, self._show, self._say = ask, show, say
@@ -83,32 +96,32 @@ class Prompt:
         self._editor = Editor(completer, history or History())
 
     def run(self) -> None:
-        """Ask until the end of input, or ``.quit``."""
+        """Ask for statements until the end of input or ``.quit``."""
         self._say("A statement ends with ; and .help says what else there is.")
-        begun = ""
+        unfinished = ""
         while True:
             try:
-                line = self._ask(_GOES_ON if begun else _PROMPT)
+                line = self._ask(_CONTINUATION if unfinished else _PROMPT)
             except EOFError:
                 self._say("")
                 return
             except KeyboardInterrupt:
                 self._say("")
-                begun = ""
+                unfinished = ""
                 continue
             except UnicodeDecodeError:
                 self._say("vidsift: QUERY: got bytes that are no UTF-8, expected UTF-8; set the terminal's encoding to it")
                 continue
             command = line.split()
-            if not begun and command and command[0].startswith("."):
+            if not unfinished and command and command[0].startswith("."):
                 if command[0] in (".quit", ".exit"):
                     return
-                self._obey(command[0], command[1:])
+                self._run_command(command[0], command[1:])
                 continue
-            begun = self._answer_all(f"{begun}{line}\n")
+            unfinished = self._answer_all(f"{unfinished}{line}\n")
 
     def _answer_all(self, text: str) -> str:
-        """Answer the statements that are whole, and return what is not yet."""
+        """Answer the finished statements in ``text``, and return the unfinished rest."""
         statements, rest = split_statements(text)
         for statement in statements:
             self._editor.remember(f"{statement};")
@@ -121,7 +134,7 @@ class Prompt:
                 break
         return "" if is_blank(rest) else rest
 
-    def _obey(self, command: str, arguments: Sequence[str]) -> None:
+    def _run_command(self, command: str, arguments: Sequence[str]) -> None:
         if command in self._commands:
             self._commands[command](arguments)
         else:
@@ -132,9 +145,9 @@ class Prompt:
             self._say(f"{table.name:<8}{table.meaning}")
 
     def _describe(self, names: Sequence[str]) -> None:
-        wanted = [name.rstrip(";").lower() for name in names]
-        tables = [table for table in self._tables if table.name in wanted or not wanted]
-        if len(tables) < len(set(wanted)):
+        table_names = [name.rstrip(";").lower() for name in names]
+        tables = [table for table in self._tables if table.name in table_names or not table_names]
+        if len(tables) < len(set(table_names)):
             self._say(f".schema: got {' '.join(names)}, expected {', '.join(table.name for table in self._tables)}")
         else:
             self._say(schema_text(tables))

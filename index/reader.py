@@ -18,7 +18,7 @@ from index.search.text_encoder import find_embedder
 from index.status import LibraryStatus, status_of
 from index.storage.config import read_library_config
 from index.storage.paths import Library
-from pipeline.models import Embedder
+from pipeline.models.base import Embedder
 from schemas.errors import UsageError
 from schemas.search import Answer, SearchOptions, moment_json
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.sources.local import VIDEO_SUFFIXES
+from pipeline.sources.find import VIDEO_SUFFIXES
 from schemas.errors import UsageError
 
 _MAX_SIZE = 1 << 28  # bytes

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from pipeline.models import Classifier, Described, Embedder, RerankEmbedder, VideoModel
+from pipeline.models.base import Classifier, EmbeddedClips, Embedder, RerankEmbedder, VideoModel
 from pipeline.models.pixels import Sender, normalise
 from schemas.models import ModelInput
 from schemas.options import FeatureKind
@@ -71,15 +71,15 @@ class Annotator:
             for clip, *of_clip in zip(clips, labels, described.embeddings, self._packed(described), strict=True)
         ]
 
-    def _describe(self, pixels: torch.Tensor) -> Described:
+    def _describe(self, pixels: torch.Tensor) -> EmbeddedClips:
         """Embeddings, and features where they are kept."""
         if self._kind == "none":
             embeddings = self._embedder.embed_clips(pixels)
-            return Described(embeddings, np.empty((len(embeddings), 0, self._embedder.dim), np.float32))
+            return EmbeddedClips(embeddings, np.empty((len(embeddings), 0, self._embedder.dim), np.float32))
         assert isinstance(self._embedder, RerankEmbedder), "the ingest has seen to this"
         return self._embedder.embed_clips_with_features(pixels)
 
-    def _packed(self, described: Described) -> Sequence[ClipFeatures | None]:
+    def _packed(self, described: EmbeddedClips) -> Sequence[ClipFeatures | None]:
         """Each clip's features, packed at once: as fp32 they are four times as large."""
         if self._kind == "none":
             return [None] * len(described.embeddings)

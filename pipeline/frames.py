@@ -1,26 +1,27 @@
-"""Decode parts of files that somebody named, as an ingest would."""
+"""Decodes spans of a single video, as an ingest does."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_jobs
 from pipeline.sampling import plan_spans
-from pipeline.sources.local import find_videos
+from pipeline.sources import exists, is_folder
+from pipeline.sources.find import find_videos
 from schemas.errors import UsageError, VideoError
 from schemas.models import ModelInput
-from schemas.records import Clip, Span, SpanDone, VideoInfo, VideoMeta
+from schemas.records import Clip, Span, SpanDone, VideoInfo
+from schemas.video_meta import VideoMeta
 
 Frames = NDArray[np.uint8]
 
-# What is wrong with a video at which the process died that decoded it.
+# The problem of a video whose decoding ended the process.
 CRASHED = "crashed the decoder"
 
 
@@ -40,29 +41,29 @@ class Seen:
 
 
 def probe_file(path: str, track: int | None = None) -> VideoMeta:
-    """What a file that a user named holds, by its ``track`` as in `pipeline.probe.probe`.
+    """Probe a file that a user named; ``track`` is that of `pipeline.probe.probe`.
 
     Raises:
         UsageError: there is no such file.
-        VideoError: it is no video, or no regular file that can be read.
+        VideoError: it is not a video, or not a regular file that can be read.
     """
-    if not os.path.isfile(path) and (os.path.isdir(path) or not os.path.lexists(path)):
-        raise UsageError(f"FILE: no such file: {path!r}; name a video")
-    for found in find_videos([path]):
-        if isinstance(found, tuple):
-            raise found[1]
+    if is_folder(path) or not exists(path):
+        raise UsageError(f"no such file: {path!r}; name a video", argument="path")
+    for file in find_videos([path]):
+        if isinstance(file, tuple):
+            raise file[1]
     return probe(path, track=track)
 
 
-def decode_seen(path: str, meta: VideoMeta, spans: Sequence[Span], wanted: ModelInput) -> Seen:
-    """Decode spans of a video as a model that wants ``wanted`` would be shown them.
+def decode_seen(path: str, meta: VideoMeta, spans: Sequence[Span], model_input: ModelInput) -> Seen:
+    """Decode spans of a video, as a model with the input ``model_input`` is shown them.
 
     Raises:
-        VideoError: nothing of them can be decoded.
+        VideoError: no frame of them can be decoded.
     """
-    (file,) = (found for found in find_videos([path]) if not isinstance(found, tuple))
+    (file,) = (file for file in find_videos([path]) if not isinstance(file, tuple))
     decoder = load_decoder("pyav")
-    jobs = plan_spans(VideoInfo("", file), meta, spans, (wanted,))
+    jobs = plan_spans(VideoInfo("", file), meta, spans, (model_input,))
     items = list(decode_jobs(jobs, decoder))
     clips = [item for item in items if isinstance(item, Clip)]
     decoding = [problem.reason for item in items if isinstance(item, SpanDone) for problem in item.problems]

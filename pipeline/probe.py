@@ -1,4 +1,4 @@
-"""Read a container's packets without decoding them: the true times, the frame count, and what is missing."""
+"""Reads a container's packets without decoding them: the true times, the number of frames, and what is missing."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from pipeline.picture.crop import stated_crop
 from pipeline.sampling import JOB_S
 from schemas.errors import VideoError
 from schemas.options import MAX_FRAMES, MAX_PIXELS
-from schemas.records import Keyframe, Part, VideoMeta
+from schemas.video_meta import Keyframe, Part, VideoMeta
 
-# What FFmpeg calls a track that is locked, and packets that only a key opens.
+# The codec tags of encrypted tracks.
 _LOCKED_TAGS = frozenset({"encv", "drmi"})
 
 
 def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES, track: int | None = None) -> VideoMeta:
-    """Demux the best video stream of ``path``, and decode its first frame for the rotation a player would apply.
+    """Demux the best video stream of ``path``, and decode its first frame for the rotation that a player applies.
 
     Costs 1-2 % of decoding the whole file.
 
     Args:
-        path: the file.
-        max_pixels: larger frames are refused before one is decoded.
-        max_frames: longer videos are refused.
-        track: which video track to take in place of the best, from 1; a file with fewer is read by its best.
+        path: the video, of any source.
+        max_pixels: pixels of a frame, above which a video is refused before one is decoded.
+        max_frames: frames, above which a video is refused.
+        track: the video track to take in place of the best, from 1; of a file with fewer, the best is taken.
 
     Raises:
         VideoError: no video container, no video stream, no frame, or more than the limits allow.
@@ -58,7 +58,7 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
         with open_video(path) as container:
             stream_index = track_index(container, track)
             stream = video_stream(container, stream_index)
-            tracks = [one.index for one in video_tracks(container)]
+            tracks = [video_track.index for video_track in video_tracks(container)]
             width, height = stream.codec_context.width, stream.codec_context.height
             check_pixels(width, height, max_pixels)
             packets = _demux(path, container, stream, max_frames)
@@ -120,13 +120,13 @@ def probe(path: str, *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAM
 
 
 def _container_name(names: str, path: str) -> str:
-    """FFmpeg calls one demuxer ``mov,mp4,m4a,3gp,3g2,mj2``: the file's ending tells which, where it is among them."""
+    """One of a demuxer's names, such as ``mov,mp4,m4a,3gp,3g2,mj2``: the file's ending if that is one, or the first."""
     ending = os.path.splitext(path)[1].lstrip(".").lower()
     return ending if ending in names.split(",") else names.split(",")[0]
 
 
 class _FirstFrame(NamedTuple):
-    """What the first frame that is decoded tells of all; see `VideoMeta`. Width and height are its own, uncropped."""
+    """The facts about all frames that the first one tells; see `VideoMeta`. Width and height are before cropping."""
 
     rotation_deg: int
     mirrored: bool
@@ -137,18 +137,18 @@ class _FirstFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Packets:
-    """What the demux pass collected; times in ticks.
+    """The result of the demux pass; times in ticks.
 
     Attributes:
         pts: int64, presentation times of the frames to be shown, ascending.
-        last_duration: of the last of them.
-        keyframes: where decoding can start.
-        count: packets in the stream, whether shown or not.
+        last_duration: how long the last of them is shown.
+        keyframes: where decoding can start, ascending.
+        count: number of packets in the stream, shown or not.
         parts: as in `VideoMeta`.
         coded_as_fields: as in `VideoMeta`.
         seeks_read_all: as in `VideoMeta`.
-        broken: why reading ended before the end, where it did.
-        first_frame: None where no frame could be had of the first packets.
+        broken: why reading stopped before the end; None where it did not.
+        first_frame: None where the first packets gave no frame.
         late: as in `VideoMeta`.
     """
 
@@ -214,7 +214,7 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
     except READING_ERRORS as exc:
         broken = f"the container breaks off: {describe(exc)}"
     placed = _placed(path, rows, container.format.name, stream, has_fields, count, broken, first_frame)
-    if not packed.found or not len(placed.pts):
+    if not packed.packed_dts or not len(placed.pts):
         return placed
     keyframes = packed.placed(placed.keyframes, placed.last_duration)
     return replace(placed, keyframes=keyframes, late=int(placed.pts[0]) - rows[0][1])
@@ -230,7 +230,7 @@ def _placed(
     broken: str | None,
     first_frame: _FirstFrame | None,
 ) -> _Packets:
-    """When the frames of packets are shown, and where decoding can start."""
+    """The result of the demux pass: when the packets' frames are shown, and where decoding can start."""
     table = np.asarray(rows, np.int64).reshape(-1, 6)
     times = PacketTimes(*(np.ascontiguousarray(column) for column in table.T[:4]))
     time_base = stream.time_base or Fraction(1, av.time_base)
@@ -272,21 +272,21 @@ def _placed(
 
 
 def _check_unlocked(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> None:
-    """Refuse what is encrypted: a decoder would make noise of it.
+    """Refuse an encrypted packet, which a decoder would turn into noise.
 
     Raises:
-        VideoError: it is.
+        VideoError: the packet is encrypted.
     """
     if context.codec_tag in _LOCKED_TAGS or packet.has_sidedata("encryption_info"):
         raise VideoError("probe", "encrypted: its frames need a key that vidsift does not have; decrypt it first")
 
 
 def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> _FirstFrame | None:
-    """What the first frame tells of all: a container may state another size, and FFmpeg puts the display matrix on frames.
+    """The facts about all frames that the first one tells; None where this packet gives no frame.
 
-    A decoder holds frames back to put them in order: it is flushed after a keyframe, and gives it at once. None where no
-    frame came of this packet. What cannot be decoded is taken as it is stated: whatever goes wrong here is the decode step's
-    to say, and costs nobody a video.
+    They are read from a frame since a container may state another size, and FFmpeg puts the display matrix on frames. A
+    decoder holds frames back to put them in order, so it is flushed after a keyframe, and gives it at once. Where decoding
+    fails, the container's statements are taken: the decode step will report what is wrong.
     """
     stated = Stated.of(context)
     try:
@@ -299,13 +299,13 @@ def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
         stated.complete(frames[0])
         return _FirstFrame(*_turned(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
     except av.FFmpegError:
-        return None  # as of a packet before the first keyframe
+        return None  # such as a packet before the first keyframe
     except Exception:  # noqa: BLE001 - whatever a library raises here
         return _FirstFrame(0, False, context.width, context.height, False)
 
 
 def _turned(frame: av.VideoFrame) -> tuple[int, bool]:
-    """How a player turns the picture: counter-clockwise degrees, and whether left and right are swapped first."""
+    """The rotation that a player applies, in counter-clockwise degrees; and whether it swaps left and right first."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 0, False

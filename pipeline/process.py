@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.decoders import ChainDecoder, Decoded, Decoder
+from pipeline.decoders.base import ChainDecoder, Decoded, Decoder
 from pipeline.picture.resize import shown_size
 from pipeline.probe import probe
 from pipeline.sampling import chains_of, plan_jobs

@@ -1,4 +1,4 @@
-"""Cut a video into spans and choose the frames to see of each: pure arithmetic, no file is opened."""
+"""Cuts a video into spans, and chooses the frames that models are shown of each. Opens no file."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 from schemas.errors import VideoError
 from schemas.models import ModelInput
 from schemas.options import MAX_PIXELS, Sampling, Scaling
-from schemas.records import Keyframe, Problem, Span, SpanJob, VideoInfo, VideoMeta
+from schemas.records import Problem, Span, SpanJob, VideoInfo
+from schemas.video_meta import Keyframe, VideoMeta
 
-# Two times closer than this are the same moment: a third of a 90 kHz tick, far below any frame's length.
+# Times that differ by less than this are equal: a third of a 90 kHz tick, far below any frame's length.
 _SAME_MOMENT_S = 4e-6
 
 # Containers often place the first frame a frame or two after time 0, by the codec's delay. Up to this much the spans
 # still end at the duration; beyond it the video really begins late, and they end when its last frame does.
 _LEAD_IN_S = 0.5
 
-# A picture that stands still for longer than this is not shown to the models again and again: a clip is made every time
-# something new is on screen, and for this long after it.
+# A picture that stands still for longer than this is not shown to the models again and again: clips are made when something
+# new is on screen, and for this long after it.
 _STILL_S = 60.0
 
-# Times of broken files reach far beyond any recording.
+# No recording is longer than this; the times of broken files are.
 _LONGEST_S = 100 * 86_400.0
 
 # Seconds of video in one decode job: long enough to make seeking cheap, short enough to spread one film over all cores.
@@ -35,19 +36,19 @@ JOB_S = 60.0
 def spans_of(duration_s: float, sampling: Sampling) -> list[Span]:
     """Intervals that cover [0, duration_s) without a gap, one per clip.
 
-    A rest shorter than half a window joins the span before it. With a window and stride of 4 s, 9 s give [0, 4), [4, 9)
+    A remainder shorter than half a window joins the span before it. With a window and stride of 4 s, 9 s give [0, 4), [4, 9)
     and 11 s give [0, 4), [4, 8), [8, 11). A shorter video is one span.
     """
     window_s, stride_s = sampling.window_s, sampling.stride_s
-    whole = int((duration_s - window_s + _SAME_MOMENT_S) // stride_s) + 1 if duration_s >= window_s else 0
+    num_whole = int((duration_s - window_s + _SAME_MOMENT_S) // stride_s) + 1 if duration_s >= window_s else 0
     # To the microsecond, so that one clip's end is the next one's start to the last bit.
-    spans = [Span(round(i * stride_s, 6), round(i * stride_s + window_s, 6)) for i in range(whole)]
+    spans = [Span(round(i * stride_s, 6), round(i * stride_s + window_s, 6)) for i in range(num_whole)]
     if not spans:
         return [Span(0.0, duration_s)]
-    rest_s = duration_s - spans[-1].end_s
-    if rest_s >= window_s / 2:
-        spans.append(Span(round(whole * stride_s, 6), duration_s))
-    elif rest_s > 0:
+    remainder_s = duration_s - spans[-1].end_s
+    if remainder_s >= window_s / 2:
+        spans.append(Span(round(num_whole * stride_s, 6), duration_s))
+    elif remainder_s > 0:
         spans[-1] = Span(spans[-1].start_s, duration_s)
     return spans
 
@@ -67,12 +68,12 @@ def frames_on_screen(frame_times_s: NDArray[np.float64], times_s: NDArray[np.flo
 
 
 def distinct_inputs(inputs: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
-    """Drop each input that is evenly spaced frames of another, so that one set of frames serves both models."""
-    by_size = sorted(dict.fromkeys(inputs), key=lambda wanted: -wanted.num_frames)
+    """The inputs without those that are evenly spaced frames of another: one set of frames serves both models."""
+    by_size = sorted(dict.fromkeys(inputs), key=lambda model_input: -model_input.num_frames)
     kept: list[ModelInput] = []
-    for wanted in by_size:
-        if not any(wanted.subset_step(other) for other in kept):
-            kept.append(wanted)
+    for model_input in by_size:
+        if not any(model_input.subset_step(other) for other in kept):
+            kept.append(model_input)
     return tuple(kept)
 
 
@@ -85,10 +86,10 @@ def plan_jobs(
     max_pixels: int = MAX_PIXELS,
     scaling: Scaling = "fast",
 ) -> list[SpanJob]:
-    """Decide everything a decoder will be asked for: the clips of the whole video, in jobs of about a minute each.
+    """Plan all that a decoder will be asked for: the clips of the whole video, in jobs of about a minute each.
 
     Raises:
-        VideoError: its times make it longer than any recording.
+        VideoError: its times are broken: they make it longer than any recording, or leave no frame on screen.
     """
     frame_times_s = meta.frame_times_s
     end_s = meta.duration_s if meta.first_s < min(_LEAD_IN_S, meta.duration_s / 2) else meta.end_s
@@ -115,9 +116,9 @@ def plan_spans(
     scaling: Scaling = "fast",
     problems: Sequence[Problem] = (),
 ) -> list[SpanJob]:
-    """Decide what a decoder will be asked for: these spans, by their starts, in jobs of about a minute each.
+    """Plan the decoding of ``spans``, which ascend by their starts, in jobs of about a minute each.
 
-    ``problems`` are carried by the first job.
+    The first job carries ``problems``.
     """
     frame_times_s = meta.frame_times_s
     groups: list[list[Span]] = []
@@ -126,14 +127,13 @@ def plan_spans(
             groups[-1].append(span)
         else:
             groups.append([span])
-    wanted_inputs = distinct_inputs(inputs)
-    # Where going to a place costs as much as reading everything before it, all are seen to on the way.
+    inputs = distinct_inputs(inputs)
+    # Where seeking costs as much as reading everything before the place, one pass from the beginning does all jobs.
     keyframes = () if meta.seeks_read_all and len(groups) > 1 else meta.keyframes
     jobs: list[SpanJob] = []
     for part, group in enumerate(groups):
         indices = [
-            [frames_on_screen(frame_times_s, sample_times_s(span, wanted.num_frames)) for wanted in wanted_inputs]
-            for span in group
+            [frames_on_screen(frame_times_s, sample_times_s(span, each.num_frames)) for each in inputs] for span in group
         ]
         frame_index = np.unique(np.concatenate([index for of_span in indices for index in of_span]))
         seek = keyframe_before(keyframes, int(meta.pts[frame_index[0]]))
@@ -153,7 +153,7 @@ def plan_spans(
                 earlier=keyframe_before(keyframes, seek.pts - 1) if seek else None,
                 chain=jobs[-1].chain if jobs and jobs[-1].seek == seek else part,
                 spans=tuple(group),
-                inputs=wanted_inputs,
+                inputs=inputs,
                 frame_index=frame_index,
                 frame_pts=meta.pts[frame_index],
                 picks=tuple(tuple(np.searchsorted(frame_index, index) for index in of_span) for of_span in indices),
@@ -171,15 +171,15 @@ def plan_spans(
 
 
 def chains_of(jobs: Iterable[SpanJob]) -> Iterator[tuple[SpanJob, ...]]:
-    """Consecutive jobs that start decoding at one place of one video."""
+    """Groups of consecutive jobs that start decoding at the same place of the same video."""
     for _, chain in groupby(jobs, key=lambda job: (job.video.file.path, job.chain)):
         yield tuple(chain)
 
 
 def _moving(spans: list[Span], frame_times_s: NDArray[np.float64]) -> tuple[list[Span], float]:
-    """The spans that show something new or did so lately, and how many seconds of a standing picture the others are.
+    """The spans that show something new, or begin soon after it; and how many seconds of still picture the others hold.
 
-    Spans before the first frame are left out as well, and counted as nothing: there is no picture yet.
+    Spans before the first frame are left out too, and not counted: there is no picture yet.
     """
     kept, still_s = [], 0.0
     for span in spans:

@@ -1,1 +1,1 @@
-"""What the data is: records, Arrow tables, options and errors. Imports nothing of vidsift's."""
+"""The data that packages exchange or store: records, Arrow tables, options and errors. Imports no other package of ours."""

@@ -1,4 +1,4 @@
-"""Errors a user can act on. Every message says what is wrong, what was given, what is allowed and what to do."""
+"""Errors a user can act on. Every message says what is wrong, what was given, what is expected and what to do."""
 
 from __future__ import annotations
 
@@ -14,9 +14,23 @@ class VidsiftError(Exception):
 
 
 class UsageError(VidsiftError):
-    """The call itself is wrong: an option, a path or a query that cannot work as given."""
+    """The call itself is wrong: an option, a path or a query that cannot work as given.
+
+    Where one argument is at fault, the error's text begins with its name: ``window_s: got 0 s, expected 0.1 to 3600 s``. The
+    message puts the names of other arguments in backticks. The command line prints options in place of all these names
+    (`commands.flags.flag_text`).
+
+    Attributes:
+        message: the text without the argument.
+        argument: the argument's name in Python; None where the fault is not one argument's.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message if argument is None else f"{argument}: {message}")
+        self.message = message
+        self.argument = argument
 
 
 class QueryError(UsageError):
@@ -40,7 +54,11 @@ class JobError(VidsiftError):
 
 
 def check_utf8(argument: str, text: str) -> None:
-    """Refuse what came from the command line as bytes of another encoding.
+    """Refuse a text that came as bytes of another encoding.
+
+    Args:
+        argument: the argument that it was given as, for the error.
+        text: the text.
 
     Raises:
         UsageError: ``text`` holds surrogates, which stand for such bytes.
@@ -48,17 +66,16 @@ def check_utf8(argument: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise UsageError(
-            f"{argument}: got bytes that are no UTF-8, expected UTF-8; set the terminal's encoding to it"
-        ) from exc
+        message = "got bytes that are no UTF-8, expected UTF-8; set the terminal's encoding to it"
+        raise UsageError(message, argument=argument) from exc
 
 
 class VideoError(VidsiftError):
-    """What is wrong with one video. It becomes that video's row and never ends a job.
+    """A fault of one video. It becomes that video's row and never ends a job.
 
     Attributes:
-        stage: the step that could not go on.
-        reason: the sentence stored in ``videos.error``.
+        stage: the step that failed.
+        reason: the sentence that is stored in ``videos.error``.
     """
 
     def __init__(self, stage: Stage, reason: str) -> None:

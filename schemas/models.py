@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded: where it is, what it wants to see, what it answers with."""
+"""Facts about a model that are known before it is loaded: its files, its input, the form of its answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How a frame becomes a model's picture: resized, then cut from the centre.
+    """The geometry of a model's picture: how a frame is resized, then cropped at the centre.
 
     Attributes:
         resize: the shorter edge's length in pixels, or (height, width), or None for no resizing.
@@ -33,7 +33,7 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """What a model wants to see of a clip: how many frames, in what geometry."""
+    """The input of a model for one clip: the number of frames, and their geometry."""
 
     num_frames: int
     geometry: Geometry
@@ -79,7 +79,7 @@ class Checkpoint:
 
     @property
     def stamp(self) -> str:
-        """What rows carry to say which model saw them: the folder's or repository's name and 8 digits of the hash."""
+        """The model's name in rows: that of its folder or repository, and 8 digits of the hash."""
         return f"{self.name.rstrip('/').rsplit('/', 1)[-1]}@{self.sha256[:8]}"
 
 

@@ -1,4 +1,4 @@
-"""Options of an ingest, grouped and checked once at the edge."""
+"""Options of an ingest, which are checked when they are made."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Literal, get_args
 from schemas.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
-Engine = Literal["torch", "openvino"]  # what runs both models' forward passes over clips
-Scaling = Literal["fast", "exact"]  # how frames come to a model's size; `pipeline.picture.resize`
-FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps what exact scores need; `schemas.rerank_features`
+Engine = Literal["torch", "openvino"]  # the library that runs both models' forward passes
+Scaling = Literal["fast", "exact"]  # how frames are brought to a model's size; `pipeline.picture.resize`
+FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps the features of rerank scores; `schemas.rerank_features`
 
 DEFAULT_CLASSIFIER = "MCG-NJU/videomae-base-finetuned-kinetics"
+DEFAULT_EMBEDDER = "microsoft/xclip-base-patch32"
 MAX_PIXELS = 100_000_000
 MAX_FRAMES = 16_000_000
-DEFAULT_EMBEDDER = "microsoft/xclip-base-patch32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a video is cut into clips.
+    """The lengths by which a video is cut into clips.
 
     Attributes:
         window_s: length of a clip in seconds.
@@ -32,22 +32,37 @@ class Sampling:
     stride_s: float = 4.0
 
     def __post_init__(self) -> None:
-        """Refuse lengths that leave seconds out or never move on."""
+        """Refuse lengths that leave seconds of a video out, or make no progress."""
         if not 0.1 <= self.window_s <= 3600:
-            raise UsageError(f"--window: got {self.window_s:g} s, expected 0.1 to 3600 s")
+            raise UsageError(f"got {self.window_s:g} s, expected 0.1 to 3600 s", argument="window_s")
         if not 0.1 <= self.stride_s <= self.window_s:
             raise UsageError(
-                f"--stride: got {self.stride_s:g} s, expected 0.1 s to the window ({self.window_s:g} s): "
-                "a longer stride would leave seconds that no clip shows; give a shorter --stride or a longer --window"
+                f"got {self.stride_s:g} s, expected 0.1 s to the window ({self.window_s:g} s): "
+                "a longer stride would leave seconds that no clip shows; give a shorter `stride_s` or a longer `window_s`",
+                argument="stride_s",
             )
+
+
+_MINIMUMS = {
+    "batch_size": 1,
+    "top_labels": 1,
+    "video_timeout_s": 1,
+    "max_pixels": 1,
+    "max_memory_mb": 64,
+    "max_frames": 1,
+    "num_cpus": 1,
+    "num_decoders": 1,
+    "num_threads": 1,
+    "track": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """How an ingest runs. None of these changes what an indexed clip means; that is `Sampling` and the models.
+    """Options of a run. They do not change what an indexed clip means; `Sampling` and the models do.
 
     Attributes:
-        decoder: name of a decoder backend (``pipeline.decoders.DECODERS``).
+        decoder: name of a decoder backend (``pipeline.decoders.registry.DECODERS``).
         scaling: ``fast`` lets the decoder's library scale frames and convert them to RGB in one step; ``exact`` does one
             after the other, as the models' published processors do.
         engine: what runs both models over clips: PyTorch, or on CPUs OpenVINO where it is installed.
@@ -85,27 +100,14 @@ class IngestOptions:
     track: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
-        if self.precision not in get_args(Precision):
-            raise UsageError(f"--precision: got {self.precision!r}, expected {', '.join(get_args(Precision))}")
-        if self.engine not in get_args(Engine):
-            raise UsageError(f"--engine: got {self.engine!r}, expected {', '.join(get_args(Engine))}")
-        if self.scaling not in get_args(Scaling):
-            raise UsageError(f"--scaling: got {self.scaling!r}, expected {', '.join(get_args(Scaling))}")
-        for option, value, least in (
-            ("--batch-size", self.batch_size, 1),
-            ("--top-labels", self.top_labels, 1),
-            ("--video-timeout", self.video_timeout_s, 1),
-            ("--max-pixels", self.max_pixels, 1),
-            ("--max-memory", self.max_memory_mb, 64),
-            ("--max-frames", self.max_frames, 1),
-            ("--cpus", self.num_cpus, 1),
-            ("--decoders", self.num_decoders, 1),
-            ("--threads", self.num_threads, 1),
-            ("--track", self.track, 1),
-        ):
-            if value is not None and not least <= value < float("inf"):
-                raise UsageError(f"{option}: got {value:g}, expected {least} or more")
+        """Refuse values that no run can use."""
+        for argument, choices in (("precision", Precision), ("engine", Engine), ("scaling", Scaling)):
+            if (chosen := getattr(self, argument)) not in get_args(choices):
+                raise UsageError(f"got {chosen!r}, expected {', '.join(get_args(choices))}", argument=argument)
+        for argument, minimum in _MINIMUMS.items():
+            value = getattr(self, argument)
+            if value is not None and not minimum <= value < float("inf"):
+                raise UsageError(f"got {value:g}, expected {minimum} or more", argument=argument)
 
     @property
     def cpus(self) -> int:

@@ -1,4 +1,4 @@
-"""The nouns: one immutable record for each step a video passes through.
+"""One immutable record for each step that a video passes through.
 
 Times are seconds from the container's start time, as players show them. Intervals are half open, [start_s, end_s).
 """
@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from schemas.models import Label, ModelInput
+from schemas.video_meta import Crop, Keyframe, Part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,131 +43,6 @@ class VideoFile:
     path: str
     size_bytes: int
     modified_ns: int
-
-
-class Keyframe(NamedTuple):
-    """A place where decoding can start.
-
-    Attributes:
-        pts: when it is shown, in ticks of the stream's time base.
-        dts: when it is decoded, in the same ticks.
-        pos: the byte of the file that it begins at, where a decoder is to go there by bytes; None where by its times.
-    """
-
-    pts: int
-    dts: int
-    pos: int | None = None
-
-
-class Part(NamedTuple):
-    """One of several recordings that were joined into one file, each with times of its own.
-
-    Attributes:
-        pos: the byte of the file that it begins at.
-        shift: ticks of the video's time base to add to its times, so that they go on where those before it end.
-    """
-
-    pos: int
-    shift: int
-
-
-class Crop(NamedTuple):
-    """Pixels that a player cuts off each side of every frame, before it turns the picture."""
-
-    left: int
-    right: int
-    top: int
-    bottom: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VideoMeta:
-    """What reading the container's packets tells, without decoding them.
-
-    Attributes:
-        container: the demuxer's short name, such as ``mp4`` or ``matroska``.
-        codec: the codec's short name, such as ``h264``.
-        coded_width: pixels across that are shown, before rotation and non-square pixels are accounted for.
-        coded_height: pixels down, likewise.
-        rotation_deg: counter-clockwise degrees that a player turns the coded picture by, from -180 to 180, as FFmpeg says.
-        mirrored: whether a player swaps left and right before it turns the picture.
-        pixel_aspect: width of a pixel divided by its height; 1 for square ones.
-        time_base: seconds per tick.
-        start_pts: the tick that is time 0 (the container's start time).
-        pts: int64 [num_frames], presentation times of all frames that are to be shown, ascending, in ticks.
-        last_duration: how long the last frame is shown, in ticks.
-        keyframes: where decoding can start, ascending.
-        timed: whether the file itself says when its frames are shown; where not, ``pts`` just counts them.
-        problems: what is wrong with the container, in sentences; empty for a sound one.
-        parts: for a file that was joined of several recordings, each of them; else empty.
-        coded_as_fields: some packets hold one field of a frame.
-        seeks_read_all: going anywhere in the file reads most of it.
-        crop: what is cut off frames as a decoder gives them; None where nothing.
-        wide_colours: they are beyond those of BT.709: HDR, BT.2020, P3.
-        late: ticks that ``pts`` are late by, against the container's clock, and so against the sound.
-        stream_index: which stream of the container this is; None for the one that players take.
-        track: which of the video tracks that is, from 1.
-        num_tracks: how many there are; covers and previews of one frame are none.
-    """
-
-    container: str
-    codec: str
-    coded_width: int
-    coded_height: int
-    rotation_deg: int
-    mirrored: bool
-    pixel_aspect: Fraction
-    time_base: Fraction
-    start_pts: int
-    pts: NDArray[np.int64]
-    last_duration: int
-    keyframes: tuple[Keyframe, ...]
-    timed: bool = True
-    problems: tuple[str, ...] = ()
-    parts: tuple[Part, ...] = ()
-    coded_as_fields: bool = False
-    seeks_read_all: bool = False
-    crop: Crop | None = None
-    wide_colours: bool = False
-    late: int = 0
-    stream_index: int | None = None
-    track: int = 1
-    num_tracks: int = 1
-
-    @property
-    def num_frames(self) -> int:
-        """Frames to be shown, counted from packets and not taken from the header."""
-        return len(self.pts)
-
-    @property
-    def zero_pts(self) -> int:
-        """The tick of a frame that is shown at time 0."""
-        return self.start_pts + self.late
-
-    @property
-    def frame_times_s(self) -> NDArray[np.float64]:
-        """float64 [num_frames], when each frame appears, in seconds."""
-        return (self.pts - self.zero_pts).astype("float64") * float(self.time_base)
-
-    @property
-    def first_s(self) -> float:
-        """When the first frame appears."""
-        return float((int(self.pts[0]) - self.zero_pts) * self.time_base)
-
-    @property
-    def duration_s(self) -> float:
-        """Last pts - first pts + one frame, in seconds."""
-        return float((int(self.pts[-1]) - int(self.pts[0]) + self.last_duration) * self.time_base)
-
-    @property
-    def end_s(self) -> float:
-        """When the last frame disappears."""
-        return self.first_s + self.duration_s
-
-    @property
-    def fps(self) -> float:
-        """Mean frame rate in frames per second."""
-        return self.num_frames / self.duration_s if self.duration_s > 0 else 0.0
 
 
 class Problem(NamedTuple):
@@ -292,7 +168,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class SpanDone:
-    """What became of one `SpanJob`.
+    """The outcome of one `SpanJob`.
 
     Attributes:
         clip_ids: the clips that were decoded.
@@ -387,28 +263,6 @@ class VideoRow:
     clip_count: int = 0
     error_stage: str | None = None
     error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One answer of a search.
-
-    Attributes:
-        rank: 1 is the best.
-        score: cosine of the text's and the clip's embeddings, in [-1, 1].
-        label: the classifier's best label for that clip; None for a clip without labels.
-        label_score: that label's probability.
-    """
-
-    rank: int
-    score: float
-    path: str
-    video_id: str
-    clip_id: int
-    start_s: float
-    end_s: float
-    label: str | None
-    label_score: float | None
 
 
 def video_id_of(content_hash: str | None, path: str, taken: Collection[str] = ()) -> str:

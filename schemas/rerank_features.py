@@ -1,4 +1,4 @@
-"""What an embedder's exact score needs of a clip, and how it is kept: the record that tables and snapshots share.
+"""The features of a clip that rerank scores are computed from, as tables and snapshots store them.
 
 A record is a fixed number of bytes, little-endian, in this order:
 
@@ -30,7 +30,7 @@ _F4, _F2 = np.dtype("<f4"), np.dtype("<f2")
 
 @dataclass(frozen=True, slots=True)
 class FeatureLayout:
-    """How records are laid out; the same for all clips of a library.
+    """The layout of records; the same for all clips of a library.
 
     Attributes:
         kind: ``int8`` or ``fp16``.
@@ -91,5 +91,5 @@ class ClipFeatures(NamedTuple):
 
 def digests_of(records: Sequence[bytes]) -> NDArray[np.int64]:
     """int64 [n], naming each record by its content: the same digest, the same record."""
-    found = [int.from_bytes(blake2b(record, digest_size=8).digest(), "little", signed=True) for record in records]
-    return np.array(found, np.int64)
+    digests = [int.from_bytes(blake2b(record, digest_size=8).digest(), "little", signed=True) for record in records]
+    return np.array(digests, np.int64)

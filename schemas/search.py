@@ -1,4 +1,4 @@
-"""What can be asked of a library, and what is answered."""
+"""The questions that a library can be asked, and their answers."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ By = Literal["moment", "clip", "video"]
 DEFAULT_WITHIN_S = 30.0
 
 MOST = 2**31 - 1
-"""Answers that can be asked for: more than any library has clips."""
+"""The largest number of answers that can be asked for: more than any library has clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """A question. All of ``texts`` and ``like`` are meant together.
+    """A question. An answer has to meet all of ``texts`` and ``like`` together.
 
     Attributes:
-        texts: what is looked for, in words.
+        texts: descriptions of what to look for.
         like: examples of it: FILE, FILE@START-END in seconds, IMAGE, or CLIP_ID.
-        without: what answers must not resemble, in words.
-        then_text: what follows it in the same video, in words.
-        within_s: the most seconds from the first's end to the second's start; None is 30.
-        where: SQL condition that every clip answered has to meet; see `index.sql.filters`.
-        by: what an answer is: a stretch of a video, one window, or a video.
-        k: answers to give; fewer where there are fewer.
-        rerank: how many of the best clips by dot product the model's own score orders; 0 leaves the dot product's order.
-        show_all: give the best there is also where nothing stands out.
+        without: descriptions of what answers must not resemble.
+        then_text: a description of what follows in the same video.
+        within_s: the maximum gap in seconds between the end of the first and the start of the second; None is 30.
+        where: an SQL condition that every clip of an answer has to meet; see `index.sql.filters`.
+        by: the kind of answer: a moment of any length, one clip, or a whole video.
+        k: the number of answers; fewer where there are fewer.
+        rerank: how many of the best clips by dot product are put in order by the embedder's rerank score; 0 keeps the dot
+            product's order.
+        show_all: answer also where nothing stands out.
     """
 
     texts: tuple[str, ...] = ()
@@ -47,72 +48,79 @@ class SearchOptions:
     show_all: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be asked."""
+        """Refuse a question that cannot be answered."""
         self._check_words()
         if self.by not in get_args(By):
-            raise UsageError(f"--by: got {self.by!r}, expected {', '.join(get_args(By))}")
-        for option, value, least in (("-k", self.k, 1), ("--rerank", self.rerank, 0)):
-            if value < least:
-                raise UsageError(f"{option}: got {value}, expected {least} or more")
+            raise UsageError(f"got {self.by!r}, expected {', '.join(get_args(By))}", argument="by")
+        for argument, value, minimum in (("k", self.k, 1), ("rerank", self.rerank, 0)):
+            if value < minimum:
+                raise UsageError(f"got {value}, expected {minimum} or more", argument=argument)
             if value > MOST:
-                raise UsageError(f"{option}: got {value}, expected at most {MOST}")
+                raise UsageError(f"got {value}, expected at most {MOST}", argument=argument)
         if self.within_s is None:
             return
         if self.then_text is None:
-            raise UsageError(f"--within: got {self.within_s:g} s without --then; say what is to follow with --then TEXT")
+            raise UsageError(
+                f"got {self.within_s:g} s without `then_text`; say what is to follow with `then_text`",
+                argument="within_s",
+            )
         if not (self.within_s > 0 and math.isfinite(self.within_s)):
-            raise UsageError(f"--within: got {self.within_s:g} s, expected more than 0 s")
+            raise UsageError(f"got {self.within_s:g} s, expected more than 0 s", argument="within_s")
 
     def _check_words(self) -> None:
-        then = () if self.then_text is None else (self.then_text,)
-        where = () if self.where is None else (self.where,)
-        given = {"TEXT": self.texts, "--not": self.without, "--then": then, "--where": where, "--like": self.like}
+        given = {
+            "texts": self.texts,
+            "without": self.without,
+            "then_text": () if self.then_text is None else (self.then_text,),
+            "where": () if self.where is None else (self.where,),
+            "like": self.like,
+        }
         for argument, words in given.items():
-            check_words(argument, words, _SAY[argument])
+            check_words(argument, words, _ADVICE[argument])
         if not self.texts and not self.like:
-            raise UsageError("TEXT: got none; say what to look for, such as 'people baking a cake', or show it with --like")
+            raise UsageError(f"got none; {_ADVICE['texts']}, or show it with `like`", argument="texts")
 
     @property
     def gap_s(self) -> float:
-        """``within_s``, or what it is where nothing was said."""
+        """``within_s``, or its default, in seconds."""
         return DEFAULT_WITHIN_S if self.within_s is None else self.within_s
 
 
-def check_words(argument: str, words: Iterable[str], say: str) -> None:
-    """Refuse words that are none, or that no encoding can hold.
+def check_words(argument: str, words: Iterable[str], advice: str) -> None:
+    """Refuse texts that are blank, or that no encoding can hold.
 
     Args:
-        argument: where they came from, for messages.
-        words: what was given.
-        say: what to give instead.
+        argument: the argument that they were given as, for errors.
+        words: the texts.
+        advice: what to give instead.
 
     Raises:
         UsageError: one of them is blank, or was not UTF-8.
     """
     for word in words:
-        if argument != "--like":  # names of files may be any bytes
+        if argument != "like":  # names of files may be any bytes
             check_utf8(argument, word)
         if not word.strip():
-            raise UsageError(f"{argument}: got nothing but blanks; {say}")
+            raise UsageError(f"got nothing but blanks; {advice}", argument=argument)
 
 
-_SAY = {
-    "TEXT": "say what to look for, such as 'people baking a cake'",
-    "--not": "say what not to find, such as 'a kitchen'",
-    "--then": "say what follows, such as 'somebody eats the cake'",
-    "--where": "give a condition, such as: duration_s > 60",
-    "--like": "give FILE, FILE@START-END, IMAGE or CLIP_ID",
+_ADVICE = {
+    "texts": "say what to look for, such as 'people baking a cake'",
+    "without": "say what not to find, such as 'a kitchen'",
+    "then_text": "say what follows, such as 'somebody eats the cake'",
+    "where": "give a condition, such as: duration_s > 60",
+    "like": "give FILE, FILE@START-END, IMAGE or CLIP_ID",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the two things that an answer to ``--then`` is made of.
+    """One of the two parts of an answer to a question with ``then_text``.
 
     Attributes:
-        clip_id: the window that shows it best.
+        clip_id: the clip that shows it best.
         score: as in `Moment`, of this part alone and on its own text's scale.
-        start_s: where it begins in the video.
+        start_s: where it begins, in seconds of the video.
         end_s: where it ends.
     """
 
@@ -124,24 +132,24 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One answer: a stretch of a video, [start_s, end_s).
+    """One answer: an interval of a video, [start_s, end_s) in seconds.
 
-    With ``--by clip`` it is one window. With ``--by video`` it is the best moment of its video.
+    With ``by="clip"`` it is one clip. With ``by="video"`` it is the best moment of its video.
 
     Attributes:
         rank: 1 is the best.
-        score: the best window's. For one text, the cosine of the text's and the clip's embeddings, in [-1, 1]; where the
-            model's own score was computed, that as a cosine. For several, `index.search.combine` says what.
-        clip_id: the best window.
-        label: the classifier's best label for the best window; None for a clip without labels.
+        score: the best clip's. For one text, the cosine of the text's and the clip's embeddings, in [-1, 1]; for a clip that
+            was reranked, the rerank score as a cosine. For several texts, see `index.search.combine`.
+        clip_id: the best clip.
+        label: the classifier's best label for the best clip; None for a clip without labels.
         label_score: that label's probability.
-        confidence: in [0, 1], how surely this stands out from what else the library holds; see `index.search.confidence`.
-        best_start_s: where the best window begins.
+        confidence: in [0, 1], how far this stands out from the rest of the library; see `index.search.confidence`.
+        best_start_s: where the best clip begins.
         best_end_s: where it ends.
-        windows: how many windows agree.
-        labels: the best labels of those windows, each once with its highest probability, best first.
-        moments: how many moments of the video answer as well as its best one, with ``--by video``; else 1.
-        parts: the two that follow each other, with ``--then``; else none.
+        windows: the number of clips that the moment is made of.
+        labels: the best labels of those clips, each once with its highest probability, best first.
+        moments: with ``by="video"``, how many moments of the video answer as well as its best one; else 1.
+        parts: with ``then_text``, the two parts that follow each other; else none.
         track: which of its video's video tracks was indexed, from 1; None for a video with one.
     """
 
@@ -166,14 +174,14 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a search found.
+    """The answer to a question.
 
     Attributes:
-        moments: best first; empty where nothing stands out, unless all were asked for.
-        clips: clips in the library.
-        passed: how many of them met ``where``; all without one.
-        confidence: the best one's; 0 where there is none.
-        stands_out: whether the best stands out from the library's background, by `index.search.confidence.MIN_CONFIDENCE`.
+        moments: best first; empty where nothing stands out, unless ``show_all``.
+        clips: number of clips in the library.
+        passed: number of clips that meet ``where``; all of them without one.
+        confidence: the best moment's; 0 where there is none.
+        stands_out: whether the best moment's confidence reaches `index.search.confidence.MIN_CONFIDENCE`.
     """
 
     moments: tuple[Moment, ...]
@@ -184,7 +192,7 @@ class Answer:
 
 
 def moment_json(moment: Moment) -> dict[str, Any]:
-    """A moment for programs: the attributes of `schemas.search.Moment`, in their order."""
+    """A moment as a JSON object: the attributes of `schemas.search.Moment`, in their order."""
     return {
         **asdict(moment),
         "labels": [label._asdict() for label in moment.labels],

@@ -1,7 +1,7 @@
-"""What SQL sees: the catalog's tables, their columns, and what each means.
+"""The tables that SQL sees: their columns, and what each means.
 
-The one place that says so: `vidsift schema` prints it, the prompt completes it, and tests hold the catalog and the
-README's table to it.
+The one place that says so: `vidsift schema` prints it, the prompt completes it, docs/reference/tables.md comes from it, and
+tests hold the catalog to it.
 """
 
 from __future__ import annotations

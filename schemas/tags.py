@@ -1,4 +1,4 @@
-"""A library's own labels: what each name means, in terms of the clips' embeddings."""
+"""A library's tags: names with a score for each clip, computed from its embedding."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 
 PROMPT_TEMPLATES = ("{}", "a video of {}", "a person {}", "someone {}")
-"""What a name is put into where the user gives no prompts; their vectors are averaged."""
+"""The texts that a name is put into where the user gives no prompts; their vectors are averaged."""
 
 LIKELY = 0.5
-"""The score from which a clip is counted as showing what a tag says."""
+"""The score from which a clip counts as showing the tag."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class TagDefinition:
         name: what SQL calls it.
         weights: as many as an embedding has dimensions. Of a name given in words, the text's vector, scaled by the
             spread that its cosines have in the library; of a taught one, what its examples taught.
-        bias: what is added.
+        bias: the constant that is added.
         embedder: stamp of the model behind the embeddings that this is for.
         prompts: the texts that the name was put into; empty for a taught one.
         moments: how many marked moments taught it; 0 for one given in words.

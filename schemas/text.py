@@ -46,14 +46,14 @@ def shortened(text: str) -> str:
 
 def json_text(value: Any, *, ensure_ascii: bool = True) -> str:
     """``value`` as JSON, with whatever a terminal would obey escaped as JSON does it: the same value, safe to look at."""
-    return _IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=ensure_ascii))
+    return _IN_A_LINE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=ensure_ascii))
 
 
-def _spelled(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _spelled(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is no UTF-8
         code -= 0xDC00
-    return _SHORT.get(found[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+    return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
 def columns_text(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

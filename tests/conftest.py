@@ -6,6 +6,7 @@ import faulthandler
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from demo.checkpoints import write_classifier, write_embedder
 from demo.films import plan_films, render
 from pipeline.models.checkpoint import find_checkpoint
 from schemas.models import Checkpoint
+
+if TYPE_CHECKING:
+    from tests.helpers.inline_run import InlineRun
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -78,6 +82,14 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Six short films of the demo world."""
     folder = tmp_path_factory.mktemp("films")
     return [render(film, folder) for film in plan_films(6, seed=0)]
+
+
+@pytest.fixture
+def inline_run(monkeypatch: pytest.MonkeyPatch) -> type[InlineRun]:
+    """Ingests run in this process, without Ray."""
+    from tests.helpers.inline_run import run_inline
+
+    return run_inline(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -256,13 +256,6 @@ def test_calls_that_are_off_exit_with_2(arguments: list[str]) -> None:
     assert "Error: " in run(*arguments, expect=2).stderr
 
 
-@pytest.mark.parametrize(
-    "command", ["ingest", "search", "sql", "schema", "status", "evaluate", "export", "tag", "untag", "teach"]
-)
-def test_every_help_has_an_example(command: str) -> None:
-    assert f"  vidsift {command} " in run(command, "--help").stdout
-
-
 def test_evaluate_prints_and_keeps_what_it_measures(library: Path, tmp_path: Path) -> None:
     label = json.loads(run("sql", "select label from clips limit 1", "--library", library, "--format", "json").stdout)[
         "label"

@@ -20,7 +20,8 @@ from click.testing import CliRunner, Result
 
 from cli import main
 from index.storage.config import LibraryConfig
-from pipeline.models import Embedder, load_embedder
+from pipeline.models.base import Embedder
+from pipeline.models.registry import load_embedder
 from schemas.errors import JobError
 from schemas.models import Checkpoint
 from tests.helpers.whole_library import write_whole

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from demo.films import Film, render
+from tests.helpers.processes import BIN, watch
 from tests.helpers.videos import write_video
 
-BIN = Path(sys.executable).parent
 TRAP = """import os, sys
 with open(os.path.join({sprung!r}, __name__), "a") as out:
     out.write(f"process {{os.getpid()}}: {{sys.argv}}\\n")
@@ -83,11 +84,11 @@ def test_a_trap_springs(traps: Traps, tmp_path: Path) -> None:
 
 
 def test_questions_run_nothing_of_the_current_folder(traps: Traps) -> None:
-    traps.run("search", "something red", "--library", "library")
-    traps.run("search", "--like", "a.mp4", "--library", "library")
     traps.run("sql", "from videos", "--library", "library")
     traps.run("tag", "something red", "--library", "library")
-    (traps.folder / "hits.jsonl").write_text(traps.run("search", "red", "-k", "1", "--json", "--library", "library"))
+    (traps.folder / "hits.jsonl").write_text(
+        traps.run("search", "red", "--like", "a.mp4", "-k", "1", "--json", "--library", "library")
+    )
     traps.run("export", "hits.jsonl", "--to", "pieces")
     traps.run("verify", "--library", "library")
 
@@ -97,9 +98,19 @@ def test_training_runs_nothing_of_the_current_folder(traps: Traps, classifier_fo
     traps.run("evaluate-model", "model", "data", "--split", "all")
 
 
-def test_training_in_several_processes_runs_nothing_of_the_current_folder(traps: Traps, classifier_folder: Path) -> None:
-    traps.run("finetune", "data", "--base", classifier_folder, "--output", "model2", "--epochs", "1", "--batch-size", "2",
-              "--workers", "2")  # fmt: skip
+def test_training_in_several_processes_runs_nothing_of_it_and_listens_on_the_loopback_interface_alone(
+    traps: Traps, classifier_folder: Path
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="v") as short:
+        printed, addresses, names = watch(
+            Path(short), "finetune", "data", "--base", classifier_folder, "--output", "model2", "--epochs", "1",
+            "--batch-size", "2", "--workers", "2", cwd=traps.folder,
+        )  # fmt: skip
+        assert "trained in" in printed
+        assert any(name.startswith("ray::RayTrainWorker") for name in names)
+        assert addresses == {"127.0.0.1"}
+        assert os.listdir(short) == []
+    assert list(traps.sprung.iterdir()) == []
 
 
 def test_what_is_left_of_a_pythonpath_is_not_passed_on(

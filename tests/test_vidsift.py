@@ -18,7 +18,7 @@ from index.snapshot.snapshot import current_snapshot, publish, read_info
 from index.status import library_status
 from index.storage.paths import Library
 from jobs.evaluate.library import evaluate
-from pipeline.models import load_text_embedder
+from pipeline.models.registry import load_text_embedder
 from schemas.errors import LibraryError, QueryError, UsageError
 from schemas.models import Checkpoint
 from schemas.search import SearchOptions, moment_json
@@ -148,9 +148,9 @@ def test_an_evaluation_is_the_commands(folder: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"top": 3}, "search: got top, expected like, without, then_text, within_s, where, by, k, rerank, show_all"),
-        ({"by": "second"}, "--by: got 'second', expected moment, clip, video"),
-        ({"k": 0}, "-k: got 0, expected 1 or more"),
-        ({"without": " "}, "--not: got nothing but blanks"),
+        ({"by": "second"}, "by: got 'second', expected moment, clip, video"),
+        ({"k": 0}, "k: got 0, expected 1 or more"),
+        ({"without": " "}, "without: got nothing but blanks"),
     ],
 )
 def test_options_that_are_off_say_so(folder: Path, options: dict[str, Any], message: str) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.frames import decode_seen
-from pipeline.models import Embedder
+from pipeline.models.base import Embedder
 from pipeline.models.pixels import make_pixels
 from pipeline.picture.resize import centre_crop
 from pipeline.probe import probe
@@ -20,7 +20,8 @@ from pipeline.sources.paths import on_disk
 from schemas.errors import UsageError, VideoError
 from schemas.models import ModelInput
 from schemas.options import Sampling
-from schemas.records import Span, VideoMeta, path_text
+from schemas.records import Span, path_text
+from schemas.video_meta import VideoMeta
 
 LONGEST_S = 60.0
 """A video without times is an example as a whole up to this length: a longer one shows too many things."""

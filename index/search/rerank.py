@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.snapshot.snapshot import Snapshot
-from pipeline.models import Embedder, RerankEmbedder
+from pipeline.models.base import Embedder, RerankEmbedder
 
 # Clips fetched at a time: X-CLIP base takes 0.1 MB of each.
 _CLIPS = 1_024
@@ -40,5 +40,5 @@ def exact_scores(
     scores = np.empty((len(texts), len(clip_ids)), np.float32)
     for start in range(0, len(clip_ids), _CLIPS):
         chosen = slice(start, start + _CLIPS)
-        scores[:, chosen] = embedder.exact_scores(texts, *store.described(clip_ids[chosen]))
+        scores[:, chosen] = embedder.rerank_scores(texts, *store.described(clip_ids[chosen]))
     return scores

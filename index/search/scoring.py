@@ -12,7 +12,8 @@ from index.search.combine import align, combine
 from index.search.confidence import GENERIC_TEXTS, Background, Reference, background_of, reference_of
 from index.search.timeline import read_timeline
 from index.snapshot.snapshot import Snapshot
-from pipeline.models import Embedder, cut_note
+from pipeline.models.base import Embedder
+from pipeline.models.cut_texts import cut_note
 from schemas.errors import LibraryError, UsageError
 from schemas.options import Sampling
 

@@ -23,7 +23,7 @@ from index.sql.catalog import several_tracks
 from index.sql.filters import passing_clips
 from index.storage.config import read_library_config
 from index.storage.paths import Library
-from pipeline.models import Embedder
+from pipeline.models.base import Embedder
 from schemas.models import Label
 from schemas.search import Answer, Moment, Part, SearchOptions
 

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from index.storage.config import LibraryConfig
-from pipeline.models import Embedder, import_text_embedder, load_text_embedder
+from pipeline.models.base import Embedder
 from pipeline.models.checkpoint import locate
+from pipeline.models.registry import import_text_embedder, load_text_embedder
 
 
 def find_embedder(identity: LibraryConfig, given: str | None = None) -> Embedder:

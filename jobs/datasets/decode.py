@@ -13,6 +13,7 @@ from jobs.datasets.examples import Example
 from jobs.isolated_process import in_processes
 from pipeline.frames import CRASHED, Frames, decode_seen
 from pipeline.probe import probe
+from pipeline.sources import source_of
 from schemas.errors import VideoError
 from schemas.models import ModelInput
 from schemas.records import Span
@@ -37,7 +38,9 @@ def decode_clips(example: Example, cut: Cut, model_input: ModelInput) -> tuple[F
         video, or None.
     """
     try:
-        os.stat(example.path)  # of a file that is gone, the system's own words are the reason
+        status = source_of(example.path).stat(example.path)  # of a file that is gone, the system's own words are the reason
+        if status.kind in ("link", "other"):
+            raise VideoError("find", status.problem or "not a regular file")
         return _decode(example, cut, model_input)
     except VideoError as exc:
         return None, exc.reason

@@ -12,9 +12,10 @@ from pipeline.models.preprocessing import read_preprocessing
 from pipeline.sampling import frames_on_screen, sample_times_s
 from schemas.errors import UsageError
 from schemas.models import Geometry, ModelInput
-from schemas.records import Span, VideoMeta
+from schemas.records import Span
 from schemas.text import lines_text
 from schemas.times import SAME_MOMENT_S
+from schemas.video_meta import VideoMeta
 
 _WINDOW_S = 4.0
 

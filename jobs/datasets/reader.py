@@ -12,7 +12,8 @@ from typing import Literal
 from jobs.csv_rows import interval, read_rows
 from jobs.datasets.examples import SPLITS, Dataset, Split
 from jobs.datasets.splits import ExampleDraft, settle_splits
-from pipeline.sources.local import find_videos
+from pipeline.sources import absolute_path, exists, is_file, is_folder, kind_of, scheme_of
+from pipeline.sources.find import find_videos
 from pipeline.sources.paths import on_disk
 from schemas.errors import UsageError
 from schemas.records import path_text
@@ -41,10 +42,10 @@ def read_dataset(source: str | Path, *, seed: int = 0, want: Literal["labels", "
     Raises:
         UsageError: there is no such data, something in it is not valid, or it lacks what is wanted.
     """
-    if not os.path.exists(source):
+    if not exists(str(source)):
         raise UsageError(f"DATA: no such file or folder: {str(source)!r}; give a folder of class folders, or a CSV file")
-    if os.path.isdir(source):
-        moments, stated_by = list(_folder(os.path.abspath(source), str(source), want)), "the folders"
+    if is_folder(str(source)):
+        moments, stated_by = list(_folder(absolute_path(str(source)), str(source), want)), "the folders"
     else:
         moments, stated_by = _csv(Path(source)), "the CSV's split column"
     _check_wanted(moments, str(source), want)
@@ -56,7 +57,7 @@ def _folder(folder: str, source: str, want: str) -> Iterator[ExampleDraft]:
     paths = []
     for item in find_videos([folder]):
         file, error = item if isinstance(item, tuple) else (item, None)
-        if error and (os.path.isdir(file.path) or (os.path.exists(file.path) and not os.path.isfile(file.path))):
+        if error and kind_of(file.path) in ("folder", "other"):
             raise UsageError(f"DATA {source}: {file.path!r}: {error.reason}; make it readable, or move it elsewhere")
         paths.append(file.path)
     if not paths:
@@ -65,7 +66,8 @@ def _folder(folder: str, source: str, want: str) -> Iterator[ExampleDraft]:
         raise UsageError(
             f"DATA {source}: got a folder, which has no captions; give a CSV file with columns path and caption"
         )
-    tops = {os.path.relpath(path, folder).split(os.sep)[0] for path in paths}
+    keys = {path: path.removeprefix(folder.rstrip("/") + "/") for path in paths}
+    tops = {key.split("/")[0] for key in keys.values()}
     splits = sorted(top for top in tops if top.lower() in _SPLIT_NAMES)
     others = sorted(tops - set(splits))
     if splits and others and want == "labels":
@@ -73,9 +75,8 @@ def _folder(folder: str, source: str, want: str) -> Iterator[ExampleDraft]:
             f"DATA {source}: got {others[0]!r} beside {splits[0]!r}, expected folders of splits (train, val, test) or "
             f"folders of classes; move one of them away, or, where {splits[0]!r} is a class, give a CSV file"
         )
-    for path in paths:
-        key = os.path.relpath(path, folder)
-        parts = key.split(os.sep)[:-1]
+    for path, key in keys.items():
+        parts = key.split("/")[:-1]
         split = _SPLIT_NAMES[parts.pop(0).lower()] if splits and not others else None
         if not parts and want == "labels":
             raise UsageError(
@@ -87,7 +88,7 @@ def _folder(folder: str, source: str, want: str) -> Iterator[ExampleDraft]:
 
 def _csv(source: Path) -> list[ExampleDraft]:
     moments = read_moments(source)
-    missing = {moment.path: moment.line for moment in reversed(moments) if not os.path.isfile(moment.path)}
+    missing = {moment.path: moment.line for moment in reversed(moments) if not is_file(moment.path)}
     if missing:
         path, line = list(missing.items())[-1]
         raise UsageError(
@@ -151,8 +152,8 @@ def _moment(cells: dict[str, str], folder: str, line: int, where: str) -> Exampl
     if split and split.lower() not in _SPLIT_NAMES:
         raise UsageError(f"{where}: split is {split!r}, expected {', '.join(SPLITS)}; correct it")
     start_s, end_s = interval(cells, where)
-    path = os.path.abspath(os.path.join(folder, given))
-    key = os.path.relpath(path, folder)
+    path = absolute_path(given, folder)
+    key = path if scheme_of(path) else os.path.relpath(path, folder)
     facts = tuple(dict.fromkeys(fact.strip() for fact in cells.get("facts", "").split(";") if fact.strip()))
     return ExampleDraft(
         on_disk(path),

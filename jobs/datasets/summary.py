@@ -17,7 +17,7 @@ from jobs.datasets.examples import SPLITS, Dataset, Example
 from jobs.images import sheet
 from pipeline.frames import decode_seen, probe_file
 from pipeline.process import plan_video
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling

@@ -16,6 +16,7 @@ from jobs.datasets.reader import read_moments
 from jobs.datasets.splits import ExampleDraft
 from jobs.evaluate.library_results import Unjudged
 from jobs.evaluate.moment_metrics import best_clip
+from pipeline.sources import real_path
 from pipeline.sources.paths import Paths, spelling
 from schemas.errors import UsageError
 from schemas.records import Span, path_text
@@ -85,7 +86,7 @@ def read_truth(source: Path, catalog: Catalog) -> GroundTruth:
     judged: list[GroundTruthMoment] = []
     reasons: Counter[tuple[str, str]] = Counter()
     for moment in moments:
-        path = known.find(moment.path, os.path.realpath(moment.path))
+        path = known.find(moment.path, real_path(moment.path))
         outcome = _judge(moment, videos[path] if path else None, clips)
         if isinstance(outcome, GroundTruthMoment):
             judged.append(outcome)
@@ -106,7 +107,7 @@ def read_truth(source: Path, catalog: Catalog) -> GroundTruth:
 
 def _videos(moments: Sequence[ExampleDraft], catalog: Catalog) -> dict[str, dict[str, Any]]:
     """The library's videos that the moments name, by path; paths may be spelled in different Unicode forms."""
-    paths = {spelling(path) for moment in moments for path in (moment.path, os.path.realpath(moment.path))}
+    paths = {spelling(path) for moment in moments for path in (moment.path, real_path(moment.path))}
     rows = catalog.sql(
         "select path, video_id, status, error from videos where nfc_normalize(path) in (select unnest($paths))",
         {"paths": sorted(paths)},

@@ -16,8 +16,9 @@ from jobs.evaluate.model_inputs import EvaluateOptions, ExampleLoader, choose_sp
 from jobs.evaluate.model_results import ClassifierResults, EmbedderResults, PairRow, class_row
 from jobs.evaluate.progress import EvaluationProgress
 from jobs.evaluate.retrieval import measure_embedder
-from pipeline.models import EMBEDDERS, load_classifier
-from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
+from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.families import embedder_family
+from pipeline.models.registry import check_classifier, check_embedder, load_classifier
 from schemas.errors import UsageError
 from schemas.models import Checkpoint
 
@@ -50,7 +51,7 @@ def evaluate_model(
     """
     options = options or EvaluateOptions()
     checkpoint = find_checkpoint(model, "MODEL", kind)
-    kind = kind or ("embedder" if checkpoint.model_type in EMBEDDERS else "classifier")
+    kind = kind or ("embedder" if embedder_family(checkpoint.model_type) else "classifier")
     if kind == "embedder" and options.views == "multi":
         raise UsageError("--views multi: got an embedder, expected classifiers; leave it out")
     (check_embedder if kind == "embedder" else check_classifier)(checkpoint)

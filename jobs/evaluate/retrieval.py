@@ -14,7 +14,9 @@ from jobs.evaluate.captions import draw_captions, fact_prompts
 from jobs.evaluate.model_inputs import EvaluateOptions, ExampleLoader, choose_split, named_pair
 from jobs.evaluate.model_results import EmbedderResults, KindRow, PairRow, Retrieval
 from jobs.evaluate.progress import EvaluationProgress
-from pipeline.models import Described, RerankEmbedder, cut_note, load_embedder
+from pipeline.models.base import EmbeddedClips, RerankEmbedder
+from pipeline.models.cut_texts import cut_note
+from pipeline.models.registry import load_embedder
 from schemas.errors import ModelError, UsageError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -106,7 +108,7 @@ def _score(
         for place, table, captions in zip(places, tables, captions_of, strict=True):
             drawn = [row for row, number in enumerate(numbers) if number in place]
             if drawn:
-                scores = _compare(model, Described(clips.embeddings[drawn], clips.features[drawn]), captions)
+                scores = _compare(model, EmbeddedClips(clips.embeddings[drawn], clips.features[drawn]), captions)
                 table[:, :, [place[numbers[row]] for row in drawn]] = scores.transpose(0, 2, 1)
     kept = [[place for place, (number, _) in enumerate(draw) if decoded[number]] for draw in draws]
     return decoded, [table[:, of_draw][:, :, of_draw] for table, of_draw in zip(tables, kept, strict=True)], text_scores
@@ -119,11 +121,11 @@ def _load(checkpoint: Checkpoint, precision: Precision) -> RerankEmbedder:
     return model
 
 
-def _compare(model: RerankEmbedder, clips: Described, texts: Sequence[str]) -> NDArray[np.float32]:
+def _compare(model: RerankEmbedder, clips: EmbeddedClips, texts: Sequence[str]) -> NDArray[np.float32]:
     """float32 [2, clips, texts]: rerank scores, and cosines of separate embeddings on the same scale."""
-    exact = model.exact_scores(texts, clips.embeddings, clips.features).T
+    rerank = model.rerank_scores(texts, clips.embeddings, clips.features).T
     plain = model.logit_scale * clips.embeddings @ model.embed_texts(texts).T
-    return np.stack([exact, plain]).astype(np.float32)
+    return np.stack([rerank, plain]).astype(np.float32)
 
 
 def _retrieval(name: str, tables: Sequence[NDArray[np.float32]]) -> Retrieval:

@@ -14,7 +14,8 @@ from pipeline.frames import CRASHED, decode_seen, probe_file
 from pipeline.trim.cut import cut_video, has_sound
 from schemas.errors import JobError, UsageError, VideoError
 from schemas.models import Geometry, ModelInput
-from schemas.records import Span, VideoMeta, path_text
+from schemas.records import Span, path_text
+from schemas.video_meta import VideoMeta
 
 ExportOutcome = Literal["copied", "re-encoded", "listed", "failed"]
 
@@ -158,5 +159,5 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, VideoError):
         return exc.reason
     if isinstance(exc, UsageError):
-        return str(exc).removeprefix("FILE: ")
+        return exc.message
     return f"cannot be read: {type(exc).__name__}: {exc}"

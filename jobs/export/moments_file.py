@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.csv_rows import read_whole
-from pipeline.sources.paths import on_disk
+from pipeline.sources import absolute_path, exists
+from pipeline.sources.paths import on_disk, path_of_text
 from schemas.errors import UsageError
 from schemas.records import Span
 
@@ -114,16 +113,9 @@ def _number(fields: dict[str, Any], key: str, where: str, *, needed: bool = Fals
 
 def _on_disk(path: str) -> str:
     r"""The path as the system knows it: libraries spell bytes that are not UTF-8 as ``\xNN``."""
-    path = os.path.abspath(path)
-    try:
-        path = on_disk(path)
-        if not os.path.lexists(path) and "\\x" in path:
-            raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), path.encode())
-            if os.path.lexists(raw):
-                return os.fsdecode(raw)
-    except UnicodeEncodeError:  # half a surrogate pair, which no path holds: it will not be found
-        pass
-    return path
+    path = on_disk(absolute_path(path))
+    raw = path_of_text(path)
+    return raw if raw != path and not exists(path) and exists(raw) else path
 
 
 def _short(value: object) -> str:

@@ -1,9 +1,7 @@
-"""What has changed since the library last saw its folders. Content decides; names and times only save reading it."""
+"""Compares folders with what a library knows of them. Content decides; names and times only save reading it."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.sources import absolute_path, is_folder, source_of
 from pipeline.sources.hashing import content_hash, ends_hash
+from pipeline.sources.paths import path_of_text
 from schemas.errors import UsageError, VideoError
 from schemas.records import VideoFile, path_text, video_id_of
 
@@ -23,7 +23,7 @@ class Copy:
 
     Attributes:
         content_hash: of both.
-        original: the other one: its video id where the library knows it, else the file that is about to be read.
+        original: the other file: its video id where the library knows it, else the file itself, which is about to be read.
     """
 
     file: VideoFile
@@ -33,18 +33,18 @@ class Copy:
 
 @dataclass(slots=True)
 class Changes:
-    """What an ingest has to do.
+    """The differences between folders and a library, which an ingest brings into the library.
 
     Attributes:
         to_do: files whose content the library does not know.
         unreadable: files that cannot even be opened, with the reason.
-        replacing: some of these have rows of an older content.
-        unchanged: files that are as the library knows them.
+        replacing: whether some of these replace rows of an older content.
+        unchanged: number of files that are as the library knows them.
         moved: video_id -> (new path as text, modified_ns).
         removed: video ids of files that are gone.
-        copies: files whose content another file has, known or to do: they are not read a second time.
-        taken: video ids that new files must not get: their path's former content has taken it elsewhere, or they are of the
-            rows that make way, whose clips stay until then.
+        copies: files with the content of another file, known or to do: they are not read a second time.
+        taken: video ids that new files must not get, since a moved video keeps one that was made of their path, or since a
+            row that is being replaced has it until the new one is there.
     """
 
     to_do: list[VideoFile] = field(default_factory=list)
@@ -68,25 +68,26 @@ def compare(
     rehash: bool = False,
     track: int | None = None,
 ) -> Changes:
-    """Compare what is there with what the library knows.
+    """Compare the files that there are with those that the library knows.
 
     Args:
-        found: what `pipeline.sources.local.find_videos` gave.
+        found: the files, as `pipeline.sources.find.find_videos` gives them.
         known: `index.storage.tables.Tables.known_videos`, the latest last.
-        sources: what the user named; a known video below one of them that is not found counts as removed.
-        no_videos: paths that were found to hold no video; one that the library knows is gone from there.
+        sources: the folders and files that the user named; a known video below one of them that is not found counts as
+            removed.
+        no_videos: paths of files that are not videos; one that the library knows as a video counts as gone.
         allow_empty: accept a source without any video although the library knows some below it.
-        retry_failed: read again what could not be indexed, or not whole.
-        rehash: look at the content of files too whose size and time are as they were.
-        track: read again what has so many video tracks and was indexed by another, and what nobody has counted the tracks
-            of.
+        retry_failed: read again the videos that could not be indexed, or not whole.
+        rehash: read the content also of files whose size and time are unchanged.
+        track: read again the videos that have this track and were indexed by another, and those whose tracks have not been
+            counted.
 
     Raises:
-        UsageError: such a source, unless ``allow_empty``: its disk may not be mounted.
+        UsageError: a source holds no video any more, unless ``allow_empty``: its disk may not be mounted.
     """
     by_path: dict[str, dict[str, Any]] = {row["path"]: row for row in known.to_pylist()}
     here = {path_text(item.path if isinstance(item, VideoFile) else item[0].path) for item in found}
-    unreadable = [path_text(item[0].path) for item in found if isinstance(item, tuple) and os.path.isdir(item[0].path)]
+    unreadable = [path_text(item[0].path) for item in found if isinstance(item, tuple) and is_folder(item[0].path)]
     passed = {path_text(path) for path in no_videos}
     gone = {
         path: row
@@ -141,9 +142,9 @@ def compare(
 
 
 def _copies(files: list[VideoFile], known: Sequence[dict[str, Any]]) -> tuple[list[VideoFile], list[Copy]]:
-    """Tell the files to read from those whose content is known, or is read under another name already.
+    """Separate the files to read from copies of files that are known, or to be read.
 
-    Only files of one size with another are looked into: both ends first, then all of it.
+    Only files of the same size are compared: both ends first, then the whole content.
     """
     originals: dict[int, dict[str, str | VideoFile]] = defaultdict(dict)
     for row in known:
@@ -182,18 +183,19 @@ def _removed(
     *,
     allow_empty: bool,
 ) -> list[str]:
-    """Video ids of what is gone from below ``sources`` and has not moved; files were ``seen`` there.
+    """The video ids of files that are gone from below ``sources`` and have not moved; ``seen`` are the paths that are there.
 
     Raises:
-        UsageError: all of a source is gone, unless ``allow_empty``.
+        UsageError: nothing is left below a source, unless ``allow_empty``.
     """
     removed: dict[str, str] = {}
-    for source in map(os.path.abspath, sources):
+    for source in (absolute_path(str(source)) for source in sources):
         below = [path for path in gone if _is_below(path, path_text(source)) and gone[path]["video_id"] not in moved]
         if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in seen):
             raise UsageError(
-                f"SOURCE: {source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
-                "mounted, mount it; if they are really gone, add --allow-empty to take them out of the library"
+                f"{source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
+                "mounted, mount it; if they are really gone, add `allow_empty` to take them out of the library",
+                argument="sources",
             )
         removed |= {path: gone[path]["video_id"] for path in below}
     return list(removed.values())
@@ -202,7 +204,7 @@ def _removed(
 def _is_settled(
     row: dict[str, Any], file: VideoFile, error: VideoError | None, *, retry_failed: bool, track: int | None
 ) -> bool:
-    """Whether there is nothing to learn from reading the file again."""
+    """Whether reading the file again would tell nothing new."""
     if (file.size_bytes, file.modified_ns) != (row["size_bytes"], row["modified_ns"]):
         return False
     if row["error_stage"] == "find" and error is None:
@@ -213,25 +215,22 @@ def _is_settled(
 
 
 def _is_of_track(row: dict[str, Any], track: int | None) -> bool:
-    """Whether reading the file for this track would take the one that the row is of."""
+    """Whether an ingest of this track takes the track that the row is of."""
     if track is None:
         return True
     return row["tracks"] is not None and (row["track"] == track or row["tracks"] < track)
 
 
 def _has_changed(row: dict[str, Any], file: VideoFile) -> bool:
-    """Whether the file's content is no longer what the row is of. Where either is not known, nobody can say so."""
+    """Whether the file's content differs from the row's; False where either is not known."""
     return bool(row["content_hash"]) and _hash(file) not in (None, row["content_hash"])
 
 
 def _is_gone(text: str) -> bool:
-    """Whether nothing has this path any more. What cannot be looked at, such as below a locked folder, is not gone."""
-    # A path that is no UTF-8 is stored with its odd bytes spelt out; ask for both spellings.
-    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode())
-    for path in (text.encode(), raw):
+    """Whether no file has this path any more. A path that cannot be looked at, as below a locked folder, is not gone."""
+    for path in {text, path_of_text(text)}:
         try:
-            os.lstat(path)
-            if not os.path.isdir(path):  # nor is a link to a folder a video
+            if source_of(path).stat(path).kind != "folder":
                 return False
         except (FileNotFoundError, NotADirectoryError):
             continue

@@ -28,12 +28,12 @@ from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats, StageTiming, core_seconds, timed
 from jobs.ingest.trace import check_trace, write_trace
-from pipeline.decoders import check_decoder, load_decoder
-from pipeline.models import check_engine
+from pipeline.decoders.registry import check_decoder, load_decoder
 from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing
+from pipeline.models.registry import check_engine
 from pipeline.sampling import distinct_inputs
-from pipeline.sources.local import Choice, PassedOver, check_sources, find_videos
+from pipeline.sources.find import Choice, PassedOver, check_sources, find_videos
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions
@@ -85,7 +85,7 @@ def ingest(
         allow_empty: let a source that holds no video any more empty its part of the library.
         retry_failed: read again what could not be indexed before, or not whole.
         rehash: look for files whose content has changed under the same size and time, which reads all of them.
-        include: only files that match one of these (`pipeline.sources.local.Choice`).
+        include: only files that match one of these (`pipeline.sources.find.Choice`).
         exclude: and none that match one of these. What the library knows already stays in it.
         on_progress: called about once a second.
         trace: where to write what each process did and when, for Perfetto.
@@ -235,7 +235,7 @@ def _job(library: Library, given: LibraryConfig, options: IngestOptions) -> Job:
     classifier = locate(known.classifier, "--classifier", where)
     where = given.embedder.folder if given.embedder != known.embedder else None
     embedder = locate(known.embedder, "--embedder", where)
-    check_engine(options.engine, embedder)
+    check_engine(options.engine, classifier, embedder)
     inputs = [
         read_preprocessing(classifier, "--classifier").input,
         read_preprocessing(embedder, "--embedder").input,

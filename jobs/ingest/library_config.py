@@ -7,8 +7,9 @@ from typing import get_args
 
 from index.storage.config import LibraryConfig, read_library_config, write_library_config
 from index.storage.paths import Library
-from pipeline.models import RERANK_EMBEDDERS
-from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
+from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.families import embedder_family
+from pipeline.models.registry import check_classifier, check_embedder
 from schemas.errors import LibraryError, UsageError
 from schemas.models import Checkpoint
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, FeatureKind, Sampling
@@ -62,11 +63,13 @@ def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureK
     Raises:
         UsageError: there is no such way, or the embedder has no exact score to keep them for.
     """
+    family = embedder_family(embedder.model_type)
+    has_rerank_score = family is not None and family.rerank
     if asked is None:
-        return known.features if known else "int8" if embedder.model_type in RERANK_EMBEDDERS else "none"
+        return known.features if known else "int8" if has_rerank_score else "none"
     if asked not in get_args(FeatureKind):
         raise UsageError(f"--features: got {asked!r}, expected {', '.join(get_args(FeatureKind))}")
-    if asked != "none" and embedder.model_type not in RERANK_EMBEDDERS:
+    if asked != "none" and not has_rerank_score:
         raise UsageError(
             f"--features: got {asked}, expected none, since embedders of type {embedder.model_type!r} have no exact "
             "score; leave --features out"

@@ -24,7 +24,7 @@ from jobs.ingest.scheduler import DECODERS_SHARE, Scheduler
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats, StageTiming
 from jobs.ingest.workers import CRASHED, AnnotatorActor, StatsActor
-from pipeline.decoders import ON_GPU
+from pipeline.decoders.registry import ON_GPU
 from schemas.errors import JobError, UsageError
 from schemas.records import (
     Outcome,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.ingest.steps import Job
-from pipeline.decoders import ON_GPU
+from pipeline.decoders.registry import ON_GPU
 
 # Pixels of clips in one forward pass: 4 clips of VideoMAE-base on a CPU, where more gain nothing, and 64 on a GPU. Of small
 # models' clips as many as a minute of video holds, so that the first answers do not wait for more.

@@ -17,7 +17,7 @@ from jobs.ingest.batching import GROUP_FILES, JobChain, JobGroup, group_files
 from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
 from jobs.ingest.workers import CHUNKS, ChainActor, decode_group, plan_group, write_rows
-from pipeline.decoders import ON_GPU
+from pipeline.decoders.registry import ON_GPU
 from schemas.records import (
     Outcome,
     VideoFile,

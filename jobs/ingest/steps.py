@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.process import decode_chain, decode_job, plan_video
 from pipeline.write import write_clips
 from schemas.models import Checkpoint, ModelInput
@@ -97,7 +97,7 @@ class Job:
             num_threads: threads that PyTorch may use on a CPU; None leaves that to PyTorch.
         """
         from pipeline.annotate import Annotator
-        from pipeline.models import load_classifier, load_embedder
+        from pipeline.models.registry import load_classifier, load_embedder
 
         annotator = Annotator(
             classifier := load_classifier(self.classifier, self.options.precision, self.options.engine),

@@ -19,7 +19,7 @@ from jobs.ingest.batching import FileGroup, JobChain, JobGroup, group_jobs
 from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats, StageTiming, timed
-from pipeline.decoders import CHAINED, load_decoder
+from pipeline.decoders.registry import CHAINED, load_decoder
 from pipeline.sampling import chains_of
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jobs.csv_rows import interval, read_rows
 from jobs.overlap import SHOWN_SHARE, shared_shares
+from pipeline.sources import absolute_path
 from pipeline.sources.paths import Paths, on_disk
 from schemas.errors import UsageError
 from schemas.records import Span, path_text
@@ -117,7 +118,7 @@ def _moment(cells: dict[str, str], line: int, folder: str, name: str | None, whe
     tag = cells.get("tag", name or "")
     if not tag.isprintable():
         raise UsageError(f"{where}: tag is {tag!r}, expected a text on one line; correct it")
-    return LabeledMoment(line, on_disk(os.path.abspath(os.path.join(folder, cells["path"]))), start_s or 0.0, end_s, tag)
+    return LabeledMoment(line, on_disk(absolute_path(cells["path"], folder)), start_s or 0.0, end_s, tag)
 
 
 def match(moments: Sequence[LabeledMoment], videos: pa.Table, clips: pa.Table, source: Path) -> MatchedClips:

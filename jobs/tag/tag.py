@@ -18,8 +18,9 @@ from index.storage.tables import Tables
 from index.storage.tag_scores import embedded_clips, visible_clips
 from index.storage.tags_file import read_definitions, write_definitions
 from jobs.tag.report import TagReport
-from pipeline.models import cut_note, load_embedder
 from pipeline.models.checkpoint import locate
+from pipeline.models.cut_texts import cut_note
+from pipeline.models.registry import load_embedder
 from schemas.errors import UsageError, check_utf8
 from schemas.tags import LIKELY, PROMPT_TEMPLATES, TagDefinition, TagDefinitions
 

@@ -17,7 +17,7 @@ from jobs.train.options import TrainOptions
 from jobs.train.report import TrainReport
 from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
-from pipeline.models import cut_sentence
+from pipeline.models.cut_texts import cut_sentence
 from pipeline.models.embedders.tokens import TextTokenizer
 from schemas.errors import ModelError, UsageError
 

@@ -11,7 +11,7 @@ import transformers
 
 from pipeline.models.attention import attention_for
 from pipeline.models.checkpoint import find_checkpoint, pocket_folder, read_config
-from pipeline.models.loading import first_line
+from pipeline.models.loading import cannot_load, load_weights
 from pipeline.models.pixels import best_device, choose_dtype
 from pipeline.models.preprocessing import Preprocessing, read_preprocessing
 from schemas.errors import ModelError
@@ -77,35 +77,29 @@ def load_base(auto_class: Any, base: Base, *, may_be_new: tuple[str, ...] = (), 
     Raises:
         ModelError: transformers cannot make ``auto_class`` of it, or it lacks what it should bring.
     """
-    name = base.checkpoint.name
     # Eager is as fast as vidsift's own attention where there are gradients, and known to every process that gets the model.
     attention = "eager" if attention_for(best_device(), choose_dtype("auto", best_device())) else None
+    if not base.has_weights:
+        return _new_model(auto_class, base.checkpoint, attention, settings)
+    return load_weights(
+        auto_class,
+        base.checkpoint,
+        _OPTION,
+        dtype=torch.float32,
+        attention=attention,
+        may_be_new=may_be_new,
+        advice="give a checkpoint of that kind, or its config.json to start from random weights",
+        ignore_mismatched_sizes=True,
+        **settings,
+    )
+
+
+def _new_model(auto_class: Any, checkpoint: Checkpoint, attention: str | None, settings: dict[str, Any]) -> Any:
+    """A model with random weights in fp32."""
     try:
-        if not base.has_weights:
-            config = transformers.AutoConfig.from_pretrained(base.checkpoint.folder, local_files_only=True, **settings)
-            config._attn_implementation = attention
-            make = getattr(auto_class, "from_config", None) or auto_class._from_config
-            return make(config).float()
-        model, report = auto_class.from_pretrained(
-            base.checkpoint.folder,
-            dtype=torch.float32,
-            attn_implementation=attention,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **settings,
-        )
+        config = transformers.AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, **settings)
+        config._attn_implementation = attention
+        make = getattr(auto_class, "from_config", None) or auto_class._from_config
+        return make(config).float()
     except Exception as exc:
-        raise ModelError(
-            f"{_OPTION} {name}: transformers cannot load it as a model of type {base.checkpoint.model_type!r}: "
-            f"{first_line(exc)}"
-        ) from exc
-    lacking = sorted(key for key in report["missing_keys"] if not may_be_new or not key.startswith(may_be_new))
-    if lacking:
-        raise ModelError(
-            f"{_OPTION} {name}: its weights lack {len(lacking)} tensors that the model needs ({', '.join(lacking[:3])}, "
-            "...); give a checkpoint of that kind, or its config.json to start from random weights"
-        )
-    return model
+        raise cannot_load(checkpoint, _OPTION, exc) from exc

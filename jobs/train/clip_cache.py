@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from jobs.datasets.decode import decode_clips, in_decoding_processes
 from jobs.datasets.examples import Example
 from pipeline.sampling import spans_of
+from pipeline.sources import source_of
 from schemas.errors import UsageError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
@@ -153,8 +154,8 @@ class _Request:
 def _cache_file(folder: Path, example: Example, model_input: ModelInput, window_s: float, max_clips: int) -> str:
     """The file for an example's clips, named by a hash of everything that its frames depend on."""
     try:
-        stat = os.stat(example.path)
-        version = (stat.st_size, stat.st_mtime_ns)
+        status = source_of(example.path).stat(example.path)
+        version = (status.size_bytes, status.modified_ns)
     except OSError:
         version = (0, 0)
     key = repr((example.path, version, example.start_s, example.end_s, model_input, window_s, max_clips))

@@ -1,1 +1,1 @@
-"""What is inside a video's file: its packets, their times, where it can be begun, and whether it is whole."""
+"""A video's container: its packets, their times, the places where decoding can start, and whether the file is whole."""

@@ -1,4 +1,4 @@
-"""Reads the headers of coded video, bit by bit."""
+"""A reader of headers of coded video, bit by bit."""
 
 from __future__ import annotations
 

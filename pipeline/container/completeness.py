@@ -1,4 +1,4 @@
-"""What a container's header promises beyond what is there: how a file that was cut off is told from a whole one."""
+"""Tells files that were cut off: their headers promise more than they hold."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pipeline.container.reading import READING_ERRORS
 _MISSING_LEAST_S = 0.5
 _MISSING_SHARE = 0.02
 
-# Demuxers whose containers say in their headers how long they are. Of all others FFmpeg reads it off their last packets, or
-# guesses it from their size.
+# Demuxers whose containers state their duration in the header. For all others FFmpeg takes it from the last packets, or
+# guesses it from the file's size.
 _STATES_DURATION = frozenset({"matroska,webm", "flv", "asf", "mxf", "rm"})
 
 
@@ -25,14 +25,14 @@ def what_is_missing(
     end_pts: int,
     longest_gap_s: float,
 ) -> str | None:
-    """Say what the header promises beyond what is there, or None where it keeps its word. Moves the container.
+    """A sentence on what the header promises and the file lacks; None for a whole file. Moves the container's position.
 
     Args:
-        container: read to its end.
+        container: has been read to its end.
         stream: the video.
-        num_packets: what it has.
-        end_pts: when its last frame disappears, in ticks.
-        longest_gap_s: how long its longest frame is shown.
+        num_packets: number of packets that the stream has.
+        end_pts: the tick at which its last frame disappears.
+        longest_gap_s: seconds that its longest frame is shown.
     """
     name, time_base = container.format.name, Fraction(stream.time_base or 1)
     if name.startswith("mov"):  # the index says where each sample is; durations are of edit lists, or of the whole stream
@@ -62,7 +62,7 @@ def _falls_short(found_s: float, promised_s: float, longest_gap_s: float) -> boo
 
 
 def _end_of_any_stream_s(container: av.container.InputContainer) -> float:
-    """In seconds of the container's own clock."""
+    """The end of the longest stream, in seconds of the container's own clock."""
     end_s = 0.0
     container.seek(container.start_time or 0)
     try:

@@ -17,12 +17,12 @@ _SPS_BYTES = 1024
 
 
 class _Sps(NamedTuple):
-    """What of a sequence parameter set is needed to read the beginning of a slice header.
+    """The part of a sequence parameter set that is needed to read the beginning of a slice header.
 
     Attributes:
-        frames_only: no picture is a single field.
-        frame_num_bits: length of ``frame_num``.
-        separate_planes: each slice says which colour plane it belongs to.
+        frames_only: whether no picture is a single field.
+        frame_num_bits: length of ``frame_num`` in bits.
+        separate_planes: whether each slice says which colour plane it belongs to.
     """
 
     frames_only: bool
@@ -38,10 +38,10 @@ class _Field(NamedTuple):
 
 
 class FieldPairs:
-    """Takes a stream's packets in their order, and tells the ones that complete a frame that another has begun."""
+    """Takes a stream's packets in order, and tells those that hold the second field of a frame."""
 
     def __init__(self, extradata: bytes | None) -> None:
-        """``extradata`` is the container's; where it has none, the stream's own headers are looked for in its packets."""
+        """Take the container's ``extradata``; without any, the stream's headers are read from its packets."""
         self._sps: _Sps | None = None
         self._length_size = 0  # of MP4 and Matroska, where each unit's length stands before it
         self._open: _Field | None = None
@@ -55,11 +55,11 @@ class FieldPairs:
 
     @property
     def frames_only(self) -> bool:
-        """The stream has no fields, so that its packets need not be looked at."""
+        """Whether the stream has no fields, so that its packets need not be looked at."""
         return self._sps is not None and self._sps.frames_only
 
     def second_field(self, packet: bytes) -> bool:
-        """Whether ``packet`` is the second field of the frame whose first field the packet before it was."""
+        """Whether ``packet`` holds the second field of a frame, and the packet before it the first."""
         fields: set[_Field] = set()
         try:
             for unit in _units(packet, self._length_size):
@@ -84,7 +84,7 @@ class FieldPairs:
         return False
 
     def _read_sps(self, unit: bytes) -> None:
-        """ITU-T H.264, 7.3.2.1.1."""
+        """Read a sequence parameter set (ITU-T H.264, 7.3.2.1.1); a broken one is passed over."""
         try:
             bits = Bits(_unescaped(unit[1:_SPS_BYTES]))
             profile = bits.take(8)
@@ -120,7 +120,7 @@ class FieldPairs:
             return
 
     def _field(self, unit: bytes) -> _Field | None:
-        """Which field a slice belongs to (7.3.3); None for one of a whole frame."""
+        """The field that a slice belongs to (7.3.3); None for a slice of a whole frame."""
         assert self._sps is not None
         bits = Bits(_unescaped(unit[1:_HEADER_BYTES]))
         bits.golomb()  # first macroblock
@@ -133,7 +133,7 @@ class FieldPairs:
 
 
 def _units(data: bytes, length_size: int) -> Iterator[bytes]:
-    """The beginnings of the NAL units, which follow start codes or, with a ``length_size``, their own lengths."""
+    """The first bytes of each NAL unit. Units follow start codes; or, with a ``length_size``, their own lengths."""
     if length_size:
         at = 0
         while at + length_size < len(data):

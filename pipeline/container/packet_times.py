@@ -1,4 +1,4 @@
-"""Times of a stream's packets: where a recording was joined to another, and where a time is damaged. Pure arithmetic."""
+"""Finds where recordings were joined in a stream, and which times are damaged, by its packets' times. Opens no file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import Part
+from schemas.video_meta import Part
 
 # Decoding times never go back within a recording. Containers that store none take presentation times for them, which go back
 # by as many frames as are put in order: at most 16.
@@ -30,13 +30,13 @@ _PARTS_LEAST = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PacketTimes:
-    """A stream's packets in the order of the file; times in ticks.
+    """The times of a stream's packets, in the order of the file; in ticks.
 
     Attributes:
-        pts: int64 [n], when each is shown; its decoding time where the container does not say.
-        dts: int64 [n], when each is decoded; its presentation time where the container does not say.
-        duration: int64 [n]; 0 where the container does not say.
-        pos: int64 [n], the byte that each begins at; -1 where that is not known.
+        pts: int64 [n], presentation times; decoding times where the container states none.
+        dts: int64 [n], decoding times; presentation times where the container states none.
+        duration: int64 [n], durations; 0 where the container states none.
+        pos: int64 [n], the byte of the file that each packet begins at; -1 where that is not known.
     """
 
     pts: NDArray[np.int64]
@@ -47,12 +47,12 @@ class PacketTimes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joined:
-    """What becomes of a stream's times.
+    """The corrections to a stream's times.
 
     Attributes:
         shift: int64 [n], ticks to add to each packet's times.
-        stray: bool [n], packets whose times are damaged.
-        parts: the recordings in the file; empty where it is one.
+        stray: bool [n], whether the packet's times are damaged.
+        parts: the recordings that were joined; empty for a single one.
         usable: whether the times say when frames are shown.
     """
 
@@ -63,7 +63,7 @@ class Joined:
 
 
 def join(times: PacketTimes, time_base: Fraction) -> Joined:
-    """Let times go on counting where they start anew, or leap by more than 30 hours.
+    """Correct times that start anew, or leap by more than 30 hours, so that they go on counting.
 
     Decoding times of 0, 1, 2, 0, 1 s become 0, 1, 2, 3, 4 s.
     """
@@ -102,5 +102,5 @@ def join(times: PacketTimes, time_base: Fraction) -> Joined:
             shift[begin:end] = max(shown.max() + lasting - times.pts[begin], decoded + 1 - times.dts[begin])
         known = times.pos[begin:end][times.pos[begin:end] >= 0]
         parts.append(Part(int(known[0]) if len(known) else -1, int(shift[begin])))
-    usable = all(one.pos < other.pos for one, other in pairwise(parts)) and parts[0].pos >= 0
+    usable = all(part.pos < following.pos for part, following in pairwise(parts)) and parts[0].pos >= 0
     return Joined(shift, stray, tuple(parts) if len(parts) > 1 else (), usable or len(parts) == 1)

@@ -1,25 +1,28 @@
-"""Open a video file, choose its track, and read its packets from any place on, at times that never start anew."""
+"""Opens a video, chooses its track, and reads its packets from any place on, with times that never start anew."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 
+from pipeline.sources import decodable, source_of
 from schemas.errors import VideoError
-from schemas.records import Keyframe, Part
+from schemas.video_meta import Keyframe, Part
 
-# Local files only: a playlist under a video's name must not make FFmpeg open a connection.
+# No connections of FFmpeg's own: a playlist under a video's name must not make FFmpeg open a connection.
 _OPTIONS = {"protocol_whitelist": "file"}
 
-# What FFmpeg opens that is no video file but a list of others.
+# Formats that FFmpeg opens which are lists of other files.
 _PLAYLISTS = frozenset({"concat", "hls", "dash", "imf"})
 
-# What reading a damaged container raises: FFmpeg's errors, and PyAV's own when a new stream turns up midway.
-READING_ERRORS = (av.FFmpegError, IndexError)
+# What reading a damaged container raises: FFmpeg's errors, and PyAV's own when a new stream turns up midway; and what a
+# source raises whose files are read through file objects.
+READING_ERRORS = (av.FFmpegError, IndexError, OSError)
 
 # The boxes that MP4 and MOV files begin with. These say all of a video that is not decoded here anyway; FFmpeg would decode
 # the beginning of what it opens, to learn the format of the pixels, which at 1080p takes as long as ten frames.
@@ -32,35 +35,44 @@ FIRST_PACKETS = 64
 BYTE_SEEKABLE = frozenset({"mpegts", "mpeg", "flv"})
 
 
-def open_video(path: str) -> av.container.InputContainer:
-    """Open a local video file, and nothing else.
+@contextmanager
+def open_video(path: str) -> Iterator[av.container.InputContainer]:
+    """Open a video of any source, and nothing else; it is closed after the block.
 
     Raises:
         VideoError: it is a playlist, which would have other files read in its place.
         av.FFmpegError: it is not a video container.
+        OSError: its source cannot open it.
     """
     try:
-        with open(path, "rb") as file:
-            beginning = file.read(8)
+        beginning = source_of(path).read_range(path, 0, 8)
     except OSError:
-        beginning = b""  # FFmpeg will say why
+        beginning = b""  # opening it will say why
     options = _OPTIONS | ({"skip_frame": "all"} if beginning[4:8] in _FIRST_BOXES else {})
-    # Titles and the like are in any encoding that a camera or a program of their time used.
-    container = av.open(path, options=options, metadata_errors="replace")
-    if container.format.name in _PLAYLISTS:
-        name = container.format.name
-        container.close()
-        raise VideoError("probe", f"no video but a playlist ({name}) of other files; ingest those")
-    return container
+    with decodable(path) as opened:
+        file = opened if isinstance(opened, str) else _NamedFile(opened, path)
+        # Titles and the like are in any encoding that a camera or a program of their time used.
+        with av.open(file, "r", options=options, metadata_errors="replace") as container:
+            if container.format.name in _PLAYLISTS:
+                raise VideoError("probe", f"no video but a playlist ({container.format.name}) of other files; ingest those")
+            yield container
+
+
+class _NamedFile:
+    """A file object with the name by whose ending FFmpeg tells formats that begin alike."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.name = name
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 def describe(exc: Exception) -> str:
-    """FFmpeg's own words for an error, without the path."""
+    """An error in FFmpeg's own words, without the path."""
     return str(getattr(exc, "strerror", None) or exc)
 
 
 def video_tracks(container: av.container.InputContainer) -> list[av.VideoStream]:
-    """The streams that show moving pictures: a cover is none, nor is a preview, one frame beside streams of many."""
+    """The streams that show moving pictures: no covers, and no previews, which are one frame beside streams of many."""
     pictures = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
     has_many = any(stream.frames > 1 for stream in streams)
@@ -68,7 +80,15 @@ def video_tracks(container: av.container.InputContainer) -> list[av.VideoStream]
 
 
 def track_index(container: av.container.InputContainer, track: int | None) -> int | None:
-    """The stream of a video track, counted from 1; None for the one that FFmpeg takes, and where there are not so many."""
+    """The index of a video track's stream.
+
+    Args:
+        container: the video.
+        track: which track, from 1; None for the one that players take, and so is a track that the file lacks.
+
+    Returns:
+        The stream's index; None where FFmpeg takes that stream by itself.
+    """
     indices, best = [stream.index for stream in video_tracks(container)], container.streams.best("video")
     if best is None or not indices:
         return None
@@ -80,7 +100,7 @@ def track_index(container: av.container.InputContainer, track: int | None) -> in
 
 
 def video_stream(container: av.container.InputContainer, index: int | None = None) -> av.VideoStream:
-    """The stream a player would show, or the one of this ``index`` in the container.
+    """The stream that a player would show, or the one with this ``index`` in the container.
 
     Raises:
         VideoError: there is none, it is a still cover picture, or this FFmpeg has no decoder for it.
@@ -108,14 +128,14 @@ def packets(
     start: Keyframe | None = None,
     parts: Sequence[Part] = (),
 ) -> Iterator[av.Packet[Any]]:
-    """Packets of ``stream`` and of ``others``, as the file holds them.
+    """The packets of ``stream`` and of ``others``, in the order of the file.
 
     Args:
-        container: where they are.
-        stream: the video.
+        container: the video.
+        stream: its video stream.
         others: more streams, such as its sound.
-        start: where to begin; None begins where the container is.
-        parts: as in `VideoMeta`; the packets' times are shifted as these say.
+        start: the keyframe to begin at; None begins at the container's position.
+        parts: as in `VideoMeta`; the packets' times are shifted by these.
     """
     if start is not None:
         seek_keyframe(container, stream, start)
@@ -127,7 +147,7 @@ def packets(
 
 
 def decode(packet: av.Packet[av.VideoStream]) -> list[av.VideoFrame]:
-    """The frames that come of a packet of video.
+    """The frames that a decoder gives for a packet of video.
 
     A packet of VP9 may hold several frames. Where two in a row cannot be decoded, such as those before the first keyframe,
     the decoder takes no more packets until it is emptied.
@@ -143,7 +163,7 @@ def decode(packet: av.Packet[av.VideoStream]) -> list[av.VideoFrame]:
 
 
 def shift_of(packet: av.Packet[Any], stream: av.VideoStream, parts: Sequence[Part]) -> int:
-    """How far a packet's times are off, in ticks of its own stream."""
+    """The ticks of its own stream to add to a packet's times."""
     if packet.pos is None:
         return 0
     part = parts[max(0, bisect_right(parts, packet.pos, key=lambda part: part.pos) - 1)]

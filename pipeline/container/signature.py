@@ -1,13 +1,15 @@
-"""Tell by a file's first bytes whether it may be a video, without a demuxer: for endings that other files have too."""
+"""Tells by a file's first bytes whether it may be a video, without a demuxer: for endings that other files have too."""
 
 from __future__ import annotations
 
 import re
 from typing import BinaryIO
 
+from pipeline.sources import source_of
+
 _HEAD_BYTES = 1 << 16
 
-# What containers and raw streams begin with.
+# The first bytes of containers and raw streams.
 _MAGIC = (
     b"\x1aE\xdf\xa3",  # Matroska, WebM
     b"0&\xb2u\x8ef\xcf\x11",  # ASF: WMV, DVR-MS
@@ -61,7 +63,7 @@ def may_be_video(path: str) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with source_of(path).open(path) as file:
         head = file.read(_HEAD_BYTES)
         if head.startswith((b"GIF87a", b"GIF89a")):
             return _has_second_picture(file)
@@ -81,7 +83,7 @@ def may_be_video(path: str) -> bool:
 
 
 def _moves(head: bytes) -> bool:
-    """Whether a file of boxes is no still picture, as its brands say."""
+    """Whether a file of boxes is more than a still picture, by its brands."""
     if head[4:8] != b"ftyp":
         return True
     length = min(int.from_bytes(head[:4]), len(head))
@@ -94,9 +96,9 @@ def _is_flic(head: bytes) -> bool:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether some packets in a row begin with the byte that they must begin with, wherever the first one is.
+    """Whether several packets in a row begin with their sync byte, wherever the first one is.
 
-    What ends before so many has to begin with the first, and no other may be missing.
+    A file too short for so many has to begin with a packet, and each of its packets with the sync byte.
     """
     if len(head) < _TS_PACKETS_SEEN * min(_TS_PACKETS):
         return any(set(head[first::length]) == {ord("G")} for first, length in ((0, 188), (4, 192), (0, 204)))
@@ -134,5 +136,5 @@ def _has_second_picture(file: BinaryIO) -> bool:
 
 
 def _colours(flags: int) -> int:
-    """Bytes of the table of colours that ``flags`` announce."""
+    """Size in bytes of the colour table that ``flags`` announce."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0

@@ -1,9 +1,9 @@
-"""AV1 without the frames that nobody wants and no other frame needs, as the headers of its packets tell.
+"""Drops AV1 frames that no other frame refers to, by reading the headers of packets.
 
-A frame that goes into none of the eight reference slots leaves nothing behind: neither its pixels nor its statistics can be
-used by another (AV1 Bitstream & Decoding Process Specification, 5.9.2 and 7.20). Without it, all others decode to the same
-pixels. Encoders make up to every second frame so. Only what the headers of common streams hold is understood here; anything
-else counts as needed.
+A frame that is stored in none of the eight reference slots affects no other: neither its pixels nor its statistics can be
+used again (AV1 Bitstream & Decoding Process Specification, 5.9.2 and 7.20). Without it, all others decode to the same
+pixels. Encoders make up to every second frame this way. The parser knows the headers of common streams; a frame with any
+other header is kept.
 """
 
 from __future__ import annotations
@@ -12,35 +12,36 @@ from collections.abc import Iterator
 
 from pipeline.container.bits import Bits
 
-_SEQUENCE_HEADER, _FRAME = 1, 6  # kinds of units
-_KEY, _SWITCH, _SELECT = 0, 3, 2
+_SEQUENCE_HEADER, _FRAME = 1, 6  # types of open bitstream units
+_KEY, _INTRA_ONLY, _SWITCH = 0, 2, 3  # frame types
+_SELECT = 2  # each frame chooses for itself
 
 
 class Av1FrameDropper:
-    """Takes packets in the order of the stream, and what is not needed out of them."""
+    """Strips unreferenced frames from packets, which it is given in the order of the stream."""
 
     def __init__(self, extradata: bytes | None) -> None:
-        """``extradata`` is the container's, where it has any: of MP4 and Matroska, four bytes and the sequence header."""
+        """Read the sequence header from ``extradata``, where the container has any: in MP4 and Matroska, after 4 bytes."""
         self._order_hint_bits: int | None = None
         self._screen_content = self._integer_mv = 0
         if extradata and len(extradata) > 4 and extradata[0] == 0x81:
-            self.needed(extradata[4:])
+            self.strip_unreferenced(extradata[4:])
 
-    def needed(self, packet: bytes) -> bytes:
-        """``packet`` without the frame that it shows, if that is its last unit and no other frame needs it."""
-        last, gone = 0, False
+    def strip_unreferenced(self, packet: bytes) -> bytes:
+        """``packet`` without its last unit, if that is a shown frame that no other frame refers to; else ``packet``."""
+        last_start, unreferenced = 0, False
         try:
             for kind, start, payload in _units(packet):
                 if kind == _SEQUENCE_HEADER:
                     self._order_hint_bits = None
                     self._read_sequence(Bits(payload))
-                last, gone = start, kind == _FRAME and self._shown_and_gone(Bits(payload))
+                last_start, unreferenced = start, kind == _FRAME and self._is_unreferenced(Bits(payload))
         except ValueError:
             return packet
-        return packet[:last] if gone else packet
+        return packet[:last_start] if unreferenced else packet
 
     def _read_sequence(self, bits: Bits) -> None:
-        """Section 5.5; gives up, and so finds nothing, on what only broadcasts and still pictures have."""
+        """Section 5.5. Returns early, so that all frames are kept, on what only broadcasts and still pictures have."""
         bits.take(3)  # profile
         bits.take(1)  # a still picture
         if bits.take(1) or bits.take(1):  # a reduced header; times in the stream
@@ -67,14 +68,14 @@ class Av1FrameDropper:
             self._integer_mv = _SELECT if bits.take(1) else bits.take(1)
         self._order_hint_bits = bits.take(3) + 1 if has_order else 0
 
-    def _shown_and_gone(self, bits: Bits) -> bool:
-        """Section 5.9.2, as far as ``refresh_frame_flags``."""
-        if self._order_hint_bits is None or bits.take(1):  # another frame is shown again
+    def _is_unreferenced(self, bits: Bits) -> bool:
+        """Whether a frame is shown and stored in no reference slot: section 5.9.2, up to ``refresh_frame_flags``."""
+        if self._order_hint_bits is None or bits.take(1):  # show_existing_frame
             return False
-        kind, shown = bits.take(2), bits.take(1)
-        if not shown or kind in (_KEY, _SWITCH):
+        frame_type, shown = bits.take(2), bits.take(1)
+        if not shown or frame_type in (_KEY, _SWITCH):
             return False
-        intra = kind == 2
+        intra_only = frame_type == _INTRA_ONLY
         resilient = bits.take(1)
         bits.take(1)  # disable_cdf_update
         screen_content = bits.take(1) if self._screen_content == _SELECT else self._screen_content
@@ -82,16 +83,16 @@ class Av1FrameDropper:
             bits.take(1)
         bits.take(1)  # frame_size_override_flag
         bits.take(self._order_hint_bits)
-        if not (intra or resilient):
+        if not (intra_only or resilient):
             bits.take(3)  # primary_ref_frame
         return bits.take(8) == 0
 
 
 def _units(packet: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The open bitstream units: their kinds, where they begin, and the beginnings of their payloads.
+    """The packet's open bitstream units: type, byte offset, and the first 64 bytes of the payload.
 
     Raises:
-        ValueError: the packet is no sequence of them.
+        ValueError: the packet is not a sequence of them.
     """
     at = 0
     while at < len(packet):

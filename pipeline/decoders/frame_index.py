@@ -1,4 +1,4 @@
-"""What decoders that read by frame number and turn frames themselves have in common."""
+"""Decodes a job with any library that reads by frame number and rotates frames itself."""
 
 from __future__ import annotations
 
@@ -8,49 +8,52 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decoders import Decoded
+from pipeline.decoders.base import Decoded
 from pipeline.picture.crop import crop_pixels
 from pipeline.picture.resize import Scaler
 from schemas.errors import VideoError
 from schemas.records import SpanJob
 
-# Whole frames that are in memory at a time; of 4K, 400 MB.
-_AT_A_TIME = 16
+# Full-size frames that are in memory at a time: 400 MB of 4K.
+_FRAMES_AT_A_TIME = 16
 
 Read = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
 
 def decode_by_number(job: SpanJob, name: str, num_frames: int, read: Read, errors: tuple[type[Exception], ...]) -> Decoded:
-    """Read the wanted frames that the decoder believes exist, and scale them.
+    """Read the sampled frames whose numbers the decoder has, and scale them.
 
     Args:
-        job: what is wanted.
-        name: the decoder, for messages.
+        job: the frames to decode.
+        name: the decoder's, for messages.
         num_frames: how many frames the decoder counts.
-        read: frame numbers int64 [m], ascending -> uint8 [m, height, width, 3], turned as shown.
-        errors: what ``read`` raises where it cannot read one of them; the others are then read one by one.
+        read: frame numbers int64 [m], ascending -> uint8 [m, height, width, 3], rotated for display.
+        errors: the exceptions that ``read`` raises where it cannot read a frame; each frame is then read alone.
+
+    Raises:
+        VideoError: the job cannot be decoded this way, or the decoder counts none of the sampled frames.
     """
     if job.mirrored:
         raise VideoError("decode", f"the picture is to be mirrored, which {name} does not do; try --decoder pyav")
     positions = np.flatnonzero(job.frame_index < num_frames)
     if not len(positions):
         raise VideoError("decode", f"{name} counts {num_frames} frames and none of the sampled ones; try --decoder pyav")
-    # The picture is turned already, and with it the long side of its pixels.
+    # The picture is rotated already, and with it the long side of its pixels.
     pixel_aspect = 1 / job.pixel_aspect if job.rotation_deg % 180 else job.pixel_aspect
-    scalers = [Scaler(wanted.geometry, pixel_aspect=pixel_aspect) for wanted in job.inputs]
-    found: list[int] = []
-    frames: list[list[NDArray[np.uint8]]] = [[] for _ in scalers]
+    scalers = [Scaler(model_input.geometry, pixel_aspect=pixel_aspect) for model_input in job.inputs]
+    decoded: list[int] = []
+    frames_by_input: list[list[NDArray[np.uint8]]] = [[] for _ in scalers]
     for position, pixels in _each(positions, job.frame_index, read, errors):
-        found.append(position)
+        decoded.append(position)
         if job.crop:
             pixels = np.ascontiguousarray(crop_pixels(pixels, job.crop, job.rotation_deg))
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        for of_input, scaler in zip(frames, scalers, strict=True):
-            of_input.append(scaler(frame))
-    missing = len(job.frame_index) - len(found)
+        for frames, scaler in zip(frames_by_input, scalers, strict=True):
+            frames.append(scaler(frame))
+    missing = len(job.frame_index) - len(decoded)
     return Decoded(
-        positions=np.array(found, np.int64),
-        frames=tuple(np.stack(of_input) for of_input in frames),
+        positions=np.array(decoded, np.int64),
+        frames=tuple(np.stack(frames) for frames in frames_by_input),
         problems=(f"{missing} of {len(job.frame_index)} sampled frames could not be decoded",) if missing else (),
     )
 
@@ -58,24 +61,24 @@ def decode_by_number(job: SpanJob, name: str, num_frames: int, read: Read, error
 def _each(
     positions: NDArray[np.int64], frame_index: NDArray[np.int64], read: Read, errors: tuple[type[Exception], ...]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Positions with their frames, those left out that cannot be read.
+    """Positions with their frames; those that cannot be read are left out.
 
     Raises:
-        Exception: one of ``errors``, where not one of them can be read.
+        Exception: one of ``errors``, where none of them can be read.
     """
     error, any_read = None, False
-    for start in range(0, len(positions), _AT_A_TIME):
-        some = positions[start : start + _AT_A_TIME]
+    for start in range(0, len(positions), _FRAMES_AT_A_TIME):
+        batch = positions[start : start + _FRAMES_AT_A_TIME]
         try:
-            parts = [(some, read(frame_index[some]))]
+            parts = [(batch, read(frame_index[batch]))]
         except errors:
             parts = []
-            for one in some:
+            for position in batch:
                 try:
-                    parts.append((np.array([one]), read(frame_index[[one]])))
+                    parts.append((np.array([position]), read(frame_index[[position]])))
                 except errors as exc:
                     error = exc
-        while parts:  # and let go of, before the next are read
+        while parts:  # freed before the next batch is read
             any_read = True
             yield from zip(parts[0][0].tolist(), parts.pop(0)[1], strict=True)
     if error is not None and not any_read:

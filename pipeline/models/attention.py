@@ -1,4 +1,4 @@
-"""Which implementation of attention a model uses."""
+"""Chooses the implementation of attention that a model uses, and has one for CPUs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-# Patches of a clip from which on a head's scores, computed for all heads at once, no longer fit the processor's cache.
+# With this many patches or more, the scores of all heads at once no longer fit the processor's cache.
 _MANY_TOKENS = 512
 
 _PLAIN = "vidsift_plain"
 
 
 def attention_for(device: torch.device, dtype: torch.dtype) -> str | None:
-    """The name of the attention to ask transformers for; None leaves it the choice: fused where the family has it.
+    """The name of the attention to ask transformers for; None leaves the choice to transformers, which takes a fused kernel.
 
-    On a CPU in bf16, `plain_attention` makes the whole of VideoMAE-base 1.6 times as fast as the fused kernel does, and
-    of X-CLIP base/32 as fast (seen on one core with AVX-512 BF16). With AMX, which the fused kernel uses, that leads by
-    1.15 and 1.05.
+    On a CPU in bf16, VideoMAE-base as a whole is 1.6 times as fast with `plain_attention` as with the fused kernel, and
+    X-CLIP base/32 equally fast (measured on one core with AVX-512 BF16). The fused kernel uses AMX: with that it is 1.15 and
+    1.05 times as fast as `plain_attention`.
     """
     plain = device.type == "cpu" and dtype == torch.bfloat16 and not torch.cpu.get_capabilities().get("amx_bf16")
     return _PLAIN if plain else None
@@ -33,20 +33,20 @@ def plain_attention(
     dropout: float = 0.0,
     **others: object,
 ) -> tuple[torch.Tensor, None]:
-    """Attention as matrix products: of long sequences one head at a time, so that its scores stay in the cache.
+    """Attention as matrix products; of long sequences one head at a time, so that its scores stay in the cache.
 
     Args:
-        module: the layer; as transformers passes it.
-        query: [batch, heads, tokens, width]; so are ``key`` and ``value``.
-        key: what is attended to.
-        value: what is taken from there.
+        module: the layer; transformers passes it.
+        query: [batch, heads, tokens, width].
+        key: of the same shape.
+        value: of the same shape.
         attention_mask: added to the scores, [batch or 1, 1, tokens, tokens].
-        scaling: of the scores; one over the root of the width where it is not given.
-        dropout: share of the weights that are dropped while training.
-        others: what other kinds of attention would want to know.
+        scaling: factor of the scores; None is one over the root of the width.
+        dropout: share of the attention weights that is dropped in training.
+        others: arguments of other implementations, which this one ignores.
 
     Returns:
-        [batch, tokens, heads, width], and no weights.
+        [batch, tokens, heads, width], and None in place of the attention weights.
     """
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
 
@@ -58,12 +58,12 @@ def plain_attention(
     if key.shape[-2] < _MANY_TOKENS or torch.is_grad_enabled():
         return attend(query, key, value, attention_mask).transpose(1, 2).contiguous(), None
     batch, heads, tokens, width = query.shape
-    found = query.new_empty(batch, tokens, heads, width)
+    attended = query.new_empty(batch, tokens, heads, width)
     for clip in range(batch):
         mask = None if attention_mask is None else attention_mask[clip if len(attention_mask) > 1 else 0, 0]
         for head in range(heads):
-            found[clip, :, head] = attend(query[clip, head], key[clip, head], value[clip, head], mask)
-    return found, None
+            attended[clip, :, head] = attend(query[clip, head], key[clip, head], value[clip, head], mask)
+    return attended, None
 
 
 AttentionInterface.register(_PLAIN, plain_attention)

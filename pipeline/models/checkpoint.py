@@ -1,4 +1,4 @@
-"""Find a checkpoint on disk or on the hub, and make sure that it is safe to load before anything loads it."""
+"""Finds a checkpoint on disk or on the hub, and checks that it is safe to load before anything loads it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipeline.models.families import embedder_family
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 
-# All that is ever fetched: no Python files, no pickles.
+# The only files that are fetched: no Python files, no pickles.
 _HUB_FILES = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
-# The name of the checkpoints that vidsift brings along; a folder of that name is ./pocket.
+# Names the checkpoints that are installed with vidsift; write ./pocket for a folder of that name.
 POCKET = "pocket"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 
-# Of config.json, what changes without the model changing.
-_PASSING_KEYS = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype"})
+# Keys of config.json that can change while the model stays the same.
+_UNHASHED_KEYS = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype"})
 PREPROCESSING_FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
 
 
@@ -31,10 +32,10 @@ def find_checkpoint(name: str, option: str, kind: str | None = None) -> Checkpoi
     """Find the model that ``name`` means: a folder in the hub's layout, or a hub id (``org/model[@revision]``).
 
     Args:
-        name: what the user gave.
-        option: the option it came from, for messages.
-        kind: which of the two that are called ``pocket`` that is, ``classifier`` or ``embedder``; None is the embedder for
-            ``--embedder``, else the classifier.
+        name: as the user gave it.
+        option: the option it was given with, for messages.
+        kind: ``classifier`` or ``embedder``: which of the two checkpoints called ``pocket`` is meant; None means the
+            embedder for ``--embedder``, else the classifier.
 
     Raises:
         ModelError: there is no such model, the hub cannot be reached, or it is not stored as safetensors.
@@ -52,23 +53,24 @@ def find_checkpoint(name: str, option: str, kind: str | None = None) -> Checkpoi
             "or an id such as MCG-NJU/videomae-base-finetuned-kinetics"
         )
     config = read_config(folder, name, option)
-    dim = config.get("projection_dim")
+    model_type = str(config.get("model_type", ""))
+    family = embedder_family(model_type)
     return Checkpoint(
         name=name,
         folder=str(folder),
         revision=revision,
-        model_type=str(config.get("model_type", "")),
+        model_type=model_type,
         sha256=_hash(folder, config, name, option),
         architectures=tuple(map(str, config.get("architectures") or ())),
-        embedding_dim=dim if isinstance(dim, int) else None,
+        embedding_dim=family.embedding_dim(config) if family else None,
     )
 
 
 def pocket_folder(kind: str) -> Path:
-    """Where the pocket checkpoint of this kind, ``classifier`` or ``embedder``, is installed.
+    """The folder of the installed pocket checkpoint of this kind, ``classifier`` or ``embedder``.
 
     Raises:
-        ModelError: this installation came without it.
+        ModelError: it is not installed.
     """
     spec = find_spec("demo")
     folder = Path((spec.submodule_search_locations or ["."])[0]) / "pocket" / kind if spec else None
@@ -80,52 +82,27 @@ def pocket_folder(kind: str) -> Path:
 
 
 def locate(known: Checkpoint, option: str, given: str | None = None) -> Checkpoint:
-    """Where a checkpoint that a library was made with is now; under the name that the library knows it by.
+    """Find a checkpoint that a library was made with, wherever it is now.
 
     Args:
-        known: as the library has it.
+        known: the checkpoint as the library recorded it.
         option: the option that names another place, for messages.
-        given: what the user gave for it; None looks where it was.
+        given: the hub id or folder that the user gave for it; None looks where it was.
+
+    Returns:
+        ``known`` with the folder where its files are now.
 
     Raises:
-        ModelError: it is not there any more, or something else is.
+        ModelError: it is not there any more, or the files there are others.
     """
     hub_id = f"{known.name}@{known.revision}" if known.revision else known.name
-    found = find_checkpoint(given or (known.folder if os.path.isdir(known.folder) else hub_id), option)
-    if found.sha256 != known.sha256:
+    current = find_checkpoint(given or (known.folder if os.path.isdir(known.folder) else hub_id), option)
+    if current.sha256 != known.sha256:
         raise ModelError(
-            f"{option} {found.name}: got {found.sha256[:8]}, the library was made with {known.stamp}, and only the "
+            f"{option} {current.name}: got {current.sha256[:8]}, the library was made with {known.stamp}, and only the "
             f"same files give vectors that can be compared; say where they are now ({option}), or ingest into a new folder"
         )
-    return replace(known, folder=found.folder)
-
-
-def check_classifier(checkpoint: Checkpoint) -> None:
-    """Refuse what was not trained to classify video, before anything heavy starts.
-
-    Raises:
-        ModelError: its weights were saved from another kind of model.
-    """
-    if checkpoint.architectures and not any(name.endswith("ForVideoClassification") for name in checkpoint.architectures):
-        raise ModelError(
-            f"--classifier {checkpoint.name}: got {', '.join(checkpoint.architectures)}, expected a model for video "
-            "classification (VideoMAEForVideoClassification and the like); take a fine-tuned checkpoint"
-        )
-
-
-def check_embedder(checkpoint: Checkpoint) -> None:
-    """Refuse what vidsift knows no embedder for, before anything heavy starts.
-
-    Raises:
-        ModelError: no embedder of this type is known, or it does not say its embeddings' dimension.
-    """
-    from pipeline.models import EMBEDDERS
-
-    if checkpoint.model_type not in EMBEDDERS or not checkpoint.embedding_dim:
-        raise ModelError(
-            f"--embedder {checkpoint.name}: got a model of type {checkpoint.model_type!r}, expected "
-            f"{', '.join(EMBEDDERS)} with its projection_dim in config.json; give an X-CLIP checkpoint"
-        )
+    return replace(known, folder=current.folder)
 
 
 def read_config(folder: Path, name: str, option: str) -> dict[str, Any]:
@@ -142,7 +119,7 @@ def read_config(folder: Path, name: str, option: str) -> dict[str, Any]:
             "(config.json, model.safetensors, preprocessor_config.json)"
         ) from exc
     except (ValueError, RecursionError) as exc:
-        raise ModelError(f"{option} {name}: config.json is no valid JSON: {exc}") from exc
+        raise ModelError(f"{option} {name}: config.json is not valid JSON: {exc}") from exc
     if not isinstance(config, dict):
         raise ModelError(f"{option} {name}: config.json holds a {type(config).__name__}, expected an object")
     if "auto_map" in config:
@@ -153,7 +130,7 @@ def read_config(folder: Path, name: str, option: str) -> dict[str, Any]:
 
 
 def _from_hub(name: str, option: str) -> tuple[Path, str]:
-    """Folder and commit of a hub model: from the cache where it is there, else fetched."""
+    """Folder and commit of a hub model, which is fetched unless the hub's cache holds it."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -172,7 +149,7 @@ def _from_hub(name: str, option: str) -> tuple[Path, str]:
 
 
 def _hash(folder: Path, config: dict[str, Any], name: str, option: str) -> str:
-    """SHA-256 over all that decides what the model makes of a video or a text."""
+    """SHA-256 over everything that the model's answers depend on: weights, configuration, preprocessing, tokenizer."""
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         suffixes = {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"}
@@ -182,17 +159,20 @@ def _hash(folder: Path, config: dict[str, Any], name: str, option: str) -> str:
             "formats can run code when loaded; convert it with transformers' save_pretrained, "
             "or take another revision (ID@REVISION)"
         )
-    lasting = {key: value for key, value in config.items() if key not in _PASSING_KEYS}
-    small = [path for file in (*PREPROCESSING_FILES, *TOKENIZER_FILES) if (path := folder / file).exists()]
-    found = [(path, path.stat()) for path in (*weights, *small)]
+    hashed_config = {key: value for key, value in config.items() if key not in _UNHASHED_KEYS}
+    settings = [path for file in (*PREPROCESSING_FILES, *TOKENIZER_FILES) if (path := folder / file).exists()]
+    stats = [(path, path.stat()) for path in (*weights, *settings)]
     return _digest(
-        json.dumps(lasting, sort_keys=True), tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in found)
+        json.dumps(hashed_config, sort_keys=True), tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
     )
 
 
 @lru_cache(maxsize=16)
 def _digest(config: str, files: tuple[tuple[Path, int, int], ...]) -> str:
-    """Of a config and files, each with its size and time: an ingest asks for it twice, and a gigabyte takes a second."""
+    """SHA-256 of a config and of files, which are given with their sizes and times of modification.
+
+    It is kept, since an ingest asks for it twice, and a gigabyte takes a second.
+    """
     digest = sha256(config.encode())
     for path, size_bytes, _ in files:
         digest.update(f"\0{path.name}\0{size_bytes}\0".encode())

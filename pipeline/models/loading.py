@@ -1,4 +1,4 @@
-"""Load a transformers model the safe way: from disk, safetensors only, no code from the checkpoint."""
+"""Loads transformers models safely: from disk, safetensors only, no code from the checkpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import transformers
 
 from pipeline.models.attention import attention_for
 from pipeline.models.pixels import best_device, choose_dtype
-from pipeline.models.runtimes.cuda_graphs import move_unregistered_tensors
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -19,19 +18,75 @@ transformers.utils.logging.disable_progress_bar()
 
 
 def first_line(exc: Exception) -> str:
-    """An error's message, cut to one line; its kind where it has none."""
+    """The first line of an error's message; the name of its class where it has no message."""
     return (str(exc).strip() or type(exc).__name__).splitlines()[0]
 
 
 def use_faster_fp32() -> None:
-    """Let oneDNN multiply fp32 matrices instead of MKL, in this process: twice as fast on AMD, and fp32 all the same.
+    """Let oneDNN multiply fp32 matrices instead of MKL, in this process: twice as fast on AMD, and still in fp32.
 
-    PyTorch does so where bf16 would be allowed. Processors with AMX would really compute in bf16, and are left out, as are
-    those that are no x86.
+    PyTorch does so when bf16 is allowed for fp32 products. Processors with AMX would really compute in bf16, so they keep
+    MKL, as do those that are not x86.
     """
     capabilities = torch.cpu.get_capabilities()
     if capabilities.get("architecture") == "x86_64" and not capabilities.get("amx_bf16"):
         torch.set_float32_matmul_precision("medium")
+
+
+def load_weights(
+    auto_class: Any,
+    checkpoint: Checkpoint,
+    option: str,
+    *,
+    dtype: torch.dtype,
+    attention: str | None,
+    may_be_new: tuple[str, ...] = (),
+    advice: str = "give a fine-tuned checkpoint",
+    **settings: Any,
+) -> Any:
+    """A transformers model with the checkpoint's weights, on the CPU.
+
+    Args:
+        auto_class: one of transformers' model classes.
+        checkpoint: its files.
+        option: the option it was given with, for messages.
+        dtype: of the weights.
+        attention: the name of the attention implementation; None leaves the choice to transformers.
+        may_be_new: beginnings of the names of tensors that the checkpoint may lack, such as a new head's.
+        advice: ends the message about missing weights.
+        settings: further arguments of ``from_pretrained``, and changes to the configuration such as ``id2label``.
+
+    Raises:
+        ModelError: transformers cannot make ``auto_class`` of these files, or weights are missing from them.
+    """
+    try:
+        model, report = auto_class.from_pretrained(
+            checkpoint.folder,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            **settings,
+        )
+    except Exception as exc:
+        raise cannot_load(checkpoint, option, exc) from exc
+    missing = sorted(key for key in report["missing_keys"] if not may_be_new or not key.startswith(may_be_new))
+    if missing:
+        raise ModelError(
+            f"{option} {checkpoint.name}: its weights lack {len(missing)} tensors that the model needs "
+            f"({', '.join(missing[:3])}, ...), which would be random; {advice}"
+        )
+    return model
+
+
+def cannot_load(checkpoint: Checkpoint, option: str, exc: Exception) -> ModelError:
+    """The error for a checkpoint of which transformers cannot make a model."""
+    return ModelError(
+        f"{option} {checkpoint.name}: transformers cannot load it as a model of type {checkpoint.model_type!r}: "
+        f"{first_line(exc)}"
+    )
 
 
 def load_pretrained(
@@ -43,9 +98,19 @@ def load_pretrained(
     config: Any = None,
     device: torch.device | None = None,
 ) -> tuple[Any, torch.device, torch.dtype]:
-    """The model in evaluation mode on ``device``, or on the best one; that device; and the model's dtype.
+    """Load a transformers model to compute with.
 
-    ``config`` is for less of a model than the checkpoint's own says: weights that it has no place for are not read.
+    Args:
+        auto_class: one of transformers' model classes.
+        checkpoint: its files.
+        precision: the floating-point type to compute in.
+        option: the option it was given with, for messages.
+        config: replaces the checkpoint's configuration by one of a smaller model; weights that it has no place for are not
+            read.
+        device: where to compute; None takes `best_device`.
+
+    Returns:
+        The model in evaluation mode on its device; the device; the model's dtype.
 
     Raises:
         ModelError: transformers cannot make ``auto_class`` of these files, or weights are missing from them.
@@ -57,26 +122,18 @@ def load_pretrained(
         if device.type == "cpu":
             use_faster_fp32()
         torch.backends.cudnn.allow_tf32 = False  # 10 bits of mantissa, where fp32 has 23
-    try:
-        model, report = auto_class.from_pretrained(
-            checkpoint.folder,
-            config=config,
-            dtype=dtype,
-            attn_implementation=attention,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except Exception as exc:
-        raise ModelError(
-            f"{option} {checkpoint.name}: transformers cannot load it as a model of type {checkpoint.model_type!r}: "
-            f"{first_line(exc)}"
-        ) from exc
-    if report["missing_keys"]:
-        raise ModelError(
-            f"{option} {checkpoint.name}: its weights lack {len(report['missing_keys'])} tensors that the model needs "
-            f"({', '.join(sorted(report['missing_keys'])[:3])}, ...), which would be random; give a fine-tuned checkpoint"
-        )
+    model = load_weights(auto_class, checkpoint, option, dtype=dtype, attention=attention, config=config)
     move_unregistered_tensors(model, device)
     return model.to(device).eval(), device, dtype
+
+
+def move_unregistered_tensors(model: torch.nn.Module, device: torch.device) -> None:
+    """Move tensors to ``device`` that are plain attributes of modules, neither parameters nor buffers: ``to`` skips those.
+
+    VideoMAE's table of positions is such a tensor. On the host, it would be copied to the GPU in every forward pass, which
+    waits until the GPU is idle.
+    """
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor):
+                setattr(module, name, value.to(device))

@@ -1,1 +1,1 @@
-"""A decoded frame's way to the pixels that a model is shown: cropping, colours, size."""
+"""From a decoded frame to the pixels that a model is shown: cropping, colours, size."""

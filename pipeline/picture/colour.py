@@ -8,6 +8,7 @@ its white, which becomes 244 of 255 to leave room for highlights.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,17 +20,44 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 _Entry = TypeVar("_Entry", bound=np.generic)
 
-# FFmpeg's numbers of colour spaces, of which PyAV names some.
-_RGB, _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _YCGCO, _BT2020 = 0, 1, 2, 4, 5, 6, 7, 8, 9
-_ICTCP, _IPT_C2 = 14, 15
 
-# What swscale converts by itself; it refuses the others.
-_ORDINARY_SPACES = frozenset({_RGB, _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020})
+class Matrix(IntEnum):
+    """FFmpeg's numbers of the matrices between RGB and what is coded (AVColorSpace, ITU-T H.273); PyAV names only some."""
+
+    RGB = 0
+    BT709 = 1
+    UNSPECIFIED = 2
+    FCC = 4
+    BT470BG = 5
+    SMPTE170M = 6
+    SMPTE240M = 7
+    YCGCO = 8
+    BT2020 = 9
+    ICTCP = 14
+    IPT_C2 = 15
+
+
+# The matrices that swscale converts by itself, and what it calls them; RGB and what is not stated need no name. It refuses
+# the others.
+SWSCALE_MATRICES: dict[int, Colorspace] = {
+    Matrix.BT709: Colorspace.ITU709,
+    Matrix.FCC: Colorspace.FCC,
+    Matrix.BT470BG: Colorspace.ITU601,
+    Matrix.SMPTE170M: Colorspace.ITU601,
+    Matrix.SMPTE240M: Colorspace.SMPTE240M,
+    Matrix.BT2020: Colorspace.BT2020,
+}
+_ORDINARY_MATRICES = frozenset({Matrix.RGB, Matrix.UNSPECIFIED, *SWSCALE_MATRICES})
 _ORDINARY_RANGES = frozenset({ColorRange.UNSPECIFIED, ColorRange.MPEG, ColorRange.JPEG})
 _HDR = frozenset({ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67})
 
 # Kr and Kb of each Y'CbCr matrix.
-_WEIGHTS = {_BT709: (0.2126, 0.0722), _FCC: (0.30, 0.11), _SMPTE240M: (0.212, 0.087), _BT2020: (0.2627, 0.0593)}
+_WEIGHTS: dict[int, tuple[float, float]] = {
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.FCC: (0.30, 0.11),
+    Matrix.SMPTE240M: (0.212, 0.087),
+    Matrix.BT2020: (0.2627, 0.0593),
+}
 _WEIGHTS_601 = (0.299, 0.114)
 
 # From linear light in other primaries to BT.709's. Those of BT.601 are so near that all programs take them for the same.
@@ -63,16 +91,16 @@ def is_ordinary(frame: av.VideoFrame) -> bool:
     return (
         frame.color_primaries not in _TO_BT709
         and frame.color_trc not in _HDR
-        and frame.colorspace in _ORDINARY_SPACES
+        and frame.colorspace in _ORDINARY_MATRICES
         and frame.color_range in _ORDINARY_RANGES
         and not is_dolby_ipt(frame)
     )
 
 
 class Stated(NamedTuple):
-    """What a container says of a stream's colours, in FFmpeg's numbers; to be read before anything is decoded.
+    """A stream's colours as its container states them, in FFmpeg's numbers; to be read before anything is decoded.
 
-    A stream's own word, which comes with its frames, counts for more: containers are made by many programs.
+    What the stream itself states, which comes with its frames, takes precedence: containers are made by many programs.
     """
 
     space: int
@@ -82,12 +110,12 @@ class Stated(NamedTuple):
 
     @classmethod
     def of(cls, context: av.VideoCodecContext) -> Stated:
-        """What is known of a stream that no packet was decoded of."""
+        """The colours that the container states, of a stream of which no packet has been decoded."""
         return cls(context.colorspace, context.color_trc, context.color_primaries, context.color_range)
 
     def complete(self, frame: av.VideoFrame) -> None:
-        """Have a frame say what its stream left open."""
-        if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb:
+        """Fill in the colours that a frame leaves open."""
+        if frame.colorspace == Matrix.UNSPECIFIED and not frame.format.is_rgb:
             frame.colorspace = self.space
         if frame.color_trc == ColorTrc.UNSPECIFIED:
             frame.color_trc = self.trc
@@ -98,20 +126,20 @@ class Stated(NamedTuple):
 
 
 def is_hdr(frame: av.VideoFrame) -> bool:
-    """Whether its values are PQ or HLG, which a program that does not know them shows washed out."""
+    """Whether a frame's values are PQ or HLG, which programs without HDR show washed out."""
     return frame.color_trc in _HDR or is_dolby_ipt(frame)
 
 
 def is_dolby_ipt(frame: av.VideoFrame) -> bool:
-    """Whether it is Dolby Vision without colours that other screens could show: profile 5.
+    """Whether a frame is Dolby Vision without colours that other screens can show: profile 5.
 
     Streams of that profile often say nothing of their colours but in each frame's metadata.
     """
-    if frame.colorspace == _IPT_C2:
+    if frame.colorspace == Matrix.IPT_C2:
         return True
-    if frame.colorspace != _UNSPECIFIED or frame.color_trc != ColorTrc.UNSPECIFIED or frame.format.components[0].bits < 10:
+    if frame.colorspace != Matrix.UNSPECIFIED or frame.color_trc != ColorTrc.UNSPECIFIED:
         return False
-    return frame.side_data.get("DOVI_METADATA") is not None
+    return frame.format.components[0].bits >= 10 and frame.side_data.get("DOVI_METADATA") is not None
 
 
 class Converter:
@@ -150,7 +178,7 @@ class Converter:
 
 
 class Conversion:
-    """From uint16 [n, 3] as coded to uint8 [n, 3] as shown."""
+    """Converts colours: from uint16 [n, 3] as coded to uint8 [n, 3] as shown."""
 
     def __init__(self, frame: av.VideoFrame, *, full: bool) -> None:
         dolby = is_dolby_ipt(frame)
@@ -163,21 +191,21 @@ class Conversion:
         bits = frame.format.components[0].bits
         largest = (1 << 16) - (1 << (16 - min(bits, 16)))
         self._lms: Floats | None = None
-        space = _IPT_C2 if dolby else frame.colorspace
+        space = Matrix.IPT_C2 if dolby else frame.colorspace
         if frame.format.is_rgb:
             matrix, self._offset, scale = np.eye(3), np.zeros(3, np.float32), np.full(3, 1 / 65535)
         else:
             self._offset = np.array([0 if full else 16 << 8, 1 << 15, 1 << 15], np.float32)
             scale = np.array([1, 1, 1]) / largest if full else 1 / (256 * np.array([219, 224, 224]))
             matrix = _to_rgb(space, wide=primaries == ColorPrimaries.BT2020, hlg=self._trc == ColorTrc.ARIB_STD_B67)
-            if space in (_ICTCP, _IPT_C2):
-                self._lms = (_IPT_LMS if space == _IPT_C2 else _ICTCP_LMS).T.astype(np.float32)
+            if space in (Matrix.ICTCP, Matrix.IPT_C2):
+                self._lms = (_IPT_LMS if space == Matrix.IPT_C2 else _ICTCP_LMS).T.astype(np.float32)
         self._matrix = (matrix * scale).T.astype(np.float32)
         gamut = _TO_BT709.get(ColorPrimaries(primaries)) if primaries in _TO_BT709 else None
         self._gamut = None if gamut is None else np.array(gamut, np.float32).T
 
     def __call__(self, coded: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        """uint8 [n, 3], as shown."""
+        """The colours of ``coded``, uint16 [n, 3], as shown: uint8 [n, 3]."""
         values = self.before_clipping(coded)
         if not self.linear:
             return np.asarray((values * 255 + 0.5).clip(0, 255), np.uint8)
@@ -209,29 +237,30 @@ class Conversion:
 
 
 def _to_rgb(space: int, *, wide: bool, hlg: bool) -> NDArray[Any]:
-    """From Y, Cb, Cr to R'G'B', or from I and the two others to L'M'S'."""
-    if space == _IPT_C2:
+    """The matrix [3, 3] from Y, Cb, Cr to R'G'B', or from I and the two others to L'M'S'."""
+    if space == Matrix.IPT_C2:
         return _IPT
-    if space == _ICTCP:
+    if space == Matrix.ICTCP:
         return _ICTCP_HLG if hlg else _ICTCP_PQ
-    if space == _YCGCO:
+    if space == Matrix.YCGCO:
         return np.array([[1.0, -1, 1], [1, 1, 0], [1, -1, -1]])
     # What says nothing, or what nobody writes, is taken for what goes with its primaries.
-    kr, kb = _WEIGHTS.get(space, _WEIGHTS[_BT2020] if wide else _WEIGHTS_601)
+    kr, kb = _WEIGHTS.get(space, _WEIGHTS[Matrix.BT2020] if wide else _WEIGHTS_601)
     kg = 1 - kr - kb
     return np.array([[1, 0, 2 - 2 * kr], [1, -kb * (2 - 2 * kb) / kg, -kr * (2 - 2 * kr) / kg], [1, 2 - 2 * kb, 0]])
 
 
 def _looked_up(table: NDArray[_Entry], values: Floats) -> NDArray[_Entry]:
-    """What a table for [0, 1] says of values, those outside taken for its ends."""
-    found: NDArray[_Entry] = table.take((values * (_STEPS - 1) + np.float32(0.5)).clip(0, _STEPS - 1).astype(np.intp))
-    return found
+    """The entries of a table over [0, 1] for ``values``; values outside take those of its ends."""
+    entries: NDArray[_Entry] = table.take((values * (_STEPS - 1) + np.float32(0.5)).clip(0, _STEPS - 1).astype(np.intp))
+    return entries
 
 
 def _compression(brightest: Floats) -> Floats:
-    """By how much to multiply pixels of which the brightest colour is ``brightest``, 1 being diffuse white.
+    """The factors for pixels whose largest component is ``brightest``, where 1 is diffuse white.
 
-    Above the knee Reinhard's curve: it goes on at the same slope, and reaches 1 at the peak. Diffuse white becomes 0.9.
+    Above the knee it is Reinhard's curve, which goes on at the same slope and reaches 1 at the peak. Diffuse white
+    becomes 0.9.
     """
     peak = (_PEAK_NITS / _WHITE_NITS - _KNEE) / (1 - _KNEE)
     above = np.maximum(brightest - np.float32(_KNEE), 0) * np.float32(1 / (1 - _KNEE))
@@ -242,7 +271,10 @@ def _compression(brightest: Floats) -> Floats:
 
 @cache
 def _light(trc: int) -> Floats:
-    """Linear light of values in [0, 1]: of PQ in units of diffuse white, of HLG and others in those of the largest value."""
+    """A table of linear light over values in [0, 1].
+
+    PQ's is in units of diffuse white; that of HLG and the others, in units of the largest value.
+    """
     values = np.linspace(0, 1, _STEPS)
     if trc == ColorTrc.SMPTE2084:
         power = values ** (1 / 78.84375)
@@ -260,7 +292,7 @@ def _light(trc: int) -> Floats:
 
 @cache
 def _srgb() -> NDArray[np.uint8]:
-    """Values of linear light in [0, 1]."""
+    """A table of sRGB values over linear light in [0, 1]."""
     light = np.linspace(0, 1, _STEPS)
     values = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
     return (values * 255 + 0.5).astype(np.uint8)

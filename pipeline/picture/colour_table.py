@@ -16,23 +16,19 @@ from av.filter import Graph
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.picture.colour import Conversion, is_dolby_ipt
+from pipeline.picture.colour import SWSCALE_MATRICES, Conversion, Matrix, is_dolby_ipt
 
-_NODES = 65  # of the table, along each axis
-_STEPS = 100_000  # of its numbers
-_LOWEST, _HIGHEST = -0.75, 1.25  # what it holds, 0 and 1 being what is shown
-_RGB, _BT709, _UNSPECIFIED, _BT470BG, _SMPTE170M, _BT2020, _IPT_C2 = 0, 1, 2, 5, 6, 9, 15  # FFmpeg's numbers of matrices
-# What swscale makes RGB of. A table of RGB is exacter: its edges are the edges of the colours that there are.
-_TO_RGB = {
-    _BT709: Colorspace.ITU709,
-    _BT470BG: Colorspace.ITU601,
-    _SMPTE170M: Colorspace.ITU601,
-    _BT2020: Colorspace.BT2020,
+_NODES = 65  # nodes of the table along each axis
+_STEPS = 100_000  # steps that its numbers are rounded to
+_LOWEST, _HIGHEST = -0.75, 1.25  # the range of its numbers, of which 0 to 1 is shown
+# The matrices that swscale converts to RGB first. A table over RGB is more exact: its edges are those of the real colours.
+_TO_RGB: dict[int, Colorspace] = {
+    matrix: SWSCALE_MATRICES[matrix] for matrix in (Matrix.BT709, Matrix.BT470BG, Matrix.SMPTE170M, Matrix.BT2020)
 }
 
 
 class _Coding(NamedTuple):
-    """What the colours of a frame depend on."""
+    """All that the conversion of a frame's colours depends on: frames alike in it share a table."""
 
     rgb: bool
     space: int
@@ -44,11 +40,12 @@ class _Coding(NamedTuple):
     def of(cls, frame: av.VideoFrame) -> _Coding:
         dolby = is_dolby_ipt(frame)
         full = dolby or frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-        space = _IPT_C2 if dolby else frame.colorspace
-        if space == _UNSPECIFIED:  # as `Conversion` takes it
+        space = Matrix.IPT_C2 if dolby else frame.colorspace
+        if space == Matrix.UNSPECIFIED:  # as `Conversion` takes it
             hdr = frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
             wide = frame.color_primaries == ColorPrimaries.BT2020
-            space = _BT2020 if wide or (hdr and frame.color_primaries == ColorPrimaries.UNSPECIFIED) else _SMPTE170M
+            wide |= hdr and frame.color_primaries == ColorPrimaries.UNSPECIFIED
+            space = Matrix.BT2020 if wide else Matrix.SMPTE170M
         return cls(
             frame.format.is_rgb,
             space,
@@ -73,18 +70,18 @@ class TableConverter:
         if self._graph is None or coding != self._coding:
             self._coding, self._graph = coding, _looking_up(coding, placed)
         self._graph.vpush(placed)
-        found = self._graph.vpull()
-        assert isinstance(found, av.VideoFrame)
-        return found
+        converted = self._graph.vpull()
+        assert isinstance(converted, av.VideoFrame)
+        return converted
 
     def _placed(self, frame: av.VideoFrame, coding: _Coding, width: int, height: int) -> av.VideoFrame:
-        """The frame as RGB of its own primaries and transfer; or its values as they are, in the places of R, G and B."""
-        wanted: dict[str, Any] = {"width": width, "height": height, "threads": 1, "src_color_range": coding.range}
+        """The frame as RGB of its own primaries and transfer; or its coded values in the places of R, G and B."""
+        options: dict[str, Any] = {"width": width, "height": height, "threads": 1, "src_color_range": coding.range}
         if coding.rgb or coding.space in _TO_RGB:
             space = {} if coding.rgb else {"src_colorspace": _TO_RGB[coding.space]}
-            return self._planes.reformat(frame, format="gbrp16le", dst_color_range=ColorRange.JPEG, **space, **wanted)
+            return self._planes.reformat(frame, format="gbrp16le", dst_color_range=ColorRange.JPEG, **space, **options)
         same = {"src_colorspace": Colorspace.ITU709, "dst_colorspace": Colorspace.ITU709, "dst_color_range": coding.range}
-        values = self._planes.reformat(frame, format="yuv444p16le", **same, **wanted)
+        values = self._planes.reformat(frame, format="yuv444p16le", **same, **options)
         placed = av.VideoFrame(width, height, "gbrp16le")
         for target, source in zip(placed.planes, (1, 2, 0), strict=True):  # FFmpeg has green, blue, red
             target.update(bytes(values.planes[source]))
@@ -111,10 +108,10 @@ def _looking_up(coding: _Coding, placed: av.VideoFrame) -> Graph:
 
 @lru_cache(maxsize=2)
 def _table(coding: _Coding) -> tuple[str, bool]:
-    """A file of the kind that editing programs call a cube, red changing fastest; and whether it gives light.
+    """The table as a .cube file, with red changing fastest; and whether it holds linear light.
 
-    Its numbers are squeezed, so that they hold what BT.709 has no colour for: were that cut off before FFmpeg interpolates
-    between them, it would tint what is next to it.
+    Its numbers are scaled to hold colours that BT.709 lacks too: cut off before FFmpeg interpolates, they would tint those
+    next to them.
     """
     axis = np.linspace(0, 65535, _NODES).round().astype(np.uint16)
     third, second, first = np.meshgrid(axis, axis, axis, indexing="ij")
@@ -122,9 +119,9 @@ def _table(coding: _Coding) -> tuple[str, bool]:
     rgb = coding.rgb or coding.space in _TO_RGB
     grid = av.VideoFrame(16, 16, "gbrp16le" if rgb else "yuv444p16le")
     grid.color_primaries, grid.color_trc = coding.primaries, coding.trc
-    grid.colorspace, grid.color_range = (_RGB, ColorRange.JPEG) if rgb else (coding.space, coding.range)
+    grid.colorspace, grid.color_range = (Matrix.RGB, ColorRange.JPEG) if rgb else (coding.space, coding.range)
     convert = Conversion(grid, full=grid.color_range == ColorRange.JPEG)
-    found = (convert.before_clipping(values) - _LOWEST) / (_HIGHEST - _LOWEST)
+    scaled = (convert.before_clipping(values) - _LOWEST) / (_HIGHEST - _LOWEST)
     texts = [f"{number / _STEPS:.5f}" for number in range(_STEPS + 1)]
-    numbers = (found.clip(0, 1) * _STEPS).round().astype(int).tolist()
+    numbers = (scaled.clip(0, 1) * _STEPS).round().astype(int).tolist()
     return f"LUT_3D_SIZE {_NODES}\n" + "\n".join(f"{texts[r]} {texts[g]} {texts[b]}" for r, g, b in numbers), convert.linear

@@ -1,4 +1,4 @@
-"""What a container cuts off the picture: the ``clap`` box of MP4 and MOV, PixelCrop of Matroska."""
+"""The crop that a container states: the ``clap`` box of MP4 and MOV, PixelCrop of Matroska."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from schemas.records import Crop
+from schemas.video_meta import Crop
 
-# What FFmpeg prints of a stream; titles and the like stand in lines of another form.
+# The lines that FFmpeg prints about a stream; those with titles and the like have another form.
 _STREAM = re.compile(r"^  Stream #0:(\d+)", re.MULTILINE)
 _CROPPING = re.compile(r"^      Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)$", re.MULTILINE)
 
 
 def stated_crop(container: av.container.InputContainer, stream: av.VideoStream) -> Crop | None:
-    """What players cut off every frame; None where nothing.
+    """The pixels that players cut off every frame; None if none.
 
-    FFmpeg knows it, PyAV does not pass it on; so it is read from what FFmpeg prints of a file.
+    FFmpeg knows them and PyAV does not pass them on, so they are read from what FFmpeg prints about a file.
     """
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
@@ -39,7 +39,7 @@ def stated_crop(container: av.container.InputContainer, stream: av.VideoStream) 
 
 
 def crop_pixels(pixels: NDArray[np.uint8], crop: Crop, rotation_deg: int) -> NDArray[np.uint8]:
-    """A picture [height, width, 3] that was turned already, without what is to be cut off the unturned one."""
+    """Crop a picture [height, width, 3] that has been turned already; ``crop`` is that of the unturned one."""
     sides = [crop.top, crop.right, crop.bottom, crop.left]  # clockwise; turned counter-clockwise, the right side is on top
     turns = rotation_deg // 90 % 4
     top, right, bottom, left = sides[turns:] + sides[:turns]
@@ -47,15 +47,15 @@ def crop_pixels(pixels: NDArray[np.uint8], crop: Crop, rotation_deg: int) -> NDA
 
 
 class Cropper:
-    """Cuts decoded frames by FFmpeg's ``crop``; copies no pixel."""
+    """Crops decoded frames with FFmpeg's ``crop`` filter, which copies no pixels."""
 
     def __init__(self, crop: Crop | None) -> None:
         self._crop = crop
         self._graph: Graph | None = None
-        self._fits: tuple[int, int, str] | None = None
+        self._graph_kind: tuple[int, int, str] | None = None
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame without what is to be cut off; whole where nothing would be left of it."""
+        """The cropped frame; the whole one if nothing would be left of it."""
         if self._crop is None:
             return frame
         width = frame.width - self._crop.left - self._crop.right
@@ -63,7 +63,7 @@ class Cropper:
         if width <= 0 or height <= 0:
             return frame
         kind = frame.width, frame.height, frame.format.name
-        if self._graph is None or kind != self._fits:
+        if self._graph is None or kind != self._graph_kind:
             graph = Graph()
             graph.threads = 1
             graph.link_nodes(
@@ -73,8 +73,8 @@ class Cropper:
                 graph.add("crop", f"{width}:{height}:{self._crop.left}:{self._crop.top}"),
                 graph.add("buffersink"),
             ).configure()
-            self._graph, self._fits = graph, kind
+            self._graph, self._graph_kind = graph, kind
         self._graph.push(frame)
-        cut = self._graph.pull()
-        assert isinstance(cut, av.VideoFrame)
-        return cut
+        cropped = self._graph.pull()
+        assert isinstance(cropped, av.VideoFrame)
+        return cropped

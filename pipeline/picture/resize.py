@@ -1,13 +1,14 @@
-"""Bring a decoded frame into a model's geometry: turned as shown, resized, cut from the centre, uint8 RGB.
+"""Brings a decoded frame into a model's geometry: turned as shown, resized, cropped at the centre, uint8 RGB.
 
-Two ways. ``exact`` converts the whole frame to RGB and then resizes it, as PIL does in the models' published processors: 0.1
-of 255 levels from theirs on average. ``fast`` does both in one step, over a quarter of the bytes, which takes a quarter of
-the time at 1080p. FFmpeg's conversion of a whole 8-bit 4:2:0 frame rounds down, by about one level, while that of a scaled
-one rounds right; so one level is taken off, since models are trained on what programs show. What is left is half a level:
-logits of VideoMAE-base with a standard deviation of 2 moved by 0.07 at most on 14 real clips, where bf16 moves them by 0.04
-(``python -m benchmarks.models``). What it does to probabilities and embeddings, ``python -m benchmarks.ingest`` prints.
+There are two ways. ``exact`` converts the whole frame to RGB and then resizes it, as PIL does in the models' published
+processors: 0.1 of 255 levels from theirs on average. ``fast`` does both in one step, over a quarter of the bytes, which
+takes a quarter of the time at 1080p. FFmpeg's conversion of a whole 8-bit 4:2:0 frame rounds down, by about one level, while
+that of a scaled one rounds right; so one level is taken off, since models are trained on what programs show. What is left is
+half a level: logits of VideoMAE-base with a standard deviation of 2 moved by 0.07 at most on 14 real clips, where bf16 moves
+them by 0.04 (``python -m benchmarks.models``). What it does to probabilities and embeddings, ``python -m benchmarks.ingest``
+prints.
 
-HDR and the like go a way of their own, `pipeline.picture.colour`: to twice the size, then to RGB, then to the size wanted.
+HDR and the like are converted by `pipeline.picture.colour`: to twice the size, then to RGB, then to the model's size.
 Values of PQ must not be averaged over many pixels: the middle of black and white is 59 of 255 there, and not 128.
 """
 
@@ -59,12 +60,12 @@ class Scaler:
         self._converter = Converter()
 
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """uint8 [height, width, 3] of one frame."""
+        """The frame in the model's geometry: uint8 [height, width, 3]."""
         width, height = shown_size(frame.width, frame.height, self._turns * 90, self._pixel_aspect)
         width, height = self._geometry.resized(width, height)
         if self._turns % 2:
             width, height = height, width
-        wanted: dict[str, Any] = {
+        options: dict[str, Any] = {
             "width": width,
             "height": height,
             "interpolation": _FILTERS[self._geometry.interpolation],
@@ -75,9 +76,9 @@ class Scaler:
             frame = av.VideoFrame.from_ndarray(self._converter(frame, *sizes), format="rgb24")
         at_once = self._fast and frame.format.name in _ROUNDED_DOWN and (width, height) != (frame.width, frame.height)
         if at_once:  # by planes, since straight to packed RGB the colours of two neighbours become one
-            scaled = self._resize.reformat(frame, format="gbrp", **wanted)
+            scaled = self._resize.reformat(frame, format="gbrp", **options)
         else:
-            scaled = self._resize.reformat(self._to_rgb.reformat(frame, format="rgb24", threads=1), **wanted)
+            scaled = self._resize.reformat(self._to_rgb.reformat(frame, format="rgb24", threads=1), **options)
         pixels = scaled.to_ndarray().astype(np.uint8, copy=False)
         pixels = np.rot90(pixels[:, ::-1] if self._mirrored else pixels, self._turns)
         pixels = np.ascontiguousarray(centre_crop(pixels, self._geometry.crop))
@@ -85,16 +86,16 @@ class Scaler:
 
 
 def centre_crop(pixels: NDArray[np.uint8], crop: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """The middle ``crop`` of the picture, padded with black where the picture is smaller."""
+    """The centre of a picture, ``crop`` (height, width) in size, padded with black where the picture is smaller."""
     if crop is None:
         return pixels
-    for axis, wanted in enumerate(crop):
-        spare = pixels.shape[axis] - wanted
+    for axis, length in enumerate(crop):
+        spare = pixels.shape[axis] - length
         if spare < 0:
             before = (-spare + 1) // 2
             widths = [(0, 0)] * 3
             widths[axis] = (before, -spare - before)
             pixels = np.pad(pixels, widths)
         else:
-            pixels = pixels[(slice(None),) * axis + (slice(spare // 2, spare // 2 + wanted),)]
+            pixels = pixels[(slice(None),) * axis + (slice(spare // 2, spare // 2 + length),)]
     return pixels

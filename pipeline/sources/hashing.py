@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import blake2b
 
+from pipeline.sources import source_of
 from schemas.errors import VideoError
+
+_END_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 20
 
 
 def ends_hash(path: str) -> bytes:
     """16 bytes of BLAKE2b over the file's first and last 64 KiB; empty where it cannot be read."""
-    digest = blake2b(digest_size=16)
+    digest, source = blake2b(digest_size=16), source_of(path)
     try:
-        with open(path, "rb") as stream:
-            digest.update(stream.read(1 << 16))
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - (1 << 16)))
-            digest.update(stream.read())
+        size_bytes = source.stat(path).size_bytes
+        digest.update(source.read_range(path, 0, _END_BYTES))
+        digest.update(source.read_range(path, max(0, size_bytes - _END_BYTES), _END_BYTES))
     except OSError:
         return b""
     return digest.digest()
@@ -29,9 +31,9 @@ def content_hash(path: str) -> str:
     """
     digest = blake2b(digest_size=16)
     try:
-        with open(path, "rb") as stream:
-            while chunk := stream.read(1 << 20):
+        with source_of(path).open(path) as file:
+            while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
     except OSError as exc:
-        raise VideoError("find", f"cannot be read: {exc.strerror}") from exc
+        raise VideoError("find", f"cannot be read: {exc.strerror or exc}") from exc
     return digest.hexdigest()

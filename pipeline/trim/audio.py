@@ -1,4 +1,4 @@
-"""The sound that goes with a piece of a video: copied where an MP4 file can hold it, else encoded as AAC."""
+"""The sound of a piece of a video: copied where an MP4 file can hold it, else encoded as AAC."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import Span, VideoMeta
+from schemas.records import Span
+from schemas.video_meta import VideoMeta
 
-# What MP4 holds and players know.
+# The codecs that MP4 holds and players know.
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})
 _AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
 _ANY_RATE = 48000
@@ -40,17 +41,17 @@ _CHANNELS = (
     "TBC",
     "TBR",
 )
-# What is made of channels that do not say where they belong, by their number.
+# The layouts that are assumed for channels without a place, by their number.
 _BY_NUMBER = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
-# Of more, the first two are heard.
+# Of more channels, the first two are heard.
 _STEREO = 2
 
-# Times in seconds are rounded: closer than this is the same.
+# Times in seconds are rounded: those that differ by less are equal.
 _SAME_MOMENT_S = Fraction(1, 250_000)
 
 
 def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
-    """The sound that a player would play; None where there is none, or none that this FFmpeg can decode."""
+    """The audio stream that a player would play; None where there is none that this FFmpeg can decode."""
     stream = container.streams.best("audio")
     return stream if isinstance(stream, av.AudioStream) and stream.codec_context is not None else None
 
@@ -58,13 +59,13 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 def sound_of(
     source: av.container.InputContainer, target: av.container.OutputContainer, meta: VideoMeta, span: Span
 ) -> Sound:
-    """What takes the sound of a piece; nothing, where the source has none that can be placed in time.
+    """The sound of a piece; an empty one where the source has none that can be placed in time.
 
     Args:
         source: the video's container.
-        target: the piece's.
-        meta: of the source.
-        span: the piece, from what becomes its time 0.
+        target: the piece's container.
+        meta: the metadata of the source.
+        span: the piece, beginning at what becomes its time 0.
     """
     audio = audio_stream(source) if meta.timed else None
     start_s, end_s = (meta.start_pts * meta.time_base + Fraction(time_s) for time_s in span)
@@ -72,18 +73,18 @@ def sound_of(
 
 
 class Sound:
-    """Takes the packets of a source's sound, and puts those of one interval into a target, its start at time 0.
+    """Writes one interval of a source's sound into a target, from time 0.
 
     Attributes:
         sources: the stream whose packets it takes; empty where there is none.
-        done: nothing that is still to come belongs to the interval.
-        damaged: packets that could not be decoded.
+        done: whether no later packet belongs to the interval.
+        damaged: number of packets that could not be decoded.
     """
 
     def __init__(
         self, source: av.AudioStream | None, target: av.container.OutputContainer, start_s: Fraction, end_s: Fraction
     ) -> None:
-        """Prepare for [start_s, end_s), in seconds as the source's packets count them."""
+        """Prepare for [start_s, end_s), in seconds of the source's packets."""
         self.sources: tuple[av.AudioStream, ...] = () if source is None else (source,)
         self.done = source is None
         self.damaged = 0
@@ -94,7 +95,7 @@ class Sound:
         self._early: list[av.Packet[Any]] | None = []
 
     def begin(self) -> None:
-        """Add a stream to the target; packets may come before."""
+        """Add a stream to the target, and write the packets that came before."""
         early, self._early = self._early, None
         for source in self.sources:
             self._add_stream(source)
@@ -116,7 +117,7 @@ class Sound:
         self._resampler = self._make_resampler()
 
     def take(self, packet: av.Packet[Any]) -> None:
-        """Put a packet of the sound into the target, as far as it is within the interval."""
+        """Write a packet of the sound, as far as it is within the interval."""
         if self._early is not None:
             self._early.append(packet)
             return
@@ -138,7 +139,7 @@ class Sound:
         self._target.mux(packet)
 
     def finish(self) -> None:
-        """Put what an encoder still holds into the target."""
+        """Write what the encoder still holds."""
         if self._resampler is not None and self._started:
             self._put(self._resampler.resample(None))
             self._target.mux(self._stream.encode(None))
@@ -165,13 +166,13 @@ class Sound:
             return [*rest, *self._resampler.resample(frame)]
 
     def _put(self, frames: Iterable[av.AudioFrame]) -> None:
-        """Encode of ``frames`` the samples that are within the interval."""
+        """Encode the samples of ``frames`` that are within the interval."""
         for frame in frames:
             samples: NDArray[np.float32] = frame.to_ndarray().astype(np.float32, copy=False)  # [channels, samples]
             pts, rate = frame.pts or 0, frame.sample_rate
-            wanted = samples[:, max(0, -pts) : max(0, round((self._end_s - self._start_s) * rate) - pts)]
-            if wanted.size:
-                part = av.AudioFrame.from_ndarray(np.ascontiguousarray(wanted), format=_FORMAT, layout=frame.layout.name)
+            inside = samples[:, max(0, -pts) : max(0, round((self._end_s - self._start_s) * rate) - pts)]
+            if inside.size:
+                part = av.AudioFrame.from_ndarray(np.ascontiguousarray(inside), format=_FORMAT, layout=frame.layout.name)
                 part.sample_rate, part.pts, part.time_base = rate, max(0, pts), Fraction(1, rate)
                 self._target.mux(self._stream.encode(part))
                 self._started = True
@@ -180,12 +181,12 @@ class Sound:
 class _Channels:
     """Brings the channels of a decoder into an order that FFmpeg has a name for.
 
-    PyAV frees what a layout with an order of its own refers to, though the decoder, and every frame, still does, and the
-    process ends at that. So the decoder is told, before it begins, that its layout is an ordinary one of as many channels,
-    and they are put into their places here.
+    PyAV frees the order of a layout with an order of its own, though the decoder and its frames still refer to it, which
+    ends the process. So the decoder is given, before it begins, an ordinary layout of as many channels, and the channels are
+    put into their places here.
 
     Attributes:
-        number: of channels.
+        number: number of channels.
     """
 
     def __init__(self, decoder: av.AudioCodecContext) -> None:
@@ -207,7 +208,7 @@ class _Channels:
         del layout  # and with it, what it refers to
 
     def in_order(self, frame: av.AudioFrame) -> av.AudioFrame:
-        """The frame with its channels in their places."""
+        """The frame with its channels in FFmpeg's order."""
         if self._order is None or len(frame.layout.channels) != self.number:
             return frame
         samples: NDArray[Any] = frame.to_ndarray()

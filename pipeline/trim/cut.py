@@ -1,4 +1,4 @@
-"""Cut a piece out of a video into a file of its own: copied where it can begin at a keyframe, else encoded anew."""
+"""Cuts a piece out of a video into a file of its own: copied where it can begin at a keyframe, else encoded anew."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ from pipeline.trim.reencode import encode, encode_from_keyframe
 from pipeline.trim.timestamps import Cut, TrimNotPossible, disappears_s, frame_start_s, last_before, seconds_to_pts
 from pipeline.trim.video_encoder import keep_colours, keep_orientation
 from schemas.errors import JobError, VideoError
-from schemas.records import Keyframe, Span, VideoMeta
+from schemas.records import Span
+from schemas.video_meta import Keyframe, VideoMeta
 
-# A copy can begin at keyframes alone, and end where no frame is missing before its last. It may show this much more at
+# A copy begins at a keyframe, and ends where no frame before its last is missing. It may show this many seconds more at
 # either end than was asked for.
 _MORE_S = 0.5
 
-# What MP4 holds and players know. AVI stores no presentation times, so that copies out of it would show them wrong.
+# The codecs that MP4 holds and players know. AVI stores no presentation times, so copies of it would be shown wrong.
 _COPIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
 _NEVER_COPIED_FROM = frozenset({"avi"})
 
-# Errors of the disk that is written to, which are no fault of the video.
-_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+# Errors of the disk that is written to, and not of the video.
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 
 def cut_video(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
-    """Write what ``path`` shows in ``span``, with its sound, as an MP4 file that begins at time 0.
+    """Write ``span`` of a video, with its sound, as an MP4 file that begins at time 0.
 
-    Of several sounds the one that a player would play is taken; subtitles are left out. How the picture is to be turned and
-    the shape of its pixels are kept.
+    Of several audio streams, the one that a player would play is taken; subtitles are left out. The rotation of the picture
+    and the shape of its pixels are kept.
 
     Args:
-        path: the source.
-        meta: what `pipeline.probe.probe` says of it.
-        span: within the video.
+        path: the video.
+        meta: the result of `pipeline.probe.probe` for it.
+        span: an interval within the video.
         output: the file to write.
 
     Raises:
-        VideoError: nothing of the span can be decoded.
+        VideoError: no frame of the span can be decoded.
         JobError: the disk is full.
     """
     keyframe = copy_start(meta, span)
@@ -62,7 +63,7 @@ def cut_video(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
             reason = str(exc) or reason
         except (*READING_ERRORS, ValueError) as exc:
             output.unlink(missing_ok=True)
-            if getattr(exc, "errno", None) in _OURS:
+            if getattr(exc, "errno", None) in _DISK_ERRORS:
                 raise JobError(f"{str(output)!r} cannot be written: {describe(exc)}; make room, and export again") from exc
             reason = describe(exc)
         except BaseException:
@@ -73,7 +74,7 @@ def cut_video(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
 
 
 def has_sound(path: str) -> bool:
-    """Whether there is sound that a player would play."""
+    """Whether a video has sound that a player would play. False where it cannot be read."""
     try:
         with open_video(path) as container:
             return audio_stream(container) is not None
@@ -82,7 +83,7 @@ def has_sound(path: str) -> bool:
 
 
 def copy_start(meta: VideoMeta, span: Span) -> Keyframe | None:
-    """The keyframe that a copy of ``span`` would begin at: at most half a second before it; None where none is."""
+    """The keyframe that a copy of ``span`` begins at, up to half a second before it; None where there is none."""
     if not meta.timed or meta.codec not in _COPIED or meta.container in _NEVER_COPIED_FROM:
         return None
     start_pts = seconds_to_pts(meta, span.start_s)
@@ -90,16 +91,19 @@ def copy_start(meta: VideoMeta, span: Span) -> Keyframe | None:
     if position < 0:
         return None
     keyframe = meta.keyframes[position]
-    near = (start_pts - keyframe.pts) * meta.time_base <= _MORE_S
-    return keyframe if near and keyframe.pts >= int(meta.pts[0]) else None
+    is_near = (start_pts - keyframe.pts) * meta.time_base <= _MORE_S
+    return keyframe if is_near and keyframe.pts >= int(meta.pts[0]) else None
 
 
 def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Path) -> Cut:
-    """Packets from ``keyframe`` on, until all frames before the span's end are there and none is missing between them.
+    """Copy packets from ``keyframe`` on, until all frames before the span's end are there, without a gap.
 
-    Decoding times are made anew: after seeking in Matroska the first packets have none.
+    Decoding times are computed: after seeking in Matroska, the first packets have none.
+
+    Raises:
+        TrimNotPossible: there is no such run of packets.
     """
-    count, latest, early = _copied(path, meta, span, keyframe)
+    count, latest, early = _copied_packets(path, meta, span, keyframe)
     first = int(np.searchsorted(meta.pts, keyframe.pts))
     shown = _first_frame(path, meta, keyframe)
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
@@ -140,10 +144,13 @@ def _first_frame(path: str, meta: VideoMeta, keyframe: Keyframe) -> av.VideoFram
     return None
 
 
-def _copied(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple[int, int, int]:
-    """How many packets a copy takes, when the last frame among them is shown, and by how much decoding runs ahead.
+def _copied_packets(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe) -> tuple[int, int, int]:
+    """The number of packets that a copy takes, the pts of their last frame, and how many ticks decoding runs ahead.
 
-    Packets that come after the keyframe and are shown before it need what came before it, and are left out.
+    Packets that follow the keyframe and are shown before it depend on what came before it, and are left out.
+
+    Raises:
+        TrimNotPossible: there is no run of packets without a gap that ends near the span's end.
     """
     last_pts = last_before(meta, seconds_to_pts(meta, span.end_s))
     first = int(np.searchsorted(meta.pts, keyframe.pts))

@@ -1,4 +1,4 @@
-"""A piece of a video, encoded anew: from any frame to any other, each at its own time."""
+"""Encodes a piece of a video anew: from any frame to any other, each at its own time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from pipeline.trim.timestamps import (
     seconds_to_pts,
 )
 from pipeline.trim.video_encoder import Picture
-from schemas.records import Keyframe, Span, VideoMeta
+from schemas.records import Span
+from schemas.video_meta import Keyframe, VideoMeta
 
 
 def encode_from_keyframe(path: str, meta: VideoMeta, span: Span, output: Path) -> Cut:
-    """`encode` from the keyframe before the piece, with frames counted where the container's times do not do."""
+    """`encode` from the keyframe before the piece; frames are counted where the container's times cannot be used."""
     try:
         return encode(path, meta, span, output, seek=True, counted=not meta.timed)
     except NonMonotonicTimestamps:
@@ -38,21 +39,21 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
     """Write a piece, beginning with the frame on screen at its start.
 
     Args:
-        path: the source.
-        meta: of the source.
+        path: the video.
+        meta: its metadata.
         span: the piece.
         output: the file to write.
         seek: decode from the keyframe before the piece, and not from the beginning.
-        counted: go by the order of frames, and not by the times that they come with.
+        counted: place frames by their order, and not by the times that they come with.
 
     Raises:
-        TrimNotPossible: no frame comes; with ``seek`` also where the first does not come or times go back.
-        av.FFmpegError: the source cannot be read, or the file not be written.
+        TrimNotPossible: there is no frame; with ``seek`` also where the first is missing, or times go back.
+        av.FFmpegError: the video cannot be read, or the file cannot be written.
     """
-    wanted = _Wanted(meta, span)
-    keyframe = keyframe_before(meta.keyframes, wanted.first_pts) if seek else None
+    piece_frames = _PieceFrames(meta, span)
+    keyframe = keyframe_before(meta.keyframes, piece_frames.first_pts) if seek else None
     if counted:
-        wanted.count_from(keyframe)
+        piece_frames.count_from(keyframe)
     problems: set[str] = set()
     with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
         video = video_stream(source, meta.stream_index)
@@ -62,26 +63,26 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, *, seek: bool, 
         for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
             if packet.stream is not video:
                 sound.take(packet)
-            elif not wanted.done:
+            elif not piece_frames.done:
                 frames = _decoded(packet, problems)
                 if picture is None and frames:  # only now is it known what it is to say of its colours
                     picture = Picture(target, meta, stated, frames[0])
                     problems |= {DOLBY_VISION} if is_dolby_ipt(frames[0]) else set()
                     sound.begin()
-                for frame, pts in wanted.of(frames, strict=seek):
+                for frame, pts in piece_frames.of(frames, strict=seek):
                     assert picture is not None
                     end_s = min(span.end_s, disappears_s(meta, pts))
                     picture.take(frame, frame_start_s(meta, pts) - span.start_s, end_s - span.start_s)
-            if wanted.done and sound.done:
+            if piece_frames.done and sound.done:
                 break
         if picture is not None:
             picture.finish()
             sound.finish()
-    if wanted.latest_pts is None:
+    if piece_frames.latest_pts is None:
         raise TrimNotPossible("; ".join(sorted(problems)))
-    problems |= {"its last frames could not be decoded"} if not wanted.done else set()
+    problems |= {"its last frames could not be decoded"} if not piece_frames.done else set()
     problems |= {"its sound is damaged"} if sound.damaged else set()
-    end_s = min(span.end_s, disappears_s(meta, wanted.latest_pts))
+    end_s = min(span.end_s, disappears_s(meta, piece_frames.latest_pts))
     return Cut("re-encoded", span.start_s, end_s, bool(sound.sources), tuple(sorted(problems)))
 
 
@@ -93,13 +94,13 @@ def _decoded(packet: av.Packet[Any], problems: set[str]) -> list[av.VideoFrame]:
         return []
 
 
-class _Wanted:
-    """Tells the frames of a piece from the others that have to be decoded on the way.
+class _PieceFrames:
+    """Picks the frames of a piece out of those that have to be decoded on the way.
 
     Attributes:
         first_pts: the frame on screen at the piece's start.
-        latest_pts: the last one that was picked; None before there is one.
-        done: all have come.
+        latest_pts: the last frame that was picked; None before there is one.
+        done: whether all have been picked.
     """
 
     def __init__(self, meta: VideoMeta, span: Span) -> None:
@@ -111,14 +112,14 @@ class _Wanted:
         self._index: int | None = None
 
     def count_from(self, keyframe: Keyframe | None) -> None:
-        """Give frames the times of `VideoMeta.pts` in turn, for containers that store none of their own."""
+        """Give frames the times of `VideoMeta.pts` in turn from ``keyframe`` on, for containers that store no times."""
         self._index = int(np.searchsorted(self._meta.pts, keyframe.pts)) if keyframe else 0
 
     def of(self, frames: Iterable[av.VideoFrame], *, strict: bool) -> Iterator[tuple[av.VideoFrame, int]]:
-        """The frames that belong to the piece, and when each appears, in ticks.
+        """Those of ``frames`` that belong to the piece, each with the tick at which it appears.
 
         Raises:
-            TrimNotPossible: ``strict``, and the first frame does not come, or times go back.
+            TrimNotPossible: with ``strict``, where the first frame is missing, or times go back.
         """
         for frame in frames:
             pts = frame.pts

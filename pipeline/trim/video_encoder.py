@@ -1,7 +1,7 @@
-"""The picture of a piece of a video that is encoded anew: H.264 that plays anywhere, each frame at its own time.
+"""Encodes the picture of a piece of a video: H.264 that plays anywhere, each frame at its own time.
 
-Pixels keep the matrix and the range that they come with, and the piece states both. What H.264 of 8 bit does not hold
-(RGB, HDR and the like, `pipeline.picture.colour`) becomes BT.709 of limited range, as other screens show it.
+Pixels keep the matrix and the range that they come with, and the piece states both. What 8-bit H.264 cannot hold (RGB, HDR
+and the like, `pipeline.picture.colour`) becomes BT.709 of limited range, as screens of standard range show it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, VideoReformatter
 
-from pipeline.picture.colour import Stated, is_ordinary
+from pipeline.picture.colour import SWSCALE_MATRICES, Matrix, Stated, is_ordinary
 from pipeline.picture.colour_table import TableConverter
 from pipeline.picture.crop import Cropper
-from schemas.records import VideoMeta
+from schemas.video_meta import VideoMeta
 
 # Quality that is hard to tell from the source; and no B-frames, so that every frame's time is stored as it is.
 _X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
@@ -24,30 +24,20 @@ _X264_FORMAT = "yuv420p"
 # Sources that count coarser are encoded in this: a piece may begin anywhere between two of their ticks.
 _TIME_BASE = Fraction(1, 90_000)
 
-# FFmpeg's numbers of matrices, and what swscale calls them.
-_ITU709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020 = 1, 2, 4, 5, 6, 7, 9
-_SCALED_AS = {
-    _ITU709: Colorspace.ITU709,
-    _FCC: Colorspace.FCC,
-    _BT470BG: Colorspace.ITU601,
-    _SMPTE170M: Colorspace.ITU601,
-    _SMPTE240M: Colorspace.SMPTE240M,
-    _BT2020: Colorspace.BT2020,
-}
 # Primaries and transfer that go with a matrix, where a source says nothing of them.
-_COMPANIONS = {
-    _ITU709: (ColorPrimaries.BT709, ColorTrc.BT709),
-    _BT470BG: (ColorPrimaries.BT470BG, ColorTrc.SMPTE170M),
-    _SMPTE170M: (ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M),
-    _SMPTE240M: (ColorPrimaries.SMPTE240M, ColorTrc.SMPTE240M),
+_COMPANIONS: dict[int, tuple[ColorPrimaries, ColorTrc]] = {
+    Matrix.BT709: (ColorPrimaries.BT709, ColorTrc.BT709),
+    Matrix.BT470BG: (ColorPrimaries.BT470BG, ColorTrc.SMPTE170M),
+    Matrix.SMPTE170M: (ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M),
+    Matrix.SMPTE240M: (ColorPrimaries.SMPTE240M, ColorTrc.SMPTE240M),
 }
-# All programs take what is smaller and says nothing for BT.601. What is as large, players take for BT.709 and converters for
-# BT.601: there the piece says nothing either, so that each shows it as it shows the source.
+# All programs take smaller pictures that state nothing for BT.601. Pictures as large as this, players take for BT.709 and
+# converters for BT.601: there the piece states nothing either, so that each program shows it as it shows the source.
 _LARGE = (1280, 720)
 
 
 class Colours(NamedTuple):
-    """What a stream says of its colours, in FFmpeg's numbers."""
+    """A stream's colours as it states them, in FFmpeg's numbers."""
 
     space: int
     primaries: int
@@ -56,12 +46,12 @@ class Colours(NamedTuple):
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Colours:
-        """What to say of a piece whose first frame this is."""
+        """The colours that a piece states whose first frame this is."""
         if _goes_by_rgb(frame):
             return _BT709
         space, primaries, trc = frame.colorspace, frame.color_primaries, frame.color_trc
-        if space == _UNSPECIFIED and frame.width < _LARGE[0] and frame.height < _LARGE[1]:
-            space = _SMPTE170M
+        if space == Matrix.UNSPECIFIED and frame.width < _LARGE[0] and frame.height < _LARGE[1]:
+            space = Matrix.SMPTE170M
         companions = _COMPANIONS.get(space, (ColorPrimaries.UNSPECIFIED, ColorTrc.UNSPECIFIED))
         if primaries == ColorPrimaries.UNSPECIFIED:
             primaries = companions[0]
@@ -70,11 +60,11 @@ class Colours(NamedTuple):
         return cls(space, primaries, trc, _range(frame))
 
 
-_BT709 = Colours(_ITU709, ColorPrimaries.BT709, ColorTrc.BT709, ColorRange.MPEG)
+_BT709 = Colours(Matrix.BT709, ColorPrimaries.BT709, ColorTrc.BT709, ColorRange.MPEG)
 
 
 def _goes_by_rgb(frame: av.VideoFrame) -> bool:
-    """Whether a frame's values are no Y'CbCr, or none that players of H.264 show rightly."""
+    """Whether a frame's values are not Y'CbCr, or a kind that players of H.264 do not show right."""
     return frame.format.is_rgb or len(frame.format.components) < 3 or not is_ordinary(frame)
 
 
@@ -85,16 +75,16 @@ def _range(frame: av.VideoFrame) -> int:
 
 
 class Picture:
-    """Encodes frames, turned and shaped for display as the source says."""
+    """Encodes frames, with the rotation and the shape of pixels that the source states."""
 
     def __init__(self, target: av.container.OutputContainer, meta: VideoMeta, stated: Stated, first: av.VideoFrame) -> None:
         """Prepare for a piece.
 
         Args:
-            target: the piece's file.
-            meta: of the source.
-            stated: what the source's container says of its colours.
-            first: a frame of it.
+            target: the piece's container.
+            meta: the metadata of the source.
+            stated: the colours that the source's container states.
+            first: the first frame.
         """
         stated.complete(first)
         self._colours, self._stated, self._cropper = Colours.of(first), stated, Cropper(meta.crop)
@@ -115,13 +105,13 @@ class Picture:
 
     def take(self, frame: av.VideoFrame, start_s: float, end_s: float) -> None:
         """Show ``frame`` in [start_s, end_s)."""
-        ready = self._converted(frame)
+        converted = self._converted(frame)
         pts = max(self._latest + 1, round(Fraction(start_s) / self._time_base))
-        ready.pts, ready.time_base = pts, self._time_base
-        ready.pict_type = 0  # or the encoder would make keyframes where the source did
+        converted.pts, converted.time_base = pts, self._time_base
+        converted.pict_type = 0  # or the encoder would make keyframes where the source did
         self._latest = pts
         self._durations[pts] = max(1, round(Fraction(end_s) / self._time_base) - pts)
-        self._mux(ready)
+        self._mux(converted)
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
@@ -133,19 +123,19 @@ class Picture:
         size = (self._stream.width, self._stream.height)
         self._stated.complete(frame)
         frame = self._cropper(frame)
-        bounds: int | None = None  # of the values; None leaves it to what RGB has
+        bounds: int | None = None  # the range of the values; None leaves it to RGB's
         if not is_ordinary(frame):
             frame = self._table(frame, *size)
         elif not frame.format.is_rgb and _goes_by_rgb(frame):
             frame = self._to_rgb.reformat(frame, format="rgb24", threads=1)
         elif not frame.format.is_rgb:
             bounds = _range(frame)
-            if frame.colorspace == _UNSPECIFIED:
+            if frame.colorspace == Matrix.UNSPECIFIED:
                 frame.colorspace = self._colours.space
-        wanted: dict[str, Any] = {"dst_color_range": self._colours.range, "src_color_range": bounds}
-        if self._colours.space in _SCALED_AS:
-            wanted["dst_colorspace"] = _SCALED_AS[self._colours.space]
-        return self._to_target.reformat(frame, *size, format=_X264_FORMAT, threads=1, **wanted)
+        options: dict[str, Any] = {"dst_color_range": self._colours.range, "src_color_range": bounds}
+        if self._colours.space in SWSCALE_MATRICES:
+            options["dst_colorspace"] = SWSCALE_MATRICES[self._colours.space]
+        return self._to_target.reformat(frame, *size, format=_X264_FORMAT, threads=1, **options)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
         for packet in self._stream.encode(frame):
@@ -154,15 +144,16 @@ class Picture:
 
 
 def keep_orientation(stream: av.VideoStream, meta: VideoMeta) -> None:
-    """Have players turn and mirror a stream as they do the source."""
+    """State the source's rotation and mirroring in a stream of the piece."""
     if meta.rotation_deg or meta.mirrored:
         stream.set_display_rotation(meta.rotation_deg, hflip=meta.mirrored)
 
 
 def keep_colours(stream: av.VideoStream, first: av.VideoFrame, stated: Stated) -> None:
-    """Have the container of a stream that is copied say of its colours what the stream itself says.
+    """State a copied stream's own colours in the piece's container.
 
-    A box that calls full range limited, since its source's container knew nothing of ranges, is believed by many players.
+    Otherwise the container might call full range limited, which many players believe: the source's container may know
+    nothing of ranges.
     """
     stated.complete(first)
     context = stream.codec_context

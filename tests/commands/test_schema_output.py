@@ -1,4 +1,4 @@
-"""The one place that says what SQL sees: held to what the catalog has, and to what the README says."""
+"""The one place that says what SQL sees: held to what the catalog has. tests/test_docs.py holds the docs to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from commands.schema_output import readme_table, row_counts, schema_json, schema_text
+from commands.schema_output import row_counts, schema_json, schema_text
 from index.search.hits import hits_table
 from index.snapshot.catalog_build import write_catalog
 from index.sql.catalog import Catalog
@@ -28,15 +28,6 @@ def test_the_catalog_has_just_these_tables_and_columns(tmp_path: Path) -> None:
         found = catalog.sql(f"describe {table.name}")
         described = list(zip(found["column_name"].to_pylist(), found["column_type"].to_pylist(), strict=True))
         assert described == [(column.name, column.type) for column in table.columns]
-
-
-def test_the_readme_has_this_table() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert readme_table() in readme
-    assert readme_table().splitlines()[2:4] == [
-        f"| `videos` | {', '.join(TABLES[0].column_names)} |",
-        "| `clips` | clip_id, video_id, path, start_s, end_s, label, label_score |",
-    ]
 
 
 def test_every_column_says_what_it_means() -> None:

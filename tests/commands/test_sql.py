@@ -187,3 +187,24 @@ def test_ctrl_c_ends_a_query_at_once(library: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "vidsift: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        (["sql", "select count(*) as n from clips", "--format", "json"], '{"n": 40}\n'),
+        (["status"], "library     "),
+        (["schema"], "videos (10 rows): "),
+        (["history"], "snapshot  published "),
+    ],
+)
+def test_commands_that_only_read_tables_load_no_models(library: Path, arguments: list[str], begins: str) -> None:
+    program = (
+        "import sys, cli\n"
+        f"try: cli.main([*{arguments!r}, '--library', {str(library)!r}])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'ray', 'torch', 'transformers', 'av'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(begins)
+    assert done.stdout.splitlines()[-1] == "[]"

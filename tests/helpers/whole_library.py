@@ -10,7 +10,7 @@ from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.ingest.steps import Job
 from jobs.tag.tag import tag
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.process import annotate_video
 from pipeline.sampling import distinct_inputs

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from pipeline.models import load_embedder
+from pipeline.models.registry import load_embedder
 from schemas.models import Checkpoint
 from tests.helpers.whole_library import write_whole
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pipeline.annotate import Annotator
-from pipeline.models import load_classifier, load_embedder
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 from pipeline.models.embedders.xclip import XClipEmbedder
 from pipeline.models.pixels import make_pixels
+from pipeline.models.registry import load_classifier, load_embedder
 from pipeline.models.runtimes.cuda_graphs import CudaGraphed
 from pipeline.sampling import distinct_inputs
 from schemas.models import Checkpoint

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from pipeline.container import reading as container
-from pipeline.decoders import CHAINED, DECODERS, ChainDecoder, load_decoder, pyav
+from pipeline.decoders import pyav
+from pipeline.decoders.base import ChainDecoder
+from pipeline.decoders.registry import CHAINED, DECODERS, load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_job, decode_jobs, plan_video
 from pipeline.sampling import plan_spans
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, Span, SpanDone, SpanJob, VideoInfo

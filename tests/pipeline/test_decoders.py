@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import pipeline.decoders
-from pipeline.decoders import DECODERS, Decoder, load_decoder
+from pipeline.decoders import registry
 from pipeline.decoders.av1_skipping import Av1FrameDropper
+from pipeline.decoders.base import Decoder
 from pipeline.decoders.frame_index import decode_by_number
+from pipeline.decoders.registry import DECODERS, load_decoder
 from pipeline.probe import probe
 from pipeline.sampling import plan_jobs
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import SpanJob, VideoFile, VideoInfo, VideoMeta
+from schemas.records import SpanJob, VideoFile, VideoInfo
+from schemas.video_meta import VideoMeta
 from tests.helpers.videos import decode_all, number_in, write_video
 
 
@@ -218,14 +222,14 @@ def test_av1_frames_that_no_other_needs_are_left_out_and_no_pixel_changes(
     path = write_video(tmp_path / "a.mp4", 200, codec="libsvtav1", options={"preset": "10", "crf": "40", "g": "60"})
     jobs = jobs_of(path, WHOLE)
     everything = decode_all(path)[1]
-    needed, left_out = Av1FrameDropper.needed, []
+    strip_unreferenced, left_out = Av1FrameDropper.strip_unreferenced, []
 
-    def watched(thinner: Av1FrameDropper, packet: bytes) -> bytes:
-        rest = needed(thinner, packet)
+    def watched(dropper: Av1FrameDropper, packet: bytes) -> bytes:
+        rest = strip_unreferenced(dropper, packet)
         left_out.append(len(rest) < len(packet))
         return rest
 
-    monkeypatch.setattr(Av1FrameDropper, "needed", watched)
+    monkeypatch.setattr(Av1FrameDropper, "strip_unreferenced", watched)
     for job in jobs:
         decoded = load_decoder("pyav").decode(job)
         assert len(decoded.positions) == len(job.frame_index)
@@ -237,13 +241,13 @@ def test_av1_frames_that_no_other_needs_are_left_out_and_no_pixel_changes(
 @pytest.mark.parametrize("extradata", [None, b"", b"\x81", b"\x81\x00\x00\x00" + b"\xff" * 20, bytes(range(80))])
 def test_av1_packets_that_are_not_understood_are_decoded_whole(extradata: bytes | None) -> None:
     rng = np.random.default_rng(0)
-    thinner = Av1FrameDropper(extradata)
+    dropper = Av1FrameDropper(extradata)
     for length in (0, 1, 2, 7, 64, 400):
         for _ in range(50):
             packet = rng.integers(0, 256, length, np.uint8).tobytes()
-            assert thinner.needed(packet) == packet or packet.startswith(thinner.needed(packet))
+            assert dropper.strip_unreferenced(packet) == packet or packet.startswith(dropper.strip_unreferenced(packet))
     frame = bytes([0x32, 4, 0x30, 0, 0, 0])  # an inter frame before any sequence header
-    assert Av1FrameDropper(None).needed(frame) == frame
+    assert Av1FrameDropper(None).strip_unreferenced(frame) == frame
 
 
 def test_pyav_keeps_the_good_part_of_a_damaged_clip(shared_clips: Path) -> None:
@@ -275,7 +279,7 @@ def test_an_unknown_decoder_is_refused() -> None:
 def test_a_decoder_that_is_not_installed_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, name: str, package: str
 ) -> None:
-    monkeypatch.setattr(pipeline.decoders, "find_spec", lambda asked: None if asked == package else "there")
+    monkeypatch.setattr(registry, "find_spec", lambda asked: None if asked == package else "there")
     with pytest.raises(
         UsageError,
         match=rf"^--decoder {name}: its package is not installed; pip install 'vidsift\[{package}\]', or take pyav$",
@@ -288,14 +292,29 @@ def test_a_decoder_that_is_not_installed_says_how_to_get_it(
     [("torchcodec", "FFmpeg's shared libraries"), ("nvdec", "a GPU, and a torchcodec and a torch made for it")],
 )
 def test_a_decoder_that_cannot_run_here_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, name: str, needs: str) -> None:
-    def fail() -> Decoder:
+    def fail(*arguments: str) -> Decoder:
         raise RuntimeError("Could not load it.\nA long story.")
 
-    monkeypatch.setattr(pipeline.decoders, "find_spec", lambda asked: "there")
-    monkeypatch.setitem(DECODERS, name, fail)
+    module = ModuleType("a_decoder_that_fails")
+    module.Failing = fail  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(registry, "find_spec", lambda asked: "there")
+    monkeypatch.setitem(DECODERS, name, replace(DECODERS[name], factory="a_decoder_that_fails:Failing"))
     with pytest.raises(UsageError) as error:
         load_decoder(name)
     assert str(error.value) == f"--decoder {name}: it cannot run here (Could not load it.); it needs {needs}; or take pyav"
+
+
+def test_a_decoder_is_one_file_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("my_decoder")
+    exec("class MyDecoder:\n    def decode(self, job): return job", module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(DECODERS, "mine", registry.Backend("my_decoder:MyDecoder"))
+    decoder = load_decoder("mine")
+    assert type(decoder) is module.MyDecoder
+    assert load_decoder("mine") is decoder
+    with pytest.raises(UsageError, match=r"expected pyav, decord, torchcodec, nvdec, mine$"):
+        load_decoder("vlc")
 
 
 def test_frames_that_a_decoder_by_number_cannot_read_are_left_out_and_said(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_jobs, plan_video
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, SpanDone, SpanJob, VideoFailed

@@ -11,13 +11,14 @@ import pytest
 
 from pipeline.container.packet_times import PacketTimes, join
 from pipeline.container.reading import open_video
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_job, plan_video
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import Clip, Part, SpanDone, SpanJob, VideoFailed
+from schemas.records import Clip, SpanDone, SpanJob, VideoFailed
+from schemas.video_meta import Part
 from tests.helpers.videos import number_in, write_video
 
 WIDE = ModelInput(4, Geometry((64, 128), None))

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline.annotate import Annotator
-from pipeline.decoders import Decoded, load_decoder
-from pipeline.models import load_classifier, load_embedder
+from pipeline.decoders.base import Decoded
+from pipeline.decoders.registry import load_decoder
+from pipeline.models.registry import load_classifier, load_embedder
 from pipeline.process import annotate_video, decode_job, plan_video
 from pipeline.sampling import distinct_inputs
 from schemas.errors import VideoError

@@ -10,7 +10,8 @@ from pipeline.sampling import distinct_inputs, frames_on_screen, plan_jobs, samp
 from schemas.errors import VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import Keyframe, Span, VideoFile, VideoInfo, VideoMeta
+from schemas.records import Span, VideoFile, VideoInfo
+from schemas.video_meta import Keyframe, VideoMeta
 
 SQUARE = Geometry(64, (64, 64))
 VIDEO = VideoInfo("v", VideoFile("/v.mp4", 1, 1))

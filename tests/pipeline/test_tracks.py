@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 import pytest
 
-from pipeline.decoders import load_decoder
+from pipeline.decoders.registry import load_decoder
 from pipeline.frames import decode_seen
 from pipeline.probe import probe
 from pipeline.process import decode_jobs, plan_video
 from pipeline.sampling import plan_spans
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from pipeline.trim.cut import cut_video
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput

@@ -11,11 +11,11 @@ from schemas.options import IngestOptions, Sampling
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [
-        ({"window_s": 0.0}, "--window: got 0 s, expected 0.1 to 3600 s"),
-        ({"window_s": -4.0}, "--window: got -4 s"),
-        ({"window_s": float("nan")}, "--window: got nan s"),
-        ({"window_s": 4.0, "stride_s": 0.0}, "--stride: got 0 s, expected 0.1 s to the window (4 s)"),
-        ({"window_s": 4.0, "stride_s": 6.0}, "--stride: got 6 s, expected 0.1 s to the window (4 s)"),
+        ({"window_s": 0.0}, "window_s: got 0 s, expected 0.1 to 3600 s"),
+        ({"window_s": -4.0}, "window_s: got -4 s"),
+        ({"window_s": float("nan")}, "window_s: got nan s"),
+        ({"window_s": 4.0, "stride_s": 0.0}, "stride_s: got 0 s, expected 0.1 s to the window (4 s)"),
+        ({"window_s": 4.0, "stride_s": 6.0}, "stride_s: got 6 s, expected 0.1 s to the window (4 s)"),
     ],
 )
 def test_sampling_refuses_what_would_leave_seconds_unseen(sampling: dict[str, float], message: str) -> None:
@@ -27,14 +27,14 @@ def test_sampling_refuses_what_would_leave_seconds_unseen(sampling: dict[str, fl
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "int8"}, "--precision: got 'int8', expected auto, fp32, bf16"),
-        ({"batch_size": 0}, "--batch-size: got 0, expected 1 or more"),
-        ({"scaling": "slow"}, "--scaling: got 'slow', expected fast, exact"),
-        ({"engine": "tensorflow"}, "--engine: got 'tensorflow', expected torch, openvino"),
-        ({"num_decoders": 0}, "--decoders: got 0, expected 1 or more"),
-        ({"num_threads": 0}, "--threads: got 0, expected 1 or more"),
-        ({"num_cpus": 0}, "--cpus: got 0, expected 1 or more"),
-        ({"video_timeout_s": 0.5}, "--video-timeout: got 0.5, expected 1 or more"),
+        ({"precision": "int8"}, "precision: got 'int8', expected auto, fp32, bf16"),
+        ({"batch_size": 0}, "batch_size: got 0, expected 1 or more"),
+        ({"scaling": "slow"}, "scaling: got 'slow', expected fast, exact"),
+        ({"engine": "tensorflow"}, "engine: got 'tensorflow', expected torch, openvino"),
+        ({"num_decoders": 0}, "num_decoders: got 0, expected 1 or more"),
+        ({"num_threads": 0}, "num_threads: got 0, expected 1 or more"),
+        ({"num_cpus": 0}, "num_cpus: got 0, expected 1 or more"),
+        ({"video_timeout_s": 0.5}, "video_timeout_s: got 0.5, expected 1 or more"),
     ],
 )
 def test_ingest_options_refuse_what_no_run_could_use(options: dict[str, Any], message: str) -> None:

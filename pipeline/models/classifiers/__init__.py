@@ -1,1 +1,1 @@
-"""Classifiers, a file for each way of loading one."""
+"""Classifiers, a file for each way of loading them."""

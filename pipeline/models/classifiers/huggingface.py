@@ -1,37 +1,45 @@
-"""Any video-classification checkpoint that transformers knows, as a `Classifier`."""
+"""Any video-classification checkpoint that transformers can load, as a `Classifier`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from transformers import AutoModelForVideoClassification
 
+from pipeline.models.families import classifier_family
 from pipeline.models.loading import load_pretrained
+from pipeline.models.pixels import choose_dtype
 from pipeline.models.preprocessing import read_preprocessing
-from pipeline.models.runtimes.cuda_graphs import RECORDABLE, CudaGraphed, Forward
-from pipeline.models.runtimes.micro_batches import MicroBatched
+from pipeline.models.runtimes.choose import choose_runtime
+from pipeline.models.runtimes.cuda_graphs import Forward
+from pipeline.models.runtimes.openvino import OpenVinoForward
 from schemas.models import Checkpoint, Label
 from schemas.options import Precision
 
+_CPU = torch.device("cpu")
+
 
 class HuggingFaceClassifier:
-    """VideoMAE, TimeSformer, ViViT, V-JEPA 2 and their kin: logits over ``config.id2label``."""
+    """VideoMAE, TimeSformer, ViViT, V-JEPA 2 and others that give logits over ``config.id2label``."""
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None) -> None:
-        """Load the checkpoint, onto the best device where none is given; see `pipeline.models.load_classifier`."""
+        """Load the checkpoint, onto the best device where none is given; see `pipeline.models.registry.load_classifier`."""
         self.preprocessing = read_preprocessing(checkpoint, "--classifier")
         self._model, self.device, self.dtype = load_pretrained(
             AutoModelForVideoClassification, checkpoint, precision, "--classifier", device=device
         )
-        self._run: Forward = self._forward
-        if self.device.type == "cpu":
-            self._run = MicroBatched(self._forward, self._model.config)
-        elif checkpoint.model_type in RECORDABLE:
-            self._run = CudaGraphed(self._forward)
+        self._run: Forward = choose_runtime(
+            self._forward,
+            self.device,
+            self._model.config,
+            cuda_graphs=classifier_family(checkpoint.model_type).cuda_graphs,
+        )
         self._labels = [self._model.config.id2label[i] for i in range(self._model.config.num_labels)]
 
     @torch.inference_mode()
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
-        """See `pipeline.models.Classifier.classify`."""
+        """See `pipeline.models.base.Classifier.classify`."""
         (logits,) = self._run(pixels.to(self.device))
         best = logits.float().softmax(-1).topk(min(top, len(self._labels)), -1)
         return [
@@ -42,3 +50,24 @@ class HuggingFaceClassifier:
     def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:
         """Logits [batch, labels]."""
         return (self._model(**{self._model.main_input_name: pixels}).logits,)
+
+
+class OpenVinoClassifier(HuggingFaceClassifier):
+    """A `HuggingFaceClassifier` whose logits OpenVINO computes."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
+        """Load the checkpoint; see `pipeline.models.registry.load_classifier`."""
+        super().__init__(checkpoint, "fp32", _CPU)
+        self.dtype = choose_dtype(precision, _CPU)
+        self._run = OpenVinoForward(checkpoint, "logits", _Logits(self._model), self.dtype)
+
+
+class _Logits(torch.nn.Module):
+    """[1, num_frames, 3, height, width] -> logits [1, labels]."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        return self.model(**{self.model.main_input_name: pixels}).logits

@@ -1,4 +1,4 @@
-"""From texts to the tokens that a text model reads, and what is left of a text that has more of them."""
+"""Turns texts into the tokens that a text model reads, and finds the rest of texts that are too long."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pipeline.models.loading import first_line
 from schemas.errors import ModelError
 from schemas.models import CutText
 
-_SHOWN = 40  # characters of what is not read
-_LONGEST_WORD = 20  # characters between two blanks that are still taken for one word
+_MAX_SHOWN = 40  # characters of the unread rest
+_MAX_WORD = 20  # characters between two blanks that are still taken for one word
 
 
 class TextTokenizer:
-    """A checkpoint's own tokenizer, for texts that anybody may have written.
+    """A checkpoint's own tokenizer, for texts that users write.
 
-    The names of its special tokens are words like others in them. X-CLIP takes a text's meaning from where the first
-    end-of-text token stands: a text with ``<|endoftext|>`` in it would end there, and nobody would know.
+    The names of special tokens in a text are plain words here. Otherwise a text with ``<|endoftext|>`` in it would silently
+    end there, since X-CLIP takes a text's embedding from its first end-of-text token.
 
     Attributes:
-        max_tokens: the most that the model reads, those included that the tokenizer puts at both ends.
+        max_tokens: the most tokens that the model reads, including those that the tokenizer adds at both ends.
     """
 
     def __init__(self, folder: Path, name: str, option: str, max_tokens: int) -> None:
-        """Read it from a checkpoint's folder; ``name`` and ``option`` are for messages.
+        """Read the tokenizer from a checkpoint's folder; ``name`` and ``option`` are for messages.
 
         Raises:
             ModelError: it is missing or damaged.
@@ -41,7 +41,7 @@ class TextTokenizer:
         self.max_tokens = max_tokens
 
     def __call__(self, texts: Sequence[str]) -> Any:
-        """``input_ids`` and ``attention_mask``, int64 [texts, tokens]; of longer texts the beginning, ended as any text."""
+        """``input_ids`` and ``attention_mask``, int64 [texts, tokens]; longer texts are cut before their end token."""
         return self._tokenizer(
             list(texts),
             padding=True,
@@ -52,10 +52,10 @@ class TextTokenizer:
         )
 
     def cut(self, texts: Sequence[str]) -> list[CutText]:
-        """Those of ``texts`` that have more tokens than are read."""
+        """Those of ``texts`` that have more tokens than the model reads."""
         if not texts:
             return []
-        found = self._tokenizer(
+        encoded = self._tokenizer(
             list(texts),
             split_special_tokens=True,
             return_offsets_mapping=True,
@@ -63,20 +63,20 @@ class TextTokenizer:
             verbose=False,
         )
         cut = []
-        for text, offsets, special in zip(texts, found["offset_mapping"], found["special_tokens_mask"], strict=True):
+        for text, offsets, special in zip(texts, encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True):
             if len(offsets) > self.max_tokens:
-                own = [offset for offset, added in zip(offsets, special, strict=True) if not added]
-                unread = own[max(0, self.max_tokens - sum(special))][0]
+                text_offsets = [offset for offset, added in zip(offsets, special, strict=True) if not added]
+                unread = text_offsets[max(0, self.max_tokens - sum(special))][0]
                 cut.append(CutText(text, len(offsets), self.max_tokens, _from_word(text, unread)))
         return cut
 
 
 def _from_word(text: str, start: int) -> str:
-    """What begins with the word that the character at ``start`` is in, as far as it is worth showing."""
+    """The rest of ``text`` from the beginning of the word around the character at ``start``, shortened for a message."""
     begin = start
     while begin > 0 and not text[begin].isspace() and not text[begin - 1].isspace():
         begin -= 1
-    if start - begin > _LONGEST_WORD:  # no words, as in a text without blanks
+    if start - begin > _MAX_WORD:  # no words, as in a text without blanks
         begin = start
     rest = text[begin:].strip()
-    return rest if len(rest) <= _SHOWN else f"{rest[:_SHOWN].rstrip()}…"
+    return rest if len(rest) <= _MAX_SHOWN else f"{rest[:_MAX_SHOWN].rstrip()}…"

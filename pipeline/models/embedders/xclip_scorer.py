@@ -1,4 +1,4 @@
-"""X-CLIP's own score from what is kept of a clip: `XCLIPModel.forward` without the frames, and rearranged to be fast.
+"""X-CLIP's rerank score from stored embeddings and features: `XCLIPModel.forward` without the frames, rearranged to be fast.
 
 The model adapts the text to each video: layers of cross-attention from the text to the video's patch features, one query
 against 49 keys. Projecting all keys and values for that one query is most of the stock code's work. Here the key projection
@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import layer_norm, linear, normalize
 
-# Pairs of a text and a clip computed at a time: 2,048 of them take 16 MB where the layers are widest.
-_PAIRS = 2_048
+# Pairs of a text and a clip that are scored at a time: 2,048 of them take 16 MB in the widest layer.
+_PAIRS_AT_A_TIME = 2_048
 
 
 class PromptScorer:
-    """The part of an X-CLIP that scores texts against clips, in fp32 whatever the model computes in."""
+    """The part of X-CLIP that scores texts against clips. It computes in fp32, whatever the model's dtype."""
 
     def __init__(self, model: Any) -> None:
-        """Take what is needed from a ``transformers.XCLIPModel``."""
+        """Copy the weights it needs from a ``transformers.XCLIPModel``."""
         generator = model.prompts_generator
         self._norm = _Norm(generator.layernorm)
         self._layers = [_Layer(layer) for layer in generator.decoder]
@@ -34,7 +34,7 @@ class PromptScorer:
     def __call__(
         self, texts: torch.Tensor, embeddings: NDArray[np.float32], features: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Logits float32 [texts, clips], as ``XCLIPModel.forward`` gives them in ``logits_per_text``.
+        """Logits float32 [texts, clips]: ``logits_per_text`` of ``XCLIPModel.forward``.
 
         Args:
             texts: float32 [texts, dim], projected and not normalised.
@@ -42,27 +42,27 @@ class PromptScorer:
             features: float32 [clips, tokens, dim], not normalised.
         """
         logits = np.empty((len(texts), len(features)), np.float32)
-        step = max(1, _PAIRS // max(1, len(texts)))
+        step = max(1, _PAIRS_AT_A_TIME // max(1, len(texts)))
         for start in range(0, len(features), step):
-            chosen = slice(start, start + step)
-            clips = torch.from_numpy(np.ascontiguousarray(embeddings[chosen], np.float32)).to(texts.device)
-            visual = torch.from_numpy(np.ascontiguousarray(features[chosen], np.float32)).to(texts.device)
+            batch = slice(start, start + step)
+            clips = torch.from_numpy(np.ascontiguousarray(embeddings[batch], np.float32)).to(texts.device)
+            visual = torch.from_numpy(np.ascontiguousarray(features[batch], np.float32)).to(texts.device)
             adapted = normalize(self._adapt(texts, visual), dim=-1)
-            found = self._scale * (adapted @ normalize(clips, dim=-1).unsqueeze(-1)).squeeze(-1)
-            logits[:, chosen] = found.T.cpu().numpy()
+            clip_logits = self._scale * (adapted @ normalize(clips, dim=-1).unsqueeze(-1)).squeeze(-1)
+            logits[:, batch] = clip_logits.T.cpu().numpy()
         return logits
 
     def _adapt(self, texts: torch.Tensor, visual: torch.Tensor) -> torch.Tensor:
-        """Texts [texts, dim] as each of the clips [clips, tokens, dim] makes them: [clips, texts, dim]."""
+        """Texts [texts, dim] adapted to each of the clips [clips, tokens, dim]: [clips, texts, dim]."""
         visual = self._norm(visual)
-        hidden = texts.unsqueeze(0)  # the same for all clips until the first layer has seen them
+        hidden = texts.unsqueeze(0)  # the same for all clips before the first layer
         for layer in self._layers:
             hidden = layer(hidden, visual)
         return texts + self._alpha * hidden
 
 
 class _Layer:
-    """A ``PromptGeneratorLayer``: cross-attention, then two linear layers, each added to what came in."""
+    """A ``PromptGeneratorLayer``: cross-attention, then two linear layers, both with a residual connection."""
 
     def __init__(self, layer: Any) -> None:
         attention = layer.cross_attn
@@ -78,18 +78,18 @@ class _Layer:
         self._second = _fp32(second.weight), _fp32(second.bias)
 
     def __call__(self, hidden: torch.Tensor, visual: torch.Tensor) -> torch.Tensor:
-        """From [clips, texts, dim], or [1, texts, dim] where all clips have the same, to [clips, texts, dim]."""
+        """[clips, texts, dim] -> [clips, texts, dim]; ``hidden`` is [1, texts, dim] where it is the same for all clips."""
         hidden = hidden + self._attend(self._norm1(hidden), visual)
         return hidden + linear(self._act(linear(self._norm3(hidden), *self._first)), *self._second)
 
     def _attend(self, hidden: torch.Tensor, visual: torch.Tensor) -> torch.Tensor:
-        (same, texts, dim), heads = hidden.shape, self._heads
-        queries = _by_head(linear(hidden, self._query).view(same * texts, heads, -1), self._keys)  # [.., heads, dim]
-        queries = queries.reshape(same, texts * heads, dim)
+        (batch, texts, dim), heads = hidden.shape, self._heads
+        queries = _by_head(linear(hidden, self._query).view(batch * texts, heads, -1), self._keys)  # [.., heads, dim]
+        queries = queries.reshape(batch, texts * heads, dim)
         # [clips, tokens, texts * heads]; where all clips have the same queries, that is a single product.
-        scores = visual @ queries[0].T if same == 1 else visual @ queries.transpose(1, 2)
-        seen = scores.softmax(1).transpose(1, 2) @ visual  # [clips, texts * heads, dim]
-        values = _by_head(seen.view(-1, heads, dim), self._values)
+        scores = visual @ queries[0].T if batch == 1 else visual @ queries.transpose(1, 2)
+        attended = scores.softmax(1).transpose(1, 2) @ visual  # [clips, texts * heads, dim]
+        values = _by_head(attended.view(-1, heads, dim), self._values)
         return linear(values.reshape(len(visual), texts, dim), *self._out)
 
 

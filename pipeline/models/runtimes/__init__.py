@@ -1,1 +1,1 @@
-"""Ways to run a model's layers faster: CUDA graphs, micro-batches, OpenVINO."""
+"""Faster ways to run a model's forward pass: CUDA graphs, micro-batches, OpenVINO."""

@@ -15,8 +15,9 @@ from PIL import Image
 
 from index.search.examples import clip_id_in, embed_example, still_clip
 from pipeline.frames import decode_seen, probe_file
-from pipeline.models import Embedder, load_embedder
+from pipeline.models.base import Embedder
 from pipeline.models.pixels import make_pixels
+from pipeline.models.registry import load_embedder
 from schemas.errors import UsageError
 from schemas.models import Checkpoint, Geometry, ModelInput
 from schemas.options import Sampling

@@ -25,10 +25,10 @@ from jobs.ingest.ledger import VideoLedger
 from jobs.ingest.steps import Job
 from jobs.maintain.history import compact, rollback
 from jobs.maintain.verify import verify
-from pipeline.models import load_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.pixels import make_pixels
 from pipeline.models.preprocessing import read_preprocessing
+from pipeline.models.registry import load_embedder
 from pipeline.sampling import distinct_inputs
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint

@@ -140,7 +140,7 @@ def test_a_condition_that_nothing_meets_is_no_error(films: Path) -> None:
         ("true; drop table clips", '--where: Parser Error: syntax error at or near ";"'),
         ("clip_id in (select clip_id from read_parquet('x'))", "--where: Permission Error: "),
         ("path::integer > 1", "--where: Conversion Error: "),
-        ("'caf\udce9' = label", "--where: got bytes that are no UTF-8, expected UTF-8; set the terminal's encoding to it"),
+        ("'caf\udce9' = label", "where: got bytes that are no UTF-8, expected UTF-8; set the terminal's encoding to it"),
     ],
 )
 def test_a_condition_that_cannot_be_used_is_one_line(films: Path, where: str, message: str) -> None:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from demo.films import Film, render
 from jobs.cluster.run_folder import place_for_sockets, run_folder, temporary_files
 from schemas.errors import JobError
+from tests.helpers.processes import BIN, family, outside, watch
 from tests.helpers.videos import write_video
 
-BIN = Path(sys.executable).parent
 SESSION = """
 import sys
 from jobs.cluster.session import ray_session
@@ -37,11 +35,6 @@ import sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False)
 print("ran:", ray.get(ray.remote(num_cpus=0)(lambda: 3).remote()))
 """
-
-
-def outside() -> dict[str, str]:
-    """This process's environment without what Ray puts there, as another test's Ray in this process does."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
 
 @contextmanager
@@ -62,40 +55,6 @@ def session(place: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[
         driver.kill()
 
 
-def family(driver: int) -> list[psutil.Process]:
-    """A process and all that it and its children have started."""
-    try:
-        parent = psutil.Process(driver)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def listening(driver: int) -> set[str]:
-    """The addresses at which a process and its descendants wait for connections, as the system tells."""
-    inodes = set()
-    for process in family(driver):
-        with suppress(OSError):
-            for link in Path(f"/proc/{process.pid}/fd").iterdir():
-                with suppress(OSError):
-                    inodes.add(os.readlink(link))
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            (
-                _,
-                local,
-                _,
-                state,
-                *_,
-            ) = fields = line.split()
-            if state == "0A" and f"socket:[{fields[9]}]" in inodes:
-                words = bytes.fromhex(local.split(":")[0])
-                packed = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
-                found.add(str(ipaddress.ip_address(packed)))
-    return found
-
-
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A folder whose path is short enough for sockets."""
@@ -103,21 +62,34 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
-def watch(place: Path, *command: str | Path) -> tuple[str, set[str], set[str]]:
-    """What the installed command prints; at which addresses it listens meanwhile; the processes that it consists of."""
-    driver = subprocess.Popen(
-        [BIN / "vidsift", *command], stdout=subprocess.PIPE, text=True, env=outside() | {"TMPDIR": str(place)}
-    )
-    addresses: set[str] = set()
-    names: set[str] = set()
-    while driver.poll() is None:
-        addresses |= listening(driver.pid)
-        for process in family(driver.pid):
-            with suppress(psutil.Error):
-                names.add(process.name())
-        time.sleep(0.2)
-    plain = {str(getattr(ipaddress.ip_address(one), "ipv4_mapped", None) or one) for one in addresses}
-    return driver.communicate()[0], plain, names
+@dataclass(frozen=True)
+class Killed:
+    """A run whose driver was killed.
+
+    Attributes:
+        place: the folder for its files, which has nothing else in it.
+        started: the driver and all processes that Ray had started for it.
+        num_at_once: how many of these ended within 15 s.
+        shared: the files of shared memory that came with it.
+    """
+
+    place: Path
+    started: list[psutil.Process]
+    num_at_once: int
+    shared: set[str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def killed() -> Iterator[Killed]:
+    """Killed before all tests here, so that they pass the minute that some of its processes take to end."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="v") as folder:
+        before = set(os.listdir("/dev/shm"))
+        with session(Path(folder)) as (driver, _):
+            started = family(driver.pid)
+            shared = set(os.listdir("/dev/shm")) - before
+            driver.send_signal(signal.SIGKILL)
+            ended, _ = psutil.wait_procs(started, timeout=15)
+        yield Killed(Path(folder), started, len(ended), shared)
 
 
 def test_an_ingest_listens_on_the_loopback_interface_alone(
@@ -132,21 +104,6 @@ def test_an_ingest_listens_on_the_loopback_interface_alone(
     )  # fmt: skip
     assert printed.startswith("20 videos found: 20 indexed")
     assert {"gcs_server", "raylet", "ray::decode_gro", "ray::AnnotatorA"} <= {name[:15] for name in names}
-    assert addresses == {"127.0.0.1"}
-    assert list(short.iterdir()) == []
-
-
-def test_so_does_a_training_in_several_processes(tmp_path: Path, short: Path, classifier_folder: Path) -> None:
-    for motion in ("left", "right"):
-        (tmp_path / "data" / motion).mkdir(parents=True)
-        for number in range(3):
-            render(Film(f"{number}.mp4", "red", "disc", motion, 2.0, "libx264"), tmp_path / "data" / motion)
-    printed, addresses, names = watch(
-        short, "finetune", tmp_path / "data", "--base", classifier_folder, "--output", tmp_path / "model", "--epochs", "1",
-        "--batch-size", "2", "--workers", "2",
-    )  # fmt: skip
-    assert "trained in" in printed
-    assert any(name.startswith("ray::RayTrainWorker") for name in names)
     assert addresses == {"127.0.0.1"}
     assert list(short.iterdir()) == []
 
@@ -243,23 +200,6 @@ def test_where_no_folder_will_do_it_says_what_to_set(monkeypatch: pytest.MonkeyP
         place_for_sockets()
 
 
-def test_what_a_killed_run_leaves_is_gone_after_the_next(short: Path) -> None:
-    """All but two of Ray's agents end at once; these look for Ray for a minute before they give up."""
-    before = set(os.listdir("/dev/shm"))
-    with session(short) as (driver, _):
-        started = family(driver.pid)
-        driver.send_signal(signal.SIGKILL)
-        ended, _ = psutil.wait_procs(started, timeout=15)
-        assert len(ended) >= len(started) - 2
-        _, alive = psutil.wait_procs(started, timeout=105)
-        assert alive == []
-        assert set(os.listdir("/dev/shm")) - before == set()
-    assert len(list(short.iterdir())) == 2
-    with run_folder(str(short)) as folder:
-        assert list(short.iterdir()) == [folder]
-    assert list(short.iterdir()) == []
-
-
 def test_folders_of_the_living_and_of_others_are_left_alone(short: Path) -> None:
     (short / "elsewhere").mkdir()
     (short / "elsewhere" / "kept").touch()
@@ -269,3 +209,15 @@ def test_folders_of_the_living_and_of_others_are_left_alone(short: Path) -> None
         assert first.exists()
         assert second.exists()
     assert sorted(path.name for path in short.rglob("*")) == ["elsewhere", "kept", "vidsift.file", "vidsift.linked"]
+
+
+def test_what_a_killed_run_leaves_is_gone_after_the_next(killed: Killed) -> None:
+    """All but two of Ray's agents end at once; these look for Ray for a minute before they give up."""
+    assert killed.num_at_once >= len(killed.started) - 2
+    _, alive = psutil.wait_procs(killed.started, timeout=105)
+    assert alive == []
+    assert killed.shared & set(os.listdir("/dev/shm")) == set()
+    assert len(list(killed.place.iterdir())) == 2
+    with run_folder(str(killed.place)) as folder:
+        assert list(killed.place.iterdir()) == [folder]
+    assert list(killed.place.iterdir()) == []

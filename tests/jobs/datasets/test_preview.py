@@ -84,8 +84,8 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path, video: Path, model: str
             preview(str(path), tmp_path / output, model=model, start_s=start_s, end_s=end_s)
         return str(caught.value).replace(str(tmp_path), "DIR")
 
-    assert message(tmp_path / "no.mp4") == "FILE: no such file: 'DIR/no.mp4'; name a video"
-    assert message(tmp_path) == "FILE: no such file: 'DIR'; name a video"
+    assert message(tmp_path / "no.mp4") == "path: no such file: 'DIR/no.mp4'; name a video"
+    assert message(tmp_path) == "path: no such file: 'DIR'; name a video"
     assert message(video, start_s=6) == ("--start: got 6 s, expected from 0 to the video's end at 6.000 s; give less")
     assert message(video, start_s=-1).startswith("--start: got -1 s, expected from 0")
     assert message(video, start_s=2, end_s=2) == (

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from jobs.ingest.changes import Changes, compare
+from pipeline.sources.find import find_videos
 from pipeline.sources.hashing import content_hash
-from pipeline.sources.local import find_videos
 from schemas.errors import UsageError, VideoError
 from schemas.records import VideoFile, path_text, video_id_of
 
@@ -144,7 +144,7 @@ def test_an_empty_source_is_refused_unless_it_is_meant(folder: Path) -> None:
     known = [row_of(path) for path in sorted(folder.iterdir())]
     for path in folder.iterdir():
         path.unlink()
-    with pytest.raises(UsageError, match=r"holds no video, and the library knows 3 below it.*--allow-empty"):
+    with pytest.raises(UsageError, match=r"holds no video, and the library knows 3 below it.*`allow_empty`"):
         compare_now(folder, known)
     assert len(compare_now(folder, known, allow_empty=True).removed) == 3
 

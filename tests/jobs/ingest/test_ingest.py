@@ -1,4 +1,4 @@
-"""Whole ingests on Ray, over folders that change, break and kill."""
+"""Whole ingests over folders that change, break and kill: on Ray where that matters, else in this process."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from jobs.ingest.progress import Progress
 from jobs.ingest.report import IngestReport
 from jobs.ingest.resources import ResourcePlan, plan_resources
 from jobs.ingest.steps import Job
-from pipeline.sources.local import find_videos
+from pipeline.sources.find import find_videos
 from schemas.errors import JobError, LibraryError, ModelError, UsageError
 from schemas.options import IngestOptions
-from schemas.records import Clip, ClipRow, JobFailed, Outcome, SpanDone, SpanJob, VideoFailed, VideoFile, Written
+from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 from schemas.search import Answer, Moment, SearchOptions
+from tests.helpers.inline_run import InlineRun
 from tests.helpers.videos import write_audio, write_video
 
-pytestmark = pytest.mark.usefixtures("ray_session_for_tests")
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests' folder
 
 
@@ -63,7 +63,8 @@ class Ingest:
 
 
 @pytest.fixture
-def run(tmp_path: Path, classifier_folder: Path, embedder_folder: Path) -> Ingest:
+def run(tmp_path: Path, classifier_folder: Path, embedder_folder: Path, request: pytest.FixtureRequest) -> Ingest:
+    request.getfixturevalue("ray_session_for_tests" if request.node.get_closest_marker("on_ray") else "inline_run")
     (tmp_path / "videos").mkdir()
     return Ingest(tmp_path / "videos", tmp_path / "library", classifier_folder, embedder_folder)
 
@@ -74,6 +75,7 @@ def counts(report: IngestReport) -> dict[str, int]:
     return {name: getattr(report, name) for name in names if getattr(report, name)}
 
 
+@pytest.mark.on_ray
 def test_a_folder_in_all_the_ways_it_can_change(run: Ingest) -> None:
     write_video(run.folder / "long.mp4", 250)
     write_video(run.folder / "short.avi", 30, codec="mpeg4")
@@ -118,8 +120,8 @@ def test_a_folder_in_all_the_ways_it_can_change(run: Ingest) -> None:
 def test_search_finds_the_nearest_clip_of_the_library(run: Ingest) -> None:
     import numpy as np
 
-    from pipeline.models import load_embedder
     from pipeline.models.checkpoint import find_checkpoint
+    from pipeline.models.registry import load_embedder
 
     write_video(run.folder / "a.mp4", 250)
     write_video(run.folder / "b.mp4", 250, size=(240, 100))
@@ -195,6 +197,7 @@ class KillerJob(Job):
         return super().decode(job)
 
 
+@pytest.mark.on_ray
 def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.ingest.ingest, "Job", KillerJob)
     for number, name in enumerate(("good-1", "good-2", "killed-in-probe", "hang", "segfault", "memory-hog")):
@@ -237,6 +240,7 @@ class FullDiskJob(Job):
             module["pq"] = before  # this worker serves other tests too
 
 
+@pytest.mark.on_ray
 def test_a_disk_that_cannot_be_written_ends_the_job_and_leaves_the_library_whole(
     run: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +274,7 @@ def test_clips_of_an_ingest_that_was_stopped_are_not_seen_and_not_kept(run: Inge
     assert len(Snapshot(Library(run.library)).vectors()) == 3
 
 
+@pytest.mark.on_ray
 def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
     run: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +306,7 @@ def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
     assert all(row in run.sql("select path, clip_count from videos") for row in kept)
 
 
+@pytest.mark.on_ray
 def test_rows_are_written_after_a_while_however_few(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     from jobs.ingest.ledger import VideoLedger
 
@@ -395,6 +401,7 @@ class ChainKillerJob(Job):
             yield item
 
 
+@pytest.mark.on_ray
 def test_a_long_video_with_one_keyframe_is_decoded_part_after_part(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.ingest.ingest, "Job", ChainKillerJob)
     one_keyframe = {"g": "10000", "keyint_min": "10000", "sc_threshold": "0"}
@@ -436,6 +443,7 @@ class GroupKillerJob(Job):
         return super().decode(job)
 
 
+@pytest.mark.on_ray
 def test_of_a_group_only_the_files_that_kill_their_worker_are_lost(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     from jobs.ingest.batching import group_files
 
@@ -450,6 +458,7 @@ def test_of_a_group_only_the_files_that_kill_their_worker_are_lost(run: Ingest, 
     assert all(row["error"].startswith("crashed: the process that read it died twice") for row in rows)
 
 
+@pytest.mark.on_ray
 def test_a_run_is_traced_and_its_bill_counts_every_clip(run: Ingest, tmp_path: Path) -> None:
     for number in range(3):
         write_video(run.folder / f"{number}.mp4", 100 + number)
@@ -485,6 +494,7 @@ class SlowJob(Job):
         return SlowToGather(super().annotator(num_threads))
 
 
+@pytest.mark.on_ray
 def test_an_annotator_with_two_lanes_works_at_two_calls_and_finds_the_same(
     run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -543,6 +553,7 @@ def test_a_copy_that_comes_back_after_a_move_is_a_video_of_its_own(run: Ingest) 
     assert run.sql("select path from clips") == [{"path": str(run.folder / "a.mp4")}]
 
 
+@pytest.mark.on_ray
 def test_retry_failed_reads_again_and_leaves_no_clip_twice(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     write_video(run.folder / "segfault-late.mp4", 400, fps=5)
     write_video(run.folder / "good.mp4", 25)
@@ -554,6 +565,7 @@ def test_retry_failed_reads_again_and_leaves_no_clip_twice(run: Ingest, monkeypa
     assert run.sql("select count(*) as n, count(distinct clip_id) as ids from clips") == [{"n": 21, "ids": 21}]
 
 
+@pytest.mark.on_ray
 def test_a_retry_that_cannot_start_takes_nothing_away(
     run: Ingest, shared_clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -620,29 +632,20 @@ def test_a_snapshot_that_is_damaged_is_published_again(run: Ingest) -> None:
     assert run.sql("select count(*) as n from clips") == [{"n": 1}]
 
 
-def test_the_same_file_under_ten_names_is_decoded_once(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded: list[VideoFile] = []
-
-    import jobs.ingest.ray_run
-
-    class CountingRun(jobs.ingest.ray_run.RayRun):
-        def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
-            decoded.extend(files)
-            return super().outcomes(files, taken)
-
-    monkeypatch.setattr(jobs.ingest.ray_run, "RayRun", CountingRun)
+def test_the_same_file_under_ten_names_is_decoded_once(run: Ingest, inline_run: type[InlineRun]) -> None:
     first = write_video(run.folder / "0.mp4", 250)
     for number in range(1, 9):
         shutil.copy(first, run.folder / f"{number}.mp4")
     (run.folder / "9.mp4").symlink_to(first)
     assert counts(run()) == {"indexed": 10, "clips": 30}
-    assert [Path(file.path).name for file in decoded] == ["0.mp4"]
+    assert [Path(file.path).name for file in inline_run.read] == ["0.mp4"]
     assert run.sql("select count(distinct clip_id) as c, count(distinct video_id) as v from clips") == [{"c": 30, "v": 10}]
     shutil.copy(first, run.folder / "late.mp4")
     assert counts(run()) == {"indexed": 1, "unchanged": 10, "clips": 3}
-    assert len(decoded) == 1
+    assert len(inline_run.read) == 1
 
 
+@pytest.mark.on_ray
 def test_models_are_loaded_while_files_are_still_listed(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     import jobs.ingest.ray_run
 

@@ -38,7 +38,7 @@ def sql(library: Path, query: str) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.usefixtures("ray_session_for_tests")
+@pytest.mark.usefixtures("inline_run")
 def test_a_library_says_which_track_it_has_and_takes_another_when_asked(
     tmp_path: Path, classifier_folder: Path, embedder_folder: Path
 ) -> None:

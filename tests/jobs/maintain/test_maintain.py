@@ -23,9 +23,10 @@ from jobs.ingest.ingest import ingest
 from jobs.maintain.history import compact, history, rollback
 from jobs.maintain.verify import Check, verify
 from schemas.errors import LibraryError, UsageError
+from tests.helpers.inline_run import run_inline
 from tests.helpers.videos import write_video
 
-pytestmark = pytest.mark.usefixtures("ray_session_for_tests")
+pytestmark = pytest.mark.usefixtures("inline_run")
 
 
 def sql(library: Path, query: str) -> list[dict[str, Any]]:
@@ -38,21 +39,21 @@ def breaches(library: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def made(
-    tmp_path_factory: pytest.TempPathFactory, classifier_folder: Path, embedder_folder: Path, ray_session_for_tests: None
-) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, classifier_folder: Path, embedder_folder: Path) -> Path:
     """A library of three ingests: two videos, then one changed and a copy, then one gone."""
     root = tmp_path_factory.mktemp("upkeep")
     videos, library = root / "videos", root / "library"
     videos.mkdir()
     write_video(videos / "a.mp4", 250)
     write_video(videos / "b.mp4", 50)
-    ingest([videos], library, classifier=str(classifier_folder), embedder=str(embedder_folder))
-    write_video(videos / "b.mp4", 60)
-    shutil.copy(videos / "a.mp4", videos / "copy.mp4")
-    ingest([videos], library)
-    (videos / "b.mp4").unlink()
-    ingest([videos], library)
+    with pytest.MonkeyPatch.context() as patch:
+        run_inline(patch)
+        ingest([videos], library, classifier=str(classifier_folder), embedder=str(embedder_folder))
+        write_video(videos / "b.mp4", 60)
+        shutil.copy(videos / "a.mp4", videos / "copy.mp4")
+        ingest([videos], library)
+        (videos / "b.mp4").unlink()
+        ingest([videos], library)
     return root
 
 

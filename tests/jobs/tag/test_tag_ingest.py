@@ -17,12 +17,12 @@ from jobs.ingest.ingest import ingest
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag
 from jobs.tag.teach import teach
-from pipeline.models import load_embedder
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import load_embedder
 from tests.helpers.videos import write_video
 from vidsift import open_library
 
-pytestmark = pytest.mark.usefixtures("ray_session_for_tests")
+pytestmark = pytest.mark.usefixtures("inline_run")
 
 
 def sql(library: Path, query: str) -> list[dict[str, Any]]:

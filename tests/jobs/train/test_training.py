@@ -20,8 +20,8 @@ from jobs.train.options import Augmentation, TrainOptions
 from jobs.train.pretrain import pretrain
 from jobs.train.report import TrainReport
 from jobs.train.trainer import TrainProgress
-from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import load_classifier, load_embedder
 from schemas.errors import ModelError, UsageError
 
 COLOURS = ("red", "green", "blue")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.models import load_classifier, load_embedder
-from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
+from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import check_classifier, check_embedder, load_classifier, load_embedder
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 
@@ -33,8 +33,8 @@ def test_the_hash_is_of_all_that_decides_what_a_model_sees(
     copy = shutil.copytree(embedder_folder, tmp_path / "copy")
     before = find_checkpoint(str(copy), "--embedder").sha256
     assert before == find_checkpoint(str(embedder_folder), "--embedder").sha256
-    wanted = json.loads((copy / file).read_text())
-    (copy / file).write_text(json.dumps(wanted | change))
+    saved = json.loads((copy / file).read_text())
+    (copy / file).write_text(json.dumps(saved | change))
     assert (find_checkpoint(str(copy), "--embedder").sha256 == before) == same
 
 
@@ -71,7 +71,7 @@ def test_a_checkpoint_that_brings_code_is_refused(classifier_folder: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "holds no config.json"), ("{", "is no valid JSON"), ("[]", "holds a list, expected an object")],
+    [(None, "holds no config.json"), ("{", "is not valid JSON"), ("[]", "holds a list, expected an object")],
 )
 def test_a_damaged_configuration_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:

@@ -20,9 +20,9 @@ from transformers import (
     VJEPA2ForVideoClassification,
 )
 
-from pipeline.models import load_classifier
-from pipeline.models.checkpoint import check_classifier, find_checkpoint
+from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.pixels import make_pixels
+from pipeline.models.registry import check_classifier, load_classifier
 from schemas.models import Label
 
 _SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}
@@ -76,11 +76,11 @@ def test_a_checkpoint_of_each_family_classifies(tmp_path: Path, family: str) -> 
     assert classifier.preprocessing.input.num_frames == num_frames
     frames = np.random.default_rng(0).integers(0, 256, (3, num_frames, 32, 32, 3), dtype=np.uint8)
     pixels = make_pixels(frames, classifier.preprocessing, classifier.device, classifier.dtype)
-    found = classifier.classify(pixels, top=3)
+    classified = classifier.classify(pixels, top=3)
 
     with torch.inference_mode():
         probabilities = model(pixels.cpu()).logits.softmax(-1)
-    for labels, row in zip(found, probabilities, strict=True):
+    for labels, row in zip(classified, probabilities, strict=True):
         best = row.topk(3)
         assert [label.label for label in labels] == [f"action {i}" for i in best.indices.tolist()]
         assert [label.score for label in labels] == pytest.approx(best.values.tolist(), abs=1e-5)

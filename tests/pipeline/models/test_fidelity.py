@@ -14,9 +14,9 @@ from transformers.models.videomae.image_processing_pil_videomae import VideoMAEI
 
 from demo.checkpoints import Size, write_classifier, write_embedder
 from pipeline.annotate import Annotator
-from pipeline.decoders import load_decoder
-from pipeline.models import load_classifier, load_embedder
+from pipeline.decoders.registry import load_decoder
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import load_classifier, load_embedder
 from pipeline.process import annotate_video
 from pipeline.sampling import distinct_inputs
 from schemas.options import Precision, Sampling, Scaling
@@ -104,11 +104,11 @@ def test_full_size_checkpoints_on_a_real_clip(shared_clips: Path, tmp_path: Path
 
 def test_text_embeddings_are_the_models_own(embedder_folder: Path) -> None:
     texts = ["people baking a cake", "a dog", "日本語 🎂"]
-    found = load_embedder(find_checkpoint(str(embedder_folder), "--embedder"), "fp32").embed_texts(texts)
+    vectors = load_embedder(find_checkpoint(str(embedder_folder), "--embedder"), "fp32").embed_texts(texts)
     model = XCLIPModel.from_pretrained(embedder_folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(embedder_folder)
     with torch.inference_mode():
-        for text, vector in zip(texts, found, strict=True):
+        for text, vector in zip(texts, vectors, strict=True):
             expected = model.get_text_features(**tokenizer(text, return_tensors="pt")).pooler_output[0]
             assert vector == pytest.approx((expected / expected.norm()).numpy(), abs=1e-5)
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline.models import load_classifier, load_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.preprocessing import Preprocessing
+from pipeline.models.registry import load_classifier, load_embedder
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(1800)]
 

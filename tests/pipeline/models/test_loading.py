@@ -26,11 +26,11 @@ def test_plain_attention_is_attention(tokens: int, masks: int) -> None:
         mask = torch.zeros(masks, 1, tokens, tokens)
         mask[..., tokens // 2 :] = float("-inf")
     with torch.inference_mode():
-        found, weights = plain_attention(LAYER, query, key, value, mask)
+        attended, weights = plain_attention(LAYER, query, key, value, mask)
     expected = scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
     assert weights is None
-    assert found.shape == (2, tokens, 3, 16)
-    assert torch.allclose(found, expected, atol=1e-5)
+    assert attended.shape == (2, tokens, 3, 16)
+    assert torch.allclose(attended, expected, atol=1e-5)
     scaled, _ = plain_attention(LAYER, query, key, value, mask, scaling=0.1)
     assert torch.allclose(
         scaled, scaled_dot_product_attention(query, key, value, mask, scale=0.1).transpose(1, 2), atol=1e-5
@@ -39,8 +39,8 @@ def test_plain_attention_is_attention(tokens: int, masks: int) -> None:
 
 def test_plain_attention_can_be_trained_through() -> None:
     query, key, value = (part.requires_grad_() for part in parts(1, 600))
-    found, _ = plain_attention(LAYER, query, key, value, None)
-    torch.autograd.backward(found.sum())
+    attended, _ = plain_attention(LAYER, query, key, value, None)
+    torch.autograd.backward(attended.sum())
     assert query.grad is not None
     assert torch.isfinite(query.grad).all()
 

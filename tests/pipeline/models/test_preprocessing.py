@@ -12,11 +12,11 @@ from schemas.models import Checkpoint, Geometry, ModelInput
 
 
 def read(
-    folder: Path, config: dict[str, Any], wanted: dict[str, Any] | None, file: str = "preprocessor_config.json"
+    folder: Path, config: dict[str, Any], settings: dict[str, Any] | None, file: str = "preprocessor_config.json"
 ) -> Preprocessing:
     (folder / "config.json").write_text(json.dumps(config))
-    if wanted is not None:
-        (folder / file).write_text(json.dumps(wanted))
+    if settings is not None:
+        (folder / file).write_text(json.dumps(settings))
     return read_preprocessing(Checkpoint("m", str(folder), None, config["model_type"], "0" * 64), "--classifier")
 
 
@@ -26,7 +26,7 @@ def normalised(preprocessing: Preprocessing, level: int) -> list[float]:
 
 def test_the_published_videomae_configuration(tmp_path: Path) -> None:
     """As MCG-NJU/videomae-base-finetuned-kinetics has it."""
-    wanted = {
+    settings = {
         "crop_size": {"height": 224, "width": 224},
         "do_center_crop": True,
         "do_normalize": True,
@@ -39,14 +39,14 @@ def test_the_published_videomae_configuration(tmp_path: Path) -> None:
         "rescale_factor": 0.00392156862745098,
         "size": {"shortest_edge": 224},
     }
-    found = read(tmp_path, {"model_type": "videomae", "image_size": 224, "num_frames": 16}, wanted)
-    assert found.input == ModelInput(16, Geometry(224, (224, 224), "bilinear"))
-    assert normalised(found, 0) == pytest.approx([-2.1179, -2.0357, -1.8044], abs=1e-4)
-    assert normalised(found, 255) == pytest.approx([2.2489, 2.4286, 2.6400], abs=1e-4)
+    preprocessing = read(tmp_path, {"model_type": "videomae", "image_size": 224, "num_frames": 16}, settings)
+    assert preprocessing.input == ModelInput(16, Geometry(224, (224, 224), "bilinear"))
+    assert normalised(preprocessing, 0) == pytest.approx([-2.1179, -2.0357, -1.8044], abs=1e-4)
+    assert normalised(preprocessing, 255) == pytest.approx([2.2489, 2.4286, 2.6400], abs=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("model_type", "wanted", "geometry", "black_and_white"),
+    ("model_type", "settings", "geometry", "black_and_white"),
     [
         ("videomae", {"image_processor_type": "VideoMAEImageProcessor"}, Geometry(224, (224, 224)), (-1.0, 1.0)),
         (
@@ -64,11 +64,11 @@ def test_the_published_videomae_configuration(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_configuration_leaves_out_is_its_processors_default(
-    tmp_path: Path, model_type: str, wanted: dict[str, Any], geometry: Geometry, black_and_white: tuple[float, float]
+    tmp_path: Path, model_type: str, settings: dict[str, Any], geometry: Geometry, black_and_white: tuple[float, float]
 ) -> None:
-    found = read(tmp_path, {"model_type": model_type, "num_frames": 8}, wanted)
-    assert found.input == ModelInput(8, geometry)
-    assert (normalised(found, 0)[0], normalised(found, 255)[0]) == pytest.approx(black_and_white, abs=1e-4)
+    preprocessing = read(tmp_path, {"model_type": model_type, "num_frames": 8}, settings)
+    assert preprocessing.input == ModelInput(8, geometry)
+    assert (normalised(preprocessing, 0)[0], normalised(preprocessing, 255)[0]) == pytest.approx(black_and_white, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_nested_and_video_configurations_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "wanted", "message"),
+    ("config", "settings", "message"),
     [
         ({"model_type": "videomae"}, None, "holds no preprocessor_config.json or processor_config.json"),
         (
@@ -110,8 +110,8 @@ def test_nested_and_video_configurations_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_work_is_refused(
-    tmp_path: Path, config: dict[str, Any], wanted: dict[str, Any] | None, message: str
+    tmp_path: Path, config: dict[str, Any], settings: dict[str, Any] | None, message: str
 ) -> None:
     with pytest.raises(ModelError) as error:
-        read(tmp_path, config, wanted)
+        read(tmp_path, config, settings)
     assert message in str(error.value)

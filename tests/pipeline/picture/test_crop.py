@@ -13,7 +13,7 @@ import pytest
 from pipeline.picture.crop import crop_pixels
 from pipeline.picture.resize import shown_size
 from pipeline.probe import probe
-from schemas.records import Crop
+from schemas.video_meta import Crop
 from tests.helpers.videos import number_in, write_video
 from tests.pipeline.test_ordinary_files import indexed
 

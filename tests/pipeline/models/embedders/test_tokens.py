@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from pipeline.models import LimitedEmbedder, cut_note, load_embedder, load_text_embedder
+from pipeline.models.base import LimitedEmbedder
 from pipeline.models.checkpoint import pocket_folder
+from pipeline.models.cut_texts import cut_note
 from pipeline.models.embedders.tokens import TextTokenizer
+from pipeline.models.registry import load_embedder, load_text_embedder
 from schemas.errors import ModelError
 from schemas.models import Checkpoint, CutText
 from tests.helpers.searchable import write_searchable

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from demo.checkpoints import write_embedder
-from pipeline.models import RerankEmbedder, load_embedder, load_text_embedder
+from pipeline.models.base import RerankEmbedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.embedders.xclip_text import XClipTextsFirst
+from pipeline.models.registry import load_embedder, load_text_embedder
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 
@@ -29,15 +30,15 @@ def check(checkpoint: Checkpoint, side: int) -> None:
     assert isinstance(whole, RerankEmbedder)
     generator = np.random.default_rng(0)
     pixels = torch.from_numpy(generator.normal(size=(2, 8, 3, side, side)).astype(np.float32))
-    described = whole.embed_clips_with_features(pixels)
+    clips = whole.embed_clips_with_features(pixels)
     begun = parameters(half)
     assert (half.embed_texts(TEXTS) == whole.embed_texts(TEXTS)).all()
-    assert (half.exact_scores(TEXTS, *described) == whole.exact_scores(TEXTS, *described)).all()
+    assert (half.rerank_scores(TEXTS, *clips) == whole.rerank_scores(TEXTS, *clips)).all()
     assert half.dim == whole.dim
     assert parameters(half) == begun
-    assert (half.embed_clips(pixels) == described.embeddings).all()
+    assert (half.embed_clips(pixels) == clips.embeddings).all()
     assert parameters(half) > begun
-    assert (half.embed_clips_with_features(pixels).features == described.features).all()
+    assert (half.embed_clips_with_features(pixels).features == clips.features).all()
     assert (half.embed_texts(TEXTS) == whole.embed_texts(TEXTS)).all()
 
 

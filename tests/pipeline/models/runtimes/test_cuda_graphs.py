@@ -22,14 +22,9 @@ from transformers import (
     XCLIPModel,
 )
 
-from pipeline.models.runtimes.cuda_graphs import (
-    RECORDABLE,
-    CudaGraphed,
-    Forward,
-    Recording,
-    move_unregistered_tensors,
-    round_up,
-)
+from pipeline.models.families import FAMILIES
+from pipeline.models.loading import move_unregistered_tensors
+from pipeline.models.runtimes.cuda_graphs import CudaGraphed, Forward, Recording, round_up
 
 SMALL = {"image_size": 32, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
@@ -38,11 +33,11 @@ class NothingFromTheHost(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fails where an operation takes a tensor from the host, or gives it one: a graph could not hold that."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        for one in tree_leaves((args, kwargs, found)):
-            if isinstance(one, torch.Tensor) and one.device.type == "cpu" and one.ndim:
+        output = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves((args, kwargs, output)):
+            if isinstance(leaf, torch.Tensor) and leaf.device.type == "cpu" and leaf.ndim:
                 raise AssertionError(f"{func} has a tensor on the host")
-        return found
+        return output
 
 
 def video_mae() -> Any:
@@ -69,7 +64,7 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("family", sorted(RECORDABLE))
+@pytest.mark.parametrize("family", [f.model_type for f in FAMILIES if f.cuda_graphs and f.role == "classifier"])
 def test_a_recordable_classifier_asks_the_host_for_nothing(family: str) -> None:
     model = CLASSIFIERS[family]().eval()
     move_unregistered_tensors(model, torch.device("meta"))
@@ -124,8 +119,8 @@ def test_every_batch_gets_its_own_answers_from_few_recordings() -> None:
     run = CudaGraphed(sums, replayed(made))
     generator = torch.Generator().manual_seed(0)
     batches = [torch.rand(size, 4, 3, 2, 2, generator=generator) for size in (5, 3, 7, 1, 16, 9, 64, 5, 4, 2, 60)]
-    found = [run(batch) for batch in batches]
-    for batch, (clips, frames) in zip(batches, found, strict=True):  # after all of them: none is overwritten by a later one
+    outputs = [run(batch) for batch in batches]
+    for batch, (clips, frames) in zip(batches, outputs, strict=True):  # none is overwritten by a later one
         expected = sums(batch)
         assert torch.equal(clips, expected[0])
         assert torch.equal(frames, expected[1])
@@ -141,7 +136,7 @@ def test_what_cannot_be_recorded_is_computed_as_it_is() -> None:
 
     run, pixels = CudaGraphed(sums, fail), torch.rand(5, 4, 3, 2, 2)
     for _ in range(3):
-        assert all(torch.equal(found, expected) for found, expected in zip(run(pixels), sums(pixels), strict=True))
+        assert all(torch.equal(output, expected) for output, expected in zip(run(pixels), sums(pixels), strict=True))
     assert tried == [8], "once"
 
 

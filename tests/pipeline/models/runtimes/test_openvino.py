@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models import check_engine, load_classifier, load_embedder
 from pipeline.models.embedders.xclip import XClipEmbedder
+from pipeline.models.registry import check_engine, load_classifier, load_embedder
 from pipeline.models.runtimes.openvino import import_openvino
 from schemas.errors import UsageError
 from schemas.models import Checkpoint
@@ -30,24 +30,27 @@ def pixels_of(num_frames: int) -> torch.Tensor:
 @pytest.mark.parametrize(("precision", "atol"), [("fp32", 1e-4), ("bf16", 0.05)])
 def test_labels_are_those_of_pytorch(classifier_checkpoint: Checkpoint, precision: Precision, atol: float) -> None:
     pixels = pixels_of(16)
-    expected = load_classifier(classifier_checkpoint, "fp32").classify(pixels, 12)
-    found = load_classifier(classifier_checkpoint, precision, "openvino").classify(pixels, 12)
-    for one, other in zip(found, expected, strict=True):
-        assert one[0].label == other[0].label
-        scores = {label.label: label.score for label in one}
-        assert all(scores[label.label] == pytest.approx(label.score, abs=atol) for label in other)
+    by_torch = load_classifier(classifier_checkpoint, "fp32").classify(pixels, 12)
+    by_openvino = load_classifier(classifier_checkpoint, precision, "openvino").classify(pixels, 12)
+    for labels, expected in zip(by_openvino, by_torch, strict=True):
+        assert labels[0].label == expected[0].label
+        scores = {label.label: label.score for label in labels}
+        assert all(scores[label.label] == pytest.approx(label.score, abs=atol) for label in expected)
 
 
 def test_embeddings_features_and_scores_are_those_of_pytorch(embedder_checkpoint: Checkpoint) -> None:
     pixels, texts = pixels_of(8), ["a dog", "people baking a cake"]
-    torch_one, other = load_embedder(embedder_checkpoint, "fp32"), load_embedder(embedder_checkpoint, "fp32", "openvino")
-    assert isinstance(torch_one, XClipEmbedder)
-    assert isinstance(other, XClipEmbedder)
-    expected, found = torch_one.embed_clips_with_features(pixels), other.embed_clips_with_features(pixels)
-    assert np.allclose(found.embeddings, expected.embeddings, atol=1e-4)
-    assert np.allclose(found.features, expected.features, atol=1e-3)
-    assert np.allclose(other.embed_clips(pixels), expected.embeddings, atol=1e-4)
-    assert np.allclose(other.exact_scores(texts, *found), torch_one.exact_scores(texts, *expected), atol=1e-2)
+    by_torch, by_openvino = (
+        load_embedder(embedder_checkpoint, "fp32"),
+        load_embedder(embedder_checkpoint, "fp32", "openvino"),
+    )
+    assert isinstance(by_torch, XClipEmbedder)
+    assert isinstance(by_openvino, XClipEmbedder)
+    expected, clips = by_torch.embed_clips_with_features(pixels), by_openvino.embed_clips_with_features(pixels)
+    assert np.allclose(clips.embeddings, expected.embeddings, atol=1e-4)
+    assert np.allclose(clips.features, expected.features, atol=1e-3)
+    assert np.allclose(by_openvino.embed_clips(pixels), expected.embeddings, atol=1e-4)
+    assert np.allclose(by_openvino.rerank_scores(texts, *clips), by_torch.rerank_scores(texts, *expected), atol=1e-2)
 
 
 def test_a_converted_model_is_kept(classifier_checkpoint: Checkpoint, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,12 +70,12 @@ def test_conversions_are_told_to_nobody() -> None:
 
 
 def test_an_engine_that_is_not_there_is_said_before_the_run(
-    embedder_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_engine("openvino", embedder_checkpoint)
-    monkeypatch.setattr("pipeline.models.find_spec", lambda name: None)
-    check_engine("torch", embedder_checkpoint)
+    check_engine("openvino", classifier_checkpoint, embedder_checkpoint)
+    monkeypatch.setattr("pipeline.models.registry.find_spec", lambda name: None)
+    check_engine("torch", classifier_checkpoint, embedder_checkpoint)
     with pytest.raises(
         UsageError, match=r"^--engine openvino: its package is not installed; pip install 'vidsift\[openvino"
     ):
-        check_engine("openvino", embedder_checkpoint)
+        check_engine("openvino", classifier_checkpoint, embedder_checkpoint)

@@ -9,8 +9,8 @@ import pytest
 from index.storage.config import write_library_config
 from index.storage.paths import Library
 from jobs.export.moments_table import COLUMNS
+from pipeline.sources.find import Choice, PassedOver, find_videos
 from pipeline.sources.hashing import content_hash
-from pipeline.sources.local import Choice, PassedOver, find_videos
 from schemas.errors import UsageError, VideoError
 from schemas.records import VideoFile
 from tests.helpers.made_library import IDENTITY
@@ -35,7 +35,7 @@ def test_a_file_named_outright_is_taken_whatever_it_is_called(tmp_path: Path) ->
 
 
 def test_a_missing_source_is_an_error_before_anything_is_done(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"SOURCE: no such file or folder: .*nowhere"):
+    with pytest.raises(UsageError, match=r"sources: no such file or folder: .*nowhere"):
         list(find_videos([tmp_path, tmp_path / "nowhere"]))
 
 
@@ -152,7 +152,7 @@ def test_globs_choose_among_files_that_are_named_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("glob", ["", "/home/me/*"])
 def test_a_glob_that_can_match_nothing_is_refused(glob: str) -> None:
-    with pytest.raises(UsageError, match=r"--exclude: got '.*', expected a name or a path below a source"):
+    with pytest.raises(UsageError, match=r"exclude: got '.*', expected a name or a path below a source"):
         Choice(exclude=(glob,))
 
 

@@ -1,4 +1,4 @@
-"""X-CLIP's own score, from what is kept of a clip, equals what transformers computes from its frames."""
+"""X-CLIP's rerank score, from stored features, equals what transformers computes from the frames."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from demo.checkpoints import write_embedder
-from pipeline.models import RERANK_EMBEDDERS, Embedder, RerankEmbedder, load_embedder
+from pipeline.models.base import Embedder, RerankEmbedder
 from pipeline.models.checkpoint import find_checkpoint, pocket_folder
+from pipeline.models.families import FAMILIES
+from pipeline.models.registry import load_embedder
 from schemas.options import FeatureKind
 from schemas.rerank_features import FeatureLayout
 from tests.helpers.exact import TEXTS, forward, sharpen
@@ -32,12 +34,12 @@ def check(folder: Path, pixels: torch.Tensor) -> None:
     embeddings, features = embedder.embed_clips_with_features(pixels)
     assert embeddings == pytest.approx(embedder.embed_clips(pixels), abs=1e-6)
     assert features.dtype == np.float32
-    found = embedder.exact_scores(TEXTS, embeddings, features)
+    scores = embedder.rerank_scores(TEXTS, embeddings, features)
     expected = forward(folder, TEXTS, pixels)
-    assert np.abs(found - expected).max() < 1e-3
+    assert np.abs(scores - expected).max() < 1e-3
     cosines = embedder.embed_texts(TEXTS) @ embeddings.T
     line = np.polyfit(cosines.ravel(), expected.ravel(), 1)
-    assert np.abs(np.polyval(line, cosines) - expected).max() > 0.01, "else a cosine would pass for the exact score"
+    assert np.abs(np.polyval(line, cosines) - expected).max() > 0.01, "else a cosine would pass for the rerank score"
 
 
 def test_scores_are_the_models_own(embedder_folder: Path, sharp_folder: Path) -> None:
@@ -50,8 +52,8 @@ def test_scores_of_the_pocket_embedder_are_its_own() -> None:
     folder, pixels = pocket_folder("embedder"), some_pixels(7)
     embedder = load(folder)
     texts = ["someone in a red shirt waving", "a person bowing in the kitchen", "juggling three balls at the beach"]
-    found = embedder.exact_scores(texts, *embedder.embed_clips_with_features(pixels))
-    assert np.abs(found - forward(folder, texts, pixels)).max() < 1e-3
+    scores = embedder.rerank_scores(texts, *embedder.embed_clips_with_features(pixels))
+    assert np.abs(scores - forward(folder, texts, pixels)).max() < 1e-3
 
 
 @pytest.mark.full_size
@@ -68,21 +70,21 @@ def test_features_are_the_models_patches_averaged_over_frames(embedder_folder: P
 
 def test_many_pairs_come_out_as_if_alone(sharp_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = load(sharp_folder)
-    described = embedder.embed_clips_with_features(some_pixels(7))
-    whole = embedder.exact_scores(TEXTS, *described)
-    monkeypatch.setattr("pipeline.models.embedders.xclip_scorer._PAIRS", 8)
-    assert embedder.exact_scores(TEXTS, *described) == pytest.approx(whole, abs=1e-5)
+    clips = embedder.embed_clips_with_features(some_pixels(7))
+    whole = embedder.rerank_scores(TEXTS, *clips)
+    monkeypatch.setattr("pipeline.models.embedders.xclip_scorer._PAIRS_AT_A_TIME", 8)
+    assert embedder.rerank_scores(TEXTS, *clips) == pytest.approx(whole, abs=1e-5)
     for i, text in enumerate(TEXTS):
-        alone = embedder.exact_scores([text], described.embeddings[3:4], described.features[3:4])
+        alone = embedder.rerank_scores([text], clips.embeddings[3:4], clips.features[3:4])
         assert alone == pytest.approx(whole[i : i + 1, 3:4], abs=1e-5)
-    assert embedder.exact_scores([], *described).shape == (0, 7)
-    assert embedder.exact_scores(TEXTS, described.embeddings[:0], described.features[:0]).shape == (4, 0)
+    assert embedder.rerank_scores([], *clips).shape == (0, 7)
+    assert embedder.rerank_scores(TEXTS, clips.embeddings[:0], clips.features[:0]).shape == (4, 0)
 
 
 def test_a_text_that_was_asked_for_before_is_not_run_again(embedder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = load(embedder_folder)
     first = embedder.embed_texts(TEXTS)
-    monkeypatch.setattr("pipeline.models.embedders.xclip._TEXTS_KEPT", 1)
+    monkeypatch.setattr("pipeline.models.embedders.xclip._MAX_CACHED_TEXTS", 1)
     assert embedder.embed_texts(["a dog"]) == pytest.approx(first[1:2], abs=1e-6)
     monkeypatch.delattr("transformers.XCLIPModel.get_text_features")
     assert embedder.embed_texts(["a dog"]) == pytest.approx(first[1:2], abs=1e-6)
@@ -94,14 +96,14 @@ def test_a_text_that_was_asked_for_before_is_not_run_again(embedder_folder: Path
 def test_keeping_features_in_fewer_bits_moves_scores_little(sharp_folder: Path, kind: FeatureKind, most: float) -> None:
     embedder = load(sharp_folder)
     embeddings, features = embedder.embed_clips_with_features(some_pixels(7))
-    exact = embedder.exact_scores(TEXTS, embeddings, features)
+    as_fp32 = embedder.rerank_scores(TEXTS, embeddings, features)
     layout = FeatureLayout(kind, *features.shape[1:])
     records = layout.encode(embeddings, features)
-    drift = embedder.exact_scores(TEXTS, layout.decode_embeddings(records), layout.decode_features(records)) - exact
+    drift = embedder.rerank_scores(TEXTS, layout.decode_embeddings(records), layout.decode_features(records)) - as_fp32
     assert np.abs(drift).max() < most
 
 
-def test_an_embedder_needs_no_exact_score() -> None:
+def test_an_embedder_needs_no_rerank_score() -> None:
     class Plain:
         preprocessing, device, dtype, dim = None, torch.device("cpu"), torch.float32, 4
 
@@ -112,5 +114,5 @@ def test_an_embedder_needs_no_exact_score() -> None:
             return np.full((len(texts), 4), 0.5, np.float32)
 
     assert not isinstance(Plain(), RerankEmbedder)
-    assert frozenset({"xclip"}) == RERANK_EMBEDDERS
+    assert {family.model_type for family in FAMILIES if family.rerank} == {"xclip"}
     assert Embedder is not RerankEmbedder

@@ -1,0 +1,143 @@
+"""The command that indexes: ``ingest``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands.common import Command, echo, json_option, library_option, note
+from commands.progress_line import ProgressLine
+from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
+from schemas.text import json_text
+
+# The fields of `IngestOptions` that are options here; its ``trace`` is a flag, while ``--trace`` is a file.
+_INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.name != "trace")
+
+
+@click.command(cls=Command)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=str))
+@library_option
+@click.option(
+    "--classifier",
+    metavar="MODEL",
+    help=f"Model that labels clips: hub id, folder or pocket. [default: the library's, or {DEFAULT_CLASSIFIER}]",
+)
+@click.option(
+    "--embedder",
+    metavar="MODEL",
+    help=f"Model that makes clips searchable: hub id, folder or pocket. [default: the library's, or {DEFAULT_EMBEDDER}]",
+)
+@click.option(
+    "--window", "window_s", type=float, metavar="S", help="Length of a clip in seconds. [default: the library's, or 4]"
+)
+@click.option(
+    "--stride",
+    "stride_s",
+    type=float,
+    metavar="S",
+    help="Seconds from one clip's start to the next. [default: the library's, or the window]",
+)
+@click.option(
+    "--features",
+    metavar="KIND",
+    help="Keep features for reranking as int8 or fp16, or keep none. [default: the library's, or int8]",
+)
+@click.option(
+    "--decoder", default="pyav", show_default=True, help="Decode with pyav, decord, torchcodec or nvdec (on a GPU)."
+)
+@click.option(
+    "--engine",
+    default="torch",
+    show_default=True,
+    help="Run the models with torch or with openvino, an extra to install: faster on CPUs without AMX.",
+)
+@click.option("--precision", default="auto", show_default=True, help="Run the models in fp32 or bf16; auto picks by device.")
+@click.option("--top-labels", type=int, default=5, show_default=True, help="Number of action labels to keep per clip.")
+@click.option("--batch-size", type=int, help="Clips per forward pass. [default: chosen for the machine and the models]")
+@click.option(
+    "--decoders", "num_decoders", type=int, help="Decode tasks at a time. [default: one per CPU, less one per GPU]"
+)
+@click.option(
+    "--threads",
+    "num_threads",
+    type=int,
+    help="CPU threads of each process that runs models. [default: chosen for the machine]",
+)
+@click.option(
+    "--scaling", default="fast", show_default=True, help="Resize frames fast, or exact: as the models' own processors do."
+)
+@click.option(
+    "--video-timeout",
+    "video_timeout_s",
+    type=float,
+    default=600.0,
+    show_default=True,
+    help="Give up on a video if reading one minute of it takes more than this many seconds.",
+)
+@click.option(
+    "--max-pixels",
+    type=int,
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse videos with more pixels per frame.",
+)
+@click.option(
+    "--max-memory",
+    "max_memory_mb",
+    type=int,
+    default=4096,
+    show_default=True,
+    help="Give up on a video if reading it takes more than this many megabytes of memory.",
+)
+@click.option("--max-frames", type=int, default=MAX_FRAMES, show_default=True, help="Refuse videos with more frames.")
+@click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]")
+@click.option("--cpus", "num_cpus", type=int, help="CPUs that a Ray started here may use. [default: all]")
+@click.option(
+    "--track",
+    type=int,
+    metavar="N",
+    help="Index video track N of files that have N tracks or more. [default: the track that players show]",
+)
+@click.option("--include", multiple=True, metavar="GLOB", help="Index only files that match; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Skip files that match; may be repeated.")
+@click.option("--keep-missing", is_flag=True, help="Keep videos in the library even if their files are gone.")
+@click.option("--allow-empty", is_flag=True, help="Remove missing videos even if a source has no video left.")
+@click.option("--retry-failed", is_flag=True, help="Read videos again that failed or were indexed in part.")
+@click.option("--rehash", is_flag=True, help="Read every file, to find changes that left size and time as they were.")
+@click.option(
+    "--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write a trace of all processes, for Perfetto."
+)
+@json_option("Print one JSON object at the end.")
+def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
+    """Index videos, or bring a library up to date.
+
+    A SOURCE is a video or a folder of videos. Each file is matched with a GLOB by its name, by its path below SOURCE, and by
+    those of the folders that hold it. * matches slashes too; case is ignored. No GLOB removes a video from the library.
+
+    \b
+    vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift
+    vidsift ingest ~/Videos --library ~/videos.vidsift --classifier ./my-videomae --window 2
+    vidsift ingest ~/Videos --library ~/videos.vidsift --include '*.mov' --include 'holidays/*' --exclude proxies
+    """
+    options = IngestOptions(**{name: given.pop(name) for name in _INGEST_OPTIONS if name in given})
+    from jobs.ingest.ingest import ingest as run
+    from jobs.ingest.report import Interrupted, ingest_text
+
+    interrupted = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
+    with ProgressLine() as line:
+        try:
+            report = run(sources, folder, options=options, on_progress=line.show, **given)
+        except Interrupted as exc:
+            report, interrupted = exc.report, True
+    echo(json_text(report.as_json()) if as_json else ingest_text(report))
+    if interrupted:
+        note("interrupted; what was finished is kept, run the same command again to go on")
+        sys.stdout.flush()
+        os._exit(130)  # an interpreter that was stopped while Ray's threads start can crash on its way out

@@ -1,0 +1,78 @@
+"""Defaults of transformers' image processors, for the keys that a preprocessing configuration leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+BILINEAR, BICUBIC = 2, 3  # PIL's numbers, which configurations use
+
+_HALF = [0.5, 0.5, 0.5]
+_IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+_CLIP_MEAN, _CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+
+# Of every processor that does not say otherwise.
+COMMON_DEFAULTS: Mapping[str, Any] = {
+    "do_resize": True,
+    "size": {"shortest_edge": 224},
+    "resample": BILINEAR,
+    "do_center_crop": True,
+    "crop_size": 224,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "offset": False,
+    "do_normalize": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """One of transformers' image or video processor classes.
+
+    Attributes:
+        prefix: the beginning of its class names: ``VideoMAE`` for VideoMAEImageProcessor and VideoMAEFeatureExtractor.
+        defaults: its defaults as keys of preprocessor_config.json, where they differ from `COMMON_DEFAULTS`.
+        resize_of_crop: the shorter edge after resizing, as a multiple of the crop; the class then ignores ``size``.
+    """
+
+    prefix: str
+    defaults: Mapping[str, Any]
+    resize_of_crop: Fraction | None = None
+
+
+# As in transformers 5.23.
+VIDEOMAE = Processor("VideoMAE", {"image_mean": _HALF, "image_std": _HALF})
+CLIP = Processor("CLIP", {"image_mean": _CLIP_MEAN, "image_std": _CLIP_STD, "resample": BICUBIC})
+VIVIT = Processor(
+    "Vivit",
+    {
+        "image_mean": _HALF,
+        "image_std": _HALF,
+        "size": {"shortest_edge": 256},
+        "rescale_factor": 1 / 127.5,
+        "offset": True,
+    },
+)
+VJEPA2 = Processor(
+    "VJEPA2", {"image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD, "crop_size": 256}, Fraction(256, 224)
+)
+
+_KNOWN = (VIDEOMAE, CLIP, VIVIT, VJEPA2)
+
+
+def processor_named(class_name: str, usual: Processor | None) -> Processor | None:
+    """The processor that a configuration means.
+
+    Args:
+        class_name: the class that the configuration names; empty where it names none.
+        usual: the processor of the model's family.
+
+    Returns:
+        ``usual`` where no class is named; None where the class is not known.
+    """
+    if not class_name:
+        return usual
+    candidates = _KNOWN if usual is None else (usual, *_KNOWN)
+    return next((processor for processor in candidates if class_name.startswith(processor.prefix)), None)

@@ -1,0 +1,123 @@
+"""Checks and loads checkpoints by their `ModelFamily`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, cast
+
+from pipeline.models import families
+from pipeline.models.families import ModelFamily, classifier_family, embedder_family
+from schemas.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.models.base import Classifier, Embedder
+    from schemas.models import Checkpoint
+    from schemas.options import Engine, Precision
+
+
+def check_classifier(checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint that was not trained to classify video, before anything heavy starts.
+
+    Raises:
+        ModelError: its weights were saved from another kind of model.
+    """
+    _check_architectures(checkpoint, classifier_family(checkpoint.model_type), "video classification")
+
+
+def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
+    """Refuse a checkpoint that vidsift knows no embedder for, before anything heavy starts.
+
+    Returns:
+        The family that loads it.
+
+    Raises:
+        ModelError: no embedder of this type is known, its weights were saved from another kind of model, or config.json does
+            not say its embeddings' dimension.
+    """
+    family = embedder_family(checkpoint.model_type)
+    if family is None or not checkpoint.embedding_dim:
+        types = ", ".join(family.model_type for family in families.FAMILIES if family.role == "embedder")
+        raise ModelError(
+            f"--embedder {checkpoint.name}: got a model of type {checkpoint.model_type!r}, expected {types} with its "
+            "embeddings' dimension in config.json (such as projection_dim); give a checkpoint that embeds video and text"
+        )
+    _check_architectures(checkpoint, family, "embedding video and text")
+    return family
+
+
+def check_engine(engine: Engine, classifier: Checkpoint, embedder: Checkpoint) -> None:
+    """Check that ``engine`` is installed and can run both models.
+
+    Raises:
+        UsageError: its package is not installed, or it cannot run one of them.
+    """
+    if engine == "torch":
+        return
+    if find_spec(engine) is None:
+        raise UsageError(f"--engine {engine}: its package is not installed; pip install 'vidsift[{engine}]', or take torch")
+    for checkpoint, family in (
+        (classifier, classifier_family(classifier.model_type)),
+        (embedder, check_embedder(embedder)),
+    ):
+        _loader(family, checkpoint, engine)
+
+
+def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Classifier:
+    """Load a classifier onto the GPU where there is one, else onto the CPU; with ``openvino``, onto the CPU.
+
+    Raises:
+        ModelError: transformers knows no video classifier of this type, or the files do not fit together.
+        UsageError: ``engine`` cannot run it.
+    """
+    loader = _loader(classifier_family(checkpoint.model_type), checkpoint, engine)
+    return cast("Classifier", resolve_name(loader)(checkpoint, precision))
+
+
+def load_embedder(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Embedder:
+    """Load an embedder onto the GPU where there is one, else onto the CPU; with ``openvino``, onto the CPU.
+
+    Raises:
+        ModelError: no embedder of this type is known, or the files do not fit together.
+        UsageError: ``engine`` cannot run it.
+    """
+    loader = _loader(check_embedder(checkpoint), checkpoint, engine)
+    return cast("Embedder", resolve_name(loader)(checkpoint, precision))
+
+
+def load_text_embedder(checkpoint: Checkpoint, precision: Precision = "auto") -> Embedder:
+    """Load an embedder for text queries. Where its family can, weights that only clips need are loaded with the first clip.
+
+    Raises:
+        ModelError: as for `load_embedder`.
+    """
+    family = check_embedder(checkpoint)
+    return cast("Embedder", resolve_name(family.text_loader or family.loader)(checkpoint, precision))
+
+
+def import_text_embedder(model_type: str) -> None:
+    """Import the modules that `load_text_embedder` needs, which takes seconds, so that other work can go on meanwhile."""
+    if family := embedder_family(model_type):
+        resolve_name(family.text_loader or family.loader)
+
+
+def _check_architectures(checkpoint: Checkpoint, family: ModelFamily, purpose: str) -> None:
+    ending = family.architectures
+    if checkpoint.architectures and not any(name.endswith(ending) for name in checkpoint.architectures):
+        raise ModelError(
+            f"--{family.role} {checkpoint.name}: got {', '.join(checkpoint.architectures)}, expected a model for {purpose}, "
+            f"whose class name ends in {ending}; take a checkpoint that was trained for it"
+        )
+
+
+def _loader(family: ModelFamily, checkpoint: Checkpoint, engine: Engine) -> str:
+    """Import path of the class that loads ``checkpoint`` for ``engine``."""
+    loader = family.loader_for(engine)
+    if loader is None:
+        types = [other.model_type for other in families.FAMILIES if other.role == family.role and engine in other.engines]
+        article = "an" if family.role == "embedder" else "a"
+        raise UsageError(
+            f"--engine {engine}: got {article} {family.role} of type {checkpoint.model_type!r}, expected "
+            f"{', '.join(types)}; take torch"
+        )
+    return loader
