@@ -17,10 +17,10 @@ from demo.props import Prop, props
 from demo.world import SHIRTS, Scene
 
 _MARGIN = 0.12
-"""How much background lies beyond each edge of the picture, in heights, for the camera to move over."""
+"""Background beyond each edge of the picture, for the camera to move over, in picture heights."""
 
 _RESTING_S = 0.35
-"""How long a figure takes to come to rest after an action that does not end at rest."""
+"""Seconds in which a figure comes to rest after an action that does not end at rest."""
 
 _ENDS_HELD = ("sitting down", "standing up", "raising an arm", "lowering an arm", "falling down", "picking up a box")
 _SMALLER = {"cartwheeling": 0.8, "falling down": 0.92, "juggling": 0.94, "jumping": 0.93, "doing star jumps": 0.92}
@@ -185,7 +185,7 @@ def _light(rng: random.Random) -> NDArray[np.uint8]:
 
 
 def _noise(rng: random.Random, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What is added to and what is taken from pictures, a bit larger than they are."""
+    """Noise to add to pictures and noise to subtract, 32 pixels wider and higher than they are."""
     shape = (size[1] + 32, size[0] + 32)
     normal = np.random.default_rng(rng.getrandbits(64)).standard_normal(shape, dtype=np.float32) * rng.uniform(0.5, 2.5)
     return normal.clip(0, 20).round().astype(np.uint8), (-normal).clip(0, 20).round().astype(np.uint8)

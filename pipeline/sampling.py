@@ -13,10 +13,8 @@ from schemas.errors import VideoError
 from schemas.models import ModelInput
 from schemas.options import MAX_PIXELS, Sampling, Scaling
 from schemas.records import Problem, Span, SpanJob, VideoInfo
+from schemas.times import ROUNDING_S
 from schemas.video_meta import Keyframe, VideoMeta
-
-# Times that differ by less than this are equal: a third of a 90 kHz tick, far below any frame's length.
-_SAME_MOMENT_S = 4e-6
 
 # Containers often place the first frame a frame or two after time 0, by the codec's delay. Up to this much the spans
 # still end at the duration; beyond it the video really begins late, and they end when its last frame does.
@@ -40,7 +38,7 @@ def spans_of(duration_s: float, sampling: Sampling) -> list[Span]:
     and 11 s give [0, 4), [4, 8), [8, 11). A shorter video is one span.
     """
     window_s, stride_s = sampling.window_s, sampling.stride_s
-    num_whole = int((duration_s - window_s + _SAME_MOMENT_S) // stride_s) + 1 if duration_s >= window_s else 0
+    num_whole = int((duration_s - window_s + ROUNDING_S) // stride_s) + 1 if duration_s >= window_s else 0
     # To the microsecond, so that one clip's end is the next one's start to the last bit.
     spans = [Span(round(i * stride_s, 6), round(i * stride_s + window_s, 6)) for i in range(num_whole)]
     if not spans:
@@ -64,7 +62,7 @@ def sample_times_s(span: Span, num_frames: int) -> NDArray[np.float64]:
 
 def frames_on_screen(frame_times_s: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.int64]:
     """For each time the index of the frame then on screen: the last with pts <= time, or the first where there is none."""
-    return np.maximum(np.searchsorted(frame_times_s, times_s + _SAME_MOMENT_S, side="right") - 1, 0)
+    return np.maximum(np.searchsorted(frame_times_s, times_s + ROUNDING_S, side="right") - 1, 0)
 
 
 def distinct_inputs(inputs: Sequence[ModelInput]) -> tuple[ModelInput, ...]:

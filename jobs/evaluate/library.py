@@ -176,7 +176,7 @@ def _retrieval(
     ids = np.unique([moment.clip_id for moment in truth.judged])
     candidates = np.flatnonzero(windows.among(ids))
     place = {int(windows.ids[position]): number for number, position in enumerate(candidates)}
-    own = np.array([place[moment.clip_id] for moment, _ in captions])
+    own_clips = np.array([place[moment.clip_id] for moment, _ in captions])
     tables: dict[str, list[Floats]] = {PLAIN: [], RERANK: []}
     for number, (_, caption) in enumerate(captions):
         if number % _TEXTS_PER_BATCH == 0:
@@ -187,8 +187,8 @@ def _retrieval(
     for score, rows in tables.items():
         if rows:
             table = np.stack(rows)
-            at_1, at_5, at_10 = (metrics.recall_at(table, k, own) for k in (1, 5, 10))
-            median_rank = metrics.median_rank(table, own)
+            at_1, at_5, at_10 = (metrics.recall_at(table, k, own_clips) for k in (1, 5, 10))
+            median_rank = metrics.median_rank(table, own_clips)
             yield RetrievalRow(score, len(captions), len(candidates), at_1, at_5, at_10, median_rank)
 
 

@@ -62,7 +62,7 @@ def pair_accuracy(scores: Scores, targets: NDArray[np.int64], first: int, second
     return float((lead > 0).mean())
 
 
-def recall_at(scores: Scores, k: int, own: NDArray[np.int64] | None = None) -> float:
+def recall_at(scores: Scores, k: int, own_clips: NDArray[np.int64] | None = None) -> float:
     """R@k of text-to-video retrieval: share of texts whose own clip is among the k best.
 
     As in Xu et al., 2016 ("MSR-VTT") and the 1k-A protocol of Yu et al., 2018 ("A Joint Sequence Fusion Model").
@@ -70,18 +70,18 @@ def recall_at(scores: Scores, k: int, own: NDArray[np.int64] | None = None) -> f
     Args:
         scores: [texts, clips]. Others with a score equal to that of a text's own clip come before it.
         k: clips that count.
-        own: int64 [texts], each text's own clip; None where clip i is text i's.
+        own_clips: int64 [texts], each text's own clip; None where clip i is text i's.
     """
-    return float((_ranks(scores, own) <= k).mean())
+    return float((_ranks(scores, own_clips) <= k).mean())
 
 
-def median_rank(scores: Scores, own: NDArray[np.int64] | None = None) -> float:
+def median_rank(scores: Scores, own_clips: NDArray[np.int64] | None = None) -> float:
     """Median over the texts of their own clip's rank; 1 is the best (Yu et al., 2018). Arguments as for `recall_at`."""
-    return float(np.median(_ranks(scores, own)))
+    return float(np.median(_ranks(scores, own_clips)))
 
 
-def _ranks(scores: Scores, own: NDArray[np.int64] | None) -> NDArray[np.int64]:
+def _ranks(scores: Scores, own_clips: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """int64 [texts], the rank of each text's own clip. Clips with an equal score, or NaN, rank before it."""
-    own = np.arange(len(scores)) if own is None else own
-    worse = np.count_nonzero(scores < scores[np.arange(len(scores)), own][:, None], axis=1)
+    own_clips = np.arange(len(scores)) if own_clips is None else own_clips
+    worse = np.count_nonzero(scores < scores[np.arange(len(scores)), own_clips][:, None], axis=1)
     return np.asarray(scores.shape[1] - worse, np.int64)

@@ -30,7 +30,7 @@ _MAX_NAMED = 20  # names that a message lists
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateOptions:
-    """How a model is measured.
+    """Options of evaluating a model.
 
     Attributes:
         split: which split is measured; None takes test where the dataset has one, else val, else all.

@@ -33,7 +33,7 @@ class ConfusionMatrix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultsPage:
-    """What is kept of an evaluation.
+    """The content of a results folder.
 
     Attributes:
         title: the page's heading, on one line.

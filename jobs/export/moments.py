@@ -65,7 +65,7 @@ class ExportTask:
 
     @property
     def aside(self) -> Path:
-        """Where its file is written until it is complete."""
+        """The path that its file is written to until it is complete."""
         return self.folder / f".{self.stem}.mp4"
 
 
@@ -124,7 +124,7 @@ def within(meta: VideoMeta, moment: Span, pad_s: float) -> tuple[Span, Span]:
 
 @lru_cache(maxsize=4)
 def _probe(path: str, track: int | None) -> tuple[VideoMeta, bool]:
-    """What a video is, and whether it has sound."""
+    """A video's description, and whether it has sound."""
     return probe_file(path, track), has_sound(path)
 
 

@@ -10,7 +10,7 @@ from schemas.text import clock, column_lines, columns_text, lines_text, short_pa
 
 @dataclass(frozen=True, slots=True)
 class TagReport:
-    """What a tag finds in a library.
+    """The clips that a tag finds in a library, in numbers.
 
     Attributes:
         tag: its name.
@@ -37,7 +37,7 @@ class TagReport:
 
 @dataclass(frozen=True, slots=True)
 class TaughtTag:
-    """What a tag was taught from, how well it was learnt, and what it finds.
+    """A taught tag: its examples, its accuracy, and the clips that it finds.
 
     Attributes:
         tag: its name.
@@ -76,7 +76,7 @@ class TeachReport:
 
 
 def tags_text(reports: Sequence[TagReport]) -> str:
-    """What tags find, a line each."""
+    """A table of the clips that tags find."""
     rows = [
         (
             report.tag,
@@ -91,7 +91,7 @@ def tags_text(reports: Sequence[TagReport]) -> str:
 
 
 def teach_text(report: TeachReport) -> str:
-    """What tags were taught from, how well they were learnt, and what they find."""
+    """Tables of taught tags: their examples, their accuracy, and the clips that they find."""
     names = ("tag", "moments", "clips", "others", "presumed", "accuracy")
     rows = [(tag.tag, *(str(getattr(tag, name)) for name in names[1:-1]), f"{tag.accuracy:.3f}") for tag in report.taught]
     lines = [

@@ -114,7 +114,7 @@ def change_tags(
 
 
 def reports(library: Library, names: Sequence[str]) -> list[TagReport]:
-    """What each of the tags finds, from the current snapshot."""
+    """A report for each tag, from the current snapshot."""
     catalog = Snapshot(library).catalog
     rows = catalog.sql(
         "select tag, count(*) as clips, count(*) filter (where score >= $likely) as likely, "

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.records import Span
+from schemas.times import ROUNDING_S
 from schemas.video_meta import VideoMeta
 
 # The codecs that MP4 holds and players know.
@@ -46,8 +47,7 @@ _BY_NUMBER = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 # Of more channels, the first two are heard.
 _STEREO = 2
 
-# Times in seconds are rounded: those that differ by less are equal.
-_SAME_MOMENT_S = Fraction(1, 250_000)
+_ROUNDING_S = Fraction(str(ROUNDING_S))
 
 
 def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
@@ -127,7 +127,7 @@ class Sound:
         self.done |= time_s >= self._end_s
         if self.done:
             return
-        if time_s + (packet.duration or 0) * packet.time_base <= self._start_s + _SAME_MOMENT_S and time_s < self._start_s:
+        if time_s + (packet.duration or 0) * packet.time_base <= self._start_s + _ROUNDING_S and time_s < self._start_s:
             return
         if self._resampler is not None:
             self._encode(packet)
