@@ -8,7 +8,7 @@ from pathlib import Path
 from index.snapshot.catalog_build import visible_embeddings, visible_ids, write_catalog
 from index.snapshot.rerank_features import write_features
 from index.snapshot.snapshot import Snapshot, SnapshotInfo, current_snapshot, publish, read_info
-from index.snapshot.vectors import write_vectors
+from index.snapshot.vectors import RECALL_AT_10, write_vectors
 from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
@@ -44,7 +44,7 @@ def publish_tables(library: Library, tables: Tables, identity: LibraryConfig, ch
             rows=rows,
             classifier=identity.classifier.stamp,
             embedder=identity.embedder.stamp,
-            recall_at_10=1.0,
+            recall_at_10=RECALL_AT_10,
             published_at=datetime.now(UTC).isoformat(timespec="seconds"),
             changes={name: count for name, count in (changes or {}).items() if count},
             sha256=hashes,

@@ -52,7 +52,8 @@ class SnapshotInfo:
         rows: rows of each table in the catalog, vectors in the index, and clips with features.
         classifier: stamp of the model behind the labels.
         embedder: stamp of the model behind the vectors.
-        recall_at_10: share of the true ten best that the index finds; 1.0 by construction for an exact index.
+        recall_at_10: `index.snapshot.vectors.RECALL_AT_10` of the kind of index, by construction and not measured; `vidsift
+            evaluate` measures what a search finds.
         published_at: ISO 8601, UTC.
         changes: what the job that published it did, by the names that an ingest reports.
         sha256: of each file beside snapshot.json.

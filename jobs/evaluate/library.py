@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index.search.scoring import Question, Scorer, ranked
+from index.search.question import Question
+from index.search.scoring import Scorer, ranked
 from index.search.searcher import Searcher
 from index.sql.catalog import Catalog
 from jobs.evaluate import metrics
@@ -85,20 +86,20 @@ def evaluate(
     captions = [(one, caption) for one in found.judged for caption in one.captions]
     actions = sorted({one.label for one in found.judged if one.label is not None})
     asked = list(dict.fromkeys([caption for _, caption in captions] + actions))
-    searcher.scorer.tell_cut(asked, "caption")
+    searcher.scorer.encoder.note_cut_texts(asked, "caption")
     rerank = rerank if rerank and _reranks(searcher.scorer, asked[0]) else 0
     scores = (PLAIN, RERANK) if rerank else (PLAIN,)
     parts = [(one, caption) for one, caption in captions if one.share < _WHOLE_SHARE]
     tell = _counter(len(captions) + len(actions) + 2 * len(scores) * len(parts), on_progress)
     latency = time_queries(searcher, asked, rerank)
-    recall, checked = index_recall(folder, snapshot, searcher.scorer, asked)
+    recall, checked = index_recall(folder, searcher, asked)
     precision = tuple(_precision(searcher.scorer, found, action, rerank, tell) for action in actions)
     return Evaluation(
         library=str(folder),
         snapshot=snapshot.number,
         classifier=snapshot.info.classifier,
         embedder=snapshot.info.embedder,
-        clips=len(searcher.scorer.windows),
+        clips=len(searcher.scorer.timeline),
         truth=str(truth),
         rows=found.rows,
         judged=len(found.judged),
@@ -128,7 +129,7 @@ def _counter(total: int, on_progress: Callable[[Judging], None]) -> Callable[[],
 
 def _reranks(scorer: Scorer, text: str) -> bool:
     """Whether there is a score of the model's own to rerank by."""
-    return bool(scorer.refine(scorer.score(Question((text,))), np.arange(1)).exact.any())
+    return bool(scorer.rerank(scorer.score(scorer.encoder.encode(Question((text,)))), np.arange(1)).reranked.any())
 
 
 def _recognition(catalog: Catalog, judged: Sequence[GroundTruthMoment]) -> Recognition:
@@ -175,15 +176,15 @@ def _retrieval(
     scorer: Scorer, truth: Truth, captions: Sequence[tuple[GroundTruthMoment, str]], rerank: int, tell: Callable[[], None]
 ) -> Iterator[RetrievalRow]:
     """Each caption against the clips of all moments, each clip once."""
-    windows = scorer.windows
+    timeline = scorer.timeline
     ids = np.unique([one.clip_id for one in truth.judged])
-    candidates = np.flatnonzero(windows.among(ids))
-    at = {int(windows.ids[position]): number for number, position in enumerate(candidates)}
+    candidates = np.flatnonzero(timeline.among(ids))
+    at = {int(timeline.ids[position]): number for number, position in enumerate(candidates)}
     own = np.array([at[one.clip_id] for one, _ in captions])
     tables: dict[str, list[Floats]] = {PLAIN: [], RERANK: []}
     for number, (_, caption) in enumerate(captions):
         if number % _TEXTS == 0:
-            scorer.text_vectors([text for _, text in captions[number : number + _TEXTS]])
+            scorer.encoder.text_vectors([text for _, text in captions[number : number + _TEXTS]])
         for score, row in _scores(scorer, caption, candidates, rerank).items():
             tables[score].append(row)
         tell()
@@ -197,26 +198,26 @@ def _retrieval(
 
 def _scores(scorer: Scorer, text: str, candidates: NDArray[np.int64], rerank: int) -> dict[str, Floats]:
     """float64 [candidates] by dot product, and with the best ``rerank`` of them ordered by the model's own score."""
-    scored = scorer.score(Question((text,)))
-    plain = scored.plain[0][candidates]
+    scores = scorer.score(scorer.encoder.encode(Question((text,))))
+    plain = scores.cosines[0][candidates]
     rows = {PLAIN: plain}
     if rerank:
         best = candidates[np.argsort(-plain, kind="stable")[:rerank]]
-        refined = scorer.refine(scored, best)
-        free = np.zeros(len(scorer.windows), bool)
+        reranked = scorer.rerank(scores, best)
+        free = np.zeros(len(scorer.timeline), bool)
         free[candidates] = True
-        rows[RERANK] = ranked(refined.shown, refined.exact, free)[candidates]
+        rows[RERANK] = ranked(reranked.score, reranked.reranked, free)[candidates]
     return rows
 
 
 def _precision(scorer: Scorer, truth: Truth, action: str, rerank: int, tell: Callable[[], None]) -> PrecisionRow:
-    windows = scorer.windows
+    timeline = scorer.timeline
     spans = {
         video: [one.span for one in truth.judged if (one.video_id, one.label) == (video, action)] for video in truth.clips
     }
     shown = [clip for video, of in truth.clips.items() for clip, span in of if any(shows(span, one) for one in spans[video])]
-    candidates = np.flatnonzero(windows.among(np.array([clip for of in truth.clips.values() for clip, _ in of])))
-    relevant = np.isin(windows.ids[candidates], np.array(shown, np.int64))
+    candidates = np.flatnonzero(timeline.among(np.array([clip for of in truth.clips.values() for clip, _ in of])))
+    relevant = np.isin(timeline.ids[candidates], np.array(shown, np.int64))
     rows = _scores(scorer, action, candidates, rerank)
     tell()
     found = {score: average_precision(row, relevant) for score, row in rows.items()}

@@ -76,7 +76,7 @@ def evaluation_text(found: Evaluation) -> str:
     if found.moments:
         lines += ["", f"moments found by caption ({found.moments[0].moments} captions)", *_moments(found.moments)]
     if found.index_recall_at_10 is not None:
-        lines += ["", f"the index finds {found.index_recall_at_10:.3f} of the ten best of an exact search "
+        lines += ["", f"before any rerank, a search finds {found.index_recall_at_10:.3f} of the ten best clips "
                       f"({found.index_queries} queries, brute force over the stored embeddings)"]  # fmt: skip
     if found.latency:
         rows = [(row.stage, str(row.queries), f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}") for row in found.latency]
