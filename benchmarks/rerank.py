@@ -1,10 +1,10 @@
-"""What the model's own score costs, and what keeping features in fewer bits does to it: full-size random X-CLIP, one thread.
+"""The cost of rerank scores, and their drift where features are kept in fewer bits: full-size random X-CLIP, one thread.
 
     python -m benchmarks.rerank
 
 Prints three tables: milliseconds for one text against 1, 10 and 100 clips, by transformers' own code and by vidsift's; how
-far logits move when the features are stored as fp16 or int8; and what a library's features cost on disk, to publish (with
-their hash) and to fetch.
+far logits move when the features are stored as fp16 or int8; and the room on disk that a library's features take, with the
+time to publish (with their hash) and to fetch them.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ def make_clips(dim: int, tokens: int, count: int, *, outliers: bool) -> tuple[ND
 
 @torch.inference_mode()
 def sharpen(model: XCLIPModel) -> None:
-    """Make the attention prefer some patches, as a trained one does; a random one hardly tells them apart."""
+    """Make the attention prefer some patches, as a trained model's does; a random one hardly tells them apart."""
     for layer in model.prompts_generator.decoder:
         for projection in (layer.cross_attn.q_proj, layer.cross_attn.k_proj):
             projection.weight.normal_(0, 2 / projection.in_features**0.5)
 
 
 def print_speed(model: XCLIPModel, text: torch.Tensor, tokens: int, repeats: int) -> None:
-    """The first table."""
+    """The first table: milliseconds by transformers' code and by vidsift's."""
     scorer = PromptScorer(model)
     embeddings, features = make_clips(text.shape[1], tokens, 100, outliers=False)
     print("clips  transformers ms  vidsift ms  largest difference")
@@ -89,7 +89,7 @@ def print_speed(model: XCLIPModel, text: torch.Tensor, tokens: int, repeats: int
 
 
 def print_drift(model: XCLIPModel, text: torch.Tensor, tokens: int) -> None:
-    """The second table; it changes the model."""
+    """The second table: how far logits move. It changes the model."""
     print("\nattention  dimensions      kept as  bytes a clip  MB an hour  largest drift  spread of the logits")
     for sharp in (False, True):
         if sharp:
@@ -108,7 +108,7 @@ def print_drift(model: XCLIPModel, text: torch.Tensor, tokens: int) -> None:
 
 
 def print_storage(scratch: Path, layout: FeatureLayout, count: int) -> None:
-    """The third table."""
+    """The third table: features on disk."""
     files, rows = [], []
     rng = np.random.default_rng(0)
     (scratch / "features").mkdir()

@@ -1,1 +1,1 @@
-"""One library on disk, and every way to read it."""
+"""One library on disk: its storage, its snapshots, and reading it by search, SQL and status."""

@@ -1,4 +1,4 @@
-"""A library opened once and asked often, with results as Arrow tables."""
+"""A library that is opened once and asked often, with results as Arrow tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from schemas.search import Answer, SearchOptions, moment_json
 _LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
 _PART = pa.struct([("clip_id", pa.int64()), ("score", pa.float64()), ("start_s", pa.float64()), ("end_s", pa.float64())])
 
-# A search's result: the attributes of `schemas.search.Moment`, in their order.
+# The columns of a search's result: the attributes of `schemas.search.Moment`, in their order.
 MOMENTS = pa.schema(
     [
         ("rank", pa.int32()),
@@ -53,14 +53,15 @@ _OPTIONS = tuple(field.name for field in fields(SearchOptions) if field.name != 
 
 
 class LibraryReader:
-    """An open library, in which threads take turns. Made by `vidsift.open_library`.
+    """An open library, made by `vidsift.open_library`. Threads may share it; their calls run one after the other.
 
-    The embedder is loaded by the first search, and what is loaded stays. When an ingest publishes, the next call sees it.
+    The first search loads the embedder, which then stays loaded. After an ingest has published, the next call reads the new
+    snapshot.
     """
 
     def __init__(self, folder: Path, *, embedder: str | None, memory_mb: int, say: Callable[[str], None]) -> None:
-        """See `vidsift.open_library`."""
-        self._turn = threading.RLock()
+        """Open the library; see `vidsift.open_library` for the arguments."""
+        self._lock = threading.RLock()
         self._library = Library(folder)
         self._named, self._memory_mb, self._say = embedder, memory_mb, say
         self._model: tuple[str, Embedder] | None = None
@@ -70,32 +71,33 @@ class LibraryReader:
 
     @property
     def snapshot(self) -> int:
-        """The number of the snapshot that answers now."""
-        with self._turn:
+        """The number of the snapshot that the next call reads."""
+        with self._lock:
             return self._current().snapshot.number
 
     def answer(self, *texts: str, **options: Any) -> Answer:
-        """As `search`, with what is known of the answer as a whole, such as whether anything stands out.
+        """The same search as `search`, as an `Answer`: the moments, and whether the best one stands out.
 
         Raises:
-            UsageError: as `search` does.
+            UsageError: as for `search`.
+            ModelError: as for `search`.
         """
-        with self._turn:
+        with self._lock:
             return self._current().search(_search_options(texts, options))
 
     def search(self, *texts: str, **options: Any) -> pa.Table:
         """The moments that fit all of ``texts`` best, best first; none where nothing stands out, as on the command line.
 
         Args:
-            texts: what is looked for, in words.
+            texts: what to look for, in words.
             options: attributes of `schemas.search.SearchOptions`: ``k``, ``by``, ``where``, ``like``, ``without``,
                 ``then_text``, ``within_s``, ``rerank``, ``show_all``. One text or example needs no tuple.
 
         Returns:
-            The columns of `MOMENTS`; with ``show_all=True`` rows also where nothing stands out.
+            A table with the columns of `MOMENTS`; with ``show_all=True`` it has rows also where nothing stands out.
 
         Raises:
-            UsageError: there is no such option, or it has no such value.
+            UsageError: there is no such option, or its value is not allowed.
             ModelError: the embedder is not where it was, or is not what it was.
         """
         rows = [moment_json(moment) for moment in self.answer(*texts, **options).moments]
@@ -111,20 +113,21 @@ class LibraryReader:
         rerank: int = 100,
         timeout_s: float | None = None,
     ) -> pa.Table:
-        """The result of a query over videos, clips, labels and tags, reading only.
+        """The result of a query over videos, clips, labels and tags, which may only read.
 
         Args:
             query: SQL as DuckDB understands it.
-            search: a text, or several that are meant together, whose best clips the query sees as the table ``hits``.
-            without: what these must not resemble.
-            k: how many clips ``hits`` has.
-            rerank: how many of them the model's own score orders.
-            timeout_s: seconds after which the query is ended; None lets it run.
+            search: a text, or several that clips have to match together; the query sees the best clips as the table
+                ``hits``.
+            without: texts that these clips must not resemble.
+            k: the number of clips in ``hits``.
+            rerank: how many of them are ordered by the rerank score.
+            timeout_s: seconds after which the query is stopped; None sets no limit.
 
         Raises:
-            QueryError: it is malformed, asks for more than reading, or takes too much.
+            QueryError: the query is malformed, does more than read, or exceeds the time or memory limit.
         """
-        with self._turn:
+        with self._lock:
             searcher = self._current()
             hits = None
             if search is not None:
@@ -134,27 +137,27 @@ class LibraryReader:
             return searcher.snapshot.catalog.sql(query, timeout_s=timeout_s)
 
     def status(self) -> LibraryStatus:
-        """What the library holds, which models made it, and what could not be indexed."""
-        with self._turn:
+        """The library's videos and clips, the models that made it, and the videos that could not be indexed."""
+        with self._lock:
             return status_of(self._library, self._current().snapshot)
 
     @contextmanager
     def let_go(self) -> Iterator[Path]:
-        """Let go of the library's files while something else reads or writes them: the next call opens them again.
+        """Close the library's files while something else reads or writes them; the next call opens them again.
 
-        DuckDB opens no file twice in one process with different limits.
+        Needed since DuckDB does not open a file twice in one process with different limits.
 
         Yields:
             The library's folder.
         """
-        with self._turn:
-            self._let_go_of_files()
+        with self._lock:
+            self._close_files()
             yield self._library.folder
 
     def close(self) -> None:
-        """Let go of its files and models."""
-        with self._turn:
-            self._let_go_of_files()
+        """Close the library's files and release the embedder."""
+        with self._lock:
+            self._close_files()
             self._model = None
 
     def __enter__(self) -> Self:
@@ -166,38 +169,38 @@ class LibraryReader:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._library.folder)!r})"
 
-    def _let_go_of_files(self) -> None:
+    def _close_files(self) -> None:
         if self._searcher is not None:
             self._searcher.snapshot.catalog.close()
         self._searcher = self._published = None
 
     def _current(self) -> Searcher:
-        """What answers from the snapshot that is current now."""
+        """A searcher over the snapshot that is current now."""
         published = _stamp(self._library.current_file)
         if self._searcher is None or published is None or published != self._published:
             opened = Searcher(
                 self._library.folder, say=self._say, memory_mb=self._memory_mb, load=self._embedder
-            )  # raises before anything is let go of
-            self._let_go_of_files()
+            )  # where this raises, what was open stays open
+            self._close_files()
             self._searcher, self._published = opened, published
         return self._searcher
 
     def _embedder(self) -> Embedder:
-        """The library's embedder, loaded once; again only where another library has taken the folder's place."""
-        identity = read_library_config(self._library)
-        assert identity is not None, "a library with a snapshot has its library.json"
-        if self._model is None or self._model[0] != identity.embedder.sha256:
-            self._model = identity.embedder.sha256, find_embedder(identity, self._named)
+        """The library's embedder, loaded once; loaded again where another library has taken the folder's place."""
+        config = read_library_config(self._library)
+        assert config is not None, "a library with a snapshot has its library.json"
+        if self._model is None or self._model[0] != config.embedder.sha256:
+            self._model = config.embedder.sha256, find_embedder(config, self._named)
         return self._model[1]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is replaced; None where there is none."""
+    """The inode and modification time of a file, which change when it is replaced; None where there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -207,5 +210,5 @@ def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
 def _search_options(texts: tuple[str, ...], options: dict[str, Any]) -> SearchOptions:
     if unknown := sorted(options.keys() - set(_OPTIONS)):
         raise UsageError(f"search: got {', '.join(unknown)}, expected {', '.join(_OPTIONS)}")
-    several = {name: _texts(options[name]) for name in _MANY if name in options}
-    return SearchOptions(texts=texts, **{**options, **several})
+    as_tuples = {name: _texts(options[name]) for name in _MANY if name in options}
+    return SearchOptions(texts=texts, **{**options, **as_tuples})

@@ -1,4 +1,4 @@
-"""What a library holds, from its current snapshot."""
+"""The status of a library: its contents and the videos that could not be indexed, from the current snapshot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.text import lines_text
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A video that could not be indexed whole."""
+    """A video of which some or all could not be indexed."""
 
     path: str
     status: str
@@ -28,8 +28,8 @@ class TagStatus:
     """One of the library's own labels.
 
     Attributes:
-        likely: clips that have a score of 0.5 or more.
-        prompt: the texts that the name stands for; None for a taught one.
+        likely: the number of clips with a score of 0.5 or more.
+        prompt: the texts that the tag was made from; None for one that was taught from examples.
     """
 
     tag: str
@@ -53,19 +53,19 @@ class TrackStatus:
 
 @dataclass(frozen=True, slots=True)
 class LibraryStatus:
-    """What `vidsift status` tells.
+    """The facts that `vidsift status` prints.
 
     Attributes:
-        videos: by status: indexed, partial, failed.
-        hours: hours of video that can be found.
-        clips: clips that can be found.
+        videos: the number of videos by status: indexed, partial, failed.
+        hours: hours of video that can be searched.
+        clips: clips that can be searched.
         classifier: the model behind the labels, as the user named it.
         embedder: the model behind the vectors.
         window_s: seconds of a clip.
         stride_s: seconds between clips' starts.
         snapshot: number of the snapshot that this describes.
         published_at: when it was published; ISO 8601, UTC.
-        failures: videos that are not whole, by path.
+        failures: videos that are not fully indexed, by path.
         tags: the library's own labels, by name.
         several_tracks: videos with several video tracks, by path.
     """
@@ -97,10 +97,12 @@ def library_status(folder: Path) -> LibraryStatus:
 
 def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
     """Describe a snapshot of ``library`` that is open already."""
-    identity = read_library_config(library)
-    assert identity is not None, "a library with a snapshot has its library.json"
-    counts = snapshot.catalog.sql("select status, count(*) as n from videos group by status").to_pylist()
-    seen = snapshot.catalog.sql("select coalesce(sum(duration_s), 0) as s from videos where clip_count > 0").to_pylist()
+    config = read_library_config(library)
+    assert config is not None, "a library with a snapshot has its library.json"
+    by_status = snapshot.catalog.sql("select status, count(*) as n from videos group by status").to_pylist()
+    searchable = snapshot.catalog.sql(
+        "select coalesce(sum(duration_s), 0) as s from videos where clip_count > 0"
+    ).to_pylist()
     failures = snapshot.catalog.sql(
         "select path, status, error_stage, error from videos where status <> 'indexed' order by path"
     )
@@ -111,13 +113,13 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
     )
     return LibraryStatus(
         folder=str(library.folder),
-        videos={"indexed": 0, "partial": 0, "failed": 0} | {row["status"]: row["n"] for row in counts},
-        hours=seen[0]["s"] / 3600,
+        videos={"indexed": 0, "partial": 0, "failed": 0} | {row["status"]: row["n"] for row in by_status},
+        hours=searchable[0]["s"] / 3600,
         clips=snapshot.info.rows["clips"],
-        classifier=identity.classifier.name,
-        embedder=identity.embedder.name,
-        window_s=identity.sampling.window_s,
-        stride_s=identity.sampling.stride_s,
+        classifier=config.classifier.name,
+        embedder=config.embedder.name,
+        window_s=config.sampling.window_s,
+        stride_s=config.sampling.stride_s,
         snapshot=snapshot.number,
         published_at=snapshot.info.published_at,
         failures=[Failure(**row) for row in failures.to_pylist()],
@@ -126,11 +128,11 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
     )
 
 
-_MAX_TRACKS = 20
+_MAX_TRACKS = 20  # named in the text
 
 
 def status_text(status: LibraryStatus) -> str:
-    """What a library holds, in lines."""
+    """The status in lines for people."""
     lines = [
         f"library     {status.folder} (snapshot {status.snapshot}, {status.published_at})",
         f"videos      {sum(status.videos.values())}: " + ", ".join(f"{n} {name}" for name, n in status.videos.items()),
@@ -139,9 +141,9 @@ def status_text(status: LibraryStatus) -> str:
         f"embedder    {status.embedder}",
     ]
     if status.tags:
-        told = (f"{t.tag} ({t.likely} clip{'s' * (t.likely != 1)}{'' if t.prompt else ', taught'})" for t in status.tags)
-        lines.append(f"tags        {len(status.tags)}: {', '.join(told)}")
-    lines += [f"  track {one.track} of {one.tracks}: {one.path}" for one in status.several_tracks[:_MAX_TRACKS]]
+        names = (f"{t.tag} ({t.likely} clip{'s' * (t.likely != 1)}{'' if t.prompt else ', taught'})" for t in status.tags)
+        lines.append(f"tags        {len(status.tags)}: {', '.join(names)}")
+    lines += [f"  track {video.track} of {video.tracks}: {video.path}" for video in status.several_tracks[:_MAX_TRACKS]]
     if len(status.several_tracks) > _MAX_TRACKS:
         lines.append(f"  and {len(status.several_tracks) - _MAX_TRACKS} more with several video tracks")
     lines += [f"  {f.status} ({f.error_stage}): {f.path}: {f.error}" for f in status.failures]

@@ -1,1 +1,1 @@
-"""Search: from a question to moments."""
+"""Search: from a question to moments. `index.search.searcher` says how it goes."""

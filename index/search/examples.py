@@ -1,4 +1,4 @@
-"""From an example to a vector: a moment of any video, a picture, or a clip of the library."""
+"""Examples as vectors: a moment of any video, or a picture."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ from schemas.errors import UsageError, VideoError
 from schemas.models import ModelInput
 from schemas.options import Sampling
 from schemas.records import Span, path_text
+from schemas.times import SAME_MOMENT_S
 from schemas.video_meta import VideoMeta
 
 LONGEST_S = 60.0
-"""A video without times is an example as a whole up to this length: a longer one shows too many things."""
+"""The longest video that is an example as a whole, without times: a longer one shows too many things."""
 
 _IMAGES = (".png", ".jpg", ".jpeg")
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # whatever the name says; of others Pillow calls programs for some
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # whatever the name; for some other formats Pillow runs programs
 _MAX_PIXELS = 50_000_000
 _NARROWEST = 20
 _DRAFT = 2_048
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _TIMES = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<end>\d+(\.\d+)?)", re.DOTALL)
-_SAME_MOMENT_S = 1e-3
 
 
 def clip_id_in(like: str) -> int | None:
-    """The clip id that an example is; None for one that is a file."""
+    """The clip id that an example names; None where it names a file."""
     return int(like) if like.isascii() and like.isdecimal() and not os.path.lexists(like) else None
 
 
 def embed_example(like: str, embedder: Embedder, sampling: Sampling) -> NDArray[np.float32]:
-    """float32 [dim], L2-normalised: what ``embedder`` makes of FILE, FILE@START-END or IMAGE.
+    """The vector float32 [dim], L2-normalised, of FILE, FILE@START-END or IMAGE.
 
-    With times, the moment is one clip, however long. Without, a video is cut as the library's are, and its clips' vectors
-    are averaged. A picture is a clip in which nothing moves.
+    With times, the moment is embedded as one clip of any length. Without, a video is cut as the library's videos are, and
+    the vectors of its clips are averaged. A picture is embedded as a clip in which nothing moves.
 
     Raises:
-        UsageError: there is no such file or moment, or nothing in it can be decoded.
+        UsageError: there is no such file or moment, or it cannot be decoded.
     """
     path, times = _parse(like)
-    wanted = embedder.preprocessing.input
+    model_input = embedder.preprocessing.input
     if times is None and path.lower().endswith(_IMAGES):
-        frames = still_clip(path, wanted)[None]
+        frames = still_clip(path, model_input)[None]
     else:
-        frames = _video_clips(path, times, wanted, sampling)
+        frames = _video_clips(path, times, model_input, sampling)
     pixels = make_pixels(frames, embedder.preprocessing, embedder.device, embedder.dtype)
     mean = embedder.embed_clips(pixels).mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
 
 
-def still_clip(path: str, wanted: ModelInput) -> NDArray[np.uint8]:
-    """uint8 [num_frames, height, width, 3]: a picture, turned as its EXIF data says, as every frame of a clip.
+def still_clip(path: str, model_input: ModelInput) -> NDArray[np.uint8]:
+    """A clip uint8 [num_frames, height, width, 3] whose every frame is the picture, turned as its EXIF data says.
 
     Raises:
         UsageError: it cannot be read as a picture.
     """
-    geometry = wanted.geometry
+    geometry = model_input.geometry
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its size is looked at here
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _upright checks the size
             with Image.open(path, formats=_FORMATS) as opened:
                 picture = _upright(opened)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, MemoryError) as exc:
@@ -80,14 +80,14 @@ def still_clip(path: str, wanted: ModelInput) -> NDArray[np.uint8]:
         ) from exc
     picture = picture.resize(geometry.resized(*picture.size), _RESAMPLING[geometry.interpolation])
     frame = centre_crop(np.asarray(picture, np.uint8), geometry.crop)
-    return np.repeat(frame[None], wanted.num_frames, axis=0)
+    return np.repeat(frame[None], model_input.num_frames, axis=0)
 
 
 def _upright(opened: Image.Image) -> Image.Image:
-    """A picture as RGB, turned as its EXIF data says, in memory that is bounded.
+    """A picture as RGB, turned as its EXIF data says, decoded in bounded memory.
 
     Raises:
-        ValueError: it is larger, or narrower, than a picture of something is.
+        ValueError: it has too many pixels, or is too narrow.
     """
     opened.draft("RGB", (_DRAFT, _DRAFT))  # JPEGs can be decoded at a half, a quarter or an eighth of their size
     width, height = opened.size
@@ -100,28 +100,28 @@ def _upright(opened: Image.Image) -> Image.Image:
 
 
 def _parse(like: str) -> tuple[str, Span | None]:
-    """The file, and the moment in it where one is given. A file whose own name ends like times is meant as a whole."""
-    found = None if os.path.lexists(like) else _TIMES.fullmatch(like)
-    path = on_disk(found["path"] if found else like)
+    """The file, and the moment in it where times are given. A file whose own name ends like times is taken as a whole."""
+    match = None if os.path.lexists(like) else _TIMES.fullmatch(like)
+    path = on_disk(match["path"] if match else like)
     if not os.path.isfile(path):
         raise UsageError(
             f"--like: no such file: {path_text(path)!r}; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID"
         )
-    return path, Span(float(found["start"]), float(found["end"])) if found else None
+    return path, Span(float(match["start"]), float(match["end"])) if match else None
 
 
-def _video_clips(path: str, times: Span | None, wanted: ModelInput, sampling: Sampling) -> NDArray[np.uint8]:
-    """uint8 [clips, num_frames, height, width, 3]."""
+def _video_clips(path: str, times: Span | None, model_input: ModelInput, sampling: Sampling) -> NDArray[np.uint8]:
+    """The decoded clips, uint8 [clips, num_frames, height, width, 3]."""
     try:
         meta = probe(path)
-        return np.stack(decode_seen(path, meta, _spans(path, meta, times, sampling), wanted).frames)
+        return np.stack(decode_seen(path, meta, _spans(path, meta, times, sampling), model_input).frames)
     except VideoError as exc:
         raise UsageError(f"--like: {path_text(path)!r} cannot be used ({exc.stage}: {exc.reason}); give another") from exc
 
 
 def _spans(path: str, meta: VideoMeta, times: Span | None, sampling: Sampling) -> list[Span]:
     if times is not None:
-        if not times.start_s < times.end_s <= meta.end_s + _SAME_MOMENT_S:
+        if not times.start_s < times.end_s <= meta.end_s + SAME_MOMENT_S:
             raise UsageError(
                 f"--like: got {times.start_s:g}-{times.end_s:g} s of {path_text(path)!r}, expected any moment from 0 to "
                 f"{meta.end_s:.3f} s, where it ends; give START before END within it"

@@ -23,14 +23,14 @@ _SCHEMA = pa.schema([(column.name, _ARROW[column.type]) for column in HITS.colum
 def hits_options(
     texts: Sequence[str], without: Sequence[str] = (), *, k: int = DEFAULT_HITS, rerank: int = 100
 ) -> SearchOptions:
-    """The question whose answer is ``hits``: clip by clip, and all of them, since the query says which it wants."""
+    """The question that fills ``hits``: by clip, and without the check for confidence, since the SQL query can filter."""
     check_words("--search", texts, "say what to look for, such as 'people baking a cake'")
     check_words("--search-not", without, "say what not to find, such as 'a kitchen'")
     return SearchOptions(texts=tuple(texts), without=tuple(without), by="clip", k=k, rerank=rerank, show_all=True)
 
 
 def hits_table(clips: Sequence[Moment]) -> pa.Table:
-    """What was found clip by clip as the table ``hits``."""
+    """The answers of a search by clip as the table ``hits``."""
     return pa.Table.from_pylist([{name: getattr(clip, name) for name in _SCHEMA.names} for clip in clips], schema=_SCHEMA)
 
 
@@ -42,14 +42,14 @@ def open_catalog(
     memory_mb: int = 4096,
     say: Callable[[str], None] = lambda note: None,
 ) -> Catalog:
-    """The catalog of the library in ``folder``, with ``hits`` in it where something is to be searched for.
+    """Open the catalog of the library in ``folder``; with a search, its results are the table ``hits``.
 
     Args:
         folder: the library's.
-        search: as `hits_options` makes it; None leaves ``hits`` out.
+        search: the question, made by `hits_options`; None leaves ``hits`` out.
         embedder: where the library's embedder is now, if not where it was at ingest.
-        memory_mb: what queries may take.
-        say: told what a user should know besides, a sentence each.
+        memory_mb: how much memory queries may take.
+        say: told notes for the user, one sentence each.
 
     Raises:
         LibraryError: no library, or nothing published in it.

@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 from index.snapshot.vectors import VectorIndex
 from index.sql.catalog import Catalog
 
-SAME_MOMENT_S = 1e-3
-"""Times closer than this are one."""
-
 
 @dataclass(frozen=True, eq=False)
 class ClipTimeline:
-    """The clips of a library, by video and within one by start.
+    """Clips by video, and within a video by start: all clips of a library, or all clips of some of its videos.
 
-    A window's position in these arrays is what `index.search.moments` and `index.search.sequence` know it by.
+    The stages of a search know a clip by its position in these arrays.
 
     Attributes:
         ids: int64 [n], clip ids.
-        rows: int64 [n], where each is in the vector index.
+        rows: int64 [n], the row of each clip in the vector index.
         video: int64 [n], a number for each video, ascending.
         start_s: float64 [n].
         end_s: float64 [n].
@@ -36,28 +33,42 @@ class ClipTimeline:
     end_s: NDArray[np.float64]
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of clips."""
         return len(self.ids)
 
     def of_video(self, position: int) -> slice:
-        """The positions of all windows of the video that this one is of."""
+        """Positions of all clips of the video that the clip at ``position`` is from."""
         number = self.video[position]
         return slice(int(np.searchsorted(self.video, number)), int(np.searchsorted(self.video, number, "right")))
 
     def overlapping(self, position: int, start_s: float, end_s: float) -> NDArray[np.int64]:
-        """Positions of the windows of this one's video that show some of [start_s, end_s)."""
-        here = self.of_video(position)
-        shown = (self.start_s[here] < end_s - SAME_MOMENT_S) & (self.end_s[here] > start_s + SAME_MOMENT_S)
-        return np.asarray(here.start + np.flatnonzero(shown), np.int64)
+        """Positions of the clips that show some of [start_s, end_s) of the video that the clip at ``position`` is from."""
+        video = self.of_video(position)
+        overlaps = (self.start_s[video] < end_s - SAME_MOMENT_S) & (self.end_s[video] > start_s + SAME_MOMENT_S)
+        return np.asarray(video.start + np.flatnonzero(overlaps), np.int64)
 
     def among(self, clip_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which windows are among these clips: bool [n]."""
-        found = np.zeros(len(self), np.bool_)
+        """For each clip, bool [n], whether it has one of these ids."""
+        is_among = np.zeros(len(self), np.bool_)
         if len(self):
             places = np.searchsorted(self.ids, clip_ids, sorter=self._by_id)
             places = self._by_id[places.clip(max=len(self) - 1)]
-            found[places[self.ids[places] == clip_ids]] = True
-        return found
+            is_among[places[self.ids[places] == clip_ids]] = True
+        return is_among
+
+    def in_videos_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64 [m], ascending: positions of all clips of the videos that have a clip in one of these ``rows``."""
+        return np.flatnonzero(np.isin(self.video, self.video[np.isin(self.rows, rows)]))
+
+    def at(self, positions: NDArray[np.int64]) -> ClipTimeline:
+        """The clips at ``positions`` (ascending) alone."""
+        return ClipTimeline(
+            self.ids[positions],
+            self.rows[positions],
+            self.video[positions],
+            self.start_s[positions],
+            self.end_s[positions],
+        )
 
     @cached_property
     def _by_id(self) -> NDArray[np.int64]:
@@ -65,16 +76,16 @@ class ClipTimeline:
 
 
 def read_timeline(catalog: Catalog, vectors: VectorIndex) -> ClipTimeline:
-    """The windows of the clips that both hold."""
-    found = catalog.sql("select clip_id, video_id, start_s, end_s from clips order by video_id, start_s, end_s")
-    ids = np.asarray(found["clip_id"].to_numpy(), np.int64)
+    """The clips that both the catalog and the vector index hold."""
+    clips = catalog.sql("select clip_id, video_id, start_s, end_s from clips order by video_id, start_s, end_s")
+    ids = np.asarray(clips["clip_id"].to_numpy(), np.int64)
     rows = vectors.rows_of(ids)
-    known = rows >= 0
-    video = found["video_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    indexed = rows >= 0
+    video = clips["video_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     return ClipTimeline(
-        ids[known],
-        rows[known],
-        np.asarray(video, np.int64)[known],
-        np.asarray(found["start_s"].to_numpy(), np.float64)[known],
-        np.asarray(found["end_s"].to_numpy(), np.float64)[known],
+        ids[indexed],
+        rows[indexed],
+        np.asarray(video, np.int64)[indexed],
+        np.asarray(clips["start_s"].to_numpy(), np.float64)[indexed],
+        np.asarray(clips["end_s"].to_numpy(), np.float64)[indexed],
     )

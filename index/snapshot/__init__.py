@@ -1,1 +1,1 @@
-"""Snapshots: what an ingest publishes and readers open."""
+"""Snapshots: the catalog, vector index and rerank features that an ingest publishes and readers open."""

@@ -1,4 +1,4 @@
-"""Builds a snapshot's catalog: the DuckDB file over the tables."""
+"""Builds a snapshot's catalog: the DuckDB file made from the tables."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ drop table seen;
 
 
 def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str], tags: Sequence[str] = ()) -> dict[str, int]:
-    """Build the catalog from the Parquet files of one version of each table, and return the rows of each of its tables.
+    """Build the catalog from the Parquet files of one version of each table, and return the row count of each of its tables.
 
-    Clips whose video has no row are left out: their video is not finished. So are tags of clips that are not there.
+    Clips whose video has no row are left out, since their video is not finished. So are tags of clips that are left out.
 
     Raises:
         LibraryError: a file cannot be read, or the catalog cannot be written.
@@ -69,8 +69,8 @@ def visible_embeddings(
     """Ids int64 [n] and embeddings float32 [n, dim] of the clips that ``catalog`` shows, read from ``clips`` in batches."""
     with duckdb.connect(str(catalog), read_only=True) as connection:
         connection.register("clip_rows", _dataset(clips, CLIPS))
-        found = connection.sql("select clip_id, embedding from clip_rows where clip_id in (select clip_id from clips)")
-        for batch in found.to_arrow_reader(16_384):
+        rows = connection.sql("select clip_id, embedding from clip_rows where clip_id in (select clip_id from clips)")
+        for batch in rows.to_arrow_reader(16_384):
             flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
             yield batch["clip_id"].to_numpy(), flat.reshape(-1, dim)
 
@@ -78,12 +78,12 @@ def visible_embeddings(
 def visible_ids(catalog: Path) -> NDArray[np.int64]:
     """Ids int64 [n] of the clips that ``catalog`` shows."""
     with duckdb.connect(str(catalog), read_only=True) as connection:
-        found = connection.sql("select clip_id from clips").to_arrow_table()
-        return np.asarray(found["clip_id"].to_numpy(), np.int64)
+        rows = connection.sql("select clip_id from clips").to_arrow_table()
+        return np.asarray(rows["clip_id"].to_numpy(), np.int64)
 
 
 def _dataset(files: Sequence[str], schema: pa.Schema) -> object:
-    """Parquet files as one table. Through Arrow, since DuckDB would take a * or a [ in their path for a pattern.
+    """Parquet files as one table, read by Arrow, since DuckDB would take a * or a [ in their path for a pattern.
 
     Raises:
         LibraryError: one of them is missing or damaged.

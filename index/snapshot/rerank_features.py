@@ -1,11 +1,12 @@
-"""What exact scores need of each clip, laid out so that a hundred clips are fetched in milliseconds: memory-mapped records.
+"""The features that rerank scores need of each clip, as memory-mapped records: a hundred are fetched in milliseconds.
 
     features.json         the layout, and the names of the segments
     features-NAME.bin     a segment: records, one behind the other
     features.npy          int64 [3, clips], ascending by the first row: clip id, digest of its record, segment << 32 | place
 
-A segment is never changed. The next snapshot links to it and adds one with the records that are new, so that publishing
-costs what changed, and three snapshots hardly take more room than one. It starts afresh when much in them is dead.
+A segment is never changed. The next snapshot links to it and adds a segment of the new records, so that publishing takes
+time for what changed alone, and three snapshots hardly take more room than one. When many records are no longer in use, the
+next snapshot writes those that are into one new segment.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from schemas.errors import LibraryError
 from schemas.rerank_features import FeatureLayout
 from schemas.tables import FEATURES
 
-# What files raise that hold something else than they should: NumPy parses its headers as Python.
+# Errors of reading damaged files: NumPy parses its headers as Python.
 _DAMAGE = (
     OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError, MemoryError, SyntaxError,
     TokenError,
 )  # fmt: skip
 
-# A snapshot's segments are written anew when there are more, or when less of them than this is in use.
+# Segments are written anew when there are as many, or when a smaller share of their records is in use.
 _MAX_SEGMENTS = 32
 _MIN_IN_USE = 0.75
 
-# Of a record's place, the bits that count within its segment.
+# The bits of a place that number the record within its segment; those above number the segment.
 _PLACE = 0xFFFFFFFF
 
 # Records read from Parquet at a time; 7 MB of X-CLIP base.
@@ -54,9 +55,9 @@ class FeatureStore:
             LibraryError: a file is missing or damaged.
         """
         try:
-            found = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-            self.layout = FeatureLayout(**found["layout"])
-            self.segments: list[str] = found["segments"]
+            content = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+            self.layout = FeatureLayout(**content["layout"])
+            self.segments: list[str] = content["segments"]
             if odd := [name for name in self.segments if Path(name).name != name]:
                 raise ValueError(f"it names {odd[0]!r}, expected files beside it")
             self._index = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
@@ -75,7 +76,7 @@ class FeatureStore:
 
     @property
     def num_stored(self) -> int:
-        """Records in the segments, those that no clip has any more among them."""
+        """Records in the segments, including those that no clip has any more."""
         return sum(map(len, self._records))
 
     def ids(self) -> NDArray[np.int64]:
@@ -83,11 +84,11 @@ class FeatureStore:
         return np.asarray(self._index[0])
 
     def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Digests of the records that clips have, and where each is: segment << 32 | place. Both int64 [len]."""
+        """Both int64 [len]: the digest of each clip's record, and where it is, as segment << 32 | place."""
         return np.asarray(self._index[1]), np.asarray(self._index[2])
 
     def get(self, clip_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Features float32 [len(clip_ids), tokens, dim], in the order asked for.
+        """Features float32 [len(clip_ids), tokens, dim], in the order of ``clip_ids``.
 
         Raises:
             LibraryError: a clip has none.
@@ -101,19 +102,19 @@ class FeatureStore:
 
     def _fetch(self, clip_ids: Sequence[int]) -> NDArray[np.uint8]:
         """Records uint8 [len(clip_ids), record_bytes]."""
-        wanted = np.asarray(clip_ids, np.int64)
-        at = np.searchsorted(self._index[0], wanted)
+        ids = np.asarray(clip_ids, np.int64)
+        at = np.searchsorted(self._index[0], ids)
         at[at == len(self)] = 0
-        lacking = wanted[self._index[0][at] != wanted] if len(self) else wanted
+        lacking = ids[self._index[0][at] != ids] if len(self) else ids
         if len(lacking):
             raise LibraryError(
                 f"--library: clip {lacking[0]} has no features in the snapshot; see what vidsift verify says of the library"
             )
         places = self._index[2][at]
-        records = np.empty((len(wanted), self.layout.record_bytes), np.uint8)
+        records = np.empty((len(ids), self.layout.record_bytes), np.uint8)
         for number in np.unique(places >> 32):
-            here = places >> 32 == number
-            records[here] = self._records[number][places[here] & _PLACE]
+            in_segment = places >> 32 == number
+            records[in_segment] = self._records[number][places[in_segment] & _PLACE]
         return records
 
 
@@ -125,7 +126,7 @@ def write_features(
     Args:
         folder: the snapshot's.
         files: the Parquet files of the features table.
-        visible: int64 [n], ids of the clips that are shown.
+        visible: int64 [n], ids of the clips that the snapshot shows.
         previous: folder of a snapshot whose segments may be linked to.
 
     Returns:
@@ -134,56 +135,60 @@ def write_features(
     Raises:
         LibraryError: a file cannot be read, or its records are not laid out alike.
     """
-    rows, layout = _rows_of(files, visible)
+    index, layout = _new_index(files, visible)
     if layout is None:
         return 0, []
-    digests, places, linked = _reuse(folder, previous, layout, rows[1])
+    digests, places, linked = _reuse(folder, previous, layout, index[1])
     segments = list(linked)
-    if len(fresh := np.setdiff1d(rows[1], digests)):
+    if len(fresh := np.setdiff1d(index[1], digests)):
         segments.append(f"features-{uuid.uuid4().hex[:8]}.bin")
         added = _write_segment(folder / segments[-1], files, fresh, layout)
         digests = np.concatenate([digests, added])
         places = np.concatenate([places, np.arange(len(added)) + (len(linked) << 32)])
     order = np.argsort(digests)
-    rows[2] = places[order][np.searchsorted(digests, rows[1], sorter=order)]
-    np.save(folder / "features.npy", rows)
+    index[2] = places[order][np.searchsorted(digests, index[1], sorter=order)]
+    np.save(folder / "features.npy", index)
     content = {"layout": {"kind": layout.kind, "tokens": layout.tokens, "dim": layout.dim}, "segments": segments}
     (folder / "features.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
-    return rows.shape[1], linked
+    return index.shape[1], linked
 
 
-def _rows_of(files: Sequence[str], visible: NDArray[np.int64]) -> tuple[NDArray[np.int64], FeatureLayout | None]:
-    """The index to be, with its last row still empty, and the layout that all records have; None where there are none."""
+def _new_index(files: Sequence[str], visible: NDArray[np.int64]) -> tuple[NDArray[np.int64], FeatureLayout | None]:
+    """The index int64 [3, clips] with its last row still 0, and the layout of all records; None where there are none."""
     columns = ["clip_id", "digest", "kind", "tokens", "dim"]
     tables = [table for file in files for table in read_features(file, columns)]
     if not tables or not sum(table.num_rows for table in tables):
         return np.empty((3, 0), np.int64), None
-    found = pa.Table.from_batches(tables)
-    layouts = found.select(columns[2:]).group_by(columns[2:]).aggregate([]).to_pylist()
+    rows = pa.Table.from_batches(tables)
+    layouts = rows.select(columns[2:]).group_by(columns[2:]).aggregate([]).to_pylist()
     if len(layouts) > 1:
         raise LibraryError(
             f"--library: its features are laid out in {len(layouts)} ways, expected one; ingest into a new folder"
         )
-    ids, first = np.unique(found["clip_id"].to_numpy(), return_index=True)
+    ids, first = np.unique(rows["clip_id"].to_numpy(), return_index=True)
     shown = np.isin(ids, visible)
-    chosen = found["digest"].to_numpy()[first][shown]
-    rows = np.stack([ids[shown], chosen, np.zeros_like(chosen)])
-    return rows, FeatureLayout(**layouts[0]) if rows.size else None
+    digests = rows["digest"].to_numpy()[first][shown]
+    index = np.stack([ids[shown], digests, np.zeros_like(digests)])
+    return index, FeatureLayout(**layouts[0]) if index.size else None
 
 
 def _reuse(
-    folder: Path, previous: Path | None, layout: FeatureLayout, wanted: NDArray[np.int64]
+    folder: Path, previous: Path | None, layout: FeatureLayout, needed: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-    """Link the segments of ``previous`` where that pays: the digests of their records, their places, their names."""
+    """Link to the segments of ``previous`` where enough of their records are ``needed``, by digest.
+
+    Returns:
+        The digests of their records and where these are, both int64 [n], and the names of the segments.
+    """
     nothing: tuple[NDArray[np.int64], NDArray[np.int64], list[str]] = np.empty(0, np.int64), np.empty(0, np.int64), []
     if previous is None:
         return nothing
     try:
         store = FeatureStore(previous)
     except LibraryError:
-        return nothing  # it kept none, or is damaged
+        return nothing  # it has no features, or is damaged
     digests, places = store.places()
-    in_use = np.isin(digests, wanted)
+    in_use = np.isin(digests, needed)
     few = len(np.unique(places[in_use])) < _MIN_IN_USE * store.num_stored
     if store.layout != layout or few or len(store.segments) >= _MAX_SEGMENTS:
         return nothing
@@ -196,7 +201,7 @@ def _reuse(
 
 
 def _write_segment(path: Path, files: Sequence[str], fresh: NDArray[np.int64], layout: FeatureLayout) -> NDArray[np.int64]:
-    """Write the records with the digests ``fresh``, each once, and return these in the order written."""
+    """Write the records with the digests ``fresh``, each once, and return the digests in the order written."""
     remaining = set(fresh.tolist())
     written: list[int] = []
     with path.open("wb") as stream:
@@ -229,12 +234,12 @@ def read_features(file: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
         with open(file, "rb") as stream, pq.ParquetFile(stream) as parquet:
             for batch in parquet.iter_batches(_BATCH, columns=columns):
                 table = pa.table(batch).select(columns).cast(schema)
-                table.validate(full=True)  # a damaged file may hold text that is none
+                table.validate(full=True)  # a damaged file may hold text that is not UTF-8
                 yield from table.to_batches()
     except (OSError, pa.ArrowException) as exc:
         raise LibraryError(f"--library: a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc
 
 
 def _map(path: Path, record_bytes: int) -> NDArray[np.uint8]:
-    """uint8 [n, record_bytes] of a segment, without reading it."""
+    """A segment as uint8 [n, record_bytes], without reading it."""
     return np.memmap(path, np.uint8, "r").reshape(-1, record_bytes)

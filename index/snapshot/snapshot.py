@@ -1,4 +1,4 @@
-"""Snapshots: an index and a catalog of one state of the tables, written aside and swapped in at once."""
+"""Snapshots: the readable files of one state of the tables, written aside and then made current in one step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from index.storage.config import existing_library_config
 from index.storage.paths import Library
 from schemas.errors import LibraryError
 
-# Kept so that readers who opened an older one can finish.
+# Snapshots whose files are kept, so that readers of an older one can finish.
 _KEPT = 3
 
 
@@ -45,16 +45,17 @@ def current_snapshot(library: Library) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """snapshot.json: which state of the library this is.
+    """snapshot.json: the state of the library that a snapshot shows.
 
     Attributes:
-        versions: Delta version of each table.
-        rows: rows of each table in the catalog, vectors in the index, and clips with features.
+        versions: the Delta version of each table.
+        rows: the number of rows of each table in the catalog, of vectors in the index, and of clips with features.
         classifier: stamp of the model behind the labels.
         embedder: stamp of the model behind the vectors.
-        recall_at_10: share of the true ten best that the index finds; 1.0 by construction for an exact index.
+        recall_at_10: `index.snapshot.vectors.RECALL_AT_10` of the kind of index, by construction and not measured; `vidsift
+            evaluate` measures what a search finds.
         published_at: ISO 8601, UTC.
-        changes: what the job that published it did, by the names that an ingest reports.
+        changes: counts of what the publishing job did, by the names that an ingest reports.
         sha256: of each file beside snapshot.json.
     """
 
@@ -69,7 +70,7 @@ class SnapshotInfo:
 
 
 def read_info(snapshot: Path) -> SnapshotInfo:
-    """What snapshot.json says.
+    """Reads snapshot.json of the snapshot in a folder.
 
     Raises:
         LibraryError: it is missing or damaged.
@@ -84,10 +85,10 @@ def read_info(snapshot: Path) -> SnapshotInfo:
 
 
 def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
-    """Let ``write`` fill a folder aside, then make it the one readers open.
+    """Let ``write`` fill a folder aside, then make it the snapshot that readers open.
 
-    A reader sees the old snapshot or the new one, whole; one that is stopped midway leaves the old one current. Where what
-    ``write`` returns has the hash of a file already, that file is not read to compute it.
+    Readers see either the old snapshot or the complete new one; a publishing that is stopped leaves the old one current. A
+    file whose hash is in what ``write`` returns is not read again to compute it.
     """
     library.snapshots.mkdir(exist_ok=True)
     for leftover in library.snapshots.glob(".writing-*"):
@@ -95,7 +96,7 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     aside = library.snapshots / f".writing-{os.getpid()}"
     aside.mkdir()
     info = write(aside)
-    # 1.6 s a gigabyte, once for each file: one that is linked from an older snapshot has its hash already.
+    # Hashing takes 1.6 s a gigabyte; files that are linked from an older snapshot have their hash already.
     known = info.sha256
     info = replace(info, sha256={path.name: known.get(path.name) or file_hash(path) for path in sorted(aside.iterdir())})
     (aside / "snapshot.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
@@ -115,7 +116,7 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
 
 
 def snapshot_numbers(library: Library) -> list[int]:
-    """All snapshots there ever were, ascending; of older ones only snapshot.json is left."""
+    """The numbers of all snapshots there ever were, ascending; of older ones only snapshot.json is left."""
     if not library.snapshots.is_dir():
         return []
     return sorted(int(path.name) for path in library.snapshots.iterdir() if path.name.isdigit())
@@ -131,7 +132,7 @@ class Snapshot:
     """The current snapshot of a library, opened for reading."""
 
     def __init__(self, library: Library, *, memory_mb: int = 4096) -> None:
-        """Open what CURRENT names; queries may take ``memory_mb``.
+        """Open the snapshot that CURRENT names; its catalog's queries may take ``memory_mb``.
 
         Raises:
             LibraryError: no library, nothing published, or a damaged snapshot.
@@ -143,17 +144,17 @@ class Snapshot:
 
     @property
     def folder(self) -> Path:
-        """Where its files are."""
+        """The folder with its files."""
         return self._folder
 
     def features(self) -> FeatureStore | None:
-        """What exact scores need, opened when one is wanted; None where the library keeps none, or has no clips.
+        """Open the rerank features; None where the library keeps none, or has no clips.
 
         Raises:
-            LibraryError: it is missing or damaged.
+            LibraryError: a file of them is missing or damaged.
         """
         return FeatureStore(self._folder) if self.info.rows.get("features") else None
 
     def vectors(self) -> VectorIndex:
-        """The vector index, opened when a search needs it: SQL does not."""
+        """Open the vector index, which a search needs and SQL does not."""
         return VectorIndex(self._folder / "clips.faiss")

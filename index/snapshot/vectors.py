@@ -1,4 +1,4 @@
-"""Nearest clips by dot product, through FAISS. Ids are clip ids; nothing is joined by row position."""
+"""The vector index of a snapshot: a FAISS file of all embeddings. Vectors are found by clip id, never by table order."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ except ModuleNotFoundError as exc:
         "FAISS is not installed; pip install 'vidsift[cpu]', or 'vidsift[gpu]' on a machine with a GPU"
     ) from exc
 
-# Exact search: 37 ms a query for 500,000 clips of 512 dimensions on one core, and never a clip missed.
+# Every vector as it is: a scan of 500,000 clips of 512 dimensions takes 37 ms on one core, and misses no clip.
 _FACTORY = "IDMap2,Flat"
+
+RECALL_AT_10 = 1.0
+"""Share of the ten nearest clips that a scan of such an index finds, for snapshot.json: all, by construction."""
 
 
 def write_vectors(path: Path, dim: int, batches: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> int:
@@ -50,7 +53,7 @@ class VectorIndex:
         """Open ``path``, its vectors memory-mapped where the format allows.
 
         Raises:
-            LibraryError: the file is missing or no FAISS index.
+            LibraryError: the file is missing or is not a FAISS index.
         """
         try:
             self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
@@ -67,11 +70,11 @@ class VectorIndex:
         return int(self._index.ntotal)
 
     def ids(self) -> NDArray[np.int64]:
-        """int64 [len], the clip ids in it, in no order."""
+        """int64 [len], the clip id of each row."""
         return np.asarray(faiss.vector_to_array(self._index.id_map), np.int64)  # type: ignore[attr-defined]
 
     def rows_of(self, clip_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """int64 [n], where each clip is in the index; -1 for one that is not."""
+        """int64 [n], the row of each clip in the index; -1 for one that is not there."""
         ids = self.ids()
         if not len(ids):
             return np.full(len(clip_ids), -1)
@@ -87,24 +90,27 @@ class VectorIndex:
     def scores(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, len], the dot product of each query (float32 [queries, dim]) with each vector, by row.
 
-        By FAISS's own kernel, 7 ms for 100,000 of 512 dimensions on one core: a file mapped into memory does not put
-        vectors where numbers may begin, and NumPy takes 25 to 500 ms for such an array.
+        By FAISS's own kernel, 7 ms for 100,000 of 512 dimensions on one core: in a file mapped into memory, vectors are not
+        aligned as NumPy needs them, and NumPy takes 25 to 500 ms for such an array.
         """
+        return self._products(queries, self._flat().get_xb(), len(self))
+
+    def scores_at(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [queries, n], likewise with the vectors in these ``rows`` alone, which are copied for it."""
+        vectors = self.vectors_at(rows)  # kept here while FAISS reads it
+        return self._products(queries, faiss.swig_ptr(vectors), len(rows))
+
+    def _products(self, queries: NDArray[np.float32], vectors: Any, count: int) -> NDArray[np.float32]:
+        """float32 [queries, count], dot products with the ``count`` vectors that FAISS's pointer ``vectors`` points to."""
         queries = np.ascontiguousarray(queries, np.float32)
-        found = np.zeros((len(queries), len(self)), np.float32)
-        if found.size:
-            vectors = self._flat().get_xb()
-            for query, scores in zip(queries, found, strict=True):
+        products = np.zeros((len(queries), count), np.float32)
+        if products.size:
+            for query, of_query in zip(queries, products, strict=True):
                 faiss.fvec_inner_products_ny(  # type: ignore[attr-defined]
-                    faiss.swig_ptr(scores), faiss.swig_ptr(query), vectors, self.dim, len(self)
+                    faiss.swig_ptr(of_query), faiss.swig_ptr(query), vectors, self.dim, count
                 )
-        return found
+        return products
 
     def _flat(self) -> Any:
         """The part of the index that holds the vectors."""
         return faiss.downcast_index(self._index.index)  # type: ignore[attr-defined]
-
-    def search(self, vector: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
-        """The ``k`` best (clip_id, dot product) for ``vector`` (float32 [dim]), best first; fewer where there are fewer."""
-        scores, ids = self._index.search(vector[None].astype(np.float32), min(k, len(self)) or 1)
-        return [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i != -1]

@@ -1,1 +1,1 @@
-"""The catalog: SQL over videos, clips, labels and tags, reading only."""
+"""The catalog: SQL over videos, clips, labels and tags, which may only read."""

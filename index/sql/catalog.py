@@ -1,4 +1,4 @@
-"""The DuckDB catalog: the tables that SQL sees, built from Parquet and opened read-only."""
+"""The DuckDB catalog, opened read-only: the tables that SQL sees."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import pyarrow as pa
 from index.sql.interruptible import GivenUpError, run_interruptible
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
 
-# Everything in a query's reach is the catalog's tables: no files, no network, no extensions, no settings.
+# A query can reach the catalog's tables alone: no files, no network, no extensions, no settings.
 _READER: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
-    "python_enable_replacements": "false",  # else a table name could mean a variable of this program
+    "python_enable_replacements": "false",  # or a table name could mean a variable of this program
     "temp_directory": "",  # nothing is spilled beside the library
     "lock_configuration": "true",
 }
-# Characters of a statement, and brackets within each other: parsing longer ones takes hundreds of times the memory, can
-# neither be interrupted nor waited for, and what is left of it can take more stack than there is when it is let go of.
+# The most characters of a statement, and the most nested brackets. Parsing a longer one takes hundreds of times its memory
+# and cannot be interrupted, and releasing the result of a deeper one can overflow the stack.
 _MAX_LENGTH = 300_000
 _MAX_DEPTH = 500
 _BRACKET = re.compile(r"""'[^']*'|"[^"]*"|(?P<opening>[(\[{])|(?P<closing>[)\]}])""")
 
-# How DuckDB says that a query names the hits of a search and there was none.
-# Of a result, which is held to the limit of memory after each.
+# Rows of a result that are fetched at a time; after each batch the result's size is checked against the memory limit.
 BATCH_ROWS = 2_048
 
+# DuckDB's message where a query names the hits of a search, and there was no search.
 _NO_HITS = re.compile(r"Table with name hits does not exist", re.IGNORECASE)
-_CORRUPT = "Corrupt database file"  # which no query can say
+_CORRUPT = "Corrupt database file"  # in DuckDB's messages about the file alone, not about queries
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION}
 
 
 def several_tracks(catalog: Catalog) -> list[dict[str, Any]]:
     """``path``, ``track`` and ``tracks`` of the videos that have several video tracks, by path."""
     if "tracks" not in catalog.sql("from videos limit 0").column_names:
-        return []  # published before they were counted
-    found: list[dict[str, Any]] = catalog.sql(
+        return []  # the catalog was published before tracks were counted
+    rows: list[dict[str, Any]] = catalog.sql(
         "select path, track, tracks from videos where tracks > 1 order by path"
     ).to_pylist()
-    return found
+    return rows
 
 
 class Catalog:
@@ -54,7 +54,7 @@ class Catalog:
         """Open ``path`` so that no statement can change it, reach anything else, or take more than ``memory_mb``.
 
         Raises:
-            LibraryError: the file is missing or no DuckDB database.
+            LibraryError: the file is missing or is not a DuckDB database.
         """
         self._path, self._memory_mb = path, memory_mb
         self._hits: pa.Table | None = None
@@ -68,7 +68,7 @@ class Catalog:
             raise LibraryError(f"--library: {str(self._path)!r} cannot be read as a catalog; run the ingest again") from exc
 
     def _connect_anew(self) -> None:
-        """Leave a connection to whatever goes on in it: some of DuckDB's functions cannot be interrupted."""
+        """Abandon the connection together with what runs in it, since some of DuckDB's functions cannot be interrupted."""
         self._connection = self._connect()
         self.show_hits(self._hits)
 
@@ -80,17 +80,17 @@ class Catalog:
         timeout_s: float | None = None,
         argument: str = "QUERY",
     ) -> pa.Table:
-        """The result of one reading statement.
+        """The result of one statement, which may only read.
 
         Args:
             query: the statement.
             parameters: values for its named parameters.
-            timeout_s: seconds after which it is ended; None lets it run.
-            argument: what messages call it.
+            timeout_s: seconds after which it is stopped; None sets no limit.
+            argument: the name of the argument that it came from, for error messages.
 
         Raises:
-            UnknownNameError: it names a column or a table that is not there.
-            QueryError: it is malformed, more than one statement, more than reading, or too much for the limits.
+            UnknownNameError: it names a column or a table that does not exist.
+            QueryError: it is malformed, is more than one statement, does more than read, or exceeds a limit.
             LibraryError: the catalog's file is damaged.
         """
         check_utf8(argument, query)
@@ -132,7 +132,7 @@ class Catalog:
     def _answer(
         self, connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None, argument: str
     ) -> pa.Table:
-        """The result of ``query``. What is made of it goes in this thread, which has the stack for that."""
+        """The result of ``query``; its statements are released in this thread too, whose stack is large enough."""
         statements = connection.extract_statements(query)
         try:
             if not statements:
@@ -151,7 +151,7 @@ class Catalog:
             statements.clear()
 
     def _fetched(self, result: duckdb.DuckDBPyRelation, argument: str) -> pa.Table:
-        """All rows, as long as they fit into the memory that queries may take."""
+        """All rows of a result, if they fit into the memory that queries may take."""
         batches, size_bytes = [], 0
         with result.to_arrow_reader(BATCH_ROWS) as reader:
             try:
@@ -162,43 +162,43 @@ class Catalog:
                         raise QueryError(
                             f"{argument}: its result takes more memory than allowed; narrow it, or raise --memory"
                         )
-            except (OSError, pa.ArrowException) as exc:  # all that is left of DuckDB's own errors once rows have come
+            except (OSError, pa.ArrowException) as exc:  # DuckDB's own errors take this form once rows are being read
                 raise _duckdb_error(str(exc)) from exc
             return pa.Table.from_batches(batches, reader.schema)
 
     def show_hits(self, hits: pa.Table | None) -> None:
-        """Let queries see ``hits`` as the table of that name, in place of what was shown before; None takes it away."""
+        """Let queries see ``hits`` as the table of that name, in place of an earlier one; None removes it."""
         self._hits = hits
         if hits is None:
             self._connection.execute("drop table if exists temp.hits")
             return
-        # A copy, and not a view of Arrow memory: queries then reach nothing but DuckDB's own tables, as ever.
+        # A copy, not a view of Arrow memory, so that queries reach DuckDB's own tables alone.
         self._connection.register("arriving_hits", hits)
         self._connection.execute("create or replace temp table hits as from arriving_hits")
         self._connection.unregister("arriving_hits")
 
     def fingerprint(self, table: str) -> dict[str, object]:
-        """What two catalogs have in common whose ``table`` holds the same rows, in whatever order."""
-        found: dict[str, object] = self.sql(
+        """The row count and hashes of ``table``: equal in two catalogs that hold the same rows, in any order."""
+        counts_and_hashes: dict[str, object] = self.sql(
             f"select count(*) as n, sum(hash(t))::varchar as sum, bit_xor(hash(t)) as xor from {table} t"
         ).to_pylist()[0]
-        return found
+        return counts_and_hashes
 
     def keywords(self) -> list[str]:
-        """The words that SQL gives a meaning, in lower case."""
-        found = self._connection.sql("select distinct keyword_name from duckdb_keywords() order by all").fetchall()
-        return [name for (name,) in found]
+        """The keywords of SQL, in lower case."""
+        rows = self._connection.sql("select distinct keyword_name from duckdb_keywords() order by all").fetchall()
+        return [name for (name,) in rows]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
 
 def _depth(query: str) -> int:
-    """How many brackets are open at a time, but for those in strings."""
+    """The greatest number of brackets that are open at a time, not counting those in strings."""
     depth = deepest = 0
-    for found in _BRACKET.finditer(query):
-        depth += (found.lastgroup == "opening") - (found.lastgroup == "closing")
+    for match in _BRACKET.finditer(query):
+        depth += (match.lastgroup == "opening") - (match.lastgroup == "closing")
         deepest = max(deepest, depth)
     return deepest
 
@@ -219,7 +219,7 @@ def explain(exc: duckdb.Error) -> str:
 
 
 def _hint(exc: duckdb.Error, argument: str) -> str:
-    """What to do about it."""
+    """Advice for somebody whose query failed with this error."""
     if argument != "--where" and _NO_HITS.search(str(exc)):
         return "hits is what a search found, and none was asked for: add --search TEXT"
     return "the tables are videos, clips, labels and tags"

@@ -1,9 +1,9 @@
-"""Which clips meet a condition that a user wrote in SQL.
+"""Finds the clips that meet a condition that a user wrote in SQL.
 
 A condition sees the columns of ``clips`` and ``videos``, where ``label`` is a clip's best label. One that names a column
 which only ``labels`` has (``rank``, ``score``, ``model``) sees the clip's rows of that table instead, and holds for a clip
 of which any one row meets all of it: ``label = 'waving' and rank <= 3``. The same goes for ``tags`` (``tag``, ``prompt``,
-``score``, ``model``). Whatever else is wanted can be written as a sub-select: ``clip_id in (select ...)``.
+``score``, ``model``). Any other condition can be written as a sub-select: ``clip_id in (select ...)``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TIMEOUT_S = 60.0
 
 _LABELS = "labels join (select * exclude (label) from clips) clips using (clip_id, video_id, path, start_s, end_s)"
 _KEYS = "using (clip_id, video_id, path, start_s, end_s)"
-# Where a condition's names mean something, the first of these that has them all; the first two have every clip once.
+# A condition is applied to the first of these sources that has all columns it names; the first two have every clip once.
 _SOURCES = (
     "select clip_id from clips",
     "select clip_id from clips join videos using (video_id, path)",
@@ -32,14 +32,14 @@ def passing_clips(catalog: Catalog, condition: str) -> NDArray[np.int64]:
     """The ids of the clips that meet ``condition``, each once, in no order.
 
     Raises:
-        QueryError: it is no condition over these tables, or takes too long.
+        QueryError: it is not a condition over these tables, or takes too long.
     """
-    unknown: list[UnknownNameError] = []
+    name_errors: list[UnknownNameError] = []
     for source in _SOURCES:
         try:
-            found = catalog.sql(f"{source} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
+            clips = catalog.sql(f"{source} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
         except UnknownNameError as exc:
-            unknown.append(exc)
+            name_errors.append(exc)
             continue
-        return np.asarray(found["clip_id"].to_numpy(), np.int64)
-    raise unknown[1]  # of the clips and the videos: what nearly every condition is about
+        return np.asarray(clips["clip_id"].to_numpy(), np.int64)
+    raise name_errors[1]  # about the columns of clips and videos, which nearly every condition names

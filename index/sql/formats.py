@@ -1,4 +1,4 @@
-"""Results as text for people."""
+"""Query results as aligned text, CSV, JSON or Parquet, printed or written to a file."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import UsageError
 from schemas.text import aligned_line, json_text, printable
-
-if TYPE_CHECKING:
-    pass
 
 _MAX_COLUMN_WIDTH = 80
 _ROWS_AT_A_TIME = 10_000
@@ -27,13 +23,13 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
     """Print a query's result, or write it to a file.
 
     Args:
-        table: the result; columns of the same name get a number behind it.
-        form: ``table``, ``csv``, ``json`` (an object per line) or ``parquet``. CSV has its texts as they are, but for what
-            a terminal would obey where it goes to one.
+        table: the result; where columns have the same name, a number is appended to it.
+        form: ``table``, ``csv``, ``json`` (an object per line) or ``parquet``. CSV has texts unchanged; on a terminal,
+            control characters are escaped.
         output: the file; None prints.
 
     Raises:
-        UsageError: Parquet would go to a terminal, or has no place for a column's type, or the file cannot be written.
+        UsageError: Parquet would go to a terminal, or cannot hold a column's type, or the file cannot be written.
     """
     on_terminal = output is None and sys.stdout.isatty()
     if form == "parquet" and on_terminal:
@@ -53,7 +49,7 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
 
 
 def table_text(table: pa.Table) -> str:
-    """A query's result as lines for people."""
+    """A query's result as aligned lines for people."""
     return b"".join(_table(table)).decode().rstrip("\n")
 
 
@@ -83,7 +79,7 @@ def _interval(value: tuple[int, int, int]) -> str:
 
 
 def _parts(table: pa.Table) -> Iterator[list[tuple[object, ...]]]:
-    """Rows as Python values, which take many times the memory that Arrow's do: some at a time."""
+    """Rows as Python values, some at a time, since they take many times the memory of Arrow's."""
     for start in range(0, table.num_rows, _ROWS_AT_A_TIME):
         yield list(zip(*map(_values, table.slice(start, _ROWS_AT_A_TIME).columns), strict=True))
 
@@ -115,7 +111,7 @@ def _csv_text(rows: Sequence[Sequence[str | None]]) -> bytes:
 def _json(table: pa.Table) -> Iterator[bytes]:
     for rows in _parts(table):
         objects = (dict(zip(table.column_names, map(_jsonable, row), strict=True)) for row in rows)
-        yield "".join(f"{json_text(found, ensure_ascii=False)}\n" for found in objects).encode()
+        yield "".join(f"{json_text(row, ensure_ascii=False)}\n" for row in objects).encode()
 
 
 def _parquet(table: pa.Table) -> list[bytes]:
@@ -141,7 +137,7 @@ def _plain(value: object) -> object:
 
 
 def _jsonable(value: object) -> object:
-    """What JSON can hold: no number for infinity and the like, text for times and other types."""
+    """The value as JSON can hold it: None for infinity and NaN, text for times and other types."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

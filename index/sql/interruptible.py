@@ -1,4 +1,4 @@
-"""Run something that blocks in native code so that Ctrl-C and a time limit can end it."""
+"""Runs work that blocks in native code so that Ctrl-C and a time limit can stop it."""
 
 from __future__ import annotations
 
@@ -11,40 +11,38 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-# Between two attempts to interrupt: one that comes before the work has begun is lost.
+# Seconds between two attempts to interrupt: an attempt before the work has begun is lost.
 _AGAIN_S = 0.05
 
-_ONE_STARTS = threading.Lock()  # since the size of stacks is the whole process's
+_STARTING = threading.Lock()  # the stack size for new threads is a setting of the whole process
 
-
-# How long what was interrupted may take to end: some of DuckDB's functions do not look whether they are.
+# Seconds that interrupted work may take to end: some of DuckDB's functions do not check for interrupts.
 _GRACE_S = 5.0
 
-# Of the thread's stack: a thousand brackets within each other take that much of it here and there. Only what is used of it
-# takes memory.
+# The size of the thread's stack: a thousand nested brackets can take that much. Only the part that is used takes memory.
 _STACK_BYTES = 512 << 20
 
 
 class GivenUpError(Exception):
-    """Work that did not end though it was interrupted; its thread goes on."""
+    """The work did not end though it was interrupted; its thread goes on."""
 
 
 def run_interruptible(work: Callable[[], Result], interrupt: Callable[[], None], timeout_s: float | None) -> Result:
-    """The result of ``work``, which runs in a thread, since signals are seen only where Python's own code runs.
+    """Run ``work`` in a thread and return its result, while this thread waits in Python code, where signals are seen.
 
     Args:
-        work: what blocks.
-        interrupt: makes it end soon, by an error; called from another thread.
-        timeout_s: seconds after which it is interrupted; None lets it run.
+        work: the call that blocks.
+        interrupt: makes the work end soon, by an error; called from the caller's thread.
+        timeout_s: seconds after which it is interrupted; None sets no limit.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, after the work has ended, or some seconds have passed.
         GivenUpError: it did not end within some seconds of the interruption.
-        Exception: what ``work`` raises, also because it was interrupted.
+        Exception: any that ``work`` raises, also because it was interrupted.
     """
     future: Future[Result] = Future()
     thread = threading.Thread(target=_run, args=(work, future), daemon=True)
-    with _ONE_STARTS:
+    with _STARTING:
         before = threading.stack_size(_STACK_BYTES)
         try:
             thread.start()

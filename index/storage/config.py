@@ -1,4 +1,4 @@
-"""library.json: what every clip of a library has in common."""
+"""library.json: the models and the sampling that all clips of a library have in common."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class LibraryConfig:
-    """What every clip of a library has in common: the models and the sampling behind it, which make vectors comparable.
+    """The models and the sampling of a library. All clips share them, so that their vectors can be compared.
 
     Attributes:
-        features: how what exact scores need is kept; ``none`` in libraries from before it could be.
+        classifier: the model that gave the labels.
+        embedder: the model that gave the vectors.
+        sampling: how videos are cut into clips.
+        features: the format of rerank features; ``none`` where the library keeps none.
     """
 
     classifier: Checkpoint
@@ -30,44 +33,44 @@ class LibraryConfig:
 
     @property
     def embedding_dim(self) -> int:
-        """Dimension of the library's vectors."""
-        assert self.embedder.embedding_dim, "check_embedder has seen to this"
+        """The dimension of the library's vectors."""
+        assert self.embedder.embedding_dim, "check_embedder refuses an embedder without one"
         return self.embedder.embedding_dim
 
     def differences(self, other: LibraryConfig) -> list[str]:
-        """What ``other`` has otherwise, a sentence each."""
-        found = []
+        """The ways in which ``other`` differs from this, one sentence each."""
+        sentences = []
         for role in ("classifier", "embedder"):
             mine, theirs = getattr(self, role), getattr(other, role)
             if mine.sha256 != theirs.sha256:
-                found.append(f"--{role} is {theirs.stamp} here and {mine.stamp} in the library")
+                sentences.append(f"--{role} is {theirs.stamp} here and {mine.stamp} in the library")
         for field in ("window_s", "stride_s"):
             mine, theirs = getattr(self.sampling, field), getattr(other.sampling, field)
             if mine != theirs:
-                found.append(f"--{field.removesuffix('_s')} is {theirs:g} here and {mine:g} in the library")
+                sentences.append(f"--{field.removesuffix('_s')} is {theirs:g} here and {mine:g} in the library")
         if self.features != other.features:
-            found.append(f"--features is {other.features} here and {self.features} in the library")
-        return found
+            sentences.append(f"--features is {other.features} here and {self.features} in the library")
+        return sentences
 
 
 def read_library_config(library: Library) -> LibraryConfig | None:
-    """What library.json says, or None for a folder that is no library yet.
+    """Reads library.json; None for a folder that is not a library yet.
 
     Raises:
         LibraryError: it was written by another version, or is damaged.
     """
     try:
-        found: dict[str, Any] = json.loads(library.config_file.read_text(encoding="utf-8"))
-        if found["format_version"] != FORMAT_VERSION:
+        content: dict[str, Any] = json.loads(library.config_file.read_text(encoding="utf-8"))
+        if content["format_version"] != FORMAT_VERSION:
             raise LibraryError(
-                f"--library: {str(library.folder)!r} has format {found['format_version']}, this vidsift reads "
+                f"--library: {str(library.folder)!r} has format {content['format_version']}, this vidsift reads "
                 f"{FORMAT_VERSION}; use the vidsift that made it, or ingest into a new folder"
             )
-        features = found.get("features", "none")
+        features = content.get("features", "none")
         if features not in get_args(FeatureKind):
             raise ValueError(f"features is {features!r}")
         return LibraryConfig(
-            _checkpoint(found["classifier"]), _checkpoint(found["embedder"]), Sampling(**found["sampling"]), features
+            _checkpoint(content["classifier"]), _checkpoint(content["embedder"]), Sampling(**content["sampling"]), features
         )
     except FileNotFoundError:
         return None
@@ -80,23 +83,23 @@ def read_library_config(library: Library) -> LibraryConfig | None:
 
 
 def existing_library_config(library: Library) -> LibraryConfig:
-    """What library.json says of a library that must be there.
+    """Reads library.json of a library that has to exist.
 
     Raises:
-        LibraryError: there is none, or as for `read_library_config`.
+        LibraryError: there is no library, or as for `read_library_config`.
     """
-    identity = read_library_config(library)
-    if identity is None:
+    config = read_library_config(library)
+    if config is None:
         raise LibraryError(
             f"--library: {str(library.folder)!r} is not a vidsift library (it holds no library.json); "
             "make one with: vidsift ingest FOLDER --library DIR"
         )
-    return identity
+    return config
 
 
-def _checkpoint(found: dict[str, Any]) -> Checkpoint:
-    """A checkpoint as library.json has it; TypeError for one that somebody else wrote there."""
-    wanted: dict[str, type | tuple[type, ...]] = {
+def _checkpoint(content: dict[str, Any]) -> Checkpoint:
+    """A checkpoint as library.json has it; TypeError where it has another form."""
+    types: dict[str, type | tuple[type, ...]] = {
         "name": str,
         "folder": str,
         "revision": (str, type(None)),
@@ -105,13 +108,13 @@ def _checkpoint(found: dict[str, Any]) -> Checkpoint:
         "architectures": list,
         "embedding_dim": (int, type(None)),
     }
-    for key, kind in wanted.items():
-        if not isinstance(found[key], kind):
-            raise TypeError(f"{key} is {found[key]!r}")
-    return Checkpoint(**{**found, "architectures": tuple(found["architectures"])})
+    for key, kind in types.items():
+        if not isinstance(content[key], kind):
+            raise TypeError(f"{key} is {content[key]!r}")
+    return Checkpoint(**{**content, "architectures": tuple(content["architectures"])})
 
 
-def write_library_config(library: Library, identity: LibraryConfig) -> None:
-    """Write library.json, once in a library's life."""
-    content = {"format_version": FORMAT_VERSION, **asdict(identity)}
+def write_library_config(library: Library, config: LibraryConfig) -> None:
+    """Write library.json; a library's first ingest does this once."""
+    content = {"format_version": FORMAT_VERSION, **asdict(config)}
     replace_file(library.config_file, json.dumps(content, indent=1) + "\n")

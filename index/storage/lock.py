@@ -1,4 +1,4 @@
-"""The one writer a library may have at a time, those who check it meanwhile, and what they open."""
+"""Locks: a library has one writer at a time, or readers that keep writers away."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from schemas.records import path_text
 
 @contextmanager
 def write_lock(library: Library) -> Iterator[None]:
-    """Hold the library for writing, making its folder where there is none.
+    """Hold the library's write lock, making its folder where there is none.
 
     Raises:
-        UsageError: its path cannot be spelled.
-        LibraryError: the folder cannot be written, or another job holds it.
+        UsageError: Delta Lake or DuckDB cannot use its path.
+        LibraryError: the folder cannot be written, or another job holds the lock.
     """
     _check_spelling(library.folder)
     try:
@@ -50,17 +50,17 @@ def write_lock(library: Library) -> Iterator[None]:
 
 @contextmanager
 def read_lock(library: Library) -> Iterator[None]:
-    """Keep writers off while a library is read, as far as that needs no writing: on a read-only disk nobody writes.
+    """Keep writers away while a library is read. Nothing is written for it: without a lock file, nothing is locked.
 
     Raises:
-        LibraryError: a job is writing it, or could not, since a folder of it is a link.
+        LibraryError: a job is writing it, or one of its folders is a link, so that no job may write it.
     """
-    with suppress(OSError):  # who reads it will be told
+    with suppress(OSError):  # reading the folder reports it
         _check_links(library)
     try:
         stream = library.lock_file.open(encoding="utf-8")
     except OSError:
-        yield  # nobody has written here, or nobody may look
+        yield  # nobody has written here, or the lock file may not be read
         return
     with stream:
         try:
@@ -68,39 +68,41 @@ def read_lock(library: Library) -> Iterator[None]:
         except BlockingIOError as exc:
             raise _held(library, stream.read()) from exc
         except OSError:
-            pass  # a file system without locks
+            pass  # the file system has no locks
         yield
 
 
 def _held(library: Library, holder: str) -> LibraryError:
-    """Why nobody else may have the library: what its ``holder`` has written of itself, which one that only reads has not."""
-    by = f"another ingest ({holder.strip()})" if holder.strip() else "another ingest, or read by vidsift verify"
-    return LibraryError(f"--library: {str(library.folder)!r} is being written by {by}; wait for it to end, or stop it")
+    """The error for a locked library; ``holder`` is the lock file's text, which is empty where a reader holds it."""
+    holder_text = f"another ingest ({holder.strip()})" if holder.strip() else "another ingest, or read by vidsift verify"
+    return LibraryError(
+        f"--library: {str(library.folder)!r} is being written by {holder_text}; wait for it to end, or stop it"
+    )
 
 
 @contextmanager
 def open_for_writing(folder: Path, *, read_only: bool = False) -> Iterator[tuple[Library, LibraryConfig, Tables]]:
-    """Hold an existing library for writing, or with ``read_only`` against it.
+    """Open an existing library's tables under its write lock; with ``read_only``, to read them while writers are kept away.
 
     Raises:
         LibraryError: there is no library, or as for `write_lock` and `read_lock`.
     """
     library = Library(folder)
-    identity = existing_library_config(library)
+    config = existing_library_config(library)
     with read_lock(library) if read_only else write_lock(library):
-        yield library, identity, Tables(library, features=identity.features != "none", read_only=read_only)
+        yield library, config, Tables(library, features=config.features != "none", read_only=read_only)
 
 
 def _check_links(library: Library) -> None:
-    """Refuse folders that are somewhere else: files are deleted in them, and who has put a link there need not own those.
+    """Refuse links to folders: files are deleted in the library's folders, and a link may lead to somebody else's files.
 
     Raises:
-        LibraryError: one of the library's own folders is a link, or holds one to a folder.
-        OSError: one cannot be looked at.
+        LibraryError: one of the library's own folders is a link, or contains a link to a folder.
+        OSError: one of them cannot be read.
     """
     folders = (library.videos, library.clips, library.features, library.tags, library.snapshots)
-    inner = (Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder))
-    for path in (*folders, *inner):
+    entries = (Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder))
+    for path in (*folders, *entries):
         if path.is_symlink() and (path in folders or path.is_dir()):
             raise LibraryError(
                 f"--library: {str(path)!r} is a link, and nothing is written or deleted behind it; put the folder itself in "
@@ -109,10 +111,10 @@ def _check_links(library: Library) -> None:
 
 
 def _check_spelling(folder: Path) -> None:
-    """Refuse folders that Delta Lake or DuckDB cannot spell: both take paths for URLs, and reject or mix up some characters.
+    """Refuse paths that Delta Lake or DuckDB cannot use: both read paths as URLs, and reject or confuse some characters.
 
     Raises:
-        UsageError: the path holds one of them.
+        UsageError: the path contains such a character.
     """
     path = str(folder.absolute())
     odd = {character for character in path if character in "%?[]\\\n" or "\udc80" <= character <= "\udcff"}

@@ -1,4 +1,4 @@
-"""A library's folder: what is where, which models made it, and which snapshot readers open."""
+"""The paths of the files and folders in a library."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Paths within a library. Making one of these touches nothing."""
+    """The paths in a library. Making one reads and writes nothing."""
 
     folder: Path
 
     @property
     def _absolute(self) -> Path:
-        """The folder by a path that Delta Lake and DuckDB take for nothing else: to them a ~ at its start is the home."""
+        """The folder's absolute path: Delta Lake and DuckDB read a ~ at the start of a path as the home folder."""
         return self.folder.absolute()
 
     @property
     def config_file(self) -> Path:
-        """library.json: what every clip in it has in common."""
+        """library.json: the models and the sampling that all clips have in common."""
         return self.folder / "library.json"
 
     @property
@@ -34,17 +34,17 @@ class Library:
 
     @property
     def features(self) -> Path:
-        """The Delta table of what exact scores need; not there in a library that keeps none."""
+        """The Delta table of rerank features; does not exist in a library that keeps none."""
         return self._absolute / "features"
 
     @property
     def tags(self) -> Path:
-        """The Delta table of the library's own labels."""
+        """The Delta table of the clips' scores for the library's tags."""
         return self._absolute / "tags"
 
     @property
     def tags_file(self) -> Path:
-        """tags.json: what the names in ``tags`` mean."""
+        """tags.json: the definitions of the library's tags."""
         return self.folder / "tags.json"
 
     @property
@@ -54,10 +54,10 @@ class Library:
 
     @property
     def current_file(self) -> Path:
-        """Names the snapshot that readers open."""
+        """CURRENT: the number of the snapshot that readers open."""
         return self.folder / "CURRENT"
 
     @property
     def lock_file(self) -> Path:
-        """Held by the one ingest that may write."""
+        """ingest.lock: locked by the process that writes, or shared by those that keep writers away."""
         return self.folder / "ingest.lock"

@@ -1,7 +1,7 @@
-"""The library's Delta tables: who writes Parquet, and what makes it part of the table.
+"""The library's Delta tables: opened, read, and changed in transactions.
 
-A row in ``videos`` is what makes that video's clips visible, so it is always committed after them. Features come before
-the clips they are of, so that no clip is ever without.
+A video's row in ``videos`` makes its clips visible, so it is always committed after them. Features are committed before
+their clips, so that no clip is ever without them.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from index.storage.paths import Library
+from index.storage.predicates import among, delete_except, distinct
 from index.storage.tags_file import read_definitions
 from index.storage.tags_table import TagTable
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoRow, Written, WrittenFile, clip_id_of
 from schemas.tables import CLIPS, FEATURES, TAGS, VIDEOS, modified_at, video_rows_of, videos_table
 
-# Columns of ``features`` whose least and greatest values are worth noting; those of its records are not.
+# Columns of ``features`` for which Delta Lake keeps the least and greatest value of each file.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
 
 
 class Tables:
-    """The tables of one library, opened for writing by the one process that may, or to be read only."""
+    """The tables of one library, opened for writing by the process that holds the write lock, or to be read only."""
 
     def __init__(self, library: Library, *, features: bool = False, read_only: bool = False) -> None:
         """Open the tables, making empty ones where there are none.
 
         Args:
             library: whose tables.
-            features: whether it keeps what exact scores need; where not, there is no table of that.
-            read_only: make and write nothing; a table that is not there is an error then, but for ``tags``.
+            features: whether the library keeps what rerank scores need; where not, it has no such table.
+            read_only: make and write nothing; a missing table is an error then, except ``tags``.
 
         Raises:
-            LibraryError: the folder cannot be written, or what is there is no Delta table.
+            LibraryError: the folder cannot be written, or holds something else than Delta tables.
         """
         self._library = library
         self.features: DeltaTable | None = None
@@ -63,14 +64,14 @@ class Tables:
         self.tag_files()
 
     def _add_columns(self) -> None:
-        """Give ``videos`` of a library from before them the columns that it lacks."""
+        """Add the columns to ``videos`` that were introduced after the library was made."""
         present = {field.name for field in self.videos.schema().fields}
         lacking = [field for field in VIDEOS if field.name not in present]
         if lacking:
             self.videos.alter.add_columns(Schema.from_arrow(pa.schema(lacking)).fields)
 
     def known_videos(self) -> pa.Table:
-        """What the library knows of each video: enough to tell whether a file has changed."""
+        """The columns of ``videos`` that tell whether a file has changed, ascending by ``ingested_at``."""
         columns = [
             "video_id", "path", "size_bytes", "modified_ns", "content_hash", "track", "tracks", "status", "error_stage",
             "ingested_at",
@@ -85,7 +86,7 @@ class Tables:
         self._append(self.clips, [(WrittenFile(file.name, file.size_bytes), file.num_clips) for file in files])
 
     def _append(self, table: DeltaTable, files: Sequence[tuple[WrittenFile, int]]) -> None:
-        """Make files, each with so many rows, part of ``table``."""
+        """Make files part of ``table``, each given with its number of rows."""
         now_ms = int(time.time() * 1000)
         actions: list[AddAction | RemoveAction] = [
             AddAction(
@@ -124,8 +125,8 @@ class Tables:
         if not video_ids:
             return {}
         with self._explained():
-            found = self.videos.scan(predicate=f"video_id in ({_quoted(video_ids)})")
-            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(VIDEOS)
+            batches = self.videos.scan(predicate=among("video_id", video_ids))
+            rows = pa.RecordBatchReader.from_stream(batches).read_all().cast(VIDEOS)
         return {row.video.video_id: row for row in video_rows_of(rows)}
 
     def move_videos(self, moved: dict[str, tuple[str, int]]) -> None:
@@ -133,18 +134,18 @@ class Tables:
         if not moved:
             return
         with self._explained():
-            found = self.videos.scan(predicate=f"video_id in ({_quoted(moved)})")
-            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(VIDEOS).to_pylist()
+            batches = self.videos.scan(predicate=among("video_id", moved))
+            rows = pa.RecordBatchReader.from_stream(batches).read_all().cast(VIDEOS).to_pylist()
         for row in rows:
             row["path"], row["modified_ns"] = moved[row["video_id"]]
             row["modified_at"] = modified_at(row["modified_ns"])
         self._upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "old.video_id = new.video_id")
 
     def remove_videos(self, video_ids: Collection[str]) -> None:
-        """Take videos out; their clips are invisible from then on."""
+        """Remove videos; their clips are invisible from then on."""
         if video_ids:
             with self._explained():
-                self.videos.delete(f"video_id in ({_quoted(video_ids)})")
+                self.videos.delete(among("video_id", video_ids))
 
     def drop_orphans(self) -> None:
         """Delete clips, features and tags that no video owns: left by an ingest that was stopped, or by changed videos."""
@@ -152,18 +153,14 @@ class Tables:
             self._drop_orphans()
 
     def _drop_orphans(self) -> None:
-        owners = self.videos.to_pyarrow_table(columns=["video_id"])["video_id"]
-        for table in self._of_clips():
-            present = table.to_pyarrow_table(columns=["video_id"])["video_id"].unique()
-            orphans = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
-            if orphans:
-                table.delete(f"video_id in ({_quoted(orphans)})")
-        self.tags.drop_orphans(owners)
+        owners = distinct(self.videos, "video_id")
+        for table in (*self._of_clips(), self.tags.table):
+            delete_except(table, "video_id", owners)
 
     def restore(self, versions: dict[str, int]) -> None:
-        """Bring all tables back to what they were at ``versions``, or leave all as they are.
+        """Restore all tables to ``versions``, or leave all as they are.
 
-        Names of tags are not part of that: they stay what they are. Their rows go, to be computed anew from what is back.
+        The definitions of tags stay as they are. The rows of ``tags`` are deleted; the next publishing computes them anew.
 
         Raises:
             LibraryError: files of that time have been dropped since, by a compaction.
@@ -182,7 +179,7 @@ class Tables:
             self.tags.keep([])
 
     def compact(self) -> dict[str, int]:
-        """Merge small files, and drop those that the current version does not need; gives their number before and after."""
+        """Merge small files, delete those no longer needed, and return the number of files before and after."""
         with self._explained():
             self._drop_orphans()
             before = self._count_files()
@@ -197,10 +194,10 @@ class Tables:
         return sum(1 for name in names for _ in (self._library.folder / name).glob("*.parquet"))
 
     def copy_clips(self, video_id: str, copy_id: str) -> int:
-        """Give a video the clips of another one of the same content, and return how many. Its row makes them visible."""
+        """Copy the clips of a video to one of the same content, and return how many. The copy's row makes them visible."""
         with self._explained():
-            found = self.clips.scan(predicate=f"video_id = '{video_id}'")
-            rows = pa.RecordBatchReader.from_stream(found).read_all().cast(CLIPS)
+            batches = self.clips.scan(predicate=among("video_id", [video_id]))
+            rows = pa.RecordBatchReader.from_stream(batches).read_all().cast(CLIPS)
             spans = zip(rows["start_s"].to_pylist(), rows["end_s"].to_pylist(), strict=True)
             ids = [clip_id_of(copy_id, Span(start_s, end_s)) for start_s, end_s in spans]
             if ids:
@@ -209,13 +206,13 @@ class Tables:
             return len(ids)
 
     def _copy_features(self, video_id: str, ids: dict[int, int], copy_id: str) -> None:
-        """Likewise for features, a batch at a time; ``ids`` are the copy's clip ids by those of the original."""
+        """Copy the features of a video's clips, a batch at a time; ``ids`` maps the original's clip ids to the copy's."""
         if self.features is None:
             return
-        found = pa.RecordBatchReader.from_stream(self.features.scan(predicate=f"video_id = '{video_id}'"))
+        batches = pa.RecordBatchReader.from_stream(self.features.scan(predicate=among("video_id", [video_id])))
 
         def copies() -> Iterator[pa.RecordBatch]:
-            for batch in found:
+            for batch in batches:
                 rows = pa.table(batch).cast(FEATURES)
                 rows = rows.filter(pc.is_in(rows["clip_id"], value_set=pa.array(list(ids), pa.int64())))
                 yield from _renamed(rows, [ids[i] for i in rows["clip_id"].to_pylist()], copy_id).to_batches()
@@ -233,13 +230,13 @@ class Tables:
             return _read(videos, VIDEOS), _read(clips, CLIPS)
 
     def versions(self) -> dict[str, int]:
-        """The Delta version of each table; and of tags, where there ever were any, with the revision of their names."""
+        """The Delta version of each table; in a library with tags also of ``tags``, and the revision of tags.json."""
         of_tags = {"tags": self.tags.version, "tag_names": read_definitions(self._library).revision}
-        found = {name: table.version() for name, table in self._by_name().items()}
-        return found | {name: number for name, number in of_tags.items() if number}
+        of_tables = {name: table.version() for name, table in self._by_name().items()}
+        return of_tables | {name: number for name, number in of_tags.items() if number}
 
     def _by_name(self) -> dict[str, DeltaTable]:
-        """The tables by name, which is their folder's too; what makes others visible comes first."""
+        """The tables by name, which is also their folder's; ``videos`` comes first, since it makes the others visible."""
         return {"videos": self.videos, "clips": self.clips} | ({} if self.features is None else {"features": self.features})
 
     def _of_clips(self) -> list[DeltaTable]:
@@ -255,7 +252,7 @@ class Tables:
         return _files(self.videos, self._library.videos), _files(self.clips, self._library.clips)
 
     def feature_files(self) -> list[str]:
-        """Likewise for ``features``; none where the library keeps none."""
+        """Paths of the Parquet files that make up the current version of ``features``; none where the library keeps none."""
         return [] if self.features is None else _files(self.features, self._library.features)
 
     def tag_files(self) -> list[str]:
@@ -274,7 +271,7 @@ class Tables:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what Delta Lake raises (a full disk, a lost file, a damaged log) into a line that says where."""
+        """Turn errors of Delta Lake (a full disk, a lost file, a damaged log) into a LibraryError that names the library."""
         try:
             yield
         except (DeltaError, OSError, pa.ArrowException) as exc:
@@ -285,12 +282,12 @@ class Tables:
 
 
 def _restore(table: DeltaTable, version: int) -> None:
-    if table.version() != version:  # Delta Lake refuses to go back to where it is
+    if table.version() != version:  # Delta Lake refuses to restore the current version
         table.restore(version)
 
 
 def _files(table: DeltaTable, folder: Path) -> list[str]:
-    # Relative names and not URIs, which spell blanks and umlauts in other ways than the file system does.
+    # Relative names, since URIs spell blanks and umlauts in other ways than the file system does.
     names = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
     if odd := [name for name in names if "/" in name or "\\" in name or "%" in name or not name.endswith(".parquet")]:
         raise LibraryError(
@@ -310,11 +307,5 @@ def _read(files: list[str], schema: pa.Schema) -> pa.Table:
     if not files:
         return schema.empty_table()
     table = dataset.dataset(files, schema=schema, format="parquet").to_table()
-    table.validate(full=True)  # a damaged file may hold text that is none
+    table.validate(full=True)  # a damaged file may hold text that is not UTF-8
     return table
-
-
-def _quoted(ids: Collection[str]) -> str:
-    """Ids for a SQL list; they are hex digits of our own making."""
-    assert all(i.isalnum() for i in ids), "ids are hex digits"
-    return ", ".join(f"'{i}'" for i in ids)

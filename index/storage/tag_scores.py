@@ -1,7 +1,7 @@
-"""Make ``tags`` what it should be: every visible clip scored for every name that the library has.
+"""Brings ``tags`` up to date: every visible clip gets a score for every tag of the library.
 
-The table follows from tags.json and the clips' embeddings alone, so a run that was stopped anywhere is repaired by the
-next one that publishes, whichever that is, and no model is loaded for it.
+The scores follow from tags.json and the clips' embeddings alone. So no model is loaded, and where a job was stopped
+anywhere, the next one that publishes completes the table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BATCH_CLIPS = 16_384
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """Some clips and their embeddings.
+    """Clips and their embeddings.
 
     Attributes:
         clip_ids: int64 [n].
@@ -41,13 +41,13 @@ class Embedded:
     vectors: NDArray[np.float32]
 
 
-def settle_tags(library: Library, tables: Tables, identity: LibraryConfig) -> None:
-    """Score the clips that lack a tag that the library has, and drop scores of names or prompts that it has no more.
+def settle_tags(library: Library, tables: Tables, config: LibraryConfig) -> None:
+    """Score the clips that lack the score of a tag, and delete the scores of definitions that the library no longer has.
 
     Raises:
-        LibraryError: tags.json is damaged or another embedder's, or the tables cannot be read or written.
+        LibraryError: tags.json is damaged or made for another embedder, or the tables cannot be read or written.
     """
-    definitions = checked_definitions(library, identity)
+    definitions = checked_definitions(library, config)
     tables.tags.keep([tag.digest for tag in definitions])
     if not definitions:
         return
@@ -58,29 +58,29 @@ def settle_tags(library: Library, tables: Tables, identity: LibraryConfig) -> No
     visible = visible_clips(tables)["clip_id"].to_numpy()
     lacking = [np.setdiff1d(visible, ids) for ids in done.values()]
     if any(map(len, lacking)):
-        wanted = np.unique(np.concatenate(lacking))
-        tables.tags.append(_rows(embedded_clips(tables, identity.embedding_dim, wanted), definitions, done))
+        clip_ids = np.unique(np.concatenate(lacking))
+        tables.tags.append(_rows(embedded_clips(tables, config.embedding_dim, clip_ids), definitions, done))
 
 
-def checked_definitions(library: Library, identity: LibraryConfig) -> tuple[TagDefinition, ...]:
-    """The library's names.
+def checked_definitions(library: Library, config: LibraryConfig) -> tuple[TagDefinition, ...]:
+    """The definitions of the library's tags.
 
     Raises:
         LibraryError: tags.json is damaged, or made for another embedder than the library's.
     """
     definitions = read_definitions(library).tags
     for tag in definitions:
-        if tag.embedder != identity.embedder.stamp or len(tag.weights) != identity.embedding_dim:
+        if tag.embedder != config.embedder.stamp or len(tag.weights) != config.embedding_dim:
             raise LibraryError(
                 f"--library: {str(library.tags_file)!r} has the tag {tag.name!r} for the embedder {tag.embedder} "
-                f"({len(tag.weights)} dimensions), the library's is {identity.embedder.stamp} ({identity.embedding_dim}); "
+                f"({len(tag.weights)} dimensions), the library's is {config.embedder.stamp} ({config.embedding_dim}); "
                 "restore the file, or delete it and tag again: no video is decoded"
             )
     return definitions
 
 
 def visible_clips(tables: Tables) -> pa.Table:
-    """``clip_id``, ``video_id``, ``start_s`` and ``end_s`` of the clips whose video has a row."""
+    """Columns ``clip_id``, ``video_id``, ``start_s`` and ``end_s`` of the clips whose video has a row in ``videos``."""
     columns = ["clip_id", "video_id", "start_s", "end_s"]
     with tables.tags.explained():
         owners = pc.unique(tables.videos.to_pyarrow_table(columns=["video_id"])["video_id"])
@@ -88,9 +88,9 @@ def visible_clips(tables: Tables) -> pa.Table:
 
 
 def embedded_clips(tables: Tables, dim: int, clip_ids: NDArray[np.int64]) -> Iterator[Embedded]:
-    """The clips of these ids with their embeddings, in batches, in the order that they are stored in."""
-    wanted = pc.field("clip_id").isin(pa.array(clip_ids, pa.int64()))
-    batches = _clips(tables).to_batches(["clip_id", "video_id", "embedding"], filter=wanted, batch_size=_BATCH_CLIPS)
+    """The clips with these ids and their embeddings, in batches, in the order in which they are stored."""
+    has_id = pc.field("clip_id").isin(pa.array(clip_ids, pa.int64()))
+    batches = _clips(tables).to_batches(["clip_id", "video_id", "embedding"], filter=has_id, batch_size=_BATCH_CLIPS)
     for batch in batches:
         if batch.num_rows:
             flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
@@ -98,14 +98,14 @@ def embedded_clips(tables: Tables, dim: int, clip_ids: NDArray[np.int64]) -> Ite
 
 
 def scores(vectors: NDArray[np.float32], definitions: Sequence[TagDefinition]) -> NDArray[np.float32]:
-    """float32 [n, definitions]: what `TagDefinition` says, for embeddings float32 [n, dim]."""
+    """Probabilities float32 [n, definitions] of embeddings float32 [n, dim], by `TagDefinition`."""
     weights = np.array([tag.weights for tag in definitions], np.float64).T
     logits = vectors.astype(np.float64) @ weights + np.array([tag.bias for tag in definitions])
     return sigmoid(logits).astype(np.float32)
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-logits)), also where the exponential would overflow."""
+    """1 / (1 + exp(-logits)), without overflow of the exponential."""
     return np.exp(-np.logaddexp(0.0, -logits))
 
 
@@ -117,17 +117,17 @@ def _clips(tables: Tables) -> dataset.Dataset:
 def _rows(
     clips: Iterator[Embedded], definitions: Sequence[TagDefinition], done: dict[str, NDArray[np.int64]]
 ) -> Iterator[pa.RecordBatch]:
-    for some in clips:
-        found = scores(some.vectors, definitions)
+    for batch in clips:
+        batch_scores = scores(batch.vectors, definitions)
         for column, tag in enumerate(definitions):
-            lacking = ~np.isin(some.clip_ids, done[tag.digest])
+            lacking = ~np.isin(batch.clip_ids, done[tag.digest])
             count = int(lacking.sum())
             texts = [pa.repeat(pa.scalar(text, pa.string()), count) for text in (tag.prompt, tag.model, tag.digest)]
             columns = [
-                pa.array(some.clip_ids[lacking]),
-                some.video_ids.filter(pa.array(lacking)),
+                pa.array(batch.clip_ids[lacking]),
+                batch.video_ids.filter(pa.array(lacking)),
                 pa.repeat(pa.scalar(tag.name, pa.string()), count),
-                pa.array(found[lacking, column]),
+                pa.array(batch_scores[lacking, column]),
                 *texts,
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=TAGS)

@@ -1,4 +1,4 @@
-"""tags.json: what the names of a library's own labels mean. With the clips' embeddings, all of ``tags`` follows from it."""
+"""tags.json: the definitions of a library's tags, from which the clips' embeddings give all scores in ``tags``."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _FORMAT_VERSION = 1
 
 
 def read_definitions(library: Library) -> TagDefinitions:
-    """What tags.json says; none where there is none.
+    """Reads tags.json; no definitions where there is no such file.
 
     Raises:
         LibraryError: it was written by another version, or is damaged.
     """
     path = library.tags_file
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if found["format_version"] != _FORMAT_VERSION:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if content["format_version"] != _FORMAT_VERSION:
             raise LibraryError(
-                f"--library: {str(path)!r} has format {found['format_version']}, this vidsift reads {_FORMAT_VERSION}; "
+                f"--library: {str(path)!r} has format {content['format_version']}, this vidsift reads {_FORMAT_VERSION}; "
                 "use the vidsift that wrote it, or delete the file and tag again"
             )
-        revision = found["revision"]
+        revision = content["revision"]
         if not isinstance(revision, int) or revision < 1:
             raise ValueError(f"revision is {revision!r}")
-        tags = tuple(_definition(tag) for tag in found["tags"])
+        tags = tuple(_definition(tag) for tag in content["tags"])
         return TagDefinitions(revision, tuple(sorted(tags, key=lambda tag: tag.name)))
     except FileNotFoundError:
         return TagDefinitions()
@@ -54,9 +54,9 @@ def write_definitions(library: Library, definitions: TagDefinitions) -> None:
     replace_file(library.tags_file, json.dumps(content, indent=1) + "\n")
 
 
-def _definition(found: dict[str, Any]) -> TagDefinition:
-    """A definition as tags.json has it; TypeError or ValueError for one that somebody else wrote there."""
-    wanted: dict[str, type | tuple[type, ...]] = {
+def _definition(content: dict[str, Any]) -> TagDefinition:
+    """A definition as tags.json has it; TypeError or ValueError where it has another form."""
+    types: dict[str, type | tuple[type, ...]] = {
         "name": str,
         "weights": list,
         "bias": (int, float),
@@ -64,10 +64,10 @@ def _definition(found: dict[str, Any]) -> TagDefinition:
         "prompts": list,
         "moments": int,
     }
-    for key, kind in wanted.items():
-        if not isinstance(found[key], kind):
-            raise TypeError(f"{key} is {found[key]!r}")
-    weights = tuple(map(float, found["weights"]))
-    if not all(map(math.isfinite, (*weights, found["bias"]))):
-        raise ValueError(f"a weight of {found['name']!r} is no number")
-    return TagDefinition(**{**found, "weights": weights, "prompts": tuple(map(str, found["prompts"]))})
+    for key, kind in types.items():
+        if not isinstance(content[key], kind):
+            raise TypeError(f"{key} is {content[key]!r}")
+    weights = tuple(map(float, content["weights"]))
+    if not all(map(math.isfinite, (*weights, content["bias"]))):
+        raise ValueError(f"a weight of {content['name']!r} is no number")
+    return TagDefinition(**{**content, "weights": weights, "prompts": tuple(map(str, content["prompts"]))})

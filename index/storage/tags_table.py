@@ -1,4 +1,4 @@
-"""The Delta table ``tags``: scores of clips, computed from their embeddings, which can always be computed again."""
+"""The Delta table ``tags``: scores of clips, which can always be computed again from the clips' embeddings."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
+from index.storage.predicates import delete_except
 from schemas.tables import TAGS
 
 
 class TagTable:
-    """``tags`` of one library, opened for writing by the one process that may."""
+    """``tags`` of one library, opened for writing by the process that holds the write lock, or to be read only."""
 
     def __init__(
         self, folder: Path, explained: Callable[[], AbstractContextManager[None]], *, read_only: bool = False
     ) -> None:
-        """Open the table in ``folder``; ``explained`` words what goes wrong.
+        """Open the table in ``folder``, making an empty one where there is none.
 
-        Where there is none, an empty one is made; with ``read_only`` nothing is made, and none is like an empty one.
+        Args:
+            folder: the table's.
+            explained: turns errors of Delta Lake into a LibraryError.
+            read_only: make and write nothing; a table that is not there reads like an empty one.
         """
         self.explained = explained
         self._table: DeltaTable | None = None
@@ -34,7 +37,7 @@ class TagTable:
     @property
     def table(self) -> DeltaTable:
         """The table itself."""
-        assert self._table is not None, "who writes has made one"
+        assert self._table is not None, "opened for writing"
         return self._table
 
     @property
@@ -43,36 +46,20 @@ class TagTable:
         return 0 if self._table is None else self._table.version()
 
     def files(self, of: Callable[[DeltaTable], list[str]]) -> list[str]:
-        """What ``of`` says of it; nothing where there is no table."""
+        """The table's files as ``of`` lists them; none where there is no table."""
         return [] if self._table is None else of(self._table)
 
     def scored(self) -> pa.Table:
-        """Which clip has been scored by which definition: columns ``clip_id`` and ``definition``."""
+        """Which clips have been scored by which definition: columns ``clip_id`` and ``definition``."""
         with self.explained():
             return self.table.to_pyarrow_table(columns=["clip_id", "definition"])
 
     def keep(self, digests: Collection[str]) -> None:
-        """Delete the rows of all definitions but these."""
+        """Delete the rows of all definitions but those with these digests."""
         with self.explained():
-            present = pc.unique(self.table.to_pyarrow_table(columns=["definition"])["definition"]).to_pylist()
-            if gone := sorted(set(present) - set(digests)):
-                self.table.delete(_among("definition", gone))
-
-    def drop_orphans(self, owners: pa.ChunkedArray) -> None:
-        """Delete the rows of videos that are not among ``owners``."""
-        with self.explained():
-            present = pc.unique(self.table.to_pyarrow_table(columns=["video_id"])["video_id"])
-            gone = present.filter(pc.invert(pc.is_in(present, value_set=owners.combine_chunks()))).to_pylist()
-            if gone:
-                self.table.delete(_among("video_id", gone))
+            delete_except(self.table, "definition", digests)
 
     def append(self, batches: Iterator[pa.RecordBatch]) -> None:
-        """Add rows, as they come, in one transaction."""
+        """Add rows in one transaction, without holding them all in memory."""
         with self.explained():
             write_deltalake(self.table, pa.RecordBatchReader.from_batches(TAGS, batches), mode="append")
-
-
-def _among(column: str, found: Collection[str]) -> str:
-    assert all(item.isalnum() for item in found), "both columns hold hex digits of our own making"
-    quoted = ", ".join(f"'{item}'" for item in found)
-    return f"{column} in ({quoted})"

@@ -1,4 +1,4 @@
-"""What a warm query costs, part by part, and what the index misses of an exact search."""
+"""Times the stages of a warm query, and measures how many of the best clips a search finds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from index.search.scoring import Question, Scorer
+from index.search.question import Question
+from index.search.scoring import ClipScores
 from index.search.searcher import Searcher
-from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import Catalog
 from index.storage.paths import Library
 from jobs.evaluate.library_results import LatencyRow
@@ -30,8 +30,8 @@ def time_queries(searcher: Searcher, texts: Sequence[str], rerank: int) -> tuple
 
     Args:
         searcher: of the library; it must not have been asked these texts before, or the text model would not be timed.
-        texts: at most a hundred of them are taken, from all over; the first warms up.
-        rerank: how many clips are ordered by the model's own score; 0 leaves that part out.
+        texts: at most a hundred of them are taken, evenly spaced; the first one warms up.
+        rerank: how many clips get a rerank score; 0 leaves that part out.
     """
     scorer, catalog = searcher.scorer, searcher.snapshot.catalog
     first, *others = _spread(texts)
@@ -47,13 +47,13 @@ def time_queries(searcher: Searcher, texts: Sequence[str], rerank: int) -> tuple
         if number % 2:
             timed("whole search", partial(searcher.search, SearchOptions(texts=(text,), rerank=rerank)))
             continue
-        timed("text model", partial(scorer.text_vectors, [text]))
-        timed("stage one", partial(scorer.score, Question((text,))))
-        scored = scorer.score(Question((text,)))
-        best = np.argsort(-scored.plain[0], kind="stable")
+        timed("text model", partial(scorer.encoder.text_vectors, [text]))
+        timed("stage one", partial(_score, searcher, text))
+        scores = _score(searcher, text)
+        best = np.argsort(-scores.cosines[0], kind="stable")
         if rerank:
-            timed("rerank", partial(scorer.refine, scored, best[:rerank]))
-        timed("catalog", partial(_look_up, catalog, scorer.windows.ids[best[:_ANSWERS]].tolist()))
+            timed("rerank", partial(scorer.rerank, scores, best[:rerank]))
+        timed("catalog", partial(_look_up, catalog, scores.timeline.ids[best[:_ANSWERS]].tolist()))
     return tuple(
         LatencyRow(stage, len(taken), float(np.percentile(taken, 50)), float(np.percentile(taken, 95)))
         for stage, taken in times.items()
@@ -61,31 +61,43 @@ def time_queries(searcher: Searcher, texts: Sequence[str], rerank: int) -> tuple
     )
 
 
-def index_recall(folder: Path, snapshot: Snapshot, scorer: Scorer, texts: Sequence[str]) -> tuple[float | None, int]:
-    """Share of the true ten best that the index finds, and with how many of ``texts`` that was measured.
+def index_recall(folder: Path, searcher: Searcher, texts: Sequence[str]) -> tuple[float | None, int]:
+    """Share of the true ten best clips that a search finds, and with how many of ``texts`` that was measured.
 
-    The truth is a dot product with every embedding that the library stores; an answer as good as the tenth best is right.
-    None for a library that has no tables.
+    Measured on the path that answers, before any rerank: the candidates, and the ten of them with the highest dot product.
+    The truth is a dot product with every embedding that the tables hold; a clip as good as the tenth best is right. None
+    for a library that has no tables.
     """
     from index.storage.tables import Tables
 
     library = Library(folder)
     if not (library.clips / "_delta_log").is_dir():
         return None, 0
-    index = snapshot.vectors()
-    queries = scorer.text_vectors(_spread(texts))
-    found = np.array([[clip_id for clip_id, _ in index.search(query, _BEST)] for query in queries], np.int64)
-    scores = np.full(found.shape, -np.inf, np.float32)
+    scorer = searcher.scorer
+    texts = _spread(texts)
+    queries = scorer.encoder.text_vectors(texts)
+    answered = np.full((len(texts), _BEST), -1, np.int64)  # clip ids; -1 where there are fewer than ten
+    for number, text in enumerate(texts):
+        ids = _ten_best(searcher, text)
+        answered[number, : len(ids)] = ids
+    scores = np.full(answered.shape, -np.inf, np.float32)
     best = np.full((len(queries), 0), -np.inf, np.float32)
     files = Tables(library).parquet_files()[1]
-    for ids, vectors in _stored(files, scorer.windows.ids, index.dim):
+    for ids, vectors in _stored(files, scorer.timeline.ids, queries.shape[1]):
         true = queries @ vectors.T
         best = -np.sort(-np.concatenate([best, true], axis=1), axis=1)[:, :_BEST]
         order = np.argsort(ids)
-        at = order[np.minimum(np.searchsorted(ids, found, sorter=order), len(ids) - 1)]
-        here = ids[at] == found
+        at = order[np.minimum(np.searchsorted(ids, answered, sorter=order), len(ids) - 1)]
+        here = ids[at] == answered
         scores[here] = np.take_along_axis(true, at, axis=1)[here]
-    return float((scores >= best[:, -1:] - _SAME_SCORE).mean()), len(queries)
+    right = scores[:, : best.shape[1]] >= best[:, -1:] - _SAME_SCORE
+    return float(right.mean()), len(queries)
+
+
+def _ten_best(searcher: Searcher, text: str) -> NDArray[np.int64]:
+    """Ids of the ten best clips for ``text`` among the candidates, best first; fewer where there are fewer."""
+    scores = _score(searcher, text)
+    return scores.timeline.ids[np.argsort(-scores.score, kind="stable")[:_BEST]]
 
 
 def _stored(
@@ -99,6 +111,12 @@ def _stored(
             seen = np.isin(ids, visible)
             if seen.any():
                 yield ids[seen], vectors[seen]
+
+
+def _score(searcher: Searcher, text: str) -> ClipScores:
+    """The dot products of a text with its candidates: a search up to the rerank."""
+    question = searcher.scorer.encoder.encode(Question((text,)))
+    return searcher.scorer.score(question, searcher.candidates([question]).timeline)
 
 
 def _look_up(catalog: Catalog, ids: Sequence[int]) -> object:

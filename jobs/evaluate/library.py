@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index.search.scoring import Question, Scorer, ranked
+from index.search.question import Question
+from index.search.scoring import Scorer, ranked
 from index.search.searcher import Searcher
 from index.sql.catalog import Catalog
 from jobs.evaluate import metrics
@@ -76,20 +77,20 @@ def evaluate(
     captions = [(moment, caption) for moment in moments.judged for caption in moment.captions]
     actions = sorted({moment.label for moment in moments.judged if moment.label is not None})
     texts = list(dict.fromkeys([caption for _, caption in captions] + actions))
-    searcher.scorer.tell_cut(texts, "caption")
+    searcher.scorer.encoder.note_cut_texts(texts, "caption")
     rerank = rerank if rerank and _reranks(searcher.scorer, texts[0]) else 0
     scores = (PLAIN, RERANK) if rerank else (PLAIN,)
     part_captions = [(moment, caption) for moment, caption in captions if moment.share < _WHOLE_SHARE]
     count = _counter(len(captions) + len(actions) + 2 * len(scores) * len(part_captions), on_progress)
     latency = time_queries(searcher, texts, rerank)
-    recall, num_queries = index_recall(folder, snapshot, searcher.scorer, texts)
+    recall, num_queries = index_recall(folder, searcher, texts)
     precision = tuple(_precision(searcher.scorer, moments, action, rerank, count) for action in actions)
     return Evaluation(
         library=str(folder),
         snapshot=snapshot.number,
         classifier=snapshot.info.classifier,
         embedder=snapshot.info.embedder,
-        clips=len(searcher.scorer.windows),
+        clips=len(searcher.scorer.timeline),
         truth=str(truth),
         rows=moments.rows,
         judged=len(moments.judged),
@@ -120,7 +121,7 @@ def _counter(total: int, on_progress: Callable[[EvaluationProgress], None]) -> C
 
 def _reranks(scorer: Scorer, text: str) -> bool:
     """Whether the library and its model have a rerank score."""
-    return bool(scorer.refine(scorer.score(Question((text,))), np.arange(1)).exact.any())
+    return bool(scorer.rerank(scorer.score(scorer.encoder.encode(Question((text,)))), np.arange(1)).reranked.any())
 
 
 def _recognition(catalog: Catalog, judged: Sequence[GroundTruthMoment]) -> Recognition:
@@ -172,15 +173,15 @@ def _retrieval(
     count: Callable[[], None],
 ) -> Iterator[RetrievalRow]:
     """Each caption is a query over the clips of all moments, each clip once."""
-    windows = scorer.windows
+    timeline = scorer.timeline
     ids = np.unique([moment.clip_id for moment in truth.judged])
-    candidates = np.flatnonzero(windows.among(ids))
-    place = {int(windows.ids[position]): number for number, position in enumerate(candidates)}
+    candidates = np.flatnonzero(timeline.among(ids))
+    place = {int(timeline.ids[position]): number for number, position in enumerate(candidates)}
     own_clips = np.array([place[moment.clip_id] for moment, _ in captions])
     tables: dict[str, list[Floats]] = {PLAIN: [], RERANK: []}
     for number, (_, caption) in enumerate(captions):
         if number % _TEXTS_PER_BATCH == 0:
-            scorer.text_vectors([text for _, text in captions[number : number + _TEXTS_PER_BATCH]])
+            scorer.encoder.text_vectors([text for _, text in captions[number : number + _TEXTS_PER_BATCH]])
         for score, row in _scores(scorer, caption, candidates, rerank).items():
             tables[score].append(row)
         count()
@@ -194,23 +195,23 @@ def _retrieval(
 
 def _scores(scorer: Scorer, text: str, candidates: NDArray[np.int64], rerank: int) -> dict[str, Floats]:
     """float64 [candidates] by dot product, and with the best ``rerank`` of them ordered by the rerank score."""
-    scored = scorer.score(Question((text,)))
-    plain = scored.plain[0][candidates]
+    scores = scorer.score(scorer.encoder.encode(Question((text,))))
+    plain = scores.cosines[0][candidates]
     rows = {PLAIN: plain}
     if rerank:
         best = candidates[np.argsort(-plain, kind="stable")[:rerank]]
-        refined = scorer.refine(scored, best)
-        free = np.zeros(len(scorer.windows), bool)
+        reranked = scorer.rerank(scores, best)
+        free = np.zeros(len(scorer.timeline), bool)
         free[candidates] = True
-        rows[RERANK] = ranked(refined.shown, refined.exact, free)[candidates]
+        rows[RERANK] = ranked(reranked.score, reranked.reranked, free)[candidates]
     return rows
 
 
 def _precision(scorer: Scorer, truth: GroundTruth, action: str, rerank: int, count: Callable[[], None]) -> PrecisionRow:
     """One action as a query over the clips of all videos that have moments."""
-    windows = scorer.windows
-    candidates = np.flatnonzero(windows.among(np.array([clip for of in truth.clips.values() for clip, _ in of])))
-    relevant = np.isin(windows.ids[candidates], _relevant_clips(truth, action))
+    timeline = scorer.timeline
+    candidates = np.flatnonzero(timeline.among(np.array([clip for of in truth.clips.values() for clip, _ in of])))
+    relevant = np.isin(timeline.ids[candidates], _relevant_clips(truth, action))
     rows = _scores(scorer, action, candidates, rerank)
     count()
     precision = {score: average_precision(row, relevant) for score, row in rows.items()}

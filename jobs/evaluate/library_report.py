@@ -63,7 +63,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
     if evaluation.moments:
         lines += ["", f"moments found by caption ({evaluation.moments[0].moments} captions)", *_moments(evaluation.moments)]
     if evaluation.index_recall_at_10 is not None:
-        lines += ["", f"the index finds {evaluation.index_recall_at_10:.3f} of the ten best of an exact search "
+        lines += ["", f"before any rerank, a search finds {evaluation.index_recall_at_10:.3f} of the ten best clips "
                       f"({evaluation.index_queries} queries, brute force over the stored embeddings)"]  # fmt: skip
     if evaluation.latency:
         rows = [(row.stage, str(row.queries), f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}") for row in evaluation.latency]

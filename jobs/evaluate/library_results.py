@@ -166,7 +166,8 @@ class Evaluation:
         precision: a row for each action; empty where it names none.
         mean_precision: mAP by score: ``plain``, and ``rerank`` where there is one.
         moments: a row for each score, IoU and place that is searched; empty without captions.
-        index_recall_at_10: share of the true ten best that the index finds, by brute force over the stored embeddings.
+        index_recall_at_10: share of the true ten best clips that a search finds before any rerank; the truth is
+            brute force over the stored embeddings.
         index_queries: queries that this was measured with.
         latency: a row for each stage.
     """

@@ -12,7 +12,7 @@ from index.search.timeline import ClipTimeline
 
 
 def windows_of(*videos: list[tuple[float, float]]) -> ClipTimeline:
-    """ClipTimeline with ids 0, 1, ... of these videos."""
+    """A timeline with ids 0, 1, ... of these videos."""
     spans = [span for video in videos for span in video]
     number = np.array([i for i, video in enumerate(videos) for _ in video], np.int64)
     at = np.arange(len(spans))
@@ -39,7 +39,7 @@ def grow(windows: ClipTimeline, scores: list[float], best: int, free: NDArray[np
 )
 def test_windows_side_by_side(scores: list[float], best: int, expected: tuple[float, float, tuple[int, ...]]) -> None:
     stretch = grow(windows_of(every(4.0, 4.0, 8)), scores, best)
-    assert (stretch.start_s, stretch.end_s, stretch.windows) == expected
+    assert (stretch.start_s, stretch.end_s, stretch.clips) == expected
     assert stretch.best == best
 
 
@@ -57,25 +57,25 @@ def test_a_second_belongs_where_most_windows_that_show_it_agree(agreeing: set[in
     scores = [0.5 + 0.01 * (i == 5) if i in agreeing else 0.0 for i in range(16)]
     stretch = grow(windows_of(every(0.8, 2.4, 16)), scores, 5)
     assert (stretch.start_s, stretch.end_s) == pytest.approx(expected)
-    assert set(stretch.windows) == agreeing
+    assert set(stretch.clips) == agreeing
 
 
 def test_at_the_beginning_of_a_video_fewer_windows_show_a_second() -> None:
     stretch = grow(windows_of(every(0.8, 2.4, 10)), [0.5, 0.49, *[0.0] * 8], 1)
-    assert (stretch.start_s, stretch.end_s, stretch.windows) == (0.0, 3.2, (0, 1))
+    assert (stretch.start_s, stretch.end_s, stretch.clips) == (0.0, 3.2, (0, 1))
 
 
 def test_a_gap_and_another_video_end_a_moment() -> None:
     gap = windows_of([(0.0, 4.0), (4.0005, 8.0), (8.5, 12.0)], [(0.0, 4.0), (4.0, 8.0)], every(4.0, 4.0, 9))
     scores = [0.5, 0.5, 0.5, 0.5, 0.5, *[0.0] * 9]
-    assert grow(gap, scores, 0).windows == (0, 1)
+    assert grow(gap, scores, 0).clips == (0, 1)
     assert (grow(gap, scores, 0).start_s, grow(gap, scores, 0).end_s) == (0.0, 8.0)
-    assert grow(gap, scores, 3).windows == (3, 4)
+    assert grow(gap, scores, 3).clips == (3, 4)
 
 
 def test_what_is_not_free_is_in_no_moment() -> None:
     free = np.array([True, True, True, False, True])
-    assert grow(windows_of(every(4.0, 4.0, 5)), [0.5] * 5, 1, free).windows == (0, 1, 2)
+    assert grow(windows_of(every(4.0, 4.0, 5)), [0.5] * 5, 1, free).clips == (0, 1, 2)
 
 
 def test_a_video_that_answers_throughout_is_one_moment() -> None:
@@ -99,7 +99,7 @@ def test_moments_share_no_second_and_come_best_first() -> None:
         assert [scores[one.best] for one in found] == sorted((scores[one.best] for one in found), reverse=True)
         by_video: dict[int, list[Segment]] = {}
         for one in found:
-            assert all(passed[position] for position in one.windows)
+            assert all(passed[position] for position in one.clips)
             assert one.start_s <= windows.start_s[one.best] < windows.end_s[one.best] <= one.end_s
             by_video.setdefault(int(windows.video[one.best]), []).append(one)
         for moments in by_video.values():
@@ -108,7 +108,7 @@ def test_moments_share_no_second_and_come_best_first() -> None:
         for position in np.flatnonzero(passed):
             shown = by_video.get(int(windows.video[position]), [])
             assert any(
-                position in one.windows or (windows.start_s[position] < one.end_s and windows.end_s[position] > one.start_s)
+                position in one.clips or (windows.start_s[position] < one.end_s and windows.end_s[position] > one.start_s)
                 for one in shown
             )
 

@@ -1,4 +1,4 @@
-"""The model's own score over whole libraries: ingested, stored, published, fetched and computed, without Ray."""
+"""Rerank scores over whole libraries: ingested, stored, published, fetched and computed, without Ray."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from numpy.typing import NDArray
 
-from index.search.rerank import exact_scores
-from index.search.scoring import Question, Scorer
+from index.search.question import Question
+from index.search.rerank import rerank_scores
+from index.search.scoring import Scorer
 from index.snapshot.publish import publish_tables
 from index.snapshot.rerank_features import FeatureStore
 from index.snapshot.snapshot import Snapshot
@@ -154,56 +155,56 @@ def test_a_library_scores_as_the_model_itself_would(
     embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
     ids = [row["clip_id"] for row in clip_rows(Library(made[kind]))]
     assert sorted(ids) == sorted(expected)
-    found = exact_scores(snapshot, embedder, TEXTS, ids)
+    found = rerank_scores(snapshot, embedder, TEXTS, ids)
     assert found is not None
     assert found.dtype == np.float32
     assert found.shape == (len(TEXTS), len(ids))
     assert np.abs(found - np.stack([expected[i] for i in ids], axis=1)).max() < most
-    back = exact_scores(snapshot, embedder, TEXTS[:1], ids[::-1])
+    back = rerank_scores(snapshot, embedder, TEXTS[:1], ids[::-1])
     assert back is not None
     assert back[0, ::-1] == pytest.approx(found[0], abs=1e-5)
     assert agrees(Library(made[kind]))
 
 
-def test_exact_scores_are_moved_to_the_dot_products_of_the_same_windows(
+def test_rerank_scores_are_moved_to_the_dot_products_of_the_same_windows(
     made: dict[str, Path], sharp_folder: Path, expected: dict[int, NDArray[np.float32]]
 ) -> None:
-    """So that windows with an exact score can be ranked among those without one; their order is the model's own."""
+    """So that windows with a rerank score can be ranked among those without one; their order is the model's own."""
     embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
     scorer = Scorer(Snapshot(Library(made["fp16"])), lambda: embedder, Sampling(), lambda note: None)
-    scored = scorer.score(Question((TEXTS[0],)))
-    positions = np.arange(0, len(scored.level), 2)
-    refined = scorer.refine(scored, positions)
-    others = np.setdiff1d(np.arange(len(scored.level)), positions)
+    scores = scorer.score(scorer.encoder.encode(Question((TEXTS[0],))))
+    positions = np.arange(0, len(scores.calibrated), 2)
+    reranked = scorer.rerank(scores, positions)
+    others = np.setdiff1d(np.arange(len(scores.calibrated)), positions)
     assert len(positions) >= 3
-    assert refined.level[positions].mean() == pytest.approx(scored.dot[positions].mean())
-    assert refined.level[positions].std() == pytest.approx(scored.dot[positions].std())
-    own = np.array([expected[int(i)][0] for i in scorer.windows.ids[positions]]) / embedder.logit_scale  # type: ignore[attr-defined]
-    assert refined.shown[positions] == pytest.approx(own, abs=1e-4)
-    moved = (own - own.mean()) / own.std() * scored.dot[positions].std() + scored.dot[positions].mean()
-    assert refined.level[positions] == pytest.approx(moved, abs=1e-3)
-    assert np.array_equal(refined.level[others], scored.level[others])
-    assert refined.exact.tolist() == [number % 2 == 0 for number in range(len(scored.level))]
+    assert reranked.calibrated[positions].mean() == pytest.approx(scores.before_rerank[positions].mean())
+    assert reranked.calibrated[positions].std() == pytest.approx(scores.before_rerank[positions].std())
+    own = np.array([expected[int(i)][0] for i in scorer.timeline.ids[positions]]) / embedder.logit_scale  # type: ignore[attr-defined]
+    assert reranked.score[positions] == pytest.approx(own, abs=1e-4)
+    moved = (own - own.mean()) / own.std() * scores.before_rerank[positions].std() + scores.before_rerank[positions].mean()
+    assert reranked.calibrated[positions] == pytest.approx(moved, abs=1e-3)
+    assert np.array_equal(reranked.calibrated[others], scores.calibrated[others])
+    assert reranked.reranked.tolist() == [number % 2 == 0 for number in range(len(scores.calibrated))]
 
 
-def test_none_where_there_are_no_features_or_no_exact_score(made: dict[str, Path], sharp_folder: Path) -> None:
+def test_none_where_there_are_no_features_or_no_rerank_score(made: dict[str, Path], sharp_folder: Path) -> None:
     embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
     without = Library(made["none"])
     assert not without.features.exists()
-    assert exact_scores(Snapshot(without), embedder, TEXTS, [1]) is None
+    assert rerank_scores(Snapshot(without), embedder, TEXTS, [1]) is None
     assert breaches(without) == {}
     assert len(verify(without.folder)) == 14
 
     class Plain:
         dim = 64
 
-    assert exact_scores(Snapshot(Library(made["int8"])), Plain(), TEXTS, [1]) is None  # type: ignore[arg-type]
+    assert rerank_scores(Snapshot(Library(made["int8"])), Plain(), TEXTS, [1]) is None  # type: ignore[arg-type]
 
 
 def test_a_clip_that_is_not_there_is_an_error(made: dict[str, Path], sharp_folder: Path) -> None:
     embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
     with pytest.raises(LibraryError, match="clip 5 has no features in the snapshot"):
-        exact_scores(Snapshot(Library(made["int8"])), embedder, TEXTS, [5])
+        rerank_scores(Snapshot(Library(made["int8"])), embedder, TEXTS, [5])
 
 
 def test_a_library_from_before_features_is_as_it_was(made: dict[str, Path], tmp_path: Path) -> None:

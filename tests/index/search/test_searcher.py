@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from index.search.question import Question
 from index.search.searcher import Searcher, search
 from index.snapshot.snapshot import Snapshot
 from schemas.errors import LibraryError, QueryError, UsageError
@@ -116,12 +117,11 @@ def test_only_clips_that_meet_the_condition_are_answered(films: Path, where: str
     assert {moment.clip_id for moment in answer.moments} <= clips
     if by == "clip":
         assert {moment.clip_id for moment in answer.moments} == clips
-    searcher = Searcher(films)
-    windows = searcher._scorer.windows
+    timeline = Searcher(films).scorer.timeline
     for moment in answer.moments:  # whatever a moment shows beyond its best window is shown by clips that passed
-        inside = (windows.start_s >= moment.start_s) & (windows.end_s <= moment.end_s)
-        names = np.array([f"/v/{moment.video_id}.mp4" == moment.path] * len(windows))
-        shown = windows.ids[inside & names & (windows.video == windows.video[windows.ids == moment.clip_id])]
+        inside = (timeline.start_s >= moment.start_s) & (timeline.end_s <= moment.end_s)
+        names = np.array([f"/v/{moment.video_id}.mp4" == moment.path] * len(timeline))
+        shown = timeline.ids[inside & names & (timeline.video == timeline.video[timeline.ids == moment.clip_id])]
         assert set(shown.tolist()) <= clips
 
 
@@ -266,11 +266,11 @@ def test_many_questions_embed_each_text_once(films: Path, embedder: WordEmbedder
 
 
 @pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], list[int]]]:
-    """A model's own score: ten times the cosine, but clip 21 jumps the most and clip 2 not at all. What it was asked."""
+def reranks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], list[int]]]:
+    """Rerank scores: ten times the cosine, but clip 21 jumps the most and clip 2 not at all. What it was asked."""
     asked: list[tuple[tuple[str, ...], list[int]]] = []
 
-    def exact_scores(
+    def rerank_scores(
         snapshot: Snapshot, embedder: WordEmbedder, texts: Sequence[str], clip_ids: Sequence[int]
     ) -> NDArray[np.float32] | None:
         asked.append((tuple(texts), list(clip_ids)))
@@ -283,24 +283,24 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], list[i
         return scores
 
     module = ModuleType("index.search.rerank")
-    module.exact_scores = exact_scores  # type: ignore[attr-defined]
+    module.rerank_scores = rerank_scores  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "index.search.rerank", module)
     return asked
 
 
-def test_the_models_own_score_orders_the_best(films: Path, exact: list[tuple[tuple[str, ...], list[int]]]) -> None:
+def test_rerank_scores_order_the_best(films: Path, reranks: list[tuple[tuple[str, ...], list[int]]]) -> None:
     options = SearchOptions(texts=("jumping",), k=5, by="clip", rerank=4)
     answer = search(films, options)
     assert [moment.clip_id for moment in answer.moments][:3] == [21, 3, 7]
     assert [moment.score for moment in answer.moments][:3] == pytest.approx([0.9, 0.59, 0.4], abs=1e-6)
-    ((texts, clips),) = exact
+    ((texts, clips),) = reranks
     assert texts == ("jumping",)
     assert {2, 3, 7, 21} <= set(clips)
     assert len(clips) <= 5 + 50
 
 
-def test_all_of_a_small_library_is_ordered_by_the_models_own_score(
-    films: Path, exact: list[tuple[tuple[str, ...], list[int]]]
+def test_all_of_a_small_library_is_ordered_by_rerank_scores(
+    films: Path, reranks: list[tuple[tuple[str, ...], list[int]]]
 ) -> None:
     answer = search(films, SearchOptions(texts=("jumping",), k=53, by="clip", show_all=True))
     scores = {moment.clip_id: moment.score for moment in answer.moments}
@@ -309,21 +309,21 @@ def test_all_of_a_small_library_is_ordered_by_the_models_own_score(
     assert len(scores) == 53
 
 
-def test_moments_grow_from_the_models_own_score(films: Path, exact: list[tuple[tuple[str, ...], list[int]]]) -> None:
+def test_moments_grow_from_rerank_scores(films: Path, reranks: list[tuple[tuple[str, ...], list[int]]]) -> None:
     answer = search(films, SearchOptions(texts=("jumping",), k=3))
     assert found(answer) == [(21, 4.0, 8.0), (3, 12.0, 16.0), (7, 28.0, 32.0)]
     pairs = search(films, SearchOptions(texts=("jumping",), then_text="red", k=1))
     assert found(pairs)[0][0] == 3
 
 
-def test_rerank_0_leaves_the_models_own_score_out(films: Path, exact: list[tuple[tuple[str, ...], list[int]]]) -> None:
+def test_rerank_0_asks_for_no_rerank_scores(films: Path, reranks: list[tuple[tuple[str, ...], list[int]]]) -> None:
     assert found(ask(films, "jumping", k=1)) == [(2, 8.0, 16.0)]
-    assert exact == []
+    assert reranks == []
 
 
 def test_a_library_without_features_says_so_once_and_goes_on(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("index.search.rerank")
-    module.exact_scores = lambda *arguments: None  # type: ignore[attr-defined]
+    module.rerank_scores = lambda *arguments: None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "index.search.rerank", module)
     said: list[str] = []
     searcher = Searcher(films, say=said.append)
@@ -332,15 +332,13 @@ def test_a_library_without_features_says_so_once_and_goes_on(films: Path, monkey
     assert said == ["this library has no features for the model's own score; answers are in the order of the dot product"]
 
 
-def test_the_models_own_score_on_another_scale_can_be_compared(
-    films: Path, exact: list[tuple[tuple[str, ...], list[int]]], embedder: WordEmbedder
+def test_rerank_scores_on_another_scale_can_be_compared(
+    films: Path, reranks: list[tuple[tuple[str, ...], list[int]]], embedder: WordEmbedder
 ) -> None:
-    """ClipTimeline beyond the best N keep their dot product; where the two are to be compared, they are on one scale."""
-    scorer = Searcher(films)._scorer
-    from index.search.scoring import Question
-
-    scored = scorer.score(Question(("red",)))
+    """Clips beyond the best N keep their dot product; where the two are to be compared, they are on one scale."""
+    scorer = Searcher(films).scorer
+    scores = scorer.score(scorer.encoder.encode(Question(("red",))))
     embedder.logit_scale = 0.1
-    refined = scorer.refine(scored, np.flatnonzero(np.isin(scorer.windows.ids, [3, 4])))
-    assert refined.level == pytest.approx(scored.level, abs=1e-5)
-    assert sorted(refined.shown[refined.exact].tolist()) == pytest.approx([30, 30], abs=1e-4)
+    reranked = scorer.rerank(scores, np.flatnonzero(np.isin(scorer.timeline.ids, [3, 4])))
+    assert reranked.calibrated == pytest.approx(scores.calibrated, abs=1e-5)
+    assert sorted(reranked.score[reranked.reranked].tolist()) == pytest.approx([30, 30], abs=1e-4)

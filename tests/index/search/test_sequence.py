@@ -49,6 +49,6 @@ def test_parts_that_grew_into_each_other_are_parted_where_the_second_is_at_its_b
     one, other = Segment(1, 0.0, 16.0, (0, 1, 2, 3)), Segment(3, 8.0, 20.0, (2, 3, 4))
     pair = pair_up(windows, one, other)
     assert [(part.start_s, part.end_s) for part in pair.parts] == [(0.0, 12.0), (12.0, 20.0)]
-    assert (pair.best, pair.start_s, pair.end_s, pair.windows) == (1, 0.0, 20.0, (0, 1, 2, 3, 4))
+    assert (pair.best, pair.start_s, pair.end_s, pair.clips) == (1, 0.0, 20.0, (0, 1, 2, 3, 4))
     plain = pair_up(windows, clip_as_segment(windows, 0), clip_as_segment(windows, 3))
     assert [(part.start_s, part.end_s) for part in plain.parts] == [(0.0, 4.0), (12.0, 16.0)]

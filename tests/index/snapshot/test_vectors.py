@@ -4,12 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from index.snapshot.vectors import VectorIndex, write_vectors
 from schemas.errors import LibraryError
 
 
-def test_search_gives_the_true_nearest_with_their_own_ids(tmp_path: Path) -> None:
+def nearest(index: VectorIndex, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+    """The ``k`` clips of the highest dot product, best first, with it."""
+    (scores,) = index.scores(query[None])
+    best = np.argsort(-scores, kind="stable")[:k]
+    return list(zip(index.ids()[best].tolist(), scores[best].tolist(), strict=True))
+
+
+def test_scores_give_the_true_nearest_with_their_own_ids(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(500, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -21,19 +29,19 @@ def test_search_gives_the_true_nearest_with_their_own_ids(tmp_path: Path) -> Non
     for query in vectors[:20]:
         scores = vectors @ query
         best = np.argsort(-scores)[:10]
-        found = index.search(query, 10)
+        found = nearest(index, query, 10)
         assert [clip_id for clip_id, _ in found] == ids[best].tolist()
         assert [score for _, score in found] == pytest.approx(scores[best].tolist(), abs=1e-6)
 
 
 def test_fewer_vectors_than_asked_for(tmp_path: Path) -> None:
     write_vectors(tmp_path / "i.faiss", 4, [(np.array([7, 9]), np.eye(4, dtype=np.float32)[:2])])
-    assert VectorIndex(tmp_path / "i.faiss").search(np.array([0, 1, 0, 0], np.float32), 10) == [(9, 1.0), (7, 0.0)]
+    assert nearest(VectorIndex(tmp_path / "i.faiss"), np.array([0, 1, 0, 0], np.float32), 10) == [(9, 1.0), (7, 0.0)]
 
 
 def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
     write_vectors(tmp_path / "i.faiss", 4, [])
-    assert VectorIndex(tmp_path / "i.faiss").search(np.zeros(4, np.float32), 10) == []
+    assert nearest(VectorIndex(tmp_path / "i.faiss"), np.zeros(4, np.float32), 10) == []
 
 
 def test_a_file_that_is_no_index_is_an_error(tmp_path: Path) -> None:
@@ -52,6 +60,9 @@ def test_all_scores_are_by_row_and_rows_are_found_by_id(tmp_path: Path) -> None:
     index = VectorIndex(tmp_path / "i.faiss")
     assert (index.vectors_at(np.array([3, 299, 0])) == vectors[[3, 299, 0]]).all()
     assert index.scores(vectors[:3]) == pytest.approx(vectors[:3] @ vectors.T, abs=1e-5)
+    assert index.scores_at(np.array([3, 299, 0]), vectors[:2]) == pytest.approx(
+        vectors[:2] @ vectors[[3, 299, 0]].T, abs=1e-5
+    )
     assert index.rows_of(ids[[7, 0, 299]]).tolist() == [7, 0, 299]
     assert index.rows_of(np.array([-1, 5, 2991, ids[1]])).tolist() == [-1, -1, -1, 1]
 

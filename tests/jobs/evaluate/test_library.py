@@ -132,7 +132,7 @@ def test_reranking_is_measured_beside_the_dot_product(tmp_path: Path, monkeypatc
         own = {"red": 3, "jumping": 1, "kitchen": 10, "taking a bow": 11}
         return np.array([[9.0 if own.get(text) == i else i / 1e5 for i in ids] for text in texts], np.float32)
 
-    monkeypatch.setattr("index.search.rerank.exact_scores", exact)
+    monkeypatch.setattr("index.search.rerank.rerank_scores", exact)
     found = run(tmp_path, monkeypatch, rerank=2)
     assert found.rerank == 2
     plain, rerank = found.retrieval

@@ -1,0 +1,68 @@
+"""Backgrounds and confidence come from a sample that is fixed: the whole library where that is smaller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.search.confidence import reference_of
+from index.search.sample import SAMPLE_CLIPS, SAMPLE_SEED, sample_positions
+from index.search.searcher import Searcher
+from index.snapshot.vectors import VectorIndex
+from schemas.search import SearchOptions
+from tests.helpers.made_library import Made, WordEmbedder, background, embedder, make_library
+
+__all__ = ["embedder"]
+
+
+def test_a_library_up_to_the_size_is_its_own_sample() -> None:
+    assert (SAMPLE_CLIPS, SAMPLE_SEED) == (16_384, 0)
+    assert sample_positions(0).tolist() == []
+    assert np.array_equal(sample_positions(SAMPLE_CLIPS), np.arange(SAMPLE_CLIPS))
+
+
+def test_of_a_larger_one_the_same_clips_are_drawn_every_time() -> None:
+    drawn = sample_positions(100_000)
+    assert len(np.unique(drawn)) == SAMPLE_CLIPS
+    assert (np.diff(drawn) > 0).all()
+    assert np.array_equal(drawn, sample_positions(100_000))
+    assert abs(drawn.mean() - 50_000) < 1_000
+
+
+def test_the_reference_of_a_sample_is_that_of_all() -> None:
+    """For normally distributed scores: without the raise, the best of the sample is too low by 0.42 units."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0.2, 0.05, size=(60, 100_000))
+    whole = reference_of(scores)
+    sample = reference_of(scores[:, sample_positions(100_000)], clips=100_000)
+    assert sample.unit == pytest.approx(whole.unit, rel=0.02)
+    assert sample.best == pytest.approx(whole.best, abs=0.15 * whole.unit)
+    assert reference_of(scores, clips=100_000) == whole
+
+
+def test_a_search_beyond_the_sample_scans_once_and_its_background_is_the_samples(
+    tmp_path: Path, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a sample of 30 of 80 clips: the query is the one scan over all, and clips outside the sample change nothing."""
+    monkeypatch.setattr("index.search.scoring.sample_positions", lambda clips: sample_positions(clips, 30))
+    clips = [Made(1, "a", 0.0, 4.0, {"jumping": 0.6}), *background(79)]
+    searcher = Searcher(make_library(tmp_path / "library", clips))
+    scans: list[int] = []
+    scan = VectorIndex.scores
+    monkeypatch.setattr(VectorIndex, "scores", lambda index, queries: scans.append(len(queries)) or scan(index, queries))  # type: ignore[func-returns-value]
+    answer = searcher.search(SearchOptions(texts=("jumping",), rerank=0, k=1))
+    assert answer.moments[0].clip_id == 1
+    assert scans == [1]
+
+    timeline, positions = searcher.scorer.timeline, sample_positions(80, 30)
+    outside = int(np.setdiff1d(np.flatnonzero(timeline.ids != 1), positions)[0])
+    louder = [
+        Made(clip.clip_id, clip.video, clip.start_s, clip.end_s, {"jumping": 0.3, "other": 0.9})
+        if clip.clip_id == timeline.ids[outside]
+        else clip
+        for clip in clips
+    ]
+    again = Searcher(make_library(tmp_path / "louder", louder)).search(SearchOptions(texts=("jumping",), rerank=0, k=1))
+    assert again.confidence == answer.confidence
