@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from index.snapshot.vectors import VectorIndex
 from index.sql.catalog import Catalog
+from schemas.times import SAME_MOMENT_S
 
 
 @dataclass(frozen=True, eq=False)

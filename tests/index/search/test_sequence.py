@@ -5,7 +5,7 @@ import pytest
 
 from index.search.moments import Segment, clip_as_segment
 from index.search.sequence import best_followers, pair_scores, pair_up
-from index.search.timeline import SAME_MOMENT_S
+from schemas.times import SAME_MOMENT_S
 from tests.index.search.test_moments import every, windows_of
 
 
