@@ -1,4 +1,4 @@
-"""What an ingest is asked to make clips with, and whether the library was made with the same."""
+"""The models and sampling that an ingest asks for, which have to be those that the library was made with."""
 
 from __future__ import annotations
 
@@ -14,35 +14,34 @@ from schemas.models import Checkpoint
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, FeatureKind, Sampling
 
 
-def sampling_of(known: LibraryConfig | None, window_s: float | None, stride_s: float | None) -> Sampling:
-    """What was asked for; what was not is the library's own, and the stride of a window that was asked for is its length."""
-    if known is not None and window_s is None:
-        return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
-    window_s = Sampling().window_s if window_s is None else window_s
-    return Sampling(window_s=window_s, stride_s=window_s if stride_s is None else stride_s)
-
-
-def identify(
+def choose_library_config(
     known: LibraryConfig | None,
-    classifier: str | None,
-    embedder: str | None,
-    sampling: Sampling,
-    features: FeatureKind | None,
+    *,
+    classifier: str | None = None,
+    embedder: str | None = None,
+    window_s: float | None = None,
+    stride_s: float | None = None,
+    features: FeatureKind | None = None,
 ) -> LibraryConfig:
-    """The models, sampling and features that were asked for, where they agree with the library's.
+    """The models, sampling and features that are asked for; for what is not, the library's own, or the defaults.
 
     Args:
         known: the library's; None for a new one.
-        classifier: hub id or folder; None takes the library's own, or the default.
+        classifier: hub id or folder.
         embedder: likewise.
-        sampling: as `sampling_of` gives it.
-        features: how to keep them; None takes the library's own, or int8 where the embedder has an exact score.
+        window_s: length of a clip in seconds.
+        stride_s: seconds from one clip's start to the next one's; by default the window, where that is given.
+        features: how to keep them; by default int8 where the embedder has a rerank score.
 
     Raises:
         ModelError: a model cannot be found.
-        UsageError: features cannot be kept in this way.
+        UsageError: the sampling is out of its range, or features cannot be kept in this way.
         LibraryError: the library was made otherwise.
     """
+    sampling = _sampling(known, window_s, stride_s)
+    named = classifier or embedder or features not in (None, known.features if known else None)
+    if known is not None and not named and sampling == known.sampling:
+        return known
     wanted = LibraryConfig(
         known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "--classifier"),
         known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "--embedder"),
@@ -56,11 +55,19 @@ def identify(
     return wanted
 
 
+def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: float | None) -> Sampling:
+    """The sampling asked for; else the library's own. The stride of a window that is asked for is its length."""
+    if known is not None and window_s is None:
+        return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
+    window_s = Sampling().window_s if window_s is None else window_s
+    return Sampling(window_s=window_s, stride_s=window_s if stride_s is None else stride_s)
+
+
 def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureKind | None) -> FeatureKind:
-    """How features are to be kept.
+    """How to keep features, where ``asked`` is what the user asks for.
 
     Raises:
-        UsageError: there is no such way, or the embedder has no exact score to keep them for.
+        UsageError: there is no such way, or the embedder has no rerank score to keep them for.
     """
     if asked is None:
         return known.features if known else "int8" if embedder.model_type in RERANK_EMBEDDERS else "none"
@@ -83,10 +90,10 @@ def _check_same(known: LibraryConfig, wanted: LibraryConfig) -> None:
 
 
 def ensure_library_config(library: Library, wanted: LibraryConfig) -> LibraryConfig:
-    """Make the library ``wanted``'s, or see that it is. Under the lock: another ingest may have made it meanwhile.
+    """Write library.json, or see that the library was made with the same. To be called under the lock.
 
     Raises:
-        LibraryError: it is another's.
+        LibraryError: another ingest has made it with something else meanwhile.
     """
     known = read_library_config(library)
     if known is None:

@@ -1,13 +1,14 @@
-"""The steps of an ingest as plain callables over one kind of thing each, ready for any engine to run."""
+"""The steps of an ingest as plain methods, for any engine to run."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.ingest.pace import Pace
 from pipeline.decoders import load_decoder
 from pipeline.process import decode_chain, decode_job, plan_video
 from pipeline.write import write_clips
@@ -52,6 +53,7 @@ class Job:
         taken: video ids that new videos must not get; known only when all files are.
         features: how what exact scores need is kept.
         features_folder: where workers write that; None where it is not kept.
+        pace: how often rows are written.
     """
 
     classifier: Checkpoint
@@ -63,6 +65,7 @@ class Job:
     taken: frozenset[str] = frozenset()
     features: FeatureKind = "none"
     features_folder: Path | None = None
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, Checkpoint]:

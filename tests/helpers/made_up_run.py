@@ -1,6 +1,6 @@
 """Ingests without Ray, models or video: files of text that say what becomes of them, and a run that does as they say.
 
-All else is the real thing: what has changed, the accounts, the tables, publishing.
+All else is the real thing: what has changed, the ledger, the tables, publishing.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ class MadeUpRun:
     def ready(self) -> MadeUpRun:
         return self
 
-    def tally(self) -> RunStats:
+    def stats(self) -> RunStats:
         return RunStats()
 
-    def told(self, patience_s: float | None = None) -> None:
+    def summary(self, timeout_s: float | None = None) -> None:
         return None
 
     def lost(self) -> Callable[[VideoFile], Problem]:

@@ -149,8 +149,8 @@ def test_a_signal_while_files_are_still_listed_ends_an_ingest_cleanly(
     write_video(tmp_path / "a.mp4", 50)
     script = """
 import os, signal, sys, time
-import cli, jobs.ingest.ingest
-list_files = jobs.ingest.ingest.find_videos
+import cli, jobs.ingest.find
+list_files = jobs.ingest.find.find_videos
 
 def slowly(sources, **options):
     yield from list_files(sources, **options)
@@ -160,7 +160,7 @@ def slowly(sources, **options):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(30)
 
-jobs.ingest.ingest.find_videos = slowly
+jobs.ingest.find.find_videos = slowly
 sys.argv[0] = "vidsift"
 cli.run()
 """

@@ -33,10 +33,10 @@ def job_of(wanted: ModelInput, folder: Path, **options: Any) -> Job:
         (LARGE, 1, 0, 16 * GB, ResourcePlan(1, 1, 1, 4)),
         (SMALL, 2, 0, 16 * GB, ResourcePlan(2, 1, 1, 16)),
         (SMALL, 16, 0, 16 * GB, ResourcePlan(16, 4, 1, 16)),
-        (LARGE, 16, 2, 64 * GB, ResourcePlan(14, 2, 0, 64, lanes=2, on_gpus=True)),
+        (LARGE, 16, 2, 64 * GB, ResourcePlan(14, 2, 0, 64, max_in_flight=2, on_gpus=True)),
     ],
 )
-def test_a_shape_follows_from_the_machine_and_the_models(
+def test_a_plan_follows_from_the_machine_and_the_models(
     tmp_path: Path, wanted: ModelInput, cpus: int, gpus: int, memory: float, expected: ResourcePlan
 ) -> None:
     assert plan_resources(job_of(wanted, tmp_path), cpus, gpus, memory) == expected
@@ -48,7 +48,7 @@ def test_decoders_of_a_gpus_own_are_few_and_openvino_leaves_gpus_alone(tmp_path:
     assert plan_resources(job_of(LARGE, tmp_path, engine="openvino"), 16, 2, 64 * GB) == ResourcePlan(16, 16, 1, 4)
 
 
-def test_a_shape_can_be_asked_for(tmp_path: Path) -> None:
+def test_a_plan_can_be_asked_for(tmp_path: Path) -> None:
     job = job_of(LARGE, tmp_path, batch_size=3, num_decoders=5, num_threads=4)
     assert plan_resources(job, 8, 0, 64 * GB) == ResourcePlan(5, 2, 4, 3)
 
