@@ -141,8 +141,8 @@ def plain(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) 
 
 
 def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any, Any]:
-    """The annotator, and the distinct inputs of its models."""
-    from pipeline.annotate import Annotator
+    """The annotators, and the distinct inputs of their models."""
+    from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
     from pipeline.models import load_classifier, load_embedder
     from pipeline.models.checkpoint import find_checkpoint
     from pipeline.sampling import distinct_inputs
@@ -152,7 +152,7 @@ def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any
         load_embedder(find_checkpoint(embedder, "--embedder"), precision),  # type: ignore[arg-type]
     )
     inputs = distinct_inputs([model.preprocessing.input for model in models])
-    return Annotator(*models, inputs=inputs, features="int8"), inputs
+    return Annotators([LoadedClassifier(models[0]), LoadedEmbedder(models[1], "int8")], inputs=inputs), inputs
 
 
 def in_process(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
@@ -162,10 +162,10 @@ def in_process(classifier: str, embedder: str, videos: Sequence[VideoFile], _: P
     from schemas.options import Sampling
     from schemas.records import ClipRow
 
-    annotator, inputs = _parts(classifier, embedder)
+    annotators, _ = _parts(classifier, embedder)
     clips, decoder, began = 0, load_decoder("pyav"), time.perf_counter()
     for video in videos:
-        for row in annotate_video(video, Sampling(), inputs, decoder, annotator):
+        for row in annotate_video(video, Sampling(), annotators, decoder):
             clips += isinstance(row, ClipRow)
     return {"clips": clips, "seconds": time.perf_counter() - began}
 
@@ -308,16 +308,16 @@ def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> t
     from schemas.records import Clip, SpanJob
 
     torch.set_num_threads(1)
-    annotator, inputs = _parts(classifier, embedder)
+    annotators, inputs = _parts(classifier, embedder)
     (job,) = [planned for planned in plan_video(video, Sampling(), inputs)[:1] if isinstance(planned, SpanJob)]
     clips: list[Any] = [item for item in decode_job(job, load_decoder("pyav")) if isinstance(item, Clip)][:8]
-    lanes = 1
+    calls = 1
     if torch.cuda.is_available():
-        clips, lanes, rounds = clips * 8, 2, 8 * rounds
-    annotator.annotate(clips)
-    with ThreadPoolExecutor(lanes) as threads:
+        clips, calls, rounds = clips * 8, 2, 8 * rounds
+    annotators.annotate(clips)
+    with ThreadPoolExecutor(calls) as threads:
         began = time.perf_counter()
-        list(threads.map(annotator.annotate, [clips] * rounds))
+        list(threads.map(annotators.annotate, [clips] * rounds))
         return rounds * len(clips), time.perf_counter() - began
 
 
@@ -331,7 +331,7 @@ def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _:
 
     script = PlainScript(classifier, embedder)
     labels = script.classifier.config.id2label
-    annotator, inputs = _parts(classifier, embedder)
+    annotators, _ = _parts(classifier, embedder)
     same, drift, cosines = [], [], []
     for video in videos:
         try:
@@ -341,7 +341,7 @@ def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _:
             expected = script.video(video.path, 1.0)
         except Exception:  # noqa: BLE001 - a damaged file ends the plain script
             continue
-        rows = list(annotate_video(video, Sampling(window_s=1.0, stride_s=1.0), inputs, load_decoder("pyav"), annotator))
+        rows = list(annotate_video(video, Sampling(window_s=1.0, stride_s=1.0), annotators, load_decoder("pyav")))
         clips = [row for row in rows if isinstance(row, ClipRow) and abs(row.span.end_s - row.span.start_s - 1) < 1e-6]
         for row, (probabilities, vector) in zip(clips, expected, strict=False):
             best = int(probabilities.argmax())

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from index.storage.atomic_file import replace_file
 from index.storage.paths import Library
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint
 from schemas.options import FeatureKind, Sampling
+from schemas.tables import CLASSIFIER_COLUMNS, EMBEDDER_COLUMNS, FEATURE_COLUMNS
 
 FORMAT_VERSION = 1
+
+# Annotators' own tables are folders beside the library's, so their names must be safe and not taken.
+_NAME = re.compile("[a-z][a-z_]*")
+_TAKEN = frozenset({"videos", "clips", "labels", "features", "tags", "snapshots"})
+
+
+class AnnotatorTable(NamedTuple):
+    """A table that an annotator fills alone.
+
+    Attributes:
+        annotator: the annotator's name.
+        table: the table's, which is its folder's too.
+        columns: its columns, beside clip_id and video_id.
+    """
+
+    annotator: str
+    table: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +40,29 @@ class LibraryConfig:
     """What every clip of a library has in common: the models and the sampling behind it, which make vectors comparable.
 
     Attributes:
-        features: how what exact scores need is kept; ``none`` in libraries from before it could be.
+        features: how what rerank scores need is kept; ``none`` in libraries from before it could be.
+        annotator_tables: the tables of annotators other than the classifier and the embedder.
     """
 
     classifier: Checkpoint
     embedder: Checkpoint
     sampling: Sampling
     features: FeatureKind = "none"
+    annotator_tables: tuple[AnnotatorTable, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse tables that cannot be folders beside the library's own.
+
+        Raises:
+            ValueError: a name is not safe, or is taken.
+        """
+        taken = set(_TAKEN)
+        for annotator, table, _ in self.annotator_tables:
+            if not (_NAME.fullmatch(annotator) and _NAME.fullmatch(table)) or annotator in ("classifier", "embedder"):
+                raise ValueError(f"annotator {annotator!r} with table {table!r}: expected other names of a-z and _")
+            if table in taken:
+                raise ValueError(f"annotator {annotator!r}: its table {table!r} is another's")
+            taken.add(table)
 
     @property
     def embedding_dim(self) -> int:
@@ -36,18 +72,34 @@ class LibraryConfig:
 
     def differences(self, other: LibraryConfig) -> list[str]:
         """What ``other`` has otherwise, a sentence each."""
-        found = []
+        sentences = []
         for role in ("classifier", "embedder"):
             mine, theirs = getattr(self, role), getattr(other, role)
             if mine.sha256 != theirs.sha256:
-                found.append(f"--{role} is {theirs.stamp} here and {mine.stamp} in the library")
+                sentences.append(f"--{role} is {theirs.stamp} here and {mine.stamp} in the library")
         for field in ("window_s", "stride_s"):
             mine, theirs = getattr(self.sampling, field), getattr(other.sampling, field)
             if mine != theirs:
-                found.append(f"--{field.removesuffix('_s')} is {theirs:g} here and {mine:g} in the library")
+                sentences.append(f"--{field.removesuffix('_s')} is {theirs:g} here and {mine:g} in the library")
         if self.features != other.features:
-            found.append(f"--features is {other.features} here and {self.features} in the library")
-        return found
+            sentences.append(f"--features is {other.features} here and {self.features} in the library")
+        if self.annotator_tables != other.annotator_tables:
+            here, there = (", ".join(config.annotators) for config in (other, self))
+            sentences.append(f"the annotators are {here} here and {there} in the library")
+        return sentences
+
+    @property
+    def annotators(self) -> dict[str, dict[str, list[str]]]:
+        """The columns that each annotator fills, by its name and by table: the classifier and the embedder come first."""
+        filled = {
+            "classifier": {"clips": list(CLASSIFIER_COLUMNS.names)},
+            "embedder": {"clips": list(EMBEDDER_COLUMNS.names)},
+        }
+        if self.features != "none":
+            filled["embedder"]["features"] = list(FEATURE_COLUMNS.names)
+        for annotator, table, columns in self.annotator_tables:
+            filled.setdefault(annotator, {})[table] = list(columns)
+        return filled
 
 
 def read_library_config(library: Library) -> LibraryConfig | None:
@@ -57,17 +109,21 @@ def read_library_config(library: Library) -> LibraryConfig | None:
         LibraryError: it was written by another version, or is damaged.
     """
     try:
-        found: dict[str, Any] = json.loads(library.config_file.read_text(encoding="utf-8"))
-        if found["format_version"] != FORMAT_VERSION:
+        content: dict[str, Any] = json.loads(library.config_file.read_text(encoding="utf-8"))
+        if content["format_version"] != FORMAT_VERSION:
             raise LibraryError(
-                f"--library: {str(library.folder)!r} has format {found['format_version']}, this vidsift reads "
+                f"--library: {str(library.folder)!r} has format {content['format_version']}, this vidsift reads "
                 f"{FORMAT_VERSION}; use the vidsift that made it, or ingest into a new folder"
             )
-        features = found.get("features", "none")
+        features = content.get("features", "none")
         if features not in get_args(FeatureKind):
             raise ValueError(f"features is {features!r}")
         return LibraryConfig(
-            _checkpoint(found["classifier"]), _checkpoint(found["embedder"]), Sampling(**found["sampling"]), features
+            _checkpoint(content["classifier"]),
+            _checkpoint(content["embedder"]),
+            Sampling(**content["sampling"]),
+            features,
+            _annotator_tables(content.get("annotators", {})),
         )
     except FileNotFoundError:
         return None
@@ -85,18 +141,37 @@ def existing_library_config(library: Library) -> LibraryConfig:
     Raises:
         LibraryError: there is none, or as for `read_library_config`.
     """
-    identity = read_library_config(library)
-    if identity is None:
+    config = read_library_config(library)
+    if config is None:
         raise LibraryError(
             f"--library: {str(library.folder)!r} is not a vidsift library (it holds no library.json); "
             "make one with: vidsift ingest FOLDER --library DIR"
         )
-    return identity
+    return config
 
 
-def _checkpoint(found: dict[str, Any]) -> Checkpoint:
-    """A checkpoint as library.json has it; TypeError for one that somebody else wrote there."""
-    wanted: dict[str, type | tuple[type, ...]] = {
+def _annotator_tables(annotators: dict[str, dict[str, list[str]]]) -> tuple[AnnotatorTable, ...]:
+    """The tables of annotators beside the pair, as library.json has them. A library from before has none.
+
+    Raises:
+        TypeError: they are not a dictionary of dictionaries of names.
+    """
+    tables = []
+    for annotator, filled in annotators.items() if isinstance(annotators, dict) else [("", None)]:
+        if not isinstance(filled, dict):
+            raise TypeError(f"annotators is {annotators!r}")
+        if annotator not in ("classifier", "embedder"):
+            tables += [AnnotatorTable(annotator, table, tuple(map(str, columns))) for table, columns in filled.items()]
+    return tuple(tables)
+
+
+def _checkpoint(content: dict[str, Any]) -> Checkpoint:
+    """A checkpoint as library.json has it.
+
+    Raises:
+        TypeError: a value is not of its type.
+    """
+    types: dict[str, type | tuple[type, ...]] = {
         "name": str,
         "folder": str,
         "revision": (str, type(None)),
@@ -105,13 +180,14 @@ def _checkpoint(found: dict[str, Any]) -> Checkpoint:
         "architectures": list,
         "embedding_dim": (int, type(None)),
     }
-    for key, kind in wanted.items():
-        if not isinstance(found[key], kind):
-            raise TypeError(f"{key} is {found[key]!r}")
-    return Checkpoint(**{**found, "architectures": tuple(found["architectures"])})
+    for key, kind in types.items():
+        if not isinstance(content[key], kind):
+            raise TypeError(f"{key} is {content[key]!r}")
+    return Checkpoint(**{**content, "architectures": tuple(content["architectures"])})
 
 
-def write_library_config(library: Library, identity: LibraryConfig) -> None:
+def write_library_config(library: Library, config: LibraryConfig) -> None:
     """Write library.json, once in a library's life."""
-    content = {"format_version": FORMAT_VERSION, **asdict(identity)}
+    content = {"format_version": FORMAT_VERSION, **asdict(config), "annotators": config.annotators}
+    del content["annotator_tables"]
     replace_file(library.config_file, json.dumps(content, indent=1) + "\n")

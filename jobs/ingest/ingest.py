@@ -24,6 +24,7 @@ from jobs.ingest.progress import Progress, show_progress
 from jobs.ingest.ray_startup import RaySession
 from jobs.ingest.report import IngestReport, Interrupted
 from jobs.ingest.trace import check_trace, write_trace
+from pipeline.annotators import Annotator, own_tables
 from pipeline.decoders import check_decoder, load_decoder
 from pipeline.sources.local import Choice, PassedOver, check_sources
 from pipeline.sources.paths import on_disk
@@ -53,6 +54,7 @@ def ingest(
     exclude: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
     trace: Path | None = None,
+    annotators: Sequence[Annotator] = (),
     pace: Pace | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
@@ -74,6 +76,8 @@ def ingest(
         exclude: leave out files that match one of these. What the library knows already stays in it.
         on_progress: called about once a second.
         trace: where to write what each process did and when, for Perfetto.
+        annotators: what to make of every clip beside labels and embeddings (`pipeline.annotators`); the same in each ingest
+            into a library.
         pace: how often to write, commit and show progress.
 
     Raises:
@@ -98,10 +102,11 @@ def ingest(
         window_s=window_s,
         stride_s=stride_s,
         features=features,
+        annotators=annotators,
     )
-    with write_lock(library), RaySession(partial(make_job, library, wanted, options, pace)) as session:
+    with write_lock(library), RaySession(partial(make_job, library, wanted, options, pace, annotators)) as session:
         config = ensure_library_config(library, wanted)
-        tables = _open_tables(library, config)
+        tables = _open_tables(library, config, annotators)
         known_videos = tables.known_videos()
         with profile.timed("find", cpu=time.thread_time) as timing:
             files = list_files(sources, choice, known_videos, rehash=rehash, passed_over=passed_over, on_new=session.begin)
@@ -143,7 +148,7 @@ def _checked_options(options: IngestOptions, trace: Path | None) -> IngestOption
     return replace(options, trace=True)
 
 
-def _open_tables(library: Library, config: LibraryConfig) -> Tables:
+def _open_tables(library: Library, config: LibraryConfig, annotators: Sequence[Annotator]) -> Tables:
     """Open the tables for writing, and see that tags.json can be read: better now than after hours of work.
 
     Raises:
@@ -152,7 +157,7 @@ def _open_tables(library: Library, config: LibraryConfig) -> Tables:
     from index.storage.tables import Tables
     from index.storage.tag_scores import checked_definitions
 
-    tables = Tables(library, features=config.features != "none")
+    tables = Tables(library, features=config.features != "none", new_annotators=own_tables(annotators))
     checked_definitions(library, config)
     return tables
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from index.storage.config import LibraryConfig, read_library_config, write_library_config
+from index.storage.config import AnnotatorTable, LibraryConfig, read_library_config, write_library_config
 from index.storage.paths import Library
+from pipeline.annotators import Annotator
 from pipeline.models import RERANK_EMBEDDERS
 from pipeline.models.checkpoint import check_classifier, check_embedder, find_checkpoint
 from schemas.errors import LibraryError, UsageError
@@ -22,6 +24,7 @@ def choose_library_config(
     window_s: float | None = None,
     stride_s: float | None = None,
     features: FeatureKind | None = None,
+    annotators: Sequence[Annotator] = (),
 ) -> LibraryConfig:
     """The models, sampling and features that are asked for; for what is not, the library's own, or the defaults.
 
@@ -32,6 +35,7 @@ def choose_library_config(
         window_s: length of a clip in seconds.
         stride_s: seconds from one clip's start to the next one's; by default the window, where that is given.
         features: how to keep them; by default int8 where the embedder has a rerank score.
+        annotators: those beside the classifier and the embedder.
 
     Raises:
         ModelError: a model cannot be found.
@@ -40,12 +44,14 @@ def choose_library_config(
     """
     sampling = _sampling(known, window_s, stride_s)
     named = classifier or embedder or features not in (None, known.features if known else None)
-    if known is not None and not named and sampling == known.sampling:
+    tables = _annotator_tables(annotators)
+    if known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables):
         return known
     wanted = LibraryConfig(
         known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "--classifier"),
         known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "--embedder"),
         sampling,
+        annotator_tables=tables,
     )
     check_classifier(wanted.classifier)
     check_embedder(wanted.embedder)
@@ -53,6 +59,15 @@ def choose_library_config(
     if known is not None:
         _check_same(known, wanted)
     return wanted
+
+
+def _annotator_tables(annotators: Sequence[Annotator]) -> tuple[AnnotatorTable, ...]:
+    """The tables of annotators beside the pair."""
+    return tuple(
+        AnnotatorTable(annotator.name, table, tuple(columns.names))
+        for annotator in annotators
+        for table, columns in annotator.fills.items()
+    )
 
 
 def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: float | None) -> Sampling:

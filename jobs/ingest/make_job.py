@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
 from jobs.ingest.pace import Pace
 from jobs.ingest.steps import Job
+from pipeline.annotators import Annotator, ClassifierAnnotator, EmbedderAnnotator
 from pipeline.models import check_engine
 from pipeline.models.checkpoint import locate
 from pipeline.models.preprocessing import read_preprocessing
-from pipeline.sampling import distinct_inputs
 from schemas.options import IngestOptions
 
 
-def make_job(library: Library, wanted: LibraryConfig, options: IngestOptions, pace: Pace) -> Job:
+def make_job(
+    library: Library,
+    wanted: LibraryConfig,
+    options: IngestOptions,
+    pace: Pace | None = None,
+    annotators: Sequence[Annotator] = (),
+) -> Job:
     """Make the job, after making sure that the models are still those the library was made with.
 
     Args:
@@ -21,6 +29,7 @@ def make_job(library: Library, wanted: LibraryConfig, options: IngestOptions, pa
         wanted: what this ingest asks for; it may name other folders of the same models.
         options: how to run.
         pace: how often to write.
+        annotators: those beside the classifier and the embedder.
 
     Raises:
         ModelError: a model is not where it was, or is not what it was.
@@ -32,18 +41,8 @@ def make_job(library: Library, wanted: LibraryConfig, options: IngestOptions, pa
     where = wanted.embedder.folder if wanted.embedder != config.embedder else None
     embedder = locate(config.embedder, "--embedder", where)
     check_engine(options.engine, embedder)
-    inputs = [
-        read_preprocessing(classifier, "--classifier").input,
-        read_preprocessing(embedder, "--embedder").input,
-    ]
-    return Job(
-        classifier,
-        embedder,
-        config.sampling,
-        distinct_inputs(inputs),
-        library.clips.absolute(),
-        options,
-        features=config.features,
-        features_folder=None if config.features == "none" else library.features.absolute(),
-        pace=pace,
+    pair = (
+        ClassifierAnnotator(classifier, read_preprocessing(classifier, "--classifier").input),
+        EmbedderAnnotator(embedder, read_preprocessing(embedder, "--embedder").input, config.features),
     )
+    return Job((*pair, *annotators), config.sampling, library.folder.absolute(), options, pace=pace or Pace())

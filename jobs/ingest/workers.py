@@ -227,7 +227,7 @@ class AnnotatorActor:
     def __init__(self, job: Job, stats_actor: Any, resources: ResourcePlan) -> None:
         with timed("load models") as timing:
             cores = len(os.sched_getaffinity(0))  # for where Ray has GPUs and the models find none: Ray would leave them one
-            self._annotate = job.annotator(resources.threads or max(1, cores // resources.annotators))
+            self._annotate = job.load_annotators(resources.threads or max(1, cores // resources.annotators))
         self._stats_actor, self._batch_size = stats_actor, resources.batch_size
         self._cpu = time.thread_time if resources.max_in_flight > 1 else time.process_time
         stats_actor.set_computing.remote(self._annotate.device, self._annotate.precision)

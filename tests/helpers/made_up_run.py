@@ -139,10 +139,16 @@ class MadeUpRun:
         shuffled = random.Random(len(done) + 7 * len(rows))
         shuffled.shuffle(rows)
         library = Library(self.library)
-        stamps = {"classifier": IDENTITY.classifier.stamp, "embedder": IDENTITY.embedder.stamp}
+        classifier, embedder = IDENTITY.classifier.stamp, IDENTITY.embedder.stamp
         for start in range(0, len(rows), 4):
-            some = rows[start : start + 4]
-            done.append(write_clips(some, library.clips, **stamps, features_folder=library.features))
+            written = write_clips(
+                rows[start : start + 4],
+                library.clips,
+                classifier=classifier,
+                embedder=embedder,
+                features_folder=library.features,
+            )
+            done.append(written)
         shuffled.shuffle(done)
         for number, outcome in enumerate(done):
             if number == self.breaks_after:

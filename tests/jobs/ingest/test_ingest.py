@@ -482,8 +482,8 @@ class SlowToGather:
 
 
 class SlowJob(Job):
-    def annotator(self, num_threads: int | None = None) -> Any:
-        return SlowToGather(super().annotator(num_threads))
+    def load_annotators(self, num_threads: int | None = None) -> Any:
+        return SlowToGather(super().load_annotators(num_threads))
 
 
 def test_an_annotator_works_at_two_calls_and_finds_the_same(
@@ -519,7 +519,7 @@ class Broken:
 
 def test_models_that_cannot_compute_end_the_job_with_their_reason(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     class BrokenJob(Job):
-        def annotator(self, num_threads: int | None = None) -> Any:
+        def load_annotators(self, num_threads: int | None = None) -> Any:
             return Broken()
 
     monkeypatch.setattr(jobs.ingest.make_job, "Job", BrokenJob)

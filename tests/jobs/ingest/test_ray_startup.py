@@ -13,7 +13,6 @@ import pytest
 from jobs.ingest.ray_startup import RaySession
 from jobs.ingest.steps import Job
 from schemas.errors import JobError, ModelError
-from schemas.models import Checkpoint
 from schemas.options import IngestOptions, Sampling
 from tests.helpers.videos import write_video
 
@@ -56,8 +55,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
 
 
 def make_job() -> Job:
-    checkpoint = Checkpoint("m", ".", None, "videomae", "")
-    return Job(checkpoint, checkpoint, Sampling(), (), Path(), IngestOptions())
+    return Job((), Sampling(), Path(), IngestOptions())
 
 
 def test_ray_starts_beside_what_the_caller_does_and_ends_in_the_same_thread(ray: Ray) -> None:

@@ -8,6 +8,7 @@ import pytest
 from jobs.ingest.batching import GROUP_FILES, JobChain, JobGroup, group_files, group_jobs
 from jobs.ingest.resources import ResourcePlan, plan_resources
 from jobs.ingest.steps import Job
+from pipeline.annotators import ClassifierAnnotator, EmbedderAnnotator
 from pipeline.sampling import plan_jobs
 from schemas.models import Checkpoint, Geometry, ModelInput
 from schemas.options import IngestOptions, Sampling
@@ -21,7 +22,8 @@ GB = 1 << 30
 def job_of(wanted: ModelInput, folder: Path, **options: Any) -> Job:
     (folder / "model.safetensors").write_bytes(b"")
     checkpoint = Checkpoint("m", str(folder), None, "videomae", "")
-    return Job(checkpoint, checkpoint, Sampling(), (wanted,), folder, IngestOptions(**options))
+    pair = ClassifierAnnotator(checkpoint, wanted), EmbedderAnnotator(checkpoint, wanted)
+    return Job(pair, Sampling(), folder, IngestOptions(**options))
 
 
 @pytest.mark.parametrize(
