@@ -349,7 +349,7 @@ class WrittenFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One Parquet file of clips on disk, not yet committed.
+    """One Parquet file of clips on disk, and the files of the same clips in other tables; none is committed yet.
 
     Attributes:
         name: file name within the table's folder.
@@ -391,28 +391,6 @@ class VideoRow:
     clip_count: int = 0
     error_stage: str | None = None
     error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One answer of a search.
-
-    Attributes:
-        rank: 1 is the best.
-        score: cosine of the text's and the clip's embeddings, in [-1, 1].
-        label: the classifier's best label for that clip; None for a clip without labels.
-        label_score: that label's probability.
-    """
-
-    rank: int
-    score: float
-    path: str
-    video_id: str
-    clip_id: int
-    start_s: float
-    end_s: float
-    label: str | None
-    label_score: float | None
 
 
 def video_id_of(content_hash: str | None, path: str, taken: Collection[str] = ()) -> str:

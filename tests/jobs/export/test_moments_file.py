@@ -14,17 +14,18 @@ import pytest
 
 from jobs.export.moments_file import Wanted, read_hits
 from schemas.errors import UsageError
-from schemas.records import Hit, Span, path_text
+from schemas.records import Span, path_text
 from tests.helpers.videos import write_video
 
 GOOD = {"path": "/films/a.mp4", "start_s": 1, "end_s": 2.5}
 
 
 def test_what_search_prints_is_read(tmp_path: Path) -> None:
-    from dataclasses import asdict
-
-    hit = Hit(1, 0.25, "/films/a.mp4", "v", 7, 1.0, 2.5, "waving", 0.9)
-    (tmp_path / "hits.jsonl").write_text(json.dumps(asdict(hit)) + "\n\n" + json.dumps(GOOD) + "\n")
+    hit = {
+        "rank": 1, "score": 0.25, "path": "/films/a.mp4", "video_id": "v", "clip_id": 7, "start_s": 1.0, "end_s": 2.5,
+        "label": "waving", "label_score": 0.9,
+    }  # fmt: skip
+    (tmp_path / "hits.jsonl").write_text(json.dumps(hit) + "\n\n" + json.dumps(GOOD) + "\n")
     assert read_hits(str(tmp_path / "hits.jsonl")) == (
         Wanted(1, "/films/a.mp4", Span(1.0, 2.5), 1, 0.25, "waving"),
         Wanted(3, "/films/a.mp4", Span(1.0, 2.5), None, None, None),
