@@ -95,7 +95,7 @@ def ingest(
     options = _checked_options(options or IngestOptions(), trace)
     known_config = read_library_config(library)
     check_sources(sources)
-    wanted = choose_library_config(
+    requested = choose_library_config(
         known_config,
         classifier=classifier,
         embedder=embedder,
@@ -104,8 +104,8 @@ def ingest(
         features=features,
         annotators=annotators,
     )
-    with write_lock(library), RaySession(partial(make_job, library, wanted, options, pace, annotators)) as session:
-        config = ensure_library_config(library, wanted)
+    with write_lock(library), RaySession(partial(make_job, library, requested, options, pace, annotators)) as session:
+        config = ensure_library_config(library, requested)
         tables = _open_tables(library, config, annotators)
         known_videos = tables.known_videos()
         with profile.timed("find", cpu=time.thread_time) as timing:

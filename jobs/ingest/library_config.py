@@ -39,7 +39,8 @@ def choose_library_config(
 
     Raises:
         ModelError: a model cannot be found.
-        UsageError: the sampling is out of its range, or features cannot be kept in this way.
+        UsageError: the sampling is out of its range, features cannot be kept in this way, or an annotator's table has the
+            name of another's.
         LibraryError: the library was made otherwise.
     """
     sampling = _sampling(known, window_s, stride_s)
@@ -47,18 +48,21 @@ def choose_library_config(
     tables = _annotator_tables(annotators)
     if known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables):
         return known
-    wanted = LibraryConfig(
+    requested = LibraryConfig(
         known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "--classifier"),
         known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "--embedder"),
         sampling,
-        annotator_tables=tables,
     )
-    check_classifier(wanted.classifier)
-    check_embedder(wanted.embedder)
-    wanted = replace(wanted, features=_features(known, wanted.embedder, features))
+    check_classifier(requested.classifier)
+    check_embedder(requested.embedder)
+    requested = replace(requested, features=_features(known, requested.embedder, features))
+    try:
+        requested = replace(requested, annotator_tables=tables)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from exc
     if known is not None:
-        _check_same(known, wanted)
-    return wanted
+        _check_same(known, requested)
+    return requested
 
 
 def _annotator_tables(annotators: Sequence[Annotator]) -> tuple[AnnotatorTable, ...]:
@@ -96,15 +100,15 @@ def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureK
     return asked
 
 
-def _check_same(known: LibraryConfig, wanted: LibraryConfig) -> None:
-    if differences := known.differences(wanted):
+def _check_same(known: LibraryConfig, requested: LibraryConfig) -> None:
+    if differences := known.differences(requested):
         raise LibraryError(
             f"--library: {'; '.join(differences)}. What clips were made with cannot be mixed, so a library has one of each: "
             "leave the option out to use the library's own, or ingest into a new folder"
         )
 
 
-def ensure_library_config(library: Library, wanted: LibraryConfig) -> LibraryConfig:
+def ensure_library_config(library: Library, requested: LibraryConfig) -> LibraryConfig:
     """Write library.json, or see that the library was made with the same. To be called under the lock.
 
     Raises:
@@ -112,7 +116,7 @@ def ensure_library_config(library: Library, wanted: LibraryConfig) -> LibraryCon
     """
     known = read_library_config(library)
     if known is None:
-        write_library_config(library, wanted)
-        return wanted
-    _check_same(known, wanted)
+        write_library_config(library, requested)
+        return requested
+    _check_same(known, requested)
     return known

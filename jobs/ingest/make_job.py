@@ -17,7 +17,7 @@ from schemas.options import IngestOptions
 
 def make_job(
     library: Library,
-    wanted: LibraryConfig,
+    requested: LibraryConfig,
     options: IngestOptions,
     pace: Pace | None = None,
     annotators: Sequence[Annotator] = (),
@@ -26,7 +26,7 @@ def make_job(
 
     Args:
         library: whose clips are to be made.
-        wanted: what this ingest asks for; it may name other folders of the same models.
+        requested: what this ingest asks for; it may name other folders of the same models.
         options: how to run.
         pace: how often to write.
         annotators: those beside the classifier and the embedder.
@@ -35,10 +35,10 @@ def make_job(
         ModelError: a model is not where it was, or is not what it was.
         UsageError: the engine cannot run such models.
     """
-    config = read_library_config(library) or wanted
-    where = wanted.classifier.folder if wanted.classifier != config.classifier else None
+    config = read_library_config(library) or requested
+    where = requested.classifier.folder if requested.classifier != config.classifier else None
     classifier = locate(config.classifier, "--classifier", where)
-    where = wanted.embedder.folder if wanted.embedder != config.embedder else None
+    where = requested.embedder.folder if requested.embedder != config.embedder else None
     embedder = locate(config.embedder, "--embedder", where)
     check_engine(options.engine, embedder)
     pair = (

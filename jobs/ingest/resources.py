@@ -16,7 +16,7 @@ from schemas.models import ModelInput
 _CPU_BATCH_PIXELS, _GPU_BATCH_PIXELS = 3_300_000, 52_000_000
 _LARGEST_CPU_BATCH, _LARGEST_GPU_BATCH = 16, 64
 
-# Annotators with one thread each compute 1.2 times as much as one with two, but each holds both models. So on CPUs there are
+# Annotators with one thread each compute 1.2 times as much as one with two, but each holds all models. So on CPUs there are
 # as many as fit in a quarter of the memory, weights in bf16 and a gigabyte for the rest; of models that look at small
 # pictures, which take far less time than decoding does, one for every fourth CPU.
 _SMALL_CLIP_PIXELS = 200_000
@@ -85,7 +85,7 @@ def plan_resources(job: Job, cpus: int, gpus: int, memory: float) -> ResourcePla
         threads = threads or 1
         annotators = max(1, cpus // threads // 4)
     else:
-        weights = sum(file.stat().st_size for one in job.checkpoints for file in Path(one.folder).glob("*.safetensors"))
+        weights = sum(file.stat().st_size for model in job.checkpoints for file in Path(model.folder).glob("*.safetensors"))
         fitting_annotators = int(_MEMORY_SHARE * memory // (_ANNOTATOR_BYTES + weights / 2))
         annotators = max(1, min(cpus // (threads or 1), fitting_annotators))
         threads = threads or max(1, cpus // annotators)

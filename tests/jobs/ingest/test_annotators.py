@@ -27,7 +27,7 @@ from pipeline.annotate import Batch
 from pipeline.annotators import Annotator, Values, own_tables
 from pipeline.decoders import Decoded, load_decoder
 from pipeline.process import annotate_video
-from schemas.errors import LibraryError
+from schemas.errors import LibraryError, UsageError
 from schemas.models import Checkpoint, Geometry, ModelInput
 from schemas.options import IngestOptions, Sampling
 from schemas.records import ClipRow, SpanDone, SpanJob, VideoFile, VideoRow, Written
@@ -195,6 +195,11 @@ def test_library_json_holds_the_annotators_beside_the_keys_of_before(
     del content["annotators"]
     library.config_file.write_text(json.dumps(content))
     assert read_library_config(library) == replace(config, annotator_tables=()), "one from before is of the pair"
+
+
+def test_two_annotators_cannot_fill_one_table(classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint) -> None:
+    with pytest.raises(UsageError, match=r"annotator 'second': its table 'brightness' is another's"):
+        config_of(classifier_checkpoint, embedder_checkpoint, [Brightness(), Brightness(name="second")])
 
 
 @pytest.mark.parametrize(

@@ -19,15 +19,15 @@ LARGE, SMALL = ModelInput(16, Geometry(224, (224, 224))), ModelInput(16, Geometr
 GB = 1 << 30
 
 
-def job_of(wanted: ModelInput, folder: Path, **options: Any) -> Job:
+def job_of(shown: ModelInput, folder: Path, **options: Any) -> Job:
     (folder / "model.safetensors").write_bytes(b"")
     checkpoint = Checkpoint("m", str(folder), None, "videomae", "")
-    pair = ClassifierAnnotator(checkpoint, wanted), EmbedderAnnotator(checkpoint, wanted)
+    pair = ClassifierAnnotator(checkpoint, shown), EmbedderAnnotator(checkpoint, shown)
     return Job(pair, Sampling(), folder, IngestOptions(**options))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "cpus", "gpus", "memory", "expected"),
+    ("shown", "cpus", "gpus", "memory", "expected"),
     [
         (LARGE, 2, 0, 16 * GB, ResourcePlan(2, 2, 1, 4)),
         (LARGE, 8, 0, 16 * GB, ResourcePlan(8, 4, 2, 4)),
@@ -39,9 +39,9 @@ def job_of(wanted: ModelInput, folder: Path, **options: Any) -> Job:
     ],
 )
 def test_a_plan_follows_from_the_machine_and_the_models(
-    tmp_path: Path, wanted: ModelInput, cpus: int, gpus: int, memory: float, expected: ResourcePlan
+    tmp_path: Path, shown: ModelInput, cpus: int, gpus: int, memory: float, expected: ResourcePlan
 ) -> None:
-    assert plan_resources(job_of(wanted, tmp_path), cpus, gpus, memory) == expected
+    assert plan_resources(job_of(shown, tmp_path), cpus, gpus, memory) == expected
 
 
 def test_decoders_of_a_gpus_own_are_few_and_openvino_leaves_gpus_alone(tmp_path: Path) -> None:
