@@ -1,4 +1,4 @@
-"""Whether anything is lost by kills: an ingest of 150 videos, killed again and again at random moments, then completed.
+"""Checks that kills lose nothing: an ingest of 150 videos is killed at random moments, again and again, then completed.
 
     python -m benchmarks.crashes --kills 50
 
@@ -37,14 +37,14 @@ _QUERIES = (
 
 
 def content(library: Path) -> list[list[dict[str, object]]]:
-    """All that a library says, but for when it was told."""
+    """All rows of a library that do not depend on when it was made."""
     catalog = Snapshot(Library(library)).catalog
     return [catalog.sql(query).to_pylist() for query in _QUERIES]
 
 
 def children(pid: int) -> list[tuple[int, str]]:
     """All processes below ``pid``, with their command lines."""
-    found, waiting = [], [pid]
+    processes, waiting = [], [pid]
     while waiting:
         try:
             below = Path(f"/proc/{waiting.pop()}/task").glob("*/children")
@@ -54,41 +54,41 @@ def children(pid: int) -> list[tuple[int, str]]:
         waiting += pids
         for child in pids:
             try:
-                found.append((child, Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()))
+                processes.append((child, Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()))
             except OSError:
                 continue
-    return found
+    return processes
 
 
 def kill_something(driver: subprocess.Popen[bytes], rng: random.Random) -> str:
-    """Kill the driver, a worker or Ray itself; returns which."""
+    """Kill the driver, a worker or Ray itself, and return which."""
     below = children(driver.pid)
-    what = rng.choice(("driver", "worker", "worker", "ray"))
+    victim = rng.choice(("driver", "worker", "worker", "ray"))
     ray = [pid for pid, command in below if "raylet/raylet" in command or re.match("ray::.*Agent", command)]
     workers = [pid for pid, command in below if "ray::" in command and "ray::IDLE" not in command and pid not in ray]
     target = driver.pid
-    if what == "worker" and workers:
+    if victim == "worker" and workers:
         target = rng.choice(workers)
-    elif what == "ray" and ray:
+    elif victim == "ray" and ray:
         target = rng.choice(ray)
     else:
-        what = "driver"
+        victim = "driver"
     os.kill(target, signal.SIGKILL)
-    return what
+    return victim
 
 
 def reads_whole(library: Path) -> bool:
-    """Whether a reader sees videos with all their clips; True also where nothing has been published yet."""
+    """Whether readers see every video with all its clips; also where nothing has been published yet."""
     try:
         catalog = Snapshot(Library(library)).catalog
     except LibraryError as exc:
-        return "nothing has been published" in str(exc) or "no vidsift library" in str(exc)
+        return "nothing has been published" in str(exc) or "is not a vidsift library" in str(exc)
     query = "select 1 from videos v where clip_count <> (select count(*) from clips c where c.video_id = v.video_id)"
     return bool(catalog.sql(query).num_rows == 0)
 
 
 def main() -> None:
-    """Run, and print what happened."""
+    """Kill ingests, and print what became of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--videos", type=int, default=150)
@@ -123,18 +123,18 @@ def main() -> None:
                 reads += 1
                 time.sleep(0.2)
             if driver.poll() is None:
-                what = kill_something(driver, rng)
-                killed[what] += 1
+                victim = kill_something(driver, rng)
+                killed[victim] += 1
                 try:
                     driver.wait(120)
                 except subprocess.TimeoutExpired:
-                    ends[f"{what}: hung"] += 1
+                    ends[f"{victim}: hung"] += 1
                     driver.kill()
                     driver.wait()
-                ends[f"{what}: exit {driver.returncode}"] += 1
+                ends[f"{victim}: exit {driver.returncode}"] += 1
                 assert driver.stderr is not None
-                if what != "driver" and (said := driver.stderr.read().decode().strip()):
-                    print(f"{what}: {said.splitlines()[-1]}", flush=True)
+                if victim != "driver" and (errors := driver.stderr.read().decode().strip()):
+                    print(f"{victim}: {errors.splitlines()[-1]}", flush=True)
             finished = driver.returncode == 0
         subprocess.run(command("killed"), check=True, stdout=subprocess.DEVNULL)
         print("killed", dict(killed), "ended", dict(sorted(ends.items())))

@@ -1,4 +1,4 @@
-"""What indexing costs: vidsift against the script that one would write from documentation, and against two limits.
+"""Measures indexing speed: vidsift against a script written from documentation, and against two limits.
 
     python -m benchmarks.ingest                   the shipped pocket checkpoints on 1080p H.264, then full-size ones
     python -m benchmarks.ingest --only pocket --videos FOLDER
@@ -40,16 +40,17 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arithmetic import flop_of, multiply
+from benchmarks.plain_script import PlainScript
 from benchmarks.videos import KINDS, encode, repeat
 from pipeline.sources.find import find_videos
 from schemas.records import VideoFile
 
-WINDOW_S = 4.0
 _SETS = {"pocket": ("h264-1080p.mp4", 12), "full": ("h264-360p.mp4", 8)}
 
 
 def make_set(folder: Path, name: str, times: int) -> Path:
-    """Files that differ in length, since a second of the same content would only be copied."""
+    """Make files that differ in length: of two with the same content, an ingest would read only one."""
     kind_name, count = _SETS[name]
     (kind,) = (kind for kind in KINDS if kind.name == kind_name)
     target = folder / (name if times == 1 else f"{name}-{times}")
@@ -74,61 +75,6 @@ def models_of(name: str, folder: Path) -> tuple[str, str]:
     return str(folder / "classifier"), str(folder / "embedder")
 
 
-# What a user would write from the documentation of PyAV, VideoMAE and X-CLIP.
-
-
-class PlainScript:
-    """Both models and their processors."""
-
-    def __init__(self, classifier: str, embedder: str) -> None:
-        import torch
-        from transformers import (
-            AutoImageProcessor,
-            VideoMAEForVideoClassification,
-            XCLIPModel,
-        )
-
-        from pipeline.models.checkpoint import find_checkpoint
-
-        names = [find_checkpoint(classifier, "--classifier").folder, find_checkpoint(embedder, "--embedder").folder]
-        self.processors = [AutoImageProcessor.from_pretrained(name, backend="pil") for name in names]
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.classifier = VideoMAEForVideoClassification.from_pretrained(names[0], dtype=torch.float32).eval()
-        self.embedder = XCLIPModel.from_pretrained(names[1], dtype=torch.float32).eval()
-        for model in (self.classifier, self.embedder):
-            model.to(self.device)
-
-    def clip(self, frames: list[Any]) -> tuple[Any, Any]:
-        """Probabilities [labels] and the embedding [dim] of 16 frames."""
-        import torch
-
-        with torch.inference_mode():
-            pixels = self.processors[0](frames, return_tensors="pt")["pixel_values"].to(self.device)
-            probabilities = self.classifier(pixels).logits.softmax(-1)[0]
-            pixels = self.processors[1](frames[::2], return_tensors="pt")["pixel_values"].to(self.device)
-            vector = self.embedder.get_video_features(pixels).pooler_output[0]
-        return probabilities.cpu(), (vector / vector.norm()).cpu()
-
-    def video(self, path: str, window_s: float = WINDOW_S) -> list[tuple[Any, Any]]:
-        """All clips of a video."""
-        import av
-
-        found, frames, clip = [], [], 0
-        with av.open(path) as container:
-            stream = container.streams.video[0]
-            start_s = float((container.start_time or 0) / av.time_base)
-            shown = None
-            for frame in container.decode(stream):
-                time_s = (frame.time or 0.0) - start_s
-                while shown is not None and time_s > clip * window_s + (len(frames) + 0.5) * window_s / 16 + 4e-6:
-                    frames.append(shown.to_ndarray(format="rgb24"))
-                    if len(frames) == 16:
-                        found.append(self.clip(frames))
-                        frames, clip = [], clip + 1
-                shown = frame
-        return found
-
-
 def plain(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
     """One video after the other, one clip after the other."""
     script = PlainScript(classifier, embedder)
@@ -141,8 +87,8 @@ def plain(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) 
 
 
 def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any, Any]:
-    """The annotator, and the distinct inputs of its models."""
-    from pipeline.annotate import Annotator
+    """The annotators, and the distinct inputs of their models."""
+    from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
     from pipeline.models.checkpoint import find_checkpoint
     from pipeline.models.registry import load_classifier, load_embedder
     from pipeline.sampling import distinct_inputs
@@ -152,7 +98,7 @@ def _parts(classifier: str, embedder: str, precision: str = "auto") -> tuple[Any
         load_embedder(find_checkpoint(embedder, "--embedder"), precision),  # type: ignore[arg-type]
     )
     inputs = distinct_inputs([model.preprocessing.input for model in models])
-    return Annotator(*models, inputs=inputs, features="int8"), inputs
+    return Annotators([LoadedClassifier(models[0]), LoadedEmbedder(models[1], "int8")], inputs=inputs), inputs
 
 
 def in_process(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
@@ -162,10 +108,10 @@ def in_process(classifier: str, embedder: str, videos: Sequence[VideoFile], _: P
     from schemas.options import Sampling
     from schemas.records import ClipRow
 
-    annotator, inputs = _parts(classifier, embedder)
+    annotators, _ = _parts(classifier, embedder)
     clips, decoder, began = 0, load_decoder("pyav"), time.perf_counter()
     for video in videos:
-        for row in annotate_video(video, Sampling(), inputs, decoder, annotator):
+        for row in annotate_video(video, Sampling(), annotators, decoder):
             clips += isinstance(row, ClipRow)
     return {"clips": clips, "seconds": time.perf_counter() - began}
 
@@ -215,11 +161,12 @@ def _ready(_: int) -> None:
     time.sleep(0.2)
 
 
-def _plan(asked: tuple[VideoFile, Any]) -> list[Any]:
+def _plan(video_and_inputs: tuple[VideoFile, Any]) -> list[Any]:
     from pipeline.process import plan_video
     from schemas.options import Sampling
 
-    return list(plan_video(asked[0], Sampling(), asked[1]))
+    video, inputs = video_and_inputs
+    return list(plan_video(video, Sampling(), inputs))
 
 
 def _decode(job: Any) -> int:
@@ -249,54 +196,9 @@ def _computing_processes() -> int:
 def arithmetic(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
     """As many clips as the matrix products of both models allow, if nothing else took time."""
     with multiprocessing.get_context("spawn").Pool(processes := _computing_processes()) as pool:
-        flop_per_s = sum(pool.map(_multiply, range(processes), chunksize=1))
-    flop = _flop(classifier, embedder)
+        flop_per_s = sum(pool.map(multiply, range(processes), chunksize=1))
+    flop = flop_of(classifier, embedder)
     return {"clips": flop_per_s / flop, "seconds": 1.0, "gflop": flop / 1e9}
-
-
-def _multiply(_: int) -> float:
-    """Floating-point operations a second in large products of matrices, one thread."""
-    import torch
-
-    from pipeline.models.loading import use_faster_fp32
-    from pipeline.models.pixels import best_device, choose_dtype
-
-    torch.set_num_threads(1)
-    device = best_device()
-    if device.type == "cpu":
-        use_faster_fp32()
-    size = 8192 if device.type == "cuda" else 2048
-    left, right = (torch.randn(size, size, device=device).to(choose_dtype("auto", device)) for _ in range(2))
-
-    def several(count: int) -> float:
-        began = time.perf_counter()
-        for _ in range(count):
-            left @ right
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - began
-
-    several(2)  # libraries are loaded, and clocks go up
-    count = max(4, int(2 / several(2)))
-    return count * 2 * size**3 / several(count)
-
-
-def _flop(classifier: str, embedder: str) -> float:
-    """Floating-point operations of both models on a clip, counted without computing them."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-    from transformers import AutoConfig, VideoMAEForVideoClassification, XCLIPModel
-
-    from pipeline.models.checkpoint import find_checkpoint
-
-    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        config = AutoConfig.from_pretrained(find_checkpoint(classifier, "--classifier").folder, attn_implementation="eager")
-        size = config.image_size
-        VideoMAEForVideoClassification(config).eval()(torch.empty(1, config.num_frames, 3, size, size))
-        config = AutoConfig.from_pretrained(find_checkpoint(embedder, "--embedder").folder, attn_implementation="eager")
-        seen = torch.empty(1, config.vision_config.num_frames, 3, *[config.vision_config.image_size] * 2)
-        XCLIPModel(config).eval().get_video_features(seen)
-        return float(counter.get_total_flops())
 
 
 def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> tuple[int, float]:
@@ -308,21 +210,21 @@ def _forward(classifier: str, embedder: str, video: VideoFile, rounds: int) -> t
     from schemas.records import Clip, SpanJob
 
     torch.set_num_threads(1)
-    annotator, inputs = _parts(classifier, embedder)
+    annotators, inputs = _parts(classifier, embedder)
     (job,) = [planned for planned in plan_video(video, Sampling(), inputs)[:1] if isinstance(planned, SpanJob)]
     clips: list[Any] = [item for item in decode_job(job, load_decoder("pyav")) if isinstance(item, Clip)][:8]
-    lanes = 1
+    calls = 1
     if torch.cuda.is_available():
-        clips, lanes, rounds = clips * 8, 2, 8 * rounds
-    annotator.annotate(clips)
-    with ThreadPoolExecutor(lanes) as threads:
+        clips, calls, rounds = clips * 8, 2, 8 * rounds
+    annotators.annotate(clips)
+    with ThreadPoolExecutor(calls) as threads:
         began = time.perf_counter()
-        list(threads.map(annotator.annotate, [clips] * rounds))
+        list(threads.map(annotators.annotate, [clips] * rounds))
         return rounds * len(clips), time.perf_counter() - began
 
 
 def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _: Path) -> dict[str, float]:
-    """How far from the plain script."""
+    """Compare the answers with the plain script's."""
     from pipeline.decoders.registry import load_decoder
     from pipeline.probe import probe
     from pipeline.process import annotate_video
@@ -331,7 +233,7 @@ def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _:
 
     script = PlainScript(classifier, embedder)
     labels = script.classifier.config.id2label
-    annotator, inputs = _parts(classifier, embedder)
+    annotators, _ = _parts(classifier, embedder)
     same, drift, cosines = [], [], []
     for video in videos:
         try:
@@ -341,7 +243,7 @@ def faithfulness(classifier: str, embedder: str, videos: Sequence[VideoFile], _:
             expected = script.video(video.path, 1.0)
         except Exception:  # noqa: BLE001 - a damaged file ends the plain script
             continue
-        rows = list(annotate_video(video, Sampling(window_s=1.0, stride_s=1.0), inputs, load_decoder("pyav"), annotator))
+        rows = list(annotate_video(video, Sampling(window_s=1.0, stride_s=1.0), annotators, load_decoder("pyav")))
         clips = [row for row in rows if isinstance(row, ClipRow) and abs(row.span.end_s - row.span.start_s - 1) < 1e-6]
         for row, (probabilities, vector) in zip(clips, expected, strict=False):
             best = int(probabilities.argmax())
@@ -372,18 +274,18 @@ WAYS: dict[str, Callable[[str, str, Sequence[VideoFile], Path], dict[str, float]
 
 
 def measured(way: str, models: tuple[str, str], videos: Path, scratch: Path) -> dict[str, float]:
-    """One way in a process of its own."""
+    """Measure one way in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.ingest", "--way", way, "--videos", str(videos), "--models", *models]
     done = subprocess.run([*command, "--scratch", str(scratch)], check=True, stdout=subprocess.PIPE)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def table(name: str, models: tuple[str, str], videos: Path, real: Path | None, scratch: Path) -> None:
     """Measure and print one set."""
-    found = {way: measured(way, models, videos, scratch) for way in WAYS if way != "faithfulness"}
-    speed = {way: values["clips"] / values["seconds"] for way, values in found.items()}
-    ray = found["Ray"]
+    figures = {way: measured(way, models, videos, scratch) for way in WAYS if way != "faithfulness"}
+    speed = {way: values["clips"] / values["seconds"] for way, values in figures.items()}
+    ray = figures["Ray"]
     speed["Ray, whole"], speed["Ray, steady"] = speed.pop("Ray"), ray["steady"]
     speed["both alone"] = 1 / (1 / speed["decode alone"] + 1 / speed["models alone"])
     print(f"\n{name}: {ray['clips']:.0f} clips of {videos.name}, {len(os.sched_getaffinity(0))} cores")
@@ -394,7 +296,7 @@ def table(name: str, models: tuple[str, str], videos: Path, real: Path | None, s
         ratios = [speed[way] / speed[other] for other in ("plain script", "decode alone", "both alone")]
         print(f"{way:<16}{speed[way]:9.2f}{ratios[0]:10.2f}{ratios[1]:11.2f}{ratios[2]:9.2f}")
     reached = speed["models alone"] / speed["arithmetic"]
-    print(f"{found['arithmetic']['gflop']:.3g} GFLOP a clip, of whose speed the models alone reach {reached:.0%}")
+    print(f"{figures['arithmetic']['gflop']:.3g} GFLOP a clip, of whose speed the models alone reach {reached:.0%}")
     print(f"Ray: first frame decoded after {ray['first_frame_s']:.1f} s, cores idle for {ray['idle']:.0%} of the run")
     exact = measured("faithfulness", models, real or videos, scratch)
     print(", ".join(f"{key} {value:.5g}" for key, value in exact.items()), flush=True)
@@ -412,9 +314,9 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help="a folder to keep made videos and models in")
     arguments = parser.parse_args()
     if arguments.way:
-        found = [video for video in find_videos([arguments.videos]) if isinstance(video, VideoFile)]
+        files = [file for file in find_videos([arguments.videos]) if isinstance(file, VideoFile)]
         classifier, embedder = arguments.models
-        print(json.dumps(WAYS[arguments.way](classifier, embedder, found, arguments.scratch)))
+        print(json.dumps(WAYS[arguments.way](classifier, embedder, files, arguments.scratch)))
         return
     with tempfile.TemporaryDirectory() as made:
         scratch = arguments.scratch or Path(made)

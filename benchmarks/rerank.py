@@ -121,10 +121,10 @@ def print_storage(scratch: Path, layout: FeatureLayout, count: int) -> None:
             ClipRow(start + i, "v", Span(0.0, 4.0), (), embeddings[i], ClipFeatures(layout, record.tobytes()))
             for i, record in enumerate(records)
         ]
-        folders = {"folder": scratch / "clips", "features_folder": scratch / "features"}
-        written = write_clips(rows, **folders, classifier="-", embedder="-").features
-        assert written is not None
-        files.append(written)
+        features_folder = scratch / "features"
+        written = write_clips(rows, scratch / "clips", classifier="-", embedder="-", features_folder=features_folder)
+        assert written.features is not None
+        files.append(written.features)
     paths = [str(scratch / "features" / file.name) for file in files]
     hours = count / 900
     print(f"\n{count:,} clips, {hours:.0f} h of video, as {layout.kind}:")

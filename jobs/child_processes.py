@@ -1,7 +1,7 @@
-"""What processes may import: what is installed, and nothing that lies where vidsift happens to be started.
+"""Keeps processes from importing modules that lie in the current folder; they import only what is installed.
 
-Folders of video are where strangers' files lie, and Python looks for modules in the current folder: in all that it starts
-with ``-c`` (its own pools' processes), and wherever PYTHONPATH has an empty or a relative entry. Ray's workers do so too.
+Folders of video hold strangers' files, and Python looks for modules in the current folder: in every process that it starts
+with ``-c`` (those of its pools), and wherever PYTHONPATH has an empty or a relative entry. Ray's workers do so too.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-# Where vidsift itself lies.
+# The folder that vidsift's packages are in.
 _ROOT = os.path.realpath(Path(__file__).parents[1])
 
 
 def keep_to_what_is_installed() -> None:
-    """For a process of vidsift's own: neither it nor what it starts imports from the current folder from now on."""
+    """Let neither this process nor its children import from the current folder from now on."""
     environment = _environment()
-    named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if not _is_trusted(entry)]
-    refused = {os.path.realpath(entry) for entry in named if os.path.isabs(entry)} | {_current_folder()}
+    untrusted = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if not _is_trusted(entry)]
+    refused = {os.path.realpath(entry) for entry in untrusted if os.path.isabs(entry)} | {_current_folder()}
     sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) not in refused - {_ROOT}]
     os.environ.update(environment)
 
 
 @contextmanager
 def installed_only() -> Iterator[None]:
-    """Processes that are started meanwhile import nothing from the current folder; this one stays as it is."""
+    """Let processes that start within the block import nothing from the current folder; this one stays as it is."""
     with changed_environment(_environment()):
         yield
 
 
 @contextmanager
 def changed_environment(change: Mapping[str, str | None]) -> Iterator[None]:
-    """Another environment for processes that are started meanwhile; None takes a variable out of it."""
+    """Change environment variables for processes that start within the block; None removes a variable."""
     before = {name: os.environ.get(name) for name in change}
     _set(change)
     try:
@@ -52,7 +52,7 @@ def _set(change: Mapping[str, str | None]) -> None:
 
 
 def start_fork_server() -> None:
-    """Start what pools' workers are forked from, which knows nothing of this process's threads, for `installed_only`."""
+    """Start the process that pools fork their workers from. It has none of this process's threads."""
     from multiprocessing import forkserver
 
     with installed_only():
@@ -60,7 +60,7 @@ def start_fork_server() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What Python in a child is to find in its environment."""
+    """The variables that keep a child's Python from the current folder."""
     kept = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if _is_trusted(entry)]
     if _current_folder() == _ROOT and _ROOT in sys.path and _ROOT not in kept:  # python -m cli, in vidsift's own folder
         kept.append(_ROOT)
@@ -68,7 +68,7 @@ def _environment() -> dict[str, str]:
 
 
 def _is_trusted(entry: str) -> bool:
-    """Whether an entry of PYTHONPATH is a folder that packages are installed in, or vidsift's own."""
+    """Whether an entry of PYTHONPATH is a folder that packages are installed in, or vidsift's own folder."""
     if not os.path.isabs(entry):
         return False
     folder = os.path.realpath(entry)

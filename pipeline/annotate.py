@@ -1,13 +1,17 @@
-"""Run both models over clips. The frames end here."""
+"""Runs annotators over clips. The frames end here."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from pipeline.annotators import LoadedAnnotator, Values
 from pipeline.models.base import Classifier, EmbeddedClips, Embedder, RerankEmbedder, VideoModel
 from pipeline.models.pixels import Sender, normalise
 from schemas.models import ModelInput
@@ -16,91 +20,133 @@ from schemas.records import Clip, ClipRow
 from schemas.rerank_features import ClipFeatures, FeatureLayout
 
 
-class Annotator:
-    """Both models on one device; where they are shown the same, they share one pixel tensor.
+class Annotators:
+    """All annotators of a library, with their models on one device; models that are shown the same share a pixel tensor.
 
     Several threads may call it: one's batch is computed while another's frames are gathered and sent to the GPU.
+
+    Attributes:
+        inputs: what `Clip.frames` holds, in order.
+        device: where the models compute, as ``cpu`` or ``cuda``.
+        precision: the arithmetic they compute in, ``bf16`` or ``fp32``.
     """
 
     def __init__(
-        self,
-        classifier: Classifier,
-        embedder: Embedder,
-        *,
-        inputs: Sequence[ModelInput],
-        top_labels: int = 5,
-        num_threads: int | None = None,
-        features: FeatureKind = "none",
+        self, loaded: Sequence[LoadedAnnotator], *, inputs: Sequence[ModelInput], num_threads: int | None = None
     ) -> None:
-        """Pair two models.
+        """Take the annotators in the order that they run in.
 
         Args:
-            classifier: names actions.
-            embedder: places clips among texts.
-            inputs: what `Clip.frames` holds, in order (`pipeline.sampling.distinct_inputs`).
-            top_labels: labels kept per clip.
+            loaded: the annotators; each table's columns must come from exactly one of them.
+            inputs: what `Clip.frames` holds, in order (`pipeline.annotators.inputs_of`).
             num_threads: threads that PyTorch may use on a CPU, in this whole process; None leaves that to PyTorch.
-            features: how to keep what exact scores need; anything but ``none`` takes an `RerankEmbedder`.
         """
         if num_threads is not None:
             torch.set_num_threads(num_threads)
-        self._classifier = classifier
-        self._embedder = embedder
-        self._sources: dict[VideoModel, tuple[int, int]] = {
-            model: _source_for(model, inputs) for model in (classifier, embedder)
-        }
-        self._top_labels = top_labels
-        self._kind = features
-        self._sender = Sender(classifier.device)
+        self.inputs = tuple(inputs)
+        self._loaded = loaded
+        models = [annotator.model for annotator in loaded if annotator.model is not None]
+        device = models[0].device if models else torch.device("cpu")
+        self.device = device.type
+        self.precision = "bf16" if models and models[0].dtype == torch.bfloat16 else "fp32"
+        self._sources = {_source_of(model.preprocessing.input, self.inputs)[0] for model in models}
+        self._sender = Sender(device)
         self._turn = threading.Lock()
 
     def annotate(self, clips: Sequence[Clip]) -> list[ClipRow]:
         """One row per clip, in order. Any number of clips is one batch; one clip is a batch of one."""
         if not clips:
             return []
-        sent = {
-            source: self._sender.send([clip.frames[source] for clip in clips])
-            for source in {source for source, _ in self._sources.values()}
-        }
+        sent = {source: self._sender.send([clip.frames[source] for clip in clips]) for source in self._sources}
         with self._turn:
-            made: dict[tuple[object, ...], torch.Tensor] = {}
-            labels = self._classifier.classify(self._pixels(self._classifier, sent, made), self._top_labels)
-            described = self._describe(self._pixels(self._embedder, sent, made))
-        return [
-            ClipRow(clip.clip_id, clip.video_id, clip.span, *of_clip)
-            for clip, *of_clip in zip(clips, labels, described.embeddings, self._packed(described), strict=True)
-        ]
+            batch = Batch(clips, self.inputs, sent)
+            of_annotators = [annotator.annotate(batch) for annotator in self._loaded]
+        return [_row(clip, of_clip) for clip, *of_clip in zip(clips, *of_annotators, strict=True)]
 
-    def _describe(self, pixels: torch.Tensor) -> EmbeddedClips:
-        """Embeddings, and features where they are kept."""
+
+class Batch:
+    """The clips that annotators see in one call. What several of them are shown is made once.
+
+    Attributes:
+        clips: the clips, with their times.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], inputs: Sequence[ModelInput], sent: Mapping[int, Callable[[], torch.Tensor]]
+    ) -> None:
+        """``sent`` gives the frames on the models' device, for those of ``inputs`` that models read, by position."""
+        self.clips = clips
+        self._inputs, self._sent = inputs, sent
+        self._pixels: dict[tuple[object, ...], torch.Tensor] = {}
+
+    def frames(self, shown: ModelInput) -> list[NDArray[np.uint8]]:
+        """The frames of each clip, uint8 [num_frames, height, width, 3]."""
+        source, step = _source_of(shown, self._inputs)
+        return [clip.frames[source][::step] for clip in self.clips]
+
+    def pixels(self, model: VideoModel) -> torch.Tensor:
+        """[batch, num_frames, 3, height, width] for ``model``, on its device."""
+        preprocessing = model.preprocessing
+        source, step = _source_of(preprocessing.input, self._inputs)
+        key = (source, preprocessing.gain, preprocessing.shift, model.dtype)
+        if key not in self._pixels:
+            self._pixels[key] = normalise(self._sent[source](), preprocessing, model.dtype)
+        return self._pixels[key][:, ::step]
+
+
+class LoadedClassifier:
+    """A classifier as an annotator."""
+
+    def __init__(self, model: Classifier, top_labels: int = 5) -> None:
+        """Keep the ``top_labels`` best labels of each clip."""
+        self.model = model
+        self._top_labels = top_labels
+
+    def annotate(self, batch: Batch) -> Iterable[Values]:
+        """The labels of each clip."""
+        labels = self.model.classify(batch.pixels(self.model), self._top_labels)
+        return [{"clips": {"labels": of_clip}} for of_clip in labels]
+
+
+class LoadedEmbedder:
+    """An embedder as an annotator."""
+
+    def __init__(self, model: Embedder, features: FeatureKind = "none") -> None:
+        """Keep what rerank scores need in the way of ``features``; anything but ``none`` needs a `RerankEmbedder`."""
+        self.model = model
+        self._kind = features
+
+    def annotate(self, batch: Batch) -> Iterable[Values]:
+        """The embedding of each clip, and its features where they are kept."""
+        pixels = batch.pixels(self.model)
         if self._kind == "none":
-            embeddings = self._embedder.embed_clips(pixels)
-            return EmbeddedClips(embeddings, np.empty((len(embeddings), 0, self._embedder.dim), np.float32))
-        assert isinstance(self._embedder, RerankEmbedder), "the ingest has seen to this"
-        return self._embedder.embed_clips_with_features(pixels)
+            return [{"clips": {"embedding": embedding}} for embedding in self.model.embed_clips(pixels)]
+        assert isinstance(self.model, RerankEmbedder), "library_config has checked this"
+        return self._packed(self._kind, self.model.embed_clips_with_features(pixels))
 
-    def _packed(self, described: EmbeddedClips) -> Sequence[ClipFeatures | None]:
-        """Each clip's features, packed at once: as fp32 they are four times as large."""
-        if self._kind == "none":
-            return [None] * len(described.embeddings)
-        layout = FeatureLayout(self._kind, *described.features.shape[1:])
-        return [ClipFeatures(layout, record.tobytes()) for record in layout.encode(*described)]
-
-    def _pixels(
-        self, model: VideoModel, sent: Mapping[int, Callable[[], torch.Tensor]], made: dict[tuple[object, ...], torch.Tensor]
-    ) -> torch.Tensor:
-        """[batch, num_frames, 3, height, width] for ``model``, cut from a tensor already in ``made`` where one fits."""
-        (source, step), wanted = self._sources[model], model.preprocessing
-        key = (source, wanted.gain, wanted.shift, model.dtype)
-        if key not in made:
-            made[key] = normalise(sent[source](), wanted, model.dtype)
-        return made[key][:, ::step]
+    @staticmethod
+    def _packed(kind: FeatureKind, described: EmbeddedClips) -> Iterator[Values]:
+        """Each clip's embedding and features, which are packed at once: as fp32 they are four times as large."""
+        layout = FeatureLayout(kind, *described.features.shape[1:])
+        for embedding, record in zip(described.embeddings, layout.encode(*described), strict=True):
+            yield {"clips": {"embedding": embedding}, "features": {"record": ClipFeatures(layout, record.tobytes())}}
 
 
-def _source_for(model: VideoModel, inputs: Sequence[ModelInput]) -> tuple[int, int]:
-    """Which of the inputs holds a model's frames, and how many steps apart."""
-    wanted = model.preprocessing.input
-    for source, step in ((number, wanted.subset_step(other)) for number, other in enumerate(inputs)):
+def _row(clip: Clip, of_annotators: Sequence[Values]) -> ClipRow:
+    """The row of a clip, of the values that all annotators have for it."""
+    values: dict[str, dict[str, Any]] = defaultdict(dict)
+    for tables in of_annotators:
+        for table, columns in tables.items():
+            values[table] |= columns
+    own, features = values.pop("clips"), values.pop("features", {})
+    return ClipRow(
+        clip.clip_id, clip.video_id, clip.span, own["labels"], own["embedding"], features.get("record"), dict(values)
+    )
+
+
+def _source_of(shown: ModelInput, inputs: Sequence[ModelInput]) -> tuple[int, int]:
+    """Which of the inputs holds these frames, and how many steps apart."""
+    for source, step in ((number, shown.subset_step(other)) for number, other in enumerate(inputs)):
         if step:
             return source, step
-    raise AssertionError(f"clips hold no frames for {wanted}")
+    raise AssertionError(f"clips hold no frames for {shown}")

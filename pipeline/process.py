@@ -1,4 +1,4 @@
-"""The whole way of one video, and the steps it is made of. The Ray job runs the same steps as stages."""
+"""Everything that happens to one video, as one function and as the steps of it. An ingest runs the same steps on Ray."""
 
 from __future__ import annotations
 
@@ -29,36 +29,35 @@ from schemas.records import (
     video_id_of,
 )
 
-# A clip with more damaged frames than this shows nothing that a model could name.
+# The share of damaged frames above which a clip is left out: a model could name nothing in it.
 _DAMAGED_SHARE = 0.75
 
 _TOO_LARGE = "reading it takes more memory than --max-memory allows"
 
 if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
-    from pipeline.annotate import Annotator
+    from pipeline.annotate import Annotators
 
 
 def annotate_video(
     file: VideoFile,
     sampling: Sampling,
-    inputs: Sequence[ModelInput],
+    annotators: Annotators,
     decoder: Decoder,
-    annotator: Annotator,
     *,
     scaling: Scaling = "fast",
 ) -> Iterator[ClipRow | SpanDone | VideoFailed]:
     """Everything vidsift learns of one video, in this process: a row per clip, then what became of each part.
 
-    plan (hash, demux, choose frames) -> decode (one pass for both models) -> annotate -> rows.
+    plan (hash, demux, choose frames) -> decode (one pass for all annotators) -> annotate -> rows.
     """
-    planned = plan_video(file, sampling, inputs, scaling=scaling)
+    planned = plan_video(file, sampling, annotators.inputs, scaling=scaling)
     yield from (item for item in planned if isinstance(item, VideoFailed))
     clips: list[Clip] = []
     for item in decode_jobs([item for item in planned if isinstance(item, SpanJob)], decoder):
         if isinstance(item, Clip):
             clips.append(item)
         else:  # the end of a part
-            yield from annotator.annotate(clips)
+            yield from annotators.annotate(clips)
             yield item
             clips.clear()
 
@@ -74,7 +73,7 @@ def plan_video(
     scaling: Scaling = "fast",
     track: int | None = None,
 ) -> list[SpanJob | VideoFailed]:
-    """Read what the file is and decide which frames to see. A file that cannot be read is a `VideoFailed`.
+    """Read what the file is and decide which frames to decode. A file that cannot be read gives a `VideoFailed`.
 
     ``taken`` are video ids that other videos have; the limits, ``scaling`` and ``track`` are those of `IngestOptions`.
     """
@@ -101,12 +100,12 @@ def plan_video(
         return [VideoFailed(video, exc.stage, exc.reason)]
     except MemoryError:
         return [VideoFailed(video, "probe", _TOO_LARGE)]
-    except Exception as exc:  # noqa: BLE001 - whatever a file makes a library raise is that file's reason, and no other's
+    except Exception as exc:  # noqa: BLE001 - whatever a library raises is this file's reason to fail
         return [VideoFailed(video, "probe", f"cannot be read: {type(exc).__name__}: {exc}")]
 
 
 def decode_jobs(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
-    """Decode jobs, those that start at one place in one pass: of each its clips, and then what became of it."""
+    """Decode jobs, in one pass those that start at one place; gives each job's clips, then what became of it."""
     for chain in chains_of(jobs):
         yield from decode_chain(chain, decoder)
 
@@ -117,9 +116,9 @@ def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:
 
 
 def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
-    """Decode the clips of jobs that start at one place, of each job its clips and then what became of it.
+    """Decode jobs that start at one place; gives each job's clips, then what became of it.
 
-    Damage is a sentence in `SpanDone`, never an exception.
+    Damage becomes a sentence in `SpanDone`, never an exception.
     """
     one_pass = decoder.decode_chain(jobs) if len(jobs) > 1 and isinstance(decoder, ChainDecoder) else None
     problem: Problem | None = None
@@ -136,7 +135,7 @@ def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | S
             decoded, problem = None, Problem("decode", f"cannot be decoded: {type(exc).__name__}: {exc}")
         if decoded is not None:
             yield from _clips(job, decoded)
-        else:  # what is raised in a pass ends it for the jobs that follow too
+        else:  # an error in a pass ends it for the jobs that follow too
             assert problem is not None
             yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
 
@@ -145,12 +144,12 @@ def _clips(job: SpanJob, decoded: Decoded) -> Iterator[Clip | SpanDone]:
     clip_ids = []
     num_damaged = 0
     for span, picks in zip(job.spans, job.picks, strict=True):
-        # A frame that could not be had is stood in for by the one before it, as a player would keep showing it, or by the
-        # first there is. A clip that has none of its own frames is left out: nothing of it was seen.
-        own = np.intersect1d(picks[0], decoded.positions)
-        if not len(own):
+        # The frame before takes the place of one that could not be decoded, as a player would keep showing it; at the
+        # beginning, the first that there is. A clip is left out if none of its frames could be decoded.
+        in_clip = np.intersect1d(picks[0], decoded.positions)
+        if not len(in_clip):
             continue
-        if len(decoded.damaged.intersection(own.tolist())) > _DAMAGED_SHARE * len(own):
+        if len(decoded.damaged.intersection(in_clip.tolist())) > _DAMAGED_SHARE * len(in_clip):
             num_damaged += 1
             continue
         nearest = [(decoded.positions.searchsorted(picked, side="right") - 1).clip(0) for picked in picks]
@@ -160,7 +159,7 @@ def _clips(job: SpanJob, decoded: Decoded) -> Iterator[Clip | SpanDone]:
     reasons = list(decoded.problems)
     if num_damaged:
         reasons.append(f"{num_damaged} of {len(job.spans)} clips were left out: almost all of their frames are damaged")
-    if lacking := len(job.spans) - len(clip_ids) - num_damaged:
-        reasons.append(f"{lacking} of {len(job.spans)} clips hold no frame that could be decoded")
+    if missing := len(job.spans) - len(clip_ids) - num_damaged:
+        reasons.append(f"{missing} of {len(job.spans)} clips hold no frame that could be decoded")
     problems = (*job.problems, *(Problem("decode", reason) for reason in reasons))
     yield SpanDone(job.video, job.part, job.num_parts, tuple(clip_ids), problems)

@@ -6,8 +6,8 @@ Times are seconds from the container's start time, as players show them. Interva
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -199,6 +199,7 @@ class ClipRow:
         labels: the best labels with their softmax probabilities, best first.
         embedding: float32 [dim], L2-normalised, so that a dot product is a cosine.
         features: what exact scores need; None where the library keeps none.
+        others: for each table of an annotator's own, the values by column.
     """
 
     clip_id: int
@@ -207,6 +208,7 @@ class ClipRow:
     labels: tuple[Label, ...]
     embedding: NDArray[np.float32]
     features: ClipFeatures | None = None
+    others: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 class WrittenFile(NamedTuple):
@@ -223,23 +225,25 @@ class WrittenFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One Parquet file of clips on disk, not yet committed.
+    """One Parquet file of clips on disk, and the files of the same clips in other tables; none is committed yet.
 
     Attributes:
         name: file name within the table's folder.
         size_bytes: its size.
         clip_ids: the clips in it, per video.
         features: the file of the same clips' features; None where the library keeps none.
+        others: the files of the same clips in annotators' own tables, by table.
     """
 
     name: str
     size_bytes: int
     clip_ids: dict[str, tuple[int, ...]]
     features: WrittenFile | None = None
+    others: Mapping[str, WrittenFile] = field(default_factory=dict)
 
     @property
     def num_clips(self) -> int:
-        """Clips in it, and rows of its features."""
+        """Clips in it, and rows in each of the other files."""
         return sum(map(len, self.clip_ids.values()))
 
 

@@ -12,25 +12,30 @@ from schemas.rerank_features import digests_of
 
 LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
 
-# One row per clip. The embedding is a plain list, since Delta Lake has no fixed-size one.
+# The columns of ``clips`` that the classifier and the embedder fill; each stamps its rows. The embedding is a plain list,
+# since Delta Lake has no fixed-size one.
+CLASSIFIER_COLUMNS = pa.schema([("labels", pa.list_(LABEL)), ("classifier", pa.string())])
+EMBEDDER_COLUMNS = pa.schema([("embedding", pa.list_(pa.float32())), ("embedder", pa.string())])
+
+# What every table of clips begins with.
+_CLIP_KEYS = [("clip_id", pa.int64()), ("video_id", pa.string())]
+
+# One row per clip.
 CLIPS = pa.schema(
     [
-        ("clip_id", pa.int64()),
-        ("video_id", pa.string()),
+        *_CLIP_KEYS,
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
-        ("labels", pa.list_(LABEL)),
-        ("embedding", pa.list_(pa.float32())),
-        ("classifier", pa.string()),
-        ("embedder", pa.string()),
+        CLASSIFIER_COLUMNS.field("labels"),
+        EMBEDDER_COLUMNS.field("embedding"),
+        CLASSIFIER_COLUMNS.field("classifier"),
+        EMBEDDER_COLUMNS.field("embedder"),
     ]
 )
 
 # One row per clip, where the library keeps what exact scores need. `schemas.rerank_features` says how a record is laid out.
-FEATURES = pa.schema(
+FEATURE_COLUMNS = pa.schema(
     [
-        ("clip_id", pa.int64()),
-        ("video_id", pa.string()),
         ("digest", pa.int64()),  # names the record by its content
         ("kind", pa.string()),  # int8 or fp16
         ("tokens", pa.int32()),
@@ -38,6 +43,7 @@ FEATURES = pa.schema(
         ("record", pa.binary()),
     ]
 )
+FEATURES = pa.schema([*_CLIP_KEYS, *FEATURE_COLUMNS])
 
 # One row per video, whatever became of it.
 VIDEOS = pa.schema(
@@ -118,6 +124,19 @@ def features_table(rows: Sequence[ClipRow]) -> pa.Table:
             [features.record for _, features in kept],
         ],
         schema=FEATURES,
+    )
+
+
+def annotator_schema(columns: pa.Schema) -> pa.Schema:
+    """The schema of an annotator's own table: one row per clip."""
+    return pa.schema([*_CLIP_KEYS, *columns])
+
+
+def annotator_table(rows: Sequence[ClipRow], table: str, columns: pa.Schema) -> pa.Table:
+    """Rows of an annotator's own table, one for each of ``rows``."""
+    return pa.Table.from_pylist(
+        [{"clip_id": row.clip_id, "video_id": row.video_id, **row.others[table]} for row in rows],
+        schema=annotator_schema(columns),
     )
 
 

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from index.storage.atomic_file import replace_file
 from index.storage.paths import Library
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint
 from schemas.options import FeatureKind, Sampling
+from schemas.tables import CLASSIFIER_COLUMNS, EMBEDDER_COLUMNS, FEATURE_COLUMNS
 
 FORMAT_VERSION = 1
+
+# Annotators' own tables are folders beside the library's, so their names must be safe and not taken.
+_NAME = re.compile("[a-z][a-z_]*")
+_TAKEN = frozenset({"videos", "clips", "labels", "features", "tags", "snapshots"})
+
+
+class AnnotatorTable(NamedTuple):
+    """A table that an annotator fills alone.
+
+    Attributes:
+        annotator: the annotator's name.
+        table: the table's, which is its folder's too.
+        columns: its columns, beside clip_id and video_id.
+    """
+
+    annotator: str
+    table: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +44,28 @@ class LibraryConfig:
         embedder: the model that gave the vectors.
         sampling: how videos are cut into clips.
         features: the format of rerank features; ``none`` where the library keeps none.
+        annotator_tables: the tables of annotators other than the classifier and the embedder.
     """
 
     classifier: Checkpoint
     embedder: Checkpoint
     sampling: Sampling
     features: FeatureKind = "none"
+    annotator_tables: tuple[AnnotatorTable, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse tables that cannot be folders beside the library's own.
+
+        Raises:
+            ValueError: a name is not safe, or is taken.
+        """
+        taken = set(_TAKEN)
+        for annotator, table, _ in self.annotator_tables:
+            if not (_NAME.fullmatch(annotator) and _NAME.fullmatch(table)) or annotator in ("classifier", "embedder"):
+                raise ValueError(f"annotator {annotator!r} with table {table!r}: expected other names of a-z and _")
+            if table in taken:
+                raise ValueError(f"annotator {annotator!r}: its table {table!r} is another's")
+            taken.add(table)
 
     @property
     def embedding_dim(self) -> int:
@@ -50,7 +86,23 @@ class LibraryConfig:
                 sentences.append(f"--{field.removesuffix('_s')} is {theirs:g} here and {mine:g} in the library")
         if self.features != other.features:
             sentences.append(f"--features is {other.features} here and {self.features} in the library")
+        if self.annotator_tables != other.annotator_tables:
+            here, there = (", ".join(config.annotators) for config in (other, self))
+            sentences.append(f"the annotators are {here} here and {there} in the library")
         return sentences
+
+    @property
+    def annotators(self) -> dict[str, dict[str, list[str]]]:
+        """The columns that each annotator fills, by its name and by table: the classifier and the embedder come first."""
+        filled = {
+            "classifier": {"clips": list(CLASSIFIER_COLUMNS.names)},
+            "embedder": {"clips": list(EMBEDDER_COLUMNS.names)},
+        }
+        if self.features != "none":
+            filled["embedder"]["features"] = list(FEATURE_COLUMNS.names)
+        for annotator, table, columns in self.annotator_tables:
+            filled.setdefault(annotator, {})[table] = list(columns)
+        return filled
 
 
 def read_library_config(library: Library) -> LibraryConfig | None:
@@ -70,7 +122,11 @@ def read_library_config(library: Library) -> LibraryConfig | None:
         if features not in get_args(FeatureKind):
             raise ValueError(f"features is {features!r}")
         return LibraryConfig(
-            _checkpoint(content["classifier"]), _checkpoint(content["embedder"]), Sampling(**content["sampling"]), features
+            _checkpoint(content["classifier"]),
+            _checkpoint(content["embedder"]),
+            Sampling(**content["sampling"]),
+            features,
+            _annotator_tables(content.get("annotators", {})),
         )
     except FileNotFoundError:
         return None
@@ -97,8 +153,27 @@ def existing_library_config(library: Library) -> LibraryConfig:
     return config
 
 
+def _annotator_tables(annotators: dict[str, dict[str, list[str]]]) -> tuple[AnnotatorTable, ...]:
+    """The tables of annotators beside the pair, as library.json has them. A library from before has none.
+
+    Raises:
+        TypeError: they are not a dictionary of dictionaries of names.
+    """
+    tables = []
+    for annotator, filled in annotators.items() if isinstance(annotators, dict) else [("", None)]:
+        if not isinstance(filled, dict):
+            raise TypeError(f"annotators is {annotators!r}")
+        if annotator not in ("classifier", "embedder"):
+            tables += [AnnotatorTable(annotator, table, tuple(map(str, columns))) for table, columns in filled.items()]
+    return tuple(tables)
+
+
 def _checkpoint(content: dict[str, Any]) -> Checkpoint:
-    """A checkpoint as library.json has it; TypeError where it has another form."""
+    """A checkpoint as library.json has it.
+
+    Raises:
+        TypeError: a value is not of its type.
+    """
     types: dict[str, type | tuple[type, ...]] = {
         "name": str,
         "folder": str,
@@ -116,5 +191,6 @@ def _checkpoint(content: dict[str, Any]) -> Checkpoint:
 
 def write_library_config(library: Library, config: LibraryConfig) -> None:
     """Write library.json; a library's first ingest does this once."""
-    content = {"format_version": FORMAT_VERSION, **asdict(config)}
+    content = {"format_version": FORMAT_VERSION, **asdict(config), "annotators": config.annotators}
+    del content["annotator_tables"]
     replace_file(library.config_file, json.dumps(content, indent=1) + "\n")

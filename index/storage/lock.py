@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from index.storage.config import LibraryConfig, existing_library_config
+from index.storage.config import LibraryConfig, existing_library_config, read_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from schemas.errors import LibraryError, UsageError
@@ -90,7 +90,9 @@ def open_for_writing(folder: Path, *, read_only: bool = False) -> Iterator[tuple
     library = Library(folder)
     config = existing_library_config(library)
     with read_lock(library) if read_only else write_lock(library):
-        yield library, config, Tables(library, features=config.features != "none", read_only=read_only)
+        annotators = [table.table for table in config.annotator_tables]
+        features = config.features != "none"
+        yield library, config, Tables(library, features=features, annotators=annotators, read_only=read_only)
 
 
 def _check_links(library: Library) -> None:
@@ -100,7 +102,9 @@ def _check_links(library: Library) -> None:
         LibraryError: one of the library's own folders is a link, or contains a link to a folder.
         OSError: one of them cannot be read.
     """
-    folders = (library.videos, library.clips, library.features, library.tags, library.snapshots)
+    folders = (
+        library.videos, library.clips, library.features, library.tags, library.snapshots, *_annotator_tables(library)
+    )  # fmt: skip
     entries = (Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder))
     for path in (*folders, *entries):
         if path.is_symlink() and (path in folders or path.is_dir()):
@@ -108,6 +112,15 @@ def _check_links(library: Library) -> None:
                 f"--library: {str(path)!r} is a link, and nothing is written or deleted behind it; put the folder itself in "
                 "its place, or make the whole library's folder a link"
             )
+
+
+def _annotator_tables(library: Library) -> list[Path]:
+    """Folders of annotators' own tables; none where library.json cannot be read, which whoever opens it will be told."""
+    try:
+        config = read_library_config(library)
+    except LibraryError:
+        return []
+    return [library.annotator_table(table.table) for table in config.annotator_tables] if config else []
 
 
 def _check_spelling(folder: Path) -> None:

@@ -37,6 +37,10 @@ class Library:
         """The Delta table of rerank features; does not exist in a library that keeps none."""
         return self._absolute / "features"
 
+    def annotator_table(self, name: str) -> Path:
+        """The Delta table that an annotator has for itself."""
+        return self._absolute / name
+
     @property
     def tags(self) -> Path:
         """The Delta table of the clips' scores for the library's tags."""

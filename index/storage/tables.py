@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from index.storage.tags_file import read_definitions
 from index.storage.tags_table import TagTable
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoRow, Written, WrittenFile, clip_id_of
-from schemas.tables import CLIPS, FEATURES, TAGS, VIDEOS, modified_at, video_rows_of, videos_table
+from schemas.tables import CLIPS, FEATURES, TAGS, VIDEOS, annotator_schema, modified_at, video_rows_of, videos_table
 
 # Columns of ``features`` for which Delta Lake keeps the least and greatest value of each file.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
@@ -35,12 +35,22 @@ _STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
 class Tables:
     """The tables of one library, opened for writing by the process that holds the write lock, or to be read only."""
 
-    def __init__(self, library: Library, *, features: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        library: Library,
+        *,
+        features: bool = False,
+        annotators: Collection[str] = (),
+        new_annotators: Mapping[str, pa.Schema] | None = None,
+        read_only: bool = False,
+    ) -> None:
         """Open the tables, making empty ones where there are none.
 
         Args:
             library: whose tables.
             features: whether the library keeps what rerank scores need; where not, it has no such table.
+            annotators: the names of annotators' own tables (`index.storage.config.LibraryConfig.annotator_tables`).
+            new_annotators: such tables by their columns, which are made where they are not there.
             read_only: make and write nothing; a missing table is an error then, except ``tags``.
 
         Raises:
@@ -58,9 +68,15 @@ class Tables:
                 self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
                 self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
                 self._add_columns()
+                for name, columns in (new_annotators or {}).items():
+                    DeltaTable.create(library.annotator_table(name), annotator_schema(columns), mode="ignore")
+            names = dict.fromkeys([*annotators, *(new_annotators or {})])
+            self.annotators = {name: DeltaTable(library.annotator_table(name)) for name in names}
         self.tags = TagTable(library.tags, self._explained, read_only=read_only)
         self.parquet_files()  # before anything follows their names
         self.feature_files()
+        for name, table in self.annotators.items():
+            _files(table, library.annotator_table(name))
         self.tag_files()
 
     def _add_columns(self) -> None:
@@ -80,7 +96,9 @@ class Tables:
             return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
 
     def commit_clips(self, files: Sequence[Written]) -> None:
-        """Make written Parquet files part of ``features`` and then of ``clips``, in one transaction each."""
+        """Make written Parquet files part of annotators' tables, ``features`` and then ``clips``, a transaction each."""
+        for name, table in self.annotators.items():
+            self._append(table, [(file.others[name], file.num_clips) for file in files])
         if self.features is not None:
             self._append(self.features, [(file.features, file.num_clips) for file in files if file.features])
         self._append(self.clips, [(WrittenFile(file.name, file.size_bytes), file.num_clips) for file in files])
@@ -201,7 +219,11 @@ class Tables:
             spans = zip(rows["start_s"].to_pylist(), rows["end_s"].to_pylist(), strict=True)
             ids = [clip_id_of(copy_id, Span(start_s, end_s)) for start_s, end_s in spans]
             if ids:
-                self._copy_features(video_id, dict(zip(rows["clip_id"].to_pylist(), ids, strict=True)), copy_id)
+                copy_ids = dict(zip(rows["clip_id"].to_pylist(), ids, strict=True))
+                if self.features is not None:
+                    _copy_rows(self.features, FEATURES, video_id, copy_ids, copy_id)
+                for table in self.annotators.values():
+                    _copy_rows(table, pa.schema(table.schema().to_arrow()), video_id, copy_ids, copy_id)
                 write_deltalake(self.clips, _renamed(rows, ids, copy_id), mode="append")
             return len(ids)
 
@@ -237,7 +259,8 @@ class Tables:
 
     def _by_name(self) -> dict[str, DeltaTable]:
         """The tables by name, which is also their folder's; ``videos`` comes first, since it makes the others visible."""
-        return {"videos": self.videos, "clips": self.clips} | ({} if self.features is None else {"features": self.features})
+        features = {} if self.features is None else {"features": self.features}
+        return {"videos": self.videos, "clips": self.clips} | features | self.annotators
 
     def _of_clips(self) -> list[DeltaTable]:
         return [table for name, table in self._by_name().items() if name != "videos"]
@@ -281,6 +304,19 @@ class Tables:
             ) from exc
 
 
+def _copy_rows(table: DeltaTable, schema: pa.Schema, video_id: str, copy_ids: dict[int, int], copy_id: str) -> None:
+    """Copy a video's rows of a table beside ``clips``, a batch at a time; ``copy_ids`` are clip ids by the original's."""
+    batches = pa.RecordBatchReader.from_stream(table.scan(predicate=f"video_id = '{video_id}'"))
+
+    def copies() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = pa.table(batch).cast(schema)
+            rows = rows.filter(pc.is_in(rows["clip_id"], value_set=pa.array(list(copy_ids), pa.int64())))
+            yield from _renamed(rows, [copy_ids[i] for i in rows["clip_id"].to_pylist()], copy_id).to_batches()
+
+    write_deltalake(table, pa.RecordBatchReader.from_batches(schema, copies()), mode="append")
+
+
 def _restore(table: DeltaTable, version: int) -> None:
     if table.version() != version:  # Delta Lake refuses to restore the current version
         table.restore(version)
@@ -298,7 +334,7 @@ def _files(table: DeltaTable, folder: Path) -> list[str]:
 
 
 def _renamed(rows: pa.Table, ids: list[int], video_id: str) -> pa.Table:
-    """Rows of ``clips`` or ``features`` under other clip ids and another video's."""
+    """Rows of a table of clips under other clip ids and another video's."""
     names = pa.array([video_id] * len(ids), pa.string())
     return rows.set_column(0, "clip_id", pa.array(ids, pa.int64())).set_column(1, "video_id", names)
 

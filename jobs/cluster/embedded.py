@@ -1,4 +1,4 @@
-"""Ray within a run, for nobody else: it listens on this machine alone, wants its own token, and leaves nothing behind."""
+"""Starts Ray for this process alone: it listens on the loopback interface, asks for a token, and leaves no files behind."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from jobs.cluster.run_folder import place_for_sockets, run_folder, temporary_fil
 
 @contextmanager
 def start_embedded(**options: Any) -> Iterator[None]:
-    """Start Ray by ``ray.init(**options)``, and end it with what it needs beside it.
+    """Start Ray by ``ray.init(**options)`` for the block, with folders and a token of its own.
 
     Raises:
         JobError: there is no folder for its sockets.
     """
-    with ExitStack() as held:
-        sockets = held.enter_context(run_folder(place_for_sockets())) / "ray"  # which Ray lets everybody into
-        spilled = held.enter_context(run_folder(temporary_files()))
-        held.enter_context(_own_token())
-        held.callback(ray.shutdown)
+    with ExitStack() as stack:
+        sockets = stack.enter_context(run_folder(place_for_sockets())) / "ray"  # which Ray makes readable for everybody
+        spilled = stack.enter_context(run_folder(temporary_files()))
+        stack.enter_context(_own_token())
+        stack.callback(ray.shutdown)
         with _loopback_only():
             ray.init(address="local", _temp_dir=str(sockets), object_spilling_directory=str(spilled), **options)
         yield
@@ -34,14 +34,16 @@ def start_embedded(**options: Any) -> Iterator[None]:
 
 @contextmanager
 def _loopback_only() -> Iterator[None]:
-    """Let what Ray starts listen on the loopback interface: it does where it believes that there are no other machines.
+    """Let Ray's processes listen on the loopback interface, which they do where Ray supports no cluster.
 
-    To be told so by address it refuses: it takes 127.0.0.1 for a mistake.
+    Ray refuses 127.0.0.1 as an address: it takes it for a mistake.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with changed_environment({"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}):  # where trainings talk
+        with changed_environment(
+            {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+        ):  # what training processes talk over
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
@@ -49,7 +51,7 @@ def _loopback_only() -> Iterator[None]:
 
 @contextmanager
 def _own_token() -> Iterator[None]:
-    """A token that Ray's processes inherit in their environment, where other users cannot read it."""
+    """Give Ray's processes a token, in their environment, where other users cannot read it."""
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_AUTH_TOKEN_PATH": None}
     try:
         with changed_environment(token):
@@ -60,6 +62,6 @@ def _own_token() -> Iterator[None]:
 
 
 def _read_token_again() -> None:
-    """Ray has read the environment when it was imported."""
+    """Let Ray read the token from the environment again: it read it at import."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

@@ -1,4 +1,4 @@
-"""A folder that lasts as long as a run, nobody else may look into, and a later run removes where the run was killed."""
+"""A private folder that lasts as long as a run. If the run is killed, a later one removes it."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from schemas.errors import JobError
 
 _PREFIX = "vidsift."
 
-# Bytes that Linux allows in the path of a Unix socket; and what is put behind a folder for temporary files.
+# Bytes that Linux allows in the path of a Unix socket; and how many Ray adds to the folder for temporary files.
 _SOCKET_PATH = 107
-_BELOW = len(f"/{_PREFIX}12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+_ADDED = len(f"/{_PREFIX}12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 
 
 def temporary_files() -> str:
-    """Where the user wants temporary files."""
+    """The user's folder for temporary files."""
     return os.path.abspath(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
 
 
 def place_for_sockets() -> str:
-    """A folder for temporary files whose path is short enough for Unix sockets, in letters that Ray can read.
+    """A folder for temporary files whose path is short enough for Unix sockets, and ASCII, which Ray needs.
 
     Raises:
         JobError: there is none.
     """
-    wanted = temporary_files()
-    for place in (wanted, "/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR", "")):
-        if place.isascii() and os.path.isabs(place) and len(place) + _BELOW <= _SOCKET_PATH and os.access(place, os.W_OK):
+    preferred = temporary_files()
+    for place in (preferred, "/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR", "")):
+        if place.isascii() and os.path.isabs(place) and len(place) + _ADDED <= _SOCKET_PATH and os.access(place, os.W_OK):
             return place
     raise JobError(
-        f"TMPDIR: got {wanted!r}, expected a folder of at most {_SOCKET_PATH - _BELOW} letters of ASCII, since Ray keeps "
+        f"TMPDIR: got {preferred!r}, expected a folder of at most {_SOCKET_PATH - _ADDED} letters of ASCII, since Ray keeps "
         "sockets there, and neither /tmp nor /var/tmp can be written to; set TMPDIR to another folder"
     )
 
 
 @contextmanager
 def run_folder(place: str) -> Iterator[Path]:
-    """A new private folder in ``place``, which is removed at the end; so are those that dead runs of this user left there.
+    """Make a private folder in ``place`` for the block; also remove those that killed runs of this user left there.
 
-    Who lives holds a lock on theirs. The system takes it away from whoever dies, however they do.
+    A run holds a lock on its folder, which the system releases however the process ends.
     """
-    for left in Path(place).glob(f"{_PREFIX}*"):
-        _remove_if_dead(left)
+    for other in Path(place).glob(f"{_PREFIX}*"):
+        _remove_if_dead(other)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             break
-        os.close(lock)  # another run took it for a dead one's before it was locked
+        os.close(lock)  # another run removed it before it was locked
     try:
         yield folder
     finally:
@@ -63,7 +63,7 @@ def run_folder(place: str) -> Iterator[Path]:
 
 
 def _remove_if_dead(folder: Path) -> None:
-    with suppress(OSError):  # it is another user's, no folder, a link, or gone in this moment
+    with suppress(OSError):  # it is another user's, not a folder, a link, or just removed
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             if os.fstat(lock).st_uid == os.getuid():

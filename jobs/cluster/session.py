@@ -1,4 +1,4 @@
-"""Ray for one run: a cluster that is joined, or one within this process."""
+"""Connects one run to Ray: to a cluster, or to a Ray embedded in this process."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from jobs.cluster.embedded import start_embedded
 from schemas.errors import JobError, UsageError
 from schemas.options import IngestOptions
 
-# Longer than any network that a cluster would be run over.
+# Seconds to wait for a connection: longer than any network between the machines of a cluster takes.
 _CONNECT_S = 10.0
 
-# For each GPU, or without any. Frames wait in shared memory between decoding and annotating; decoders are held back when
-# half of this is full.
+# For each GPU, or for a machine without any. Frames wait in shared memory between decoding and annotating; while half of
+# this is full, nothing more is decoded.
 OBJECT_STORE_BYTES = 2 << 30
 
 
 class _Job(JobConfig):  # type: ignore[misc]
-    """A job whose workers do not look for modules in the driver's current folder and beside its script, as Ray has it."""
+    """A Ray job whose workers do not look for modules in the driver's current folder and beside its script."""
 
     def _serialize(self) -> bytes:
         self._py_driver_sys_path: list[str] = []
@@ -41,23 +41,24 @@ class _Job(JobConfig):  # type: ignore[misc]
 
 @contextmanager
 def ray_session(options: IngestOptions) -> Iterator[None]:
-    """Ray for one run: a cluster that is joined, or one that lives within this process and ends with it.
+    """Connect to a Ray cluster, or start an embedded Ray, for the block. A connection that is there already is used.
 
     Raises:
+        JobError: Ray cannot be started on this machine.
         UsageError: no Ray cluster answers at the address.
     """
-    if ray.is_initialized():  # the caller's own session, which is left as it is
+    if ray.is_initialized():  # the caller's own connection, which is left as it is
         yield
         return
-    stop = signal.getsignal(signal.SIGTERM)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     quiet["job_config"] = _Job()
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
             with _silent_stderr(), installed_only():
                 if options.address is not None:
                     _check_reachable(options.address)
-                    held.callback(ray.shutdown)
+                    stack.callback(ray.shutdown)
                     ray.init(address=options.address, **quiet)
                 else:
                     gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
@@ -67,10 +68,10 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
                     started = start_embedded(
                         num_cpus=options.cpus, include_dashboard=False, object_store_memory=store, **quiet
                     )
-                    held.enter_context(started)
+                    stack.enter_context(started)
         except JobError:
             raise
-        except Exception as exc:  # Ray raises that very class where a node does not come up
+        except Exception as exc:  # Ray raises Exception itself where a node does not come up
             reason = (str(exc) or type(exc).__name__).splitlines()[0]
             if options.address is None:
                 raise JobError(f"Ray could not be started on this machine: {reason}") from exc
@@ -78,17 +79,17 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
                 f"--address: got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
                 "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
             ) from exc
-        if threading.current_thread() is threading.main_thread() and stop is not None:
-            signal.signal(signal.SIGTERM, stop)  # Ray's own handler ends the process without a word to those above
+        if threading.current_thread() is threading.main_thread() and on_sigterm is not None:
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler ends the process at once
         yield
 
 
 def _check_reachable(address: str) -> None:
-    """Fail at once where nobody listens: Ray itself would go on trying for many minutes.
+    """Fail at once where nobody listens, for which Ray itself takes many minutes.
 
     Raises:
         OSError: nobody listens at ``address``.
-        ValueError: it is no ``HOST:PORT``.
+        ValueError: it is not a ``HOST:PORT``.
     """
     if address != "auto":
         host, _, port = address.rpartition(":")
@@ -97,13 +98,13 @@ def _check_reachable(address: str) -> None:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Drop what Ray's C++ side prints at start (its log level, of all things); its errors come as exceptions."""
+    """Drop what Ray's C++ side prints at start (such as its log level); its errors come as exceptions."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)

@@ -1,4 +1,4 @@
-"""What one task sees to: several files, or several jobs of short videos."""
+"""Groups of work for one task: several files to plan, or several jobs of short videos to decode."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from pipeline.sampling import JOB_S, chains_of
 from schemas.records import SpanJob, VideoFailed, VideoFile
 
-# A group of files, and of decode jobs, that one task sees to: as much as is decoded in a second or so.
+# The most files, and bytes of them, that one task plans: as much as is decoded in a second or so.
 GROUP_FILES = 16
 _GROUP_BYTES = 32 << 20
 
-# Jobs of a chain that one task decodes; of a longer one, each job's clips are passed on before the next one's are decoded.
-_MAX_OF_A_CHAIN = 3
+# The longest chain that one task decodes at once. Of a longer one, each job's clips are passed on before the next one's
+# are decoded.
+_MAX_CHAIN = 3
 
 
 def group_files(files: Sequence[VideoFile], decoders: int) -> list[FileGroup]:
-    """Files in groups that a task plans at once: small ones together, but for every decoder several groups."""
-    most = max(1, min(GROUP_FILES, len(files) // (4 * decoders)))
+    """Group files for planning: small ones together, but several groups for each of ``decoders``."""
+    max_files = max(1, min(GROUP_FILES, len(files) // (4 * decoders)))
     groups: list[FileGroup] = []
     group: list[VideoFile] = []
     for file in files:
-        if group and (len(group) >= most or sum(one.size_bytes for one in group) + file.size_bytes > _GROUP_BYTES):
+        if group and (len(group) >= max_files or sum(other.size_bytes for other in group) + file.size_bytes > _GROUP_BYTES):
             groups.append(FileGroup(tuple(group)))
             group = []
         group.append(file)
@@ -45,7 +46,7 @@ class JobGroup:
 
 @dataclass(frozen=True, slots=True)
 class JobChain:
-    """Many jobs of one video that start decoding at one place: one pass over the file does them, one after the other."""
+    """Many jobs of one video that start decoding at one place: one pass over the file decodes them one after the other."""
 
     jobs: tuple[SpanJob, ...]
 
@@ -53,9 +54,9 @@ class JobChain:
 def group_jobs(
     planned: Sequence[SpanJob | VideoFailed], *, chained: bool = True
 ) -> Iterator[JobGroup | JobChain | VideoFailed]:
-    """Jobs of short videos together, up to what a job of a long video holds.
+    """Group jobs for decoding: those of short videos together, up to the length that a job of a long video has.
 
-    Jobs that start at one place stay together, where the decoder does them in one pass (``chained``).
+    Jobs that start decoding at one place stay together where the decoder does them in one pass (``chained``).
     """
     yield from (item for item in planned if isinstance(item, VideoFailed))
     group: list[SpanJob] = []
@@ -65,7 +66,7 @@ def group_jobs(
         if group and seconds > JOB_S:
             yield JobGroup(tuple(group))
             group = []
-        if len(jobs) > _MAX_OF_A_CHAIN:
+        if len(jobs) > _MAX_CHAIN:
             yield JobChain(jobs)
         else:
             group += jobs

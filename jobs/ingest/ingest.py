@@ -1,59 +1,44 @@
-"""Ingest: bring a library up to date with folders of video."""
+"""Ingest: bring a library up to date with folders of video. `ingest` is the whole way, step by step."""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
 from jobs.ingest.changes import Changes, compare
-from jobs.ingest.ledger import VideoLedger
-from jobs.ingest.library_config import ensure_library_config, identify, sampling_of
-from jobs.ingest.profile import RunProfile, bottleneck, make_profile
-from jobs.ingest.progress import Progress
+from jobs.ingest.commit import Committer
+from jobs.ingest.find import list_files
+from jobs.ingest.library_config import choose_library_config, ensure_library_config
+from jobs.ingest.make_job import make_job
+from jobs.ingest.pace import Pace
+from jobs.ingest.profile import ProfileBuilder
+from jobs.ingest.progress import Progress, show_progress
 from jobs.ingest.ray_startup import RaySession
 from jobs.ingest.report import IngestReport, Interrupted
-from jobs.ingest.resources import ResourcePlan
-from jobs.ingest.steps import Job
-from jobs.ingest.timing import RunStats, StageTiming, core_seconds, timed
 from jobs.ingest.trace import check_trace, write_trace
+from pipeline.annotators import Annotator, own_tables
 from pipeline.decoders.registry import check_decoder, load_decoder
-from pipeline.models.checkpoint import locate
-from pipeline.models.preprocessing import read_preprocessing
-from pipeline.models.registry import check_engine
-from pipeline.sampling import distinct_inputs
-from pipeline.sources.find import Choice, PassedOver, check_sources, find_videos
+from pipeline.sources.find import Choice, PassedOver, check_sources
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions
-from schemas.records import JobFailed, VideoFailed, VideoFile, VideoInfo, VideoRow, Written, path_text, video_id_of
+from schemas.records import JobFailed
 
 if TYPE_CHECKING:
     from index.storage.tables import Tables
-    from jobs.ingest.ray_run import RayRun
-
-# How often finished videos are committed, and progress is shown.
-_COMMIT_EVERY_S = 10.0
-_SHOW_EVERY_S = 1.0
-
-# How long a run that was broken off is asked what it did.
-_PATIENCE_S = 10.0
 
 
 def ingest(
     sources: Sequence[str | Path],
-    folder: Path,
+    folder: str | Path,
     *,
     classifier: str | None = None,
     embedder: str | None = None,
@@ -69,6 +54,8 @@ def ingest(
     exclude: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
     trace: Path | None = None,
+    annotators: Sequence[Annotator] = (),
+    pace: Pace | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
@@ -77,66 +64,58 @@ def ingest(
         folder: the library's; made where there is none.
         classifier: hub id or folder; None takes the library's own, or the default for a new one.
         embedder: likewise.
-        window_s: length of a clip; None takes the library's own, or 4 s.
-        stride_s: from one clip's start to the next one's; None takes the library's own, or the window.
-        features: how to keep what the embedder's exact score needs; None takes the library's own, or int8 for a new one.
+        window_s: length of a clip in seconds; None takes the library's own, or 4 s.
+        stride_s: seconds from one clip's start to the next one's; None takes the library's own, or the window.
+        features: how to keep what rerank scores need; None takes the library's own, or int8 for a new one.
         options: how to run.
         keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
-        retry_failed: read again what could not be indexed before, or not whole.
+        retry_failed: read again what could not be indexed before, or only in part.
         rehash: look for files whose content has changed under the same size and time, which reads all of them.
-        include: only files that match one of these (`pipeline.sources.find.Choice`).
-        exclude: and none that match one of these. What the library knows already stays in it.
+        include: take only files that match one of these (`pipeline.sources.find.Choice`).
+        exclude: leave out files that match one of these. What the library knows already stays in it.
         on_progress: called about once a second.
         trace: where to write what each process did and when, for Perfetto.
+        annotators: what to make of every clip beside labels and embeddings (`pipeline.annotators`); the same in each ingest
+            into a library.
+        pace: how often to write, commit and show progress.
 
     Raises:
         UsageError: a source does not exist, or an option is out of its range.
         ModelError: a model cannot be found or loaded.
         LibraryError: the library holds other models' vectors, is being written by another ingest, or cannot be written.
         JobError: the run broke off; what was finished is committed and published.
-        Interrupted: likewise, since somebody wanted it to.
+        Interrupted: somebody stopped the ingest; likewise.
     """
-    from index.snapshot.publish import publish_tables
     from index.storage.lock import write_lock
-    from index.storage.tables import Tables
-    from index.storage.tag_scores import checked_definitions
 
-    began, run = time.monotonic(), _Run()
-    choice, passed = Choice(tuple(include), tuple(exclude)), PassedOver()
-    options = options or IngestOptions()
-    sources = [on_disk(os.fspath(source)) for source in sources]
-    (load_decoder if options.address is None else check_decoder)(options.decoder)
-    if trace is not None:
-        check_trace(trace)
-        options = replace(options, trace=True)
-    library = Library(folder)
-    identity = read_library_config(library)
-    sampling = sampling_of(identity, window_s, stride_s)
+    profile, pace = ProfileBuilder(), pace or Pace()
+    library, sources = Library(Path(folder)), [on_disk(os.fspath(source)) for source in sources]
+    choice, passed_over = Choice(tuple(include), tuple(exclude)), PassedOver()
+    options = _checked_options(options or IngestOptions(), trace)
+    known_config = read_library_config(library)
     check_sources(sources)
-    given = identity
-    if given is None or classifier or embedder or sampling != given.sampling or features not in (None, given.features):
-        given = identify(identity, classifier, embedder, sampling, features)
-    with write_lock(library), RaySession(partial(_job, library, given, options)) as session:
-        identity = ensure_library_config(library, given)
-        tables = Tables(library, features=identity.features != "none")
-        checked_definitions(library, identity)  # if they are damaged, that is better said now than after hours of work
+    requested = choose_library_config(
+        known_config,
+        classifier=classifier,
+        embedder=embedder,
+        window_s=window_s,
+        stride_s=stride_s,
+        features=features,
+        annotators=annotators,
+    )
+    with write_lock(library), RaySession(partial(make_job, library, requested, options, pace, annotators)) as session:
+        config = ensure_library_config(library, requested)
+        tables = _open_tables(library, config, annotators)
         known_videos = tables.known_videos()
-        known_sizes = set(known_videos["size_bytes"].to_pylist())
-        is_known = _recogniser(known_videos) if not rehash else lambda file: False
-        with timed("find", cpu=time.thread_time) as work:
-            found = []
-            for item in find_videos(sources, choice=choice, is_known=is_known, passed=passed):
-                found.append(item)
-                if isinstance(item, VideoFile) and item.size_bytes not in known_sizes:  # neither known nor moved: it is new
-                    session.begin()
-            work.count = len(found)
-        run.own.append(work)
+        with profile.timed("find", cpu=time.thread_time) as timing:
+            files = list_files(sources, choice, known_videos, rehash=rehash, passed_over=passed_over, on_new=session.begin)
+            timing.count = len(files)
         changes = compare(
-            found,
+            files,
             known_videos,
             sources,
-            no_videos=passed.no_videos,
+            no_videos=passed_over.no_videos,
             allow_empty=allow_empty or keep_missing,
             retry_failed=retry_failed,
             rehash=rehash,
@@ -144,216 +123,127 @@ def ingest(
         )
         if keep_missing:
             changes.removed.clear()
-        report = IngestReport(
-            found=len(found),
-            unchanged=changes.unchanged,
-            moved=len(changes.moved),
-            removed=len(changes.removed),
-            passed_over=dict(passed.endings.most_common()),
-            left_out=passed.folders,
-        )
-        try:
-            _apply(changes, tables)
-            if changes.to_do or changes.unreadable or changes.copies:
-                _run(session, changes, tables, report, run, on_progress)
-        except KeyboardInterrupt as exc:
-            raise Interrupted(report) from exc
-        finally:
-            with timed("publish") as work:
-                publish_tables(library, tables, identity, report.changes())
-            work.count = report.clips
-            run.own.append(work)
-            report.bill = run.bill(report)
-            report.wall_seconds = time.monotonic() - began
-            if trace is not None:
-                write_trace(trace, [*run.own, *run.works])
+        report = _begin_report(len(files), changes, passed_over)
+        with _published(library, tables, config, report, profile, trace):
+            _apply_without_decoding(changes, tables)
+            committer = Committer(tables, changes, report, profile, pace.commit_every_s)
+            if changes.to_do:
+                _index_videos(session, changes, committer, profile, pace, on_progress)
+            elif changes.unreadable:
+                committer.commit()
+            committer.commit_copies()
     return report
 
 
-def _recogniser(known: pa.Table) -> Callable[[VideoFile], bool]:
-    """What says of a file whether something was indexed of it, and its size and time are as they were."""
-    read = known.filter(pc.not_equal(known["status"], "failed"))
-    stamps = set(zip(*(read[name].to_pylist() for name in ("path", "size_bytes", "modified_ns")), strict=True))
-    return lambda file: (path_text(file.path), file.size_bytes, file.modified_ns) in stamps
+def _checked_options(options: IngestOptions, trace: Path | None) -> IngestOptions:
+    """The options, once it is sure that the decoder can run and the trace can be written.
 
-
-@dataclass(slots=True)
-class _Run:
-    """What is to be told of a run afterwards.
-
-    Attributes:
-        began_s: when it began, in seconds since the epoch.
-        tally: what the workers did.
-        shape: how it was laid out; None where nothing ran.
-        own: what this process did.
-        works: what each worker did, for a trace.
-        cores: what `core_seconds` said when the stages began; None where they run on a cluster.
-        idle_share: of this machine's cores while they ran.
+    Raises:
+        UsageError: one of them cannot.
     """
-
-    began_s: float = field(default_factory=time.time)
-    tally: RunStats = field(default_factory=RunStats)
-    shape: ResourcePlan | None = None
-    own: list[StageTiming] = field(default_factory=list)
-    works: list[StageTiming] = field(default_factory=list)
-    cores: tuple[float, float] | None = None
-    idle_share: float | None = None
-
-    @property
-    def bottleneck(self) -> str | None:
-        """The stage of the workers that held it up."""
-        return bottleneck(self.tally, self.shape) if self.shape else None
-
-    def ended(self, run: RayRun, patience_s: float | None) -> None:
-        """Ask the workers for what they did; if Ray has gone, nobody knows."""
-        told = run.told(patience_s)
-        if told is None:
-            return
-        self.tally, self.shape, self.works = told
-        if self.cores and (now := core_seconds()) and now[1] > self.cores[1]:
-            self.idle_share = (now[0] - self.cores[0]) / (now[1] - self.cores[1])
-
-    def bill(self, report: IngestReport) -> RunProfile | None:
-        """What it all cost."""
-        if self.shape is None:
-            return None
-        return make_profile(
-            self.shape,
-            self.tally,
-            self.own,
-            bound_by=self.bottleneck,
-            began_s=self.began_s,
-            video_s=report.video_seconds,
-            idle_share=self.idle_share,
-        )
+    (load_decoder if options.address is None else check_decoder)(options.decoder)
+    if trace is None:
+        return options
+    check_trace(trace)
+    return replace(options, trace=True)
 
 
-def _job(library: Library, given: LibraryConfig, options: IngestOptions) -> Job:
-    """What workers need to know, after making sure that the models are still those the library was made with."""
-    known = read_library_config(library) or given
-    where = given.classifier.folder if given.classifier != known.classifier else None
-    classifier = locate(known.classifier, "--classifier", where)
-    where = given.embedder.folder if given.embedder != known.embedder else None
-    embedder = locate(known.embedder, "--embedder", where)
-    check_engine(options.engine, classifier, embedder)
-    inputs = [
-        read_preprocessing(classifier, "--classifier").input,
-        read_preprocessing(embedder, "--embedder").input,
-    ]
-    return Job(
-        classifier,
-        embedder,
-        known.sampling,
-        distinct_inputs(inputs),
-        library.clips.absolute(),
-        options,
-        features=known.features,
-        features_folder=None if known.features == "none" else library.features.absolute(),
+def _open_tables(library: Library, config: LibraryConfig, annotators: Sequence[Annotator]) -> Tables:
+    """Open the tables for writing, and see that tags.json can be read: better now than after hours of work.
+
+    Raises:
+        LibraryError: the tables cannot be opened, or tags.json is damaged.
+    """
+    from index.storage.tables import Tables
+    from index.storage.tag_scores import checked_definitions
+
+    tables = Tables(library, features=config.features != "none", new_annotators=own_tables(annotators))
+    checked_definitions(library, config)
+    return tables
+
+
+def _begin_report(num_files: int, changes: Changes, passed_over: PassedOver) -> IngestReport:
+    """The report as far as it is known before anything is decoded."""
+    return IngestReport(
+        found=num_files,
+        unchanged=changes.unchanged,
+        moved=len(changes.moved),
+        removed=len(changes.removed),
+        passed_over=dict(passed_over.endings.most_common()),
+        left_out=passed_over.folders,
     )
 
 
-def _apply(changes: Changes, tables: Tables) -> None:
-    """Enter what needs no decoding."""
+def _apply_without_decoding(changes: Changes, tables: Tables) -> None:
+    """Take out removed videos, give moved ones their new paths, and delete clips that no video owns."""
     tables.remove_videos(changes.removed)
     tables.move_videos(changes.moved)
     tables.drop_orphans()
 
 
-def _run(
+def _index_videos(
     session: RaySession,
     changes: Changes,
-    tables: Tables,
-    report: IngestReport,
-    told: _Run,
+    committer: Committer,
+    profile: ProfileBuilder,
+    pace: Pace,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Decode and annotate what is new, committing videos as they finish."""
-    accounts = VideoLedger([*changes.to_do, *(file for file, _ in changes.unreadable)], changes.taken)
-    for file, error in changes.unreadable:
-        accounts.add(VideoFailed(VideoInfo(video_id_of(None, file.path, changes.taken), file), error.stage, error.reason))
-    files: list[Written] = []
+    """Decode and annotate the files to do, and commit videos as they finish; also when the run breaks off.
 
-    done: dict[str, VideoRow] = {}
-
-    def commit() -> None:
-        rows = accounts.take_finished()
-        done.update((row.video.file.path, row) for row in rows)
-        with timed("commit") as work:
-            tables.commit_clips(files)
-            files.clear()
-            tables.commit_videos(rows, replace_paths=changes.replacing)
-        work.count = len(rows)
-        told.own.append(work)
-        report.count(rows)
-
-    if not changes.to_do:
-        commit()
-        _commit_copies(changes, tables, report, done, changes.taken)
-        return
+    Raises:
+        ModelError: a model cannot be loaded.
+        JobError: the run broke off.
+    """
     run = session.ready()
-    told.own.append(session.start)
-    told.cores = core_seconds() if run.is_here else None
-    began = committed = time.monotonic()
-    patience_s: float | None = _PATIENCE_S
+    profile.begin_run(run, session.start)
+    began = time.monotonic()
+    timeout_s: float | None = pace.summary_timeout_s
 
-    def progress() -> Progress:
-        return Progress(accounts.num_finished, accounts.num_files, time.monotonic() - began, run.tally())
+    def read_progress() -> Progress:
+        return Progress(committer.num_finished, committer.num_videos, time.monotonic() - began, run.stats())
 
     try:
-        with _shown(progress, on_progress):
+        with show_progress(read_progress, on_progress, pace.show_every_s):
             for outcome in run.outcomes(changes.to_do, changes.taken):
                 if isinstance(outcome, JobFailed):
                     raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
-                if isinstance(outcome, Written):
-                    files.append(outcome)
                 if outcome is not None:
-                    accounts.add(outcome)
-                if time.monotonic() - committed > _COMMIT_EVERY_S:
-                    commit()
-                    committed = time.monotonic()
-            accounts.close(changes.to_do, run.lost())
-        patience_s = None
+                    committer.add(outcome)
+                committer.commit_if_due()
+            committer.close(changes.to_do, run.lost())
+        timeout_s = None
     finally:
-        commit()
-        told.ended(run, patience_s)
-        report.bottleneck = told.bottleneck
-    _commit_copies(changes, tables, report, done, changes.taken)
-
-
-def _commit_copies(
-    changes: Changes, tables: Tables, report: IngestReport, done: dict[str, VideoRow], taken: Collection[str]
-) -> None:
-    """Enter the files whose content another file has: the same clips under ids of their own, and nothing decoded."""
-    if not changes.copies:
-        return
-    known = tables.video_rows([copy.original for copy in changes.copies if isinstance(copy.original, str)])
-    rows = []
-    for copy in changes.copies:
-        original = known[copy.original] if isinstance(copy.original, str) else done[copy.original.path]
-        video_id = video_id_of(copy.content_hash, copy.file.path, taken)
-        clip_count = tables.copy_clips(original.video.video_id, video_id)
-        rows.append(
-            replace(original, video=replace(original.video, video_id=video_id, file=copy.file), clip_count=clip_count)
-        )
-    tables.commit_videos(rows, replace_paths=changes.replacing)
-    report.count(rows)
+        committer.commit()
+        profile.end_run(run, timeout_s)
 
 
 @contextmanager
-def _shown(progress: Callable[[], Progress], on_progress: Callable[[Progress], None] | None) -> Iterator[None]:
-    """Call ``on_progress`` about once a second while the block runs."""
-    ended = threading.Event()
+def _published(
+    library: Library,
+    tables: Tables,
+    config: LibraryConfig,
+    report: IngestReport,
+    profile: ProfileBuilder,
+    trace: Path | None,
+) -> Iterator[None]:
+    """Publish what the block has committed, also when it fails, and complete the report.
 
-    def show() -> None:
-        while not ended.wait(_SHOW_EVERY_S):
-            now = progress()
-            if on_progress and not ended.is_set():
-                on_progress(now)
+    Raises:
+        Interrupted: the block was interrupted.
+    """
+    from index.snapshot.publish import publish_tables
 
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
     try:
         yield
+    except KeyboardInterrupt as exc:
+        raise Interrupted(report) from exc
     finally:
-        ended.set()
-        thread.join()
+        with profile.timed("publish") as timing:
+            publish_tables(library, tables, config, report.changes())
+            timing.count = report.clips
+        report.bottleneck = profile.bottleneck
+        report.profile = profile.profile(report.video_seconds)
+        report.wall_seconds = profile.wall_s
+        if trace is not None:
+            write_trace(trace, profile.timings)

@@ -1,53 +1,49 @@
-"""Who is done: gathers what comes back from a run, in any order, into one row per video. The books always balance."""
+"""Gathers what comes back from a run, in any order, into one row per video: every file ends in exactly one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from schemas.records import (
-    Problem,
-    SpanDone,
-    VideoFailed,
-    VideoFile,
-    VideoInfo,
-    VideoRow,
-    Written,
-    video_id_of,
-)
+from schemas.records import Problem, SpanDone, VideoFailed, VideoFile, VideoInfo, VideoRow, Written, video_id_of
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A video of which something has come back."""
+    """A video of which something has come back, but not yet all.
+
+    Attributes:
+        parts: what became of each of its jobs, by number.
+        written: ids of its clips that are in a file.
+    """
 
     parts: dict[int, SpanDone] = field(default_factory=dict)
     written: set[int] = field(default_factory=set)
 
     def row(self, lost: Problem | None) -> VideoRow | None:
-        """The video's row, once every part and every clip is back, or with the reason why no more will come."""
+        """The video's row; None while something is missing, unless ``lost`` says why no more will come."""
         if not self.parts:
             return None
-        some = next(iter(self.parts.values()))
+        first = next(iter(self.parts.values()))
         promised = {clip_id for part in self.parts.values() for clip_id in part.clip_ids}
-        complete = len(self.parts) == some.num_parts and promised <= self.written
+        complete = len(self.parts) == first.num_parts and promised <= self.written
         if not complete and lost is None:
             return None
         problems = [problem for _, part in sorted(self.parts.items()) for problem in part.problems]
         if not complete:
-            lacking, of, what = some.num_parts - len(self.parts), some.num_parts, "parts"
-            if not lacking:
-                lacking, of, what = len(promised - self.written), len(promised), "clips"
+            missing, total, unit = first.num_parts - len(self.parts), first.num_parts, "parts"
+            if not missing:
+                missing, total, unit = len(promised - self.written), len(promised), "clips"
             assert lost is not None
-            problems.append(Problem(lost.stage, f"{lacking} of {of} {what}: {lost.reason}"))
-        return _row(some.video, len(self.written), problems)
+            problems.append(Problem(lost.stage, f"{missing} of {total} {unit}: {lost.reason}"))
+        return _row(first.video, len(self.written), problems)
 
 
 class VideoLedger:
-    """Books of one run."""
+    """The videos of one run, and how far each of them is."""
 
     def __init__(self, files: Iterable[VideoFile], taken: Collection[str] = ()) -> None:
-        """Open the books for ``files``; each ends in exactly one row. ``taken`` are video ids that others have."""
+        """Expect ``files``, each of which ends in exactly one row. ``taken`` are video ids that others have."""
         self._taken = taken
         self._files = {file.path: file for file in files}
         self.num_files = len(self._files)
@@ -55,7 +51,7 @@ class VideoLedger:
         self._finished: list[VideoRow] = []
 
     def add(self, outcome: Written | SpanDone | VideoFailed) -> None:
-        """Enter what came back."""
+        """Take in what came back."""
         if isinstance(outcome, VideoFailed):
             self._finish(VideoRow(outcome.video, "failed", 0, outcome.stage, outcome.reason))
         elif isinstance(outcome, SpanDone):
@@ -77,7 +73,7 @@ class VideoLedger:
         return finished
 
     def close(self, files: Iterable[VideoFile], lost: Callable[[VideoFile], Problem]) -> None:
-        """Finish those of ``files`` that are not done; ``lost`` tells the reason for each."""
+        """Finish those of ``files`` that have no row yet; ``lost`` gives the reason for each."""
         for video_id, pending in list(self._pending.items()):
             for part in list(pending.parts.values())[:1]:
                 self._settle(video_id, lost(part.video.file))

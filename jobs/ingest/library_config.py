@@ -1,12 +1,14 @@
-"""What an ingest is asked to make clips with, and whether the library was made with the same."""
+"""The models and sampling that an ingest asks for, which have to be those that the library was made with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from index.storage.config import LibraryConfig, read_library_config, write_library_config
+from index.storage.config import AnnotatorTable, LibraryConfig, read_library_config, write_library_config
 from index.storage.paths import Library
+from pipeline.annotators import Annotator
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import embedder_family
 from pipeline.models.registry import check_classifier, check_embedder
@@ -15,53 +17,77 @@ from schemas.models import Checkpoint
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, FeatureKind, Sampling
 
 
-def sampling_of(known: LibraryConfig | None, window_s: float | None, stride_s: float | None) -> Sampling:
-    """What was asked for; what was not is the library's own, and the stride of a window that was asked for is its length."""
+def choose_library_config(
+    known: LibraryConfig | None,
+    *,
+    classifier: str | None = None,
+    embedder: str | None = None,
+    window_s: float | None = None,
+    stride_s: float | None = None,
+    features: FeatureKind | None = None,
+    annotators: Sequence[Annotator] = (),
+) -> LibraryConfig:
+    """The models, sampling and features that are asked for; for what is not, the library's own, or the defaults.
+
+    Args:
+        known: the library's; None for a new one.
+        classifier: hub id or folder.
+        embedder: likewise.
+        window_s: length of a clip in seconds.
+        stride_s: seconds from one clip's start to the next one's; by default the window, where that is given.
+        features: how to keep them; by default int8 where the embedder has a rerank score.
+        annotators: those beside the classifier and the embedder.
+
+    Raises:
+        ModelError: a model cannot be found.
+        UsageError: the sampling is out of its range, features cannot be kept in this way, or an annotator's table has the
+            name of another's.
+        LibraryError: the library was made otherwise.
+    """
+    sampling = _sampling(known, window_s, stride_s)
+    named = classifier or embedder or features not in (None, known.features if known else None)
+    tables = _annotator_tables(annotators)
+    if known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables):
+        return known
+    requested = LibraryConfig(
+        known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "--classifier"),
+        known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "--embedder"),
+        sampling,
+    )
+    check_classifier(requested.classifier)
+    check_embedder(requested.embedder)
+    requested = replace(requested, features=_features(known, requested.embedder, features))
+    try:
+        requested = replace(requested, annotator_tables=tables)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from exc
+    if known is not None:
+        _check_same(known, requested)
+    return requested
+
+
+def _annotator_tables(annotators: Sequence[Annotator]) -> tuple[AnnotatorTable, ...]:
+    """The tables of annotators beside the pair."""
+    return tuple(
+        AnnotatorTable(annotator.name, table, tuple(columns.names))
+        for annotator in annotators
+        for table, columns in annotator.fills.items()
+    )
+
+
+def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: float | None) -> Sampling:
+    """The sampling asked for; else the library's own. The stride of a window that is asked for is its length."""
     if known is not None and window_s is None:
         return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
     window_s = Sampling().window_s if window_s is None else window_s
     return Sampling(window_s=window_s, stride_s=window_s if stride_s is None else stride_s)
 
 
-def identify(
-    known: LibraryConfig | None,
-    classifier: str | None,
-    embedder: str | None,
-    sampling: Sampling,
-    features: FeatureKind | None,
-) -> LibraryConfig:
-    """The models, sampling and features that were asked for, where they agree with the library's.
-
-    Args:
-        known: the library's; None for a new one.
-        classifier: hub id or folder; None takes the library's own, or the default.
-        embedder: likewise.
-        sampling: as `sampling_of` gives it.
-        features: how to keep them; None takes the library's own, or int8 where the embedder has an exact score.
-
-    Raises:
-        ModelError: a model cannot be found.
-        UsageError: features cannot be kept in this way.
-        LibraryError: the library was made otherwise.
-    """
-    wanted = LibraryConfig(
-        known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "--classifier"),
-        known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "--embedder"),
-        sampling,
-    )
-    check_classifier(wanted.classifier)
-    check_embedder(wanted.embedder)
-    wanted = replace(wanted, features=_features(known, wanted.embedder, features))
-    if known is not None:
-        _check_same(known, wanted)
-    return wanted
-
-
 def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureKind | None) -> FeatureKind:
-    """How features are to be kept.
+    """How to keep features, where ``asked`` is what the user asks for.
 
     Raises:
-        UsageError: there is no such way, or the embedder has no exact score to keep them for.
+        UsageError: there is no such way, or the embedder has no rerank score to keep them for.
     """
     family = embedder_family(embedder.model_type)
     has_rerank_score = family is not None and family.rerank
@@ -77,23 +103,23 @@ def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureK
     return asked
 
 
-def _check_same(known: LibraryConfig, wanted: LibraryConfig) -> None:
-    if differences := known.differences(wanted):
+def _check_same(known: LibraryConfig, requested: LibraryConfig) -> None:
+    if differences := known.differences(requested):
         raise LibraryError(
             f"--library: {'; '.join(differences)}. What clips were made with cannot be mixed, so a library has one of each: "
             "leave the option out to use the library's own, or ingest into a new folder"
         )
 
 
-def ensure_library_config(library: Library, wanted: LibraryConfig) -> LibraryConfig:
-    """Make the library ``wanted``'s, or see that it is. Under the lock: another ingest may have made it meanwhile.
+def ensure_library_config(library: Library, requested: LibraryConfig) -> LibraryConfig:
+    """Write library.json, or see that the library was made with the same. To be called under the lock.
 
     Raises:
-        LibraryError: it is another's.
+        LibraryError: another ingest has made it with something else meanwhile.
     """
     known = read_library_config(library)
     if known is None:
-        write_library_config(library, wanted)
-        return wanted
-    _check_same(known, wanted)
+        write_library_config(library, requested)
+        return requested
+    _check_same(known, requested)
     return known

@@ -1,7 +1,10 @@
-"""What is known of a run while it runs, and the line that shows it."""
+"""How far a run is, and the line that shows it."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from jobs.ingest.timing import RunStats
@@ -10,37 +13,63 @@ from schemas.text import clock
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run.
+    """How far a run is at one moment.
 
     Attributes:
         done_videos: videos with a final status.
         total_videos: videos to do.
         elapsed_s: seconds since the run began.
+        stats: what the workers have done so far.
     """
 
     done_videos: int
     total_videos: int
     elapsed_s: float
-    tally: RunStats
+    stats: RunStats
 
     @property
     def speed(self) -> float:
         """Seconds of video annotated per second."""
-        return self.tally.clip_s / self.elapsed_s if self.elapsed_s > 0 else 0.0
+        return self.stats.clip_s / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the end at this speed, the videos not yet read taken to be as long as the others; None at first."""
-        planned = self.tally.of("plan")
+        """Seconds until the end at this speed; None until the first clips are annotated.
+
+        Videos that have not been read yet are taken to be as long as the others.
+        """
+        planned = self.stats.of("plan")
         if not planned.count or not self.speed:
             return None
         total_s = planned.video_s / planned.count * self.total_videos
-        return max(0.0, total_s - self.tally.clip_s) / self.speed
+        return max(0.0, total_s - self.stats.clip_s) / self.speed
 
     def __str__(self) -> str:
         """One line for people."""
         left = "" if self.left_s is None else f" · about {clock(self.left_s)} left"
         return (
-            f"{self.done_videos}/{self.total_videos} videos · {self.tally.clips} clips · "
+            f"{self.done_videos}/{self.total_videos} videos · {self.stats.clips} clips · "
             f"{self.speed:.1f} s of video per second{left}"
         )
+
+
+@contextmanager
+def show_progress(
+    read_progress: Callable[[], Progress], on_progress: Callable[[Progress], None] | None, every_s: float
+) -> Iterator[None]:
+    """While the block runs, read the progress every ``every_s`` seconds, and call ``on_progress`` with it."""
+    ended = threading.Event()
+
+    def show() -> None:
+        while not ended.wait(every_s):
+            progress = read_progress()
+            if on_progress and not ended.is_set():
+                on_progress(progress)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

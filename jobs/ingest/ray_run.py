@@ -3,10 +3,10 @@
     groups of files -> plan (tasks) -> groups or chains of jobs -> decode (tasks; an actor per chain) -> clips
     -> annotate (actors, one per GPU) -> rows -> write (tasks) -> outcomes, to the driver
 
-The driver hands out work and passes on references: frames go from the decoder's machine to the annotator's, once. It hands
-out no more to decode while what is decoded and not yet annotated fills half of the object store. A task costs Ray some
-milliseconds, so short videos go in groups. A worker that dies at one of a group is replaced, and the new one, which is told
-at which videos two others have died, passes these over. What workers run is in `jobs.ingest.workers`.
+The driver hands out work and passes on references: frames go from the decoder's machine to the annotator's, once. While
+clips that are decoded and not yet annotated fill half of the object store, nothing more is decoded. A task costs Ray some
+milliseconds, so short videos go in groups. A worker that dies is replaced; the new one skips the videos at which two workers
+have died. `jobs.ingest.scheduler` hands out the work, `jobs.ingest.workers` is what the workers run.
 """
 
 from __future__ import annotations
@@ -19,18 +19,15 @@ from typing import Any
 
 import ray
 
-from jobs.ingest.resources import ResourcePlan, plan_resources
+from jobs.ingest.profile import RunSummary
+from jobs.ingest.resources import plan_resources
 from jobs.ingest.scheduler import DECODERS_SHARE, Scheduler
 from jobs.ingest.steps import Job
-from jobs.ingest.timing import RunStats, StageTiming
+from jobs.ingest.timing import RunStats
 from jobs.ingest.workers import CRASHED, AnnotatorActor, StatsActor
 from pipeline.decoders.registry import ON_GPU
 from schemas.errors import JobError, UsageError
-from schemas.records import (
-    Outcome,
-    Problem,
-    VideoFile,
-)
+from schemas.records import Outcome, Problem, VideoFile
 
 # How often an annotator that dies is replaced, and how often it is given the same clips again.
 _RESTARTS = 20
@@ -39,7 +36,7 @@ _RETRIES = 3
 
 @contextmanager
 def _ray_errors_as_job_error() -> Iterator[None]:
-    """Say what Ray raises as one of vidsift's errors.
+    """Raise Ray's errors as one of vidsift's.
 
     Raises:
         JobError: Ray has failed.
@@ -51,67 +48,65 @@ def _ray_errors_as_job_error() -> Iterator[None]:
 
 
 class RayRun:
-    """One run over many videos: `outcomes` does it, and `tally` tells meanwhile how far it is.
+    """One run over many videos: `outcomes` does the work, and `stats` says meanwhile how far it is.
 
     Attributes:
-        shape: how the stages are laid out over the machines that the Ray session has.
+        resources: how the stages are laid out over the machines that the Ray session has.
         is_here: whether these are this machine alone.
     """
 
     def __init__(self, job: Job) -> None:
-        """Let the annotators load the models, which takes longest; what there is to do need not be known yet.
+        """Start the annotators, which begin to load the models; the videos need not be known yet.
 
         Raises:
             UsageError: the decoder needs a GPU, and there is none.
         """
         self._job = job
-        self._tally = RunStats()
+        self._stats = RunStats()
         self.is_here = job.options.address is None
-        resources = ray.cluster_resources()
-        self._gpus = int(resources.get("GPU", 0))
+        cluster = ray.cluster_resources()
+        self._gpus = int(cluster.get("GPU", 0))
         if job.options.decoder in ON_GPU and not self._gpus:
             raise UsageError(f"--decoder {job.options.decoder}: got a Ray cluster without GPUs; take pyav")
-        self.shape = plan_resources(job, int(resources.get("CPU", 1)), self._gpus, resources.get("memory", 0.0))
-        self._counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(StatsActor).remote(
+        self.resources = plan_resources(job, int(cluster.get("CPU", 1)), self._gpus, cluster.get("memory", 0.0))
+        self._stats_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(StatsActor).remote(
             job.options.trace
         )
         # Annotators ask for no CPU of Ray's: on CPUs alone they and the decoders share the cores, and whichever is behind
         # gets more of them, since the others wait for it; and with fewer CPUs than GPUs, none would be left to decode.
         share = 1 - DECODERS_SHARE if job.options.decoder in ON_GPU else 1.0
-        worker = ray.remote(AnnotatorActor).options(
+        actor = ray.remote(AnnotatorActor).options(
             num_cpus=0,
-            num_gpus=share * self.shape.on_gpus,
+            num_gpus=share * self.resources.on_gpus,
             max_restarts=_RESTARTS,
             max_task_retries=_RETRIES,
-            max_concurrency=self.shape.lanes,
+            max_concurrency=self.resources.max_in_flight,
         )
-        self._annotators = [worker.remote(job, self._counter, self.shape) for _ in range(self.shape.annotators)]
+        self._annotators = [actor.remote(job, self._stats_actor, self.resources) for _ in range(self.resources.annotators)]
 
     def close(self) -> None:
-        """Let go of the annotators."""
+        """End the annotators."""
         for annotator in self._annotators:
-            with suppress(ray.exceptions.RayError):  # it has gone by itself
+            with suppress(ray.exceptions.RayError):  # it has ended by itself
                 ray.kill(annotator)
 
-    def tally(self) -> RunStats:
-        """How far the run is."""
-        with suppress(ray.exceptions.RayError):  # which ends the run elsewhere
-            self._tally = ray.get(self._counter.snapshot.remote())
-        return self._tally
+    def stats(self) -> RunStats:
+        """What the workers have done so far."""
+        with suppress(ray.exceptions.RayError):  # `outcomes` raises it
+            self._stats = ray.get(self._stats_actor.snapshot.remote())
+        return self._stats
 
-    def told(self, patience_s: float | None = None) -> tuple[RunStats, ResourcePlan, list[StageTiming]] | None:
-        """The tally, the shape with what the annotators found to compute on, and works for a trace.
-
-        None where Ray has gone, or takes longer than ``patience_s``.
-        """
-        counter = self._counter
+    def summary(self, timeout_s: float | None = None) -> RunSummary | None:
+        """What the workers did; None where Ray has gone, or takes longer than ``timeout_s`` to answer."""
+        actor = self._stats_actor
         try:
-            asked = [counter.snapshot.remote(), counter.computing.remote(), counter.works.remote()]
-            tally, (device, precision), works = ray.get(asked, timeout=patience_s)
+            answers = [actor.snapshot.remote(), actor.computing.remote(), actor.timings.remote()]
+            stats, (device, precision), timings = ray.get(answers, timeout=timeout_s)
         except ray.exceptions.RayError:
             return None
-        threads = 0 if device != "cpu" else self.shape.threads
-        return tally, replace(self.shape, device=device, precision=precision, threads=threads), works
+        threads = 0 if device != "cpu" else self.resources.threads
+        resources = replace(self.resources, device=device, precision=precision, threads=threads)
+        return RunSummary(stats, resources, timings)
 
     def lost(self) -> Callable[[VideoFile], Problem]:
         """Why a video did not come back, for those that did not.
@@ -120,24 +115,24 @@ class RayRun:
             JobError: Ray has gone.
         """
         with _ray_errors_as_job_error():
-            found: dict[bytes, Problem] = ray.get(self._counter.lost.remote())
-        return lambda file: found.get(os.fsencode(file.path), Problem("decode", CRASHED))
+            problems: dict[bytes, Problem] = ray.get(self._stats_actor.lost.remote())
+        return lambda file: problems.get(os.fsencode(file.path), Problem("decode", CRASHED))
 
     def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
-        """Run over ``files``, and yield what comes back in any order; None where for some seconds nothing does.
+        """Run over ``files`` and yield what comes back, in any order; None whenever nothing did for some seconds.
 
-        Videos whose worker could not be replaced do not come back. ``taken`` are ids that none of them may get.
+        Videos at which two workers died do not come back; `lost` says why. ``taken`` are video ids that none may get.
 
         Raises:
             JobError: Ray has failed.
         """
         with _ray_errors_as_job_error():
             job = replace(self._job, taken=taken)
-            flow = Scheduler(job, self._counter, self.shape, self._gpus, self._annotators, files)
+            scheduler = Scheduler(job, self._stats_actor, self.resources, self._gpus, self._annotators, files)
             try:
-                yield from flow.run()
+                yield from scheduler.run()
             finally:
-                flow.stop()
+                scheduler.stop()
 
 
 def _cause(exc: BaseException) -> str:

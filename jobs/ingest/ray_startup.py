@@ -1,4 +1,4 @@
-"""Ray's start, beside what an ingest still has to find out: its processes take seconds to come up, and so do the models."""
+"""Starts Ray in a background thread while files are listed: its processes take seconds to come up, and so do the models."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class RaySession:
-    """Ray for one run. Where nobody asks for it, it is not started, and not even imported.
+    """Ray for one run. Until `begin` or `ready` is called, it is not started, and not even imported.
 
-    A thread holds it from start to end: its processes end with the thread that started them.
+    One thread holds it from start to end, since Ray's processes end with the thread that started them.
 
     Attributes:
-        start: what starting took, once it is over.
+        start: how long starting took, once it has ended.
     """
 
     def __init__(self, make_job: Callable[[], Job]) -> None:
-        """``make_job`` is called when Ray is to start, by the thread."""
+        """``make_job`` is called by the thread when Ray starts."""
         self._make_job = make_job
         self._thread: threading.Thread | None = None
-        self._started, self._over = threading.Event(), threading.Event()
+        self._started, self._closing = threading.Event(), threading.Event()
         self._run: RayRun | None = None
         self._error: BaseException | None = None
         self.start = StageTiming("start", time.time())
@@ -38,13 +38,13 @@ class RaySession:
         return self
 
     def begin(self) -> None:
-        """Start it, and do not wait."""
+        """Start Ray in the background, unless that has been done."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._hold, daemon=True)
             self._thread.start()
 
     def ready(self) -> RayRun:
-        """Wait until it is up; returns the run, whose annotators are loading the models.
+        """Wait until Ray is up, and return the run, whose annotators are loading the models.
 
         Raises:
             ModelError: the job cannot be made.
@@ -59,26 +59,26 @@ class RaySession:
         return self._run
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._over.set()
+        self._closing.set()
         if self._thread is not None:
             self._thread.join()
 
     def _hold(self) -> None:
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
                 with timed("start", cpu=time.thread_time) as self.start:
                     job = self._make_job()
                     from jobs.cluster.session import ray_session
                     from jobs.ingest.ray_run import RayRun
 
-                    if self._over.is_set():  # nobody waits for it any more
+                    if self._closing.is_set():  # the caller has failed meanwhile
                         return
-                    held.enter_context(ray_session(job.options))
+                    stack.enter_context(ray_session(job.options))
                     self._run = RayRun(job)
-                    held.callback(self._run.close)
-            except BaseException as exc:  # noqa: BLE001 - it is raised where somebody waits for the start
+                    stack.callback(self._run.close)
+            except BaseException as exc:  # noqa: BLE001 - `ready` raises it
                 self._error = exc
                 return
             finally:
                 self._started.set()
-            self._over.wait()
+            self._closing.wait()

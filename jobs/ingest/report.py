@@ -1,24 +1,17 @@
-"""What an ingest did, as an object and as text."""
+"""The report of an ingest, as an object, as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.ingest.profile import RunProfile
 from schemas.records import VideoRow, path_text
 from schemas.text import clock, column_lines, lines_text
 
-if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
-    from jobs.ingest.profile import RunProfile
-
-
+# Failed videos, and endings of files that are no videos, that the text names.
 _MAX_FAILURES = 20
-
 _MAX_ENDINGS = 8
 
 
@@ -35,8 +28,8 @@ def ingest_text(report: IngestReport) -> str:
             f"{report.clips} clips from {clock(report.video_seconds)} of video in {clock(report.wall_seconds)} "
             f"({speed:.1f} s of video per second)"
         )
-    if report.bill and report.clips:
-        lines += _bill_lines(report.bill)
+    if report.profile and report.clips:
+        lines += _profile_lines(report.profile)
     if report.several_tracks:
         have = "has" if report.several_tracks == 1 else "have"
         lines.append(
@@ -50,38 +43,38 @@ def ingest_text(report: IngestReport) -> str:
 
 
 def _passed_over_line(endings: dict[str, int]) -> str:
-    """How many files were passed over, the commonest endings first."""
+    """How many files were passed over, by ending, the commonest first."""
     total = sum(endings.values())
-    told = [f"{count} {ending or 'without an ending'}" for ending, count in list(endings.items())[:_MAX_ENDINGS]]
+    counts = [f"{count} {ending or 'without an ending'}" for ending, count in list(endings.items())[:_MAX_ENDINGS]]
     if len(endings) > _MAX_ENDINGS:
-        told.append(f"{total - sum(list(endings.values())[:_MAX_ENDINGS])} of {len(endings) - _MAX_ENDINGS} other endings")
-    return f"{total} file{'s' * (total != 1)} passed over: {', '.join(told)}"
+        counts.append(f"{total - sum(list(endings.values())[:_MAX_ENDINGS])} of {len(endings) - _MAX_ENDINGS} other endings")
+    return f"{total} file{'s' * (total != 1)} passed over: {', '.join(counts)}"
 
 
-def _bill_lines(bill: RunProfile) -> list[str]:
+def _profile_lines(profile: RunProfile) -> list[str]:
     """What a run cost, stage by stage."""
     rows = [
         (
-            one.stage,
-            f"{one.seconds:.1f}",
-            f"{one.share:.0%}",
-            f"{one.per_s:.1f} {one.unit}/s" if one.unit else "",
-            f"{one.waiting_s:.1f}",
+            stage.stage,
+            f"{stage.seconds:.1f}",
+            f"{stage.share:.0%}",
+            f"{stage.per_s:.1f} {stage.unit}/s" if stage.unit else "",
+            f"{stage.waiting_s:.1f}",
         )
-        for one in bill.stages
+        for stage in profile.stages
     ]
-    idle = "" if bill.idle_share is None else f", cores idle for {bill.idle_share:.0%} of it"
+    idle = "" if profile.idle_share is None else f", cores idle for {profile.idle_share:.0%} of it"
     return [
         *column_lines(("stage", "seconds", "of CPU", "throughput", "waiting s"), rows),
-        str(bill.shape),
-        f"decoding began after {bill.first_frame_s:.1f} s, {bill.hours_per_hour:.1f} h of video per hour{idle}",
-        f"bound by {bill.bound_by}: {bill.advice}",
+        str(profile.resources),
+        f"decoding began after {profile.first_frame_s:.1f} s, {profile.hours_per_hour:.1f} h of video per hour{idle}",
+        f"bound by {profile.bound_by}: {profile.advice}",
     ]
 
 
 @dataclass(slots=True)
 class IngestReport:
-    """What an ingest did. ``found`` is always the sum of the next five.
+    """What an ingest did. ``found`` is always the sum of the next five, except after an interruption.
 
     Attributes:
         found: video files below the sources.
@@ -95,7 +88,7 @@ class IngestReport:
         video_seconds: seconds of video in them.
         wall_seconds: how long it all took.
         bottleneck: the stage that held the run up, ``decode`` or ``annotate``; None where nothing ran.
-        bill: what the run cost; None where nothing ran, or Ray died before it could tell.
+        profile: what the run cost; None where nothing ran, or Ray died before it could tell.
         passed_over: files that are no videos by their name or their first bytes, or were not wanted, by ending; "" for none.
         several_tracks: how many of what was newly indexed have more than one video track.
         left_out: folders of vidsift's own among the sources, and what each is.
@@ -112,7 +105,7 @@ class IngestReport:
     video_seconds: float = 0.0
     wall_seconds: float = 0.0
     bottleneck: str | None = None
-    bill: RunProfile | None = None
+    profile: RunProfile | None = None
     passed_over: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     several_tracks: int = 0
@@ -124,7 +117,7 @@ class IngestReport:
         return self.found - self.indexed - self.partial - self.failed - self.unchanged - self.moved
 
     def count(self, rows: Sequence[VideoRow]) -> None:
-        """Enter finished videos."""
+        """Count finished videos."""
         for row in rows:
             setattr(self, row.status, getattr(self, row.status) + 1)
             self.clips += row.clip_count
@@ -134,30 +127,37 @@ class IngestReport:
                 self.failures.append(row)
 
     def changes(self) -> dict[str, int]:
-        """What the history says of this ingest."""
+        """The counts that the library's history keeps of this ingest."""
         names = ("indexed", "partial", "failed", "moved", "removed", "clips")
         return {name: getattr(self, name) for name in names}
 
     def as_json(self) -> dict[str, object]:
         """The object that ``--json`` prints."""
-        found = asdict(self)
-        del found["failures"]
-        bill = found.pop("bill")
-        if bill is not None:
-            found["run"] = _rounded(bill)
-        found["left_out"] = [path_text(folder) for folder in self.left_out]
+        content = asdict(self)
+        del content["failures"], content["profile"]
+        if self.profile is not None:
+            content["run"] = _rounded(_profile_json(self.profile))
+        content["left_out"] = [path_text(folder) for folder in self.left_out]
         if self.not_done:
-            found["not_done"] = self.not_done
-        return found | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}
+            content["not_done"] = self.not_done
+        return content | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}
 
 
-def _rounded(found: Any) -> Any:
-    """The same with every number of an object's to the thousandth."""
-    if isinstance(found, dict):
-        return {key: _rounded(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_rounded(value) for value in found]
-    return round(found, 3) if isinstance(found, float) else found
+def _profile_json(profile: RunProfile) -> dict[str, Any]:
+    """The fields of a profile under the keys that ``--json`` has for them."""
+    keys = {"resources": "shape", "max_in_flight": "lanes"}
+    content = asdict(profile)
+    content["resources"] = {keys.get(name, name): value for name, value in content["resources"].items()}
+    return {keys.get(name, name): value for name, value in content.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """The same JSON value with every number to the thousandth."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 class Interrupted(KeyboardInterrupt):

@@ -1,20 +1,22 @@
-"""How a run is laid out over the machines it has: chosen from them and from what the models are shown."""
+"""How a run is laid out over the machines: chosen from what these have and from what the models are shown."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.ingest.steps import Job
 from pipeline.decoders.registry import ON_GPU
+from schemas.models import ModelInput
 
 # Pixels of clips in one forward pass: 4 clips of VideoMAE-base on a CPU, where more gain nothing, and 64 on a GPU. Of small
 # models' clips as many as a minute of video holds, so that the first answers do not wait for more.
 _CPU_BATCH_PIXELS, _GPU_BATCH_PIXELS = 3_300_000, 52_000_000
 _LARGEST_CPU_BATCH, _LARGEST_GPU_BATCH = 16, 64
 
-# Annotators with one thread each compute 1.2 times as much as one with two, but each holds both models. So on CPUs there are
+# Annotators with one thread each compute 1.2 times as much as one with two, but each holds all models. So on CPUs there are
 # as many as fit in a quarter of the memory, weights in bf16 and a gigabyte for the rest; of models that look at small
 # pictures, which take far less time than decoding does, one for every fourth CPU.
 _SMALL_CLIP_PIXELS = 200_000
@@ -31,12 +33,12 @@ class ResourcePlan:
 
     Attributes:
         decoders: decode tasks that run at a time.
-        annotators: processes that hold both models.
+        annotators: processes that hold the models.
         threads: threads that each of them computes with; 0 on a GPU.
         batch_size: clips per forward pass.
-        lanes: calls that each annotator works at. On a GPU one's clips are computed while another's frames travel there, or
-            what came of them is packed.
-        on_gpus: whether each annotator has a GPU.
+        max_in_flight: calls that each of them works at. On a GPU one call's clips are computed while another's frames travel
+            there, or its results are packed.
+        on_gpus: whether each of them has a GPU.
         device: where they compute, as ``cpu`` or ``cuda``.
         precision: the arithmetic they compute in.
     """
@@ -45,13 +47,13 @@ class ResourcePlan:
     annotators: int
     threads: int
     batch_size: int
-    lanes: int = 1
+    max_in_flight: int = 1
     on_gpus: bool = False
     device: str = "cpu"
     precision: str = "fp32"
 
     def __str__(self) -> str:
-        """In words."""
+        """The plan in words."""
         threads = f" of {self.threads} thread{'s' * (self.threads != 1)}" if self.threads else ""
         return (
             f"{self.decoders} decoder{'s' * (self.decoders != 1)}, {self.annotators} annotator{'s' * (self.annotators != 1)}"
@@ -60,19 +62,19 @@ class ResourcePlan:
 
 
 def plan_resources(job: Job, cpus: int, gpus: int, memory: float) -> ResourcePlan:
-    """How to lay out a run: what the options ask for, and else by the machines and by what the models are shown.
+    """Choose how to lay out a run: what the options ask for; else by the machines, and by what the models are shown.
 
     Args:
         job: its options, and its models' inputs.
         cpus: of all machines.
-        gpus: likewise; each holds one annotator, where the models can be on one.
+        gpus: likewise; each has one annotator process, where the models can compute on it.
         memory: bytes, likewise.
     """
     options = job.options
     most_decoders = _MAX_ON_A_GPU * gpus if options.decoder in ON_GPU else cpus
     if options.engine == "openvino":
         gpus = 0
-    pixels = max(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) for wanted in job.inputs)
+    pixels = max(_pixels(shown) for shown in job.inputs)
     fitting, largest = (
         (_GPU_BATCH_PIXELS // pixels, _LARGEST_GPU_BATCH) if gpus else (_CPU_BATCH_PIXELS // pixels, _LARGEST_CPU_BATCH)
     )
@@ -83,7 +85,7 @@ def plan_resources(job: Job, cpus: int, gpus: int, memory: float) -> ResourcePla
         threads = threads or 1
         annotators = max(1, cpus // threads // 4)
     else:
-        weights = sum(file.stat().st_size for one in job.checkpoints for file in Path(one.folder).glob("*.safetensors"))
+        weights = sum(file.stat().st_size for model in job.checkpoints for file in Path(model.folder).glob("*.safetensors"))
         fitting_annotators = int(_MEMORY_SHARE * memory // (_ANNOTATOR_BYTES + weights / 2))
         annotators = max(1, min(cpus // (threads or 1), fitting_annotators))
         threads = threads or max(1, cpus // annotators)
@@ -92,6 +94,15 @@ def plan_resources(job: Job, cpus: int, gpus: int, memory: float) -> ResourcePla
         annotators=annotators,
         threads=threads,
         batch_size=options.batch_size or min(max(1, fitting), largest),
-        lanes=2 if gpus else 1,
+        max_in_flight=2 if gpus else 1,
         on_gpus=gpus > 0,
     )
+
+
+def clip_bytes(inputs: Sequence[ModelInput]) -> int:
+    """Bytes of one decoded clip that holds these inputs."""
+    return sum(3 * _pixels(shown) for shown in inputs)
+
+
+def _pixels(shown: ModelInput) -> int:
+    return shown.num_frames * math.prod(shown.geometry.crop or (224, 224))

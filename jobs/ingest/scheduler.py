@@ -14,186 +14,205 @@ import ray
 
 from jobs.cluster.session import OBJECT_STORE_BYTES
 from jobs.ingest.batching import GROUP_FILES, JobChain, JobGroup, group_files
-from jobs.ingest.resources import ResourcePlan
+from jobs.ingest.resources import ResourcePlan, clip_bytes
 from jobs.ingest.steps import Job
 from jobs.ingest.workers import CHUNKS, ChainActor, decode_group, plan_group, write_rows
 from pipeline.decoders.registry import ON_GPU
-from schemas.records import (
-    Outcome,
-    VideoFile,
-)
+from schemas.records import Outcome, VideoFile
 
-# A table's file: small enough that finished videos are committed soon, large enough that there are not too many.
-_ROWS_PER_FILE = 128
-
-# Rows are written after so many seconds too, however few: what is not written is lost with the run.
-_WRITE_AFTER_S = 20.0
-
-# How long to wait for one task before others' rows are seen to.
-_WAIT_S = 5.0
-
-# Groups of jobs that are planned before there is a decoder for them, for each one.
+# Groups of jobs that are planned before there is a decoder for them, for each decoder.
 _PLANNED_AHEAD = 3
 
-# Of each GPU, for those who decode on it; less than half, or Ray would put two annotators on one.
+# The share of each GPU that decoders on it take; less than half, or Ray would put two annotators on one GPU.
 DECODERS_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class _StartedChain:
     """A chain that an actor decodes.
 
     Attributes:
-        jobs: the chain.
+        chain: its jobs.
         actor: a `ChainActor`.
-        number: which of its jobs is next.
+        number: the job to decode next.
     """
 
-    jobs: JobChain
+    chain: JobChain
     actor: Any
     number: int = 0
 
 
 class Scheduler:
-    """What is under way in a run, and what waits."""
+    """Keeps decoders and annotators busy, and the clips between them few enough for the object store."""
 
     def __init__(
-        self, job: Job, counter: Any, shape: ResourcePlan, gpus: int, annotators: Sequence[Any], files: Sequence[VideoFile]
+        self,
+        job: Job,
+        stats_actor: Any,
+        resources: ResourcePlan,
+        gpus: int,
+        annotators: Sequence[Any],
+        files: Sequence[VideoFile],
     ) -> None:
-        self._shape = shape
-        # A worker that dies is retried for ever by default, and one bad file would hang the job. Two may die at each video.
-        again: dict[str, Any] = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
+        """Prepare Ray's tasks.
+
+        Args:
+            job: the steps.
+            stats_actor: the run's `StatsActor`.
+            resources: how the run is laid out.
+            gpus: of all machines.
+            annotators: `AnnotatorActor` handles.
+            files: the videos to do.
+        """
+        self._resources, self._pace = resources, job.pace
+        # Ray retries a task whose worker died for ever by default, and one bad file would hang the run. Two workers may die
+        # at each video of a group.
+        options: dict[str, Any] = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
         if job.options.decoder in ON_GPU:
-            of_each = math.floor(1e4 * DECODERS_SHARE / math.ceil(shape.decoders / gpus)) / 1e4  # as finely as Ray counts
-            again["num_gpus"] = of_each
-        self._plan = ray.remote(plan_group).options(**again | {"num_gpus": 0})
-        self._decode = ray.remote(decode_group).options(**again, num_returns=1 + CHUNKS)
-        # The counter lets nobody begin again where two have died.
-        forever = again | {"max_restarts": -1, "max_task_retries": -1}
-        del forever["max_retries"]
-        self._chain = ray.remote(ChainActor).options(**forever)
+            share = math.floor(1e4 * DECODERS_SHARE / math.ceil(resources.decoders / gpus)) / 1e4  # as finely as Ray counts
+            options["num_gpus"] = share
+        self._plan = ray.remote(plan_group).options(**options | {"num_gpus": 0})
+        self._decode = ray.remote(decode_group).options(**options, num_returns=1 + CHUNKS)
+        # The stats actor lets no worker begin again where two have died.
+        for_ever = options | {"max_restarts": -1, "max_task_retries": -1}
+        del for_ever["max_retries"]
+        self._chain = ray.remote(ChainActor).options(**for_ever)
         self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
-        self._job, self._counter = ray.put(job), counter
-        self._annotators = dict.fromkeys(annotators, 0)
-        bytes_per_clip = sum(wanted.num_frames * math.prod(wanted.geometry.crop or (224, 224)) * 3 for wanted in job.inputs)
-        most_clips = int(ray.cluster_resources().get("object_store_memory", OBJECT_STORE_BYTES)) // 2 // bytes_per_clip
-        # Clips that may be decoded or about to be, and not yet annotated.
-        self._most_clips = max(most_clips, (shape.lanes + 1) * shape.annotators * shape.batch_size)
-        self._groups = iter(group_files(files, shape.decoders))
-        self._planned: deque[JobGroup | JobChain | _Begun] = deque()
-        self._under_way: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}
-        self._planning = self._decoding = self._clips = 0
-        self._decoded: deque[tuple[Any, int]] = deque()
+        self._job, self._stats_actor = ray.put(job), stats_actor
+        store_bytes = int(ray.cluster_resources().get("object_store_memory", OBJECT_STORE_BYTES))
+        # Clips that may be in decoders, or decoded and not yet annotated.
+        self._max_clips = max(
+            store_bytes // 2 // clip_bytes(job.inputs),
+            (resources.max_in_flight + 1) * resources.annotators * resources.batch_size,
+        )
+        self._groups = iter(group_files(files, resources.decoders))
+        self._planned: deque[JobGroup | JobChain | _StartedChain] = deque()
+        self._running: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}  # what takes in each task's result
+        self._num_planning = self._num_decoding = self._num_clips = 0
+        self._decoded: deque[tuple[Any, int]] = deque()  # chunks of clips, and how many are in each
+        self._calls = dict.fromkeys(annotators, 0)  # that each annotator has been given and not finished
         self._rows: list[Any] = []
-        self._oldest = 0.0
         self._num_rows = 0
+        self._oldest_row_s = 0.0
 
     def run(self) -> Iterator[Outcome | None]:
-        """Hand out work and take in what is done until there is neither; None where nothing is done for some seconds."""
+        """Hand out work and yield what comes of it until all is done; None whenever nothing finished for some seconds."""
         while True:
             self._hand_out()
-            if not self._under_way:
+            if not self._running:
                 return
-            ended, _ = ray.wait(list(self._under_way), num_returns=1, timeout=_WAIT_S)
-            if not ended:
+            finished, _ = ray.wait(list(self._running), num_returns=1, timeout=self._pace.wait_s)
+            if not finished:
                 yield None
-            for done in ended:
-                yield from self._under_way.pop(done)(done)
+            for ref in finished:
+                yield from self._running.pop(ref)(ref)
 
     def stop(self) -> None:
-        """Let workers begin nothing more of what is under way.
+        """Let workers begin nothing more.
 
-        `ray.cancel` may end this process: where a task is done just then, Ray takes its own answer for a fault.
+        Not by `ray.cancel`, which may end this process: where a task finishes just then, Ray takes its own answer for a
+        fault.
         """
-        self._counter.stop.remote()
+        self._stats_actor.stop.remote()
 
     def _hand_out(self) -> None:
         """Start what there is room for: later stages first, so that little waits."""
         self._hand_to_annotators()
-        while self._planned and self._decoding < self._shape.decoders and self._clips < self._most_clips:
+        while self._planned and self._num_decoding < self._resources.decoders and self._num_clips < self._max_clips:
             self._hand_to_decoder(self._planned.popleft())
-        while len(self._planned) + self._planning < _PLANNED_AHEAD * self._shape.decoders:
-            files = next(self._groups, None)
-            if files is None:
+        while len(self._planned) + self._num_planning < _PLANNED_AHEAD * self._resources.decoders:
+            group = next(self._groups, None)
+            if group is None:
                 break
-            self._planning += 1
-            self._under_way[self._plan.remote(self._job, self._counter, files)] = self._take_planned
-        nothing_left = not (self._planned or self._planning or self._decoding or self._decoded or self._clips)
-        late = time.monotonic() - self._oldest > _WRITE_AFTER_S
-        if self._num_rows >= _ROWS_PER_FILE or (self._rows and (late or nothing_left)):
-            self._under_way[self._write.remote(self._job, self._counter, *self._rows)] = self._take_outcomes
-            self._rows, self._num_rows = [], 0
+            self._num_planning += 1
+            self._running[self._plan.remote(self._job, self._stats_actor, group)] = self._take_planned
+        self._hand_to_writer()
 
-    def _hand_to_decoder(self, group: JobGroup | JobChain | _Begun) -> None:
-        chain = None
-        if isinstance(group, JobGroup):
-            jobs = group.jobs
-            told, *chunks = self._decode.remote(self._job, self._counter, group)
+    def _hand_to_decoder(self, planned: JobGroup | JobChain | _StartedChain) -> None:
+        started: _StartedChain | None = None
+        if isinstance(planned, JobGroup):
+            jobs = planned.jobs
+            summary, *chunks = self._decode.remote(self._job, self._stats_actor, planned)
         else:
-            chain = (
-                _Begun(group, self._chain.remote(self._job, self._counter, group)) if isinstance(group, JobChain) else group
-            )
-            jobs = chain.jobs.jobs[chain.number : chain.number + 1]
-            told, *chunks = chain.actor.decode.options(num_returns=1 + CHUNKS).remote(chain.number)
-        count = sum(len(job.spans) for job in jobs)
-        self._decoding, self._clips = self._decoding + 1, self._clips + count
-        self._under_way[told] = partial(self._take_decoded, chunks, count, chain)
+            if isinstance(planned, JobChain):
+                planned = _StartedChain(planned, self._chain.remote(self._job, self._stats_actor, planned))
+            started = planned
+            jobs = started.chain.jobs[started.number : started.number + 1]
+            summary, *chunks = started.actor.decode.options(num_returns=1 + CHUNKS).remote(started.number)
+        num_clips = sum(len(job.spans) for job in jobs)
+        self._num_decoding, self._num_clips = self._num_decoding + 1, self._num_clips + num_clips
+        self._running[summary] = partial(self._take_decoded, chunks, num_clips, started)
 
     def _hand_to_annotators(self) -> None:
-        """Give decoded clips to annotators that have little to do: whole batches, but for the last ones.
+        """Give decoded clips to the annotators that have least to do: whole batches, except for the last ones.
 
-        One call more waits for each than it works at, so that it finds its next clips there.
+        Each is given one call more than it works at, so that its next clips are there when it needs them.
         """
-        last = not (self._planned or self._planning or self._decoding) or self._clips >= self._most_clips
+        last = not (self._planned or self._num_planning or self._num_decoding) or self._num_clips >= self._max_clips
         while self._decoded:
-            annotator = min(self._annotators, key=lambda one: self._annotators[one])
-            waiting = sum(count for _, count in self._decoded)
-            if self._annotators[annotator] > self._shape.lanes or (waiting < self._shape.batch_size and not last):
+            annotator = min(self._calls, key=lambda actor: self._calls[actor])
+            num_waiting = sum(count for _, count in self._decoded)
+            if self._calls[annotator] > self._resources.max_in_flight:
                 return
-            refs, count = [], 0
-            while self._decoded and count < self._shape.batch_size:
-                ref, more = self._decoded.popleft()
-                refs.append(ref)
-                count += more
-            self._annotators[annotator] += 1
-            rows, told = annotator.annotate.options(num_returns=2).remote(*refs)
-            self._under_way[told] = partial(self._take_annotated, annotator, rows, count)
+            if num_waiting < self._resources.batch_size and not last:
+                return
+            chunks, num_clips = [], 0
+            while self._decoded and num_clips < self._resources.batch_size:
+                chunk, count = self._decoded.popleft()
+                chunks.append(chunk)
+                num_clips += count
+            self._calls[annotator] += 1
+            rows, summary = annotator.annotate.options(num_returns=2).remote(*chunks)
+            self._running[summary] = partial(self._take_annotated, annotator, rows, num_clips)
+
+    def _hand_to_writer(self) -> None:
+        """Have rows written once there are enough for a file, or they have waited for long, or no more will come."""
+        if not self._rows:
+            return
+        late = time.monotonic() - self._oldest_row_s > self._pace.write_after_s
+        last = not (self._planned or self._num_planning or self._num_decoding or self._decoded or self._num_clips)
+        if self._num_rows >= self._pace.rows_per_file or late or last:
+            self._running[self._write.remote(self._job, self._stats_actor, *self._rows)] = self._take_written
+            self._rows, self._num_rows = [], 0
 
     def _take_planned(self, ref: Any) -> Iterator[Outcome]:
-        self._planning -= 1
-        for item in self._value(ref) or ():
+        self._num_planning -= 1
+        for item in _result(ref) or ():
             if isinstance(item, JobGroup | JobChain):
                 self._planned.append(item)
             else:
                 yield item
 
-    def _take_decoded(self, chunks: list[Any], promised: int, chain: _Begun | None, ref: Any) -> Iterator[Outcome]:
-        self._decoding -= 1
-        counts, done = self._value(ref) or ((), ())
-        if chain is not None:
-            number = chain.number + 1
-            if done and number < len(chain.jobs.jobs):  # else its actor ends, as nobody refers to it any more
-                self._planned.appendleft(replace(chain, number=number))
-        self._clips -= promised - sum(counts)
+    def _take_decoded(
+        self, chunks: list[Any], num_promised: int, started: _StartedChain | None, ref: Any
+    ) -> Iterator[Outcome]:
+        self._num_decoding -= 1
+        counts, done = _result(ref) or ((), ())
+        if started is not None:
+            number = started.number + 1
+            if done and number < len(started.chain.jobs):  # else its actor ends, as nobody refers to it any more
+                self._planned.appendleft(replace(started, number=number))
+        self._num_clips -= num_promised - sum(counts)
         self._decoded.extend((chunk, count) for chunk, count in zip(chunks, counts, strict=False) if count)
         yield from done
 
-    def _take_annotated(self, annotator: Any, rows: Any, count: int, ref: Any) -> Iterator[Outcome]:
-        self._annotators[annotator] -= 1
-        self._clips -= count
-        made, failed = ray.get(ref)
-        if made:
-            self._oldest = self._oldest if self._rows else time.monotonic()
+    def _take_annotated(self, annotator: Any, rows: Any, num_clips: int, ref: Any) -> Iterator[Outcome]:
+        self._calls[annotator] -= 1
+        self._num_clips -= num_clips
+        num_rows, failures = ray.get(ref)
+        if num_rows:
+            self._oldest_row_s = self._oldest_row_s if self._rows else time.monotonic()
             self._rows.append(rows)
-            self._num_rows += made
-        yield from failed
+            self._num_rows += num_rows
+        yield from failures
 
-    def _take_outcomes(self, ref: Any) -> Iterator[Outcome]:
+    def _take_written(self, ref: Any) -> Iterator[Outcome]:
         yield ray.get(ref)
 
-    def _value(self, ref: Any) -> Any:
-        """What a task gave; None where its worker died too often: the accounts will miss what it had."""
-        try:
-            return ray.get(ref)
-        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.RayActorError):
-            return None
+
+def _result(ref: Any) -> Any:
+    """A task's result; None where its worker died too often: `VideoLedger.close` finds what is missing then."""
+    try:
+        return ray.get(ref)
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.RayActorError):
+        return None

@@ -1,4 +1,4 @@
-"""What a process did and when: the pieces of work that a run's table and its trace are made of."""
+"""How long each step took in each process: what a run's profile and its trace are made of."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class StageTiming:
-    """One piece of work of one process.
+    """One step of one process.
 
     Attributes:
-        stage: what it was part of.
+        stage: the stage that it belongs to.
         began_s: when it began, in seconds since the epoch.
         seconds: how long it took.
         cpu_s: CPU seconds of its process meanwhile, over all threads; of its thread alone, where others work too.
         count: how many of what the stage counts: files, videos, clips, rows.
         video_s: seconds of video in them.
         worker: the host and the process that did it.
-        note: what it was about.
+        note: what it was about, such as a path.
         thread: which of its threads did, by the system's number.
     """
 
@@ -38,27 +38,27 @@ class StageTiming:
 
     @property
     def ended_s(self) -> float:
-        """When it ended."""
+        """When it ended, in seconds since the epoch."""
         return self.began_s + self.seconds
 
 
 @contextmanager
 def timed(stage: str, note: str = "", cpu: Callable[[], float] = time.process_time) -> Iterator[StageTiming]:
-    """Time the block; what it counted is entered by the caller.
+    """Time the block; the caller enters what it counted.
 
-    Where a process has several such blocks at a time, ``cpu`` must be `time.thread_time`.
+    Where a process runs several such blocks at a time, ``cpu`` must be `time.thread_time`.
     """
-    work = StageTiming(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
-    work.thread = threading.get_native_id()
+    timing = StageTiming(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
+    timing.thread = threading.get_native_id()
     began, began_cpu = time.perf_counter(), cpu()
     try:
-        yield work
+        yield timing
     finally:
-        work.seconds, work.cpu_s = time.perf_counter() - began, cpu() - began_cpu
+        timing.seconds, timing.cpu_s = time.perf_counter() - began, cpu() - began_cpu
 
 
 def core_seconds() -> tuple[float, float] | None:
-    """Seconds that this machine's cores have been idle since it started, and all their seconds; None if it does not say."""
+    """Idle seconds and all seconds of this machine's cores since it started; None where the system does not say."""
     try:
         with open("/proc/stat", encoding="ascii") as stat:
             ticks = [int(number) for number in stat.readline().split()[1:9]]
@@ -70,15 +70,15 @@ def core_seconds() -> tuple[float, float] | None:
 
 @dataclass(slots=True)
 class StageStats:
-    """The works of one stage, added up.
+    """The timings of one stage, added up.
 
     Attributes:
         seconds: that its workers were at work, over all of them.
         cpu_s: CPU seconds of them.
         count: what they counted.
         video_s: seconds of video in that.
-        waiting_s: seconds between one work of a worker and its next one of the same stage.
-        began_s: when the first work began, in seconds since the epoch.
+        waiting_s: seconds between two steps of the same stage in a worker.
+        began_s: when the first step began, in seconds since the epoch.
         first_s: when the first one ended; infinity before it has.
         last_s: when the last one ended.
         first_count: what the first one counted.
@@ -105,7 +105,7 @@ class StageStats:
 
 @dataclass(slots=True)
 class RunStats:
-    """How far a run is.
+    """What a run has done so far.
 
     Attributes:
         stages: what each stage did, by its name.
@@ -127,8 +127,9 @@ class RunStats:
         """What ``stage`` did."""
         return self.stages.get(stage, StageStats())
 
-    def enter(self, work: StageTiming, waiting_s: float = 0.0) -> None:
-        """Add a piece of work, before which its worker stood still for ``waiting_s``."""
-        one = StageStats(work.seconds, work.cpu_s, work.count, work.video_s, waiting_s)
-        one.began_s, one.first_s, one.last_s, one.first_count = work.began_s, work.ended_s, work.ended_s, work.count
-        self.stages.setdefault(work.stage, StageStats()).add(one)
+    def enter(self, timing: StageTiming, waiting_s: float = 0.0) -> None:
+        """Add a step, before which its worker waited for ``waiting_s``."""
+        step = StageStats(timing.seconds, timing.cpu_s, timing.count, timing.video_s, waiting_s)
+        step.began_s, step.first_s, step.last_s = timing.began_s, timing.ended_s, timing.ended_s
+        step.first_count = timing.count
+        self.stages.setdefault(timing.stage, StageStats()).add(step)

@@ -1,4 +1,4 @@
-"""A run as a trace that Perfetto (ui.perfetto.dev) and about:tracing open: a row for each thread of each process."""
+"""Writes a run as a trace that Perfetto (ui.perfetto.dev) and about:tracing open: a row per thread of each process."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from jobs.ingest.timing import StageTiming
 from schemas.errors import UsageError
 
-# What `write_trace` begins files with.
+# How the files of `write_trace` begin.
 _BEGINNING = b'{"traceEvents"'
 
 
 def check_trace(path: Path) -> None:
-    """Make the file, so that a run that ends hours from now does not fail to write it.
+    """Make the file now, so that a run of hours does not fail to write it at its end.
 
     Raises:
-        UsageError: it cannot be written, or holds something that is no trace.
+        UsageError: it cannot be written, or holds something other than a trace.
     """
     try:
         with path.open("a+b") as file:
@@ -29,33 +29,38 @@ def check_trace(path: Path) -> None:
         raise UsageError(f"--trace: {str(path)!r} is there already and is no trace; name another file")
 
 
-def write_trace(path: Path, works: Iterable[StageTiming]) -> None:
-    """Write complete events of the Trace Event Format, times in microseconds, a process for each worker's."""
-    works = sorted(works, key=lambda work: work.began_s)
-    began_s = works[0].began_s if works else 0.0
-    workers = {worker: number for number, worker in enumerate(dict.fromkeys(work.worker for work in works), start=1)}
+def write_trace(path: Path, timings: Iterable[StageTiming]) -> None:
+    """Write complete events of the Trace Event Format, times in microseconds, a process per worker."""
+    timings = sorted(timings, key=lambda timing: timing.began_s)
+    began_s = timings[0].began_s if timings else 0.0
+    workers = {worker: number for number, worker in enumerate(dict.fromkeys(timing.worker for timing in timings), start=1)}
     stages: dict[str, set[str]] = {worker: set() for worker in workers}
     threads: dict[str, list[int]] = {worker: [] for worker in workers}
-    for work in works:
-        stages[work.worker].add(work.stage)
-        if work.thread not in threads[work.worker]:
-            threads[work.worker].append(work.thread)
+    for timing in timings:
+        stages[timing.worker].add(timing.stage)
+        if timing.thread not in threads[timing.worker]:
+            threads[timing.worker].append(timing.thread)
     events: list[dict[str, object]] = [
         {"name": "process_name", "ph": "M", "pid": number, "args": {"name": f"{'+'.join(sorted(stages[worker]))} {worker}"}}
         for worker, number in workers.items()
     ]
     events += [
         {
-            "name": work.stage,
-            "cat": work.stage,
+            "name": timing.stage,
+            "cat": timing.stage,
             "ph": "X",
-            "pid": workers[work.worker],
-            "tid": 1 + threads[work.worker].index(work.thread),
-            "ts": round((work.began_s - began_s) * 1e6),
-            "dur": round(work.seconds * 1e6),
-            "args": {"count": work.count, "video_s": work.video_s, "cpu_s": round(work.cpu_s, 4), "about": work.note},
+            "pid": workers[timing.worker],
+            "tid": 1 + threads[timing.worker].index(timing.thread),
+            "ts": round((timing.began_s - began_s) * 1e6),
+            "dur": round(timing.seconds * 1e6),
+            "args": {
+                "count": timing.count,
+                "video_s": timing.video_s,
+                "cpu_s": round(timing.cpu_s, 4),
+                "about": timing.note,
+            },
         }
-        for work in works
+        for timing in timings
     ]
     try:
         path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What Ray's workers run: each step of a `Job` within its limits, told to the run's counter before and after."""
+"""The tasks and actors that Ray's workers run: each step of a `Job`, within limits, entered with the `StatsActor`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from pipeline.decoders.registry import CHAINED, load_decoder
 from pipeline.sampling import chains_of
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
-# Bytes per second: planning reads whole files, twice, and a large one on a slow network drive must not look like a hang.
+# Bytes per second of the slowest disk: planning reads whole files, twice, and a large one on a network drive must not be
+# taken for a hang.
 _SLOWEST_DISK = 5e6
 
-# Parts that what a task decodes is passed on in, so that several annotators can have some of it.
+# Parts in which a task passes on what it decoded, so that several annotators can have some of it.
 CHUNKS = 4
 
 # Workers that may die at one place of a video.
@@ -52,14 +53,14 @@ class Attempt(NamedTuple):
 
 
 class StatsActor:
-    """The run's tally, in a process that all stages can reach."""
+    """The run's statistics, in a process that all workers can reach; it also knows at which videos workers died."""
 
-    def __init__(self, keep: bool) -> None:
-        """``keep`` every piece of work, for a trace."""
-        self._tally = RunStats()
-        self._kept: list[StageTiming] | None = [] if keep else None
-        self._last: dict[tuple[str, int], StageTiming] = {}
-        self._begun: dict[Attempt, list[bool]] = {}  # and of each worker that died there, whether it took too long
+    def __init__(self, keep_timings: bool) -> None:
+        """Keep each step's timing too, for a trace, where ``keep_timings`` says so."""
+        self._stats = RunStats()
+        self._timings: list[StageTiming] | None = [] if keep_timings else None
+        self._last: dict[tuple[str, int], StageTiming] = {}  # by worker and thread
+        self._attempts: dict[Attempt, list[bool]] = {}  # unfinished ones: for each worker that died there, if it timed out
         self._computing = "cpu", "fp32"
         self._stopped = False
 
@@ -67,44 +68,49 @@ class StatsActor:
         """Let no worker begin anything more."""
         self._stopped = True
 
-    def work(self, work: StageTiming) -> None:
-        """A worker has done something."""
-        before = self._last.get((work.worker, work.thread))
-        waited_s = max(0.0, work.began_s - before.ended_s) if before and before.stage == work.stage else 0.0
-        self._last[work.worker, work.thread] = work
-        self._tally.enter(work, waited_s)
-        if self._kept is not None:
-            self._kept.append(work)
+    def record(self, timing: StageTiming) -> None:
+        """Add a step that a worker has finished."""
+        before = self._last.get((timing.worker, timing.thread))
+        waited_s = max(0.0, timing.began_s - before.ended_s) if before and before.stage == timing.stage else 0.0
+        self._last[timing.worker, timing.thread] = timing
+        self._stats.enter(timing, waited_s)
+        if self._timings is not None:
+            self._timings.append(timing)
 
-    def begin(self, attempt: Attempt, late: bool) -> bool:
-        """A worker is about to read something, and may if not two have died at it; the accounts will miss it else.
+    def begin(self, attempt: Attempt, timed_out: bool) -> bool:
+        """Note that a worker is about to read something, so that it is known what it was at if it dies.
 
-        Told first, so that it is known what a worker that died was at. ``late`` says that the one before took too long.
+        Args:
+            attempt: what it is about to read.
+            timed_out: whether the worker before it ended there by the time limit.
+
+        Returns:
+            Whether it may: not after two workers have died there, or once the run is stopped.
         """
         if self._stopped:
             return False
-        deaths = self._begun.get(attempt)
+        deaths = self._attempts.get(attempt)
         if deaths is None:
-            self._begun[attempt] = []
+            self._attempts[attempt] = []
             return True
-        deaths.append(late)
+        deaths.append(timed_out)
         return len(deaths) < _MAX_DEATHS
 
-    def end(self, attempt: Attempt, work: StageTiming) -> None:
-        """It has lived to tell of it."""
-        self._begun.pop(attempt, None)
-        self.work(work)
+    def end(self, attempt: Attempt, timing: StageTiming) -> None:
+        """The attempt finished; forget it and record its timing."""
+        self._attempts.pop(attempt, None)
+        self.record(timing)
 
     def snapshot(self) -> RunStats:
-        """How far the run is."""
-        return self._tally
+        """What the workers have done so far."""
+        return self._stats
 
-    def works(self) -> list[StageTiming]:
-        """All that was done, where it is kept."""
-        return self._kept or []
+    def timings(self) -> list[StageTiming]:
+        """Each step, where timings are kept; else nothing."""
+        return self._timings or []
 
-    def compute(self, device: str, precision: str) -> None:
-        """What an annotator found to compute on."""
+    def set_computing(self, device: str, precision: str) -> None:
+        """Note the device and the arithmetic that an annotator found to compute on."""
         self._computing = device, precision
 
     def computing(self) -> tuple[str, str]:
@@ -112,56 +118,57 @@ class StatsActor:
         return self._computing
 
     def lost(self) -> dict[bytes, Problem]:
-        """For every path at which two workers died, why."""
+        """Why videos are lost: for every path at which workers died, the reason."""
         return {
             attempt.path: Problem(attempt.stage, _TIMED_OUT.format(attempt.limit_s) if any(deaths) else CRASHED)
-            for attempt, deaths in self._begun.items()
+            for attempt, deaths in self._attempts.items()
             if deaths
         }
 
 
-def plan_group(job: Job, counter: Any, group: FileGroup) -> list[JobGroup | JobChain | VideoFailed]:
-    """A group's videos' jobs in groups, or the reasons why there are none."""
-    planned = [item for file in group.files for item in _plan_file(job, counter, file)]
+def plan_group(job: Job, stats_actor: Any, group: FileGroup) -> list[JobGroup | JobChain | VideoFailed]:
+    """Plan a group of files: their jobs in groups, and a `VideoFailed` for each file that has none."""
+    planned = [item for file in group.files for item in _plan_file(job, stats_actor, file)]
     return list(group_jobs(planned, chained=job.options.decoder in CHAINED))
 
 
-def _plan_file(job: Job, counter: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
+def _plan_file(job: Job, stats_actor: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
     seconds = job.options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
     attempt = Attempt(os.fsencode(file.path), "probe", 0, seconds)
-    if not _may_begin(counter, attempt):
+    if not _may_begin(stats_actor, attempt):
         return []
-    with timed("plan", file.path) as work, _limits(attempt, job.options.max_memory_mb):
+    with timed("plan", file.path) as timing, _limits(attempt, job.options.max_memory_mb):
         planned = job.plan(file)
-    work.count, work.video_s = 1, next((item.video.duration_s or 0.0 for item in planned), 0.0)
-    counter.end.remote(attempt, work)
+    timing.count, timing.video_s = 1, next((item.video.duration_s or 0.0 for item in planned), 0.0)
+    stats_actor.end.remote(attempt, timing)
     return planned
 
 
-# How many clips are in each chunk and what became of each job; then the chunks, of which the driver wants no frames.
+# A summary for the driver: the number of clips in each chunk, and what became of each job. Then the chunks themselves, whose
+# frames the driver does not fetch.
 _Chunks = tuple[tuple[list[int], list[SpanDone]], *tuple[list[Clip], ...]]
 
 
-def decode_group(job: Job, counter: Any, group: JobGroup) -> _Chunks:
+def decode_group(job: Job, stats_actor: Any, group: JobGroup) -> _Chunks:
     """Decode a group's jobs."""
-    load_decoder(job.options.decoder)  # before the limits: what its libraries reserve is no video's doing
+    load_decoder(job.options.decoder)  # before the limits: memory that its libraries reserve does not count as a video's
     items: list[Clip | SpanDone] = []
     for jobs in chains_of(group.jobs):
-        chain = _Chain(job, counter, jobs)
+        chain = _Chain(job, stats_actor, jobs)
         for number in range(len(jobs)):
             items += chain.decode(number)
     return _chunks(items)
 
 
 class ChainActor:
-    """An actor that decodes the jobs of a chain, one with each call, and keeps the file open between the calls."""
+    """An actor that decodes the jobs of a chain, one with each call, and keeps the file open between calls."""
 
-    def __init__(self, job: Job, counter: Any, chain: JobChain) -> None:
+    def __init__(self, job: Job, stats_actor: Any, chain: JobChain) -> None:
         load_decoder(job.options.decoder)
-        self._chain = _Chain(job, counter, chain.jobs)
+        self._chain = _Chain(job, stats_actor, chain.jobs)
 
     def decode(self, number: int) -> _Chunks:
-        """Decode the job of this number. Of one that must not be begun nothing comes back."""
+        """Decode the job of this number; nothing comes back of one that must not be begun."""
         return _chunks(self._chain.decode(number))
 
 
@@ -174,37 +181,38 @@ def _chunks(items: Sequence[Clip | SpanDone]) -> _Chunks:
 class _Chain:
     """Jobs that one pass over a file decodes."""
 
-    def __init__(self, job: Job, counter: Any, jobs: Sequence[SpanJob]) -> None:
-        self._job, self._counter, self._jobs = job, counter, jobs
+    def __init__(self, job: Job, stats_actor: Any, jobs: Sequence[SpanJob]) -> None:
+        self._job, self._stats_actor, self._jobs = job, stats_actor, jobs
         self._items: Iterator[Clip | SpanDone] | None = None
         self._given_up = False
 
     def decode(self, number: int) -> list[Clip | SpanDone]:
         """The clips of a job and what became of it; nothing where it, or one before it, must not be begun."""
-        wanted, options = self._jobs[number], self._job.options
-        video = wanted.video
-        attempt = Attempt(os.fsencode(video.file.path), "decode", wanted.part, options.video_timeout_s)
-        if self._given_up or not _may_begin(self._counter, attempt):
+        span_job, options = self._jobs[number], self._job.options
+        video = span_job.video
+        attempt = Attempt(os.fsencode(video.file.path), "decode", span_job.part, options.video_timeout_s)
+        if self._given_up or not _may_begin(self._stats_actor, attempt):
             self._given_up = True
             return []
-        note = f"{video.file.path} part {wanted.part + 1} of {wanted.num_parts}"
-        # Where the worker before has died, all until here is decoded again.
-        times = 1 if self._items else 1 + number
+        note = f"{video.file.path} part {span_job.part + 1} of {span_job.num_parts}"
+        # After a worker has died here, everything before this job is decoded again.
+        num_jobs = 1 if self._items else 1 + number
         try:
-            with timed("decode", note) as work, _limits(attempt, options.max_memory_mb, times):
+            with timed("decode", note) as timing, _limits(attempt, options.max_memory_mb, num_jobs):
                 items = self._next(number)
         except MemoryError:
             self._items = None
             problem = Problem("decode", "reading it takes more memory than --max-memory allows")
-            items = [SpanDone(video, wanted.part, wanted.num_parts, (), (*wanted.problems, problem))]
-        work.count, work.video_s = _measure(items)
-        self._counter.end.remote(attempt, work)
+            items = [SpanDone(video, span_job.part, span_job.num_parts, (), (*span_job.problems, problem))]
+        timing.count, timing.video_s = _measure(items)
+        self._stats_actor.end.remote(attempt, timing)
         return items
 
     def _next(self, number: int) -> list[Clip | SpanDone]:
-        left = self._jobs[number:]
+        """The clips of one more job, and its `SpanDone`."""
+        remaining = self._jobs[number:]
         if self._items is None:
-            self._items = self._job.decode(left[0]) if len(left) == 1 else self._job.decode_chain(left)
+            self._items = self._job.decode(remaining[0]) if len(remaining) == 1 else self._job.decode_chain(remaining)
         items: list[Clip | SpanDone] = []
         for item in self._items:
             items.append(item)
@@ -214,39 +222,39 @@ class _Chain:
 
 
 class AnnotatorActor:
-    """An actor that holds both models; its calls may overlap (`ResourcePlan.lanes`)."""
+    """An actor that holds the models; its calls may overlap (`ResourcePlan.max_in_flight`)."""
 
-    def __init__(self, job: Job, counter: Any, shape: ResourcePlan) -> None:
-        with timed("load models") as work:
+    def __init__(self, job: Job, stats_actor: Any, resources: ResourcePlan) -> None:
+        with timed("load models") as timing:
             cores = len(os.sched_getaffinity(0))  # for where Ray has GPUs and the models find none: Ray would leave them one
-            self._annotate = job.annotator(shape.threads or max(1, cores // shape.annotators))
-        self._counter, self._batch_size = counter, shape.batch_size
-        self._cpu = time.thread_time if shape.lanes > 1 else time.process_time
-        counter.compute.remote(self._annotate.device, self._annotate.precision)
-        counter.work.remote(work)
+            self._annotate = job.load_annotators(resources.threads or max(1, cores // resources.annotators))
+        self._stats_actor, self._batch_size = stats_actor, resources.batch_size
+        self._cpu = time.thread_time if resources.max_in_flight > 1 else time.process_time
+        stats_actor.set_computing.remote(self._annotate.device, self._annotate.precision)
+        stats_actor.record.remote(timing)
 
-    def annotate(self, *groups: list[Clip]) -> tuple[list[ClipRow], tuple[int, list[JobFailed]]]:
-        """Rows of all clips; and apart, how many they are and what went wrong."""
-        clips = [clip for group in groups for clip in group]
-        rows: list[ClipRow | JobFailed] = []
-        passes = -(-len(clips) // self._batch_size)
-        for number in range(passes):  # of equal sizes
-            batch = clips[number * len(clips) // passes : (number + 1) * len(clips) // passes]
-            with timed("annotate", cpu=self._cpu) as work:
-                rows += self._annotate(batch)
-            work.count, work.video_s = _measure(batch)
-            self._counter.work.remote(work)
-        made = [row for row in rows if isinstance(row, ClipRow)]
-        return made, (len(made), [row for row in rows if isinstance(row, JobFailed)])
+    def annotate(self, *chunks: list[Clip]) -> tuple[list[ClipRow], tuple[int, list[JobFailed]]]:
+        """Rows of all clips; then a summary for the driver: how many rows there are, and what went wrong."""
+        clips = [clip for chunk in chunks for clip in chunk]
+        items: list[ClipRow | JobFailed] = []
+        num_batches = -(-len(clips) // self._batch_size)
+        for number in range(num_batches):  # of equal sizes
+            batch = clips[number * len(clips) // num_batches : (number + 1) * len(clips) // num_batches]
+            with timed("annotate", cpu=self._cpu) as timing:
+                items += self._annotate(batch)
+            timing.count, timing.video_s = _measure(batch)
+            self._stats_actor.record.remote(timing)
+        rows = [item for item in items if isinstance(item, ClipRow)]
+        return rows, (len(rows), [item for item in items if isinstance(item, JobFailed)])
 
 
-def write_rows(job: Job, counter: Any, *groups: list[ClipRow]) -> Written | JobFailed:
-    """One file of each table."""
-    rows = [row for group in groups for row in group]
-    with timed("write") as work:
+def write_rows(job: Job, stats_actor: Any, *chunks: list[ClipRow]) -> Written | JobFailed:
+    """Write rows to one file of each table."""
+    rows = [row for chunk in chunks for row in chunk]
+    with timed("write") as timing:
         written = job.write(rows)
-    work.count, work.video_s = _measure(rows)
-    counter.work.remote(work)
+    timing.count, timing.video_s = _measure(rows)
+    stats_actor.record.remote(timing)
     return written
 
 
@@ -257,28 +265,32 @@ def _measure(items: Sequence[object]) -> tuple[int, float]:
 
 
 @contextmanager
-def _limits(attempt: Attempt, megabytes: int, times: int = 1) -> Iterator[None]:
-    """Both limits on reading a video: so many times the attempt's seconds, and megabytes beyond what the process has now."""
+def _limits(attempt: Attempt, megabytes: int, num_jobs: int = 1) -> Iterator[None]:
+    """Limit what reading a video may take: ``num_jobs`` times the attempt's seconds, and ``megabytes`` more than now.
+
+    Raises:
+        MemoryError: the block needs more memory.
+    """
     before = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as statm:
-        now = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + (megabytes << 20), before[1]))
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20), before[1]))
     try:
-        with _time_limit(attempt, times):
+        with _time_limit(attempt, num_jobs):
             yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager
-def _time_limit(attempt: Attempt, times: int) -> Iterator[None]:
+def _time_limit(attempt: Attempt, num_jobs: int) -> Iterator[None]:
     """End this process if the block takes longer: nothing else ends a decoder that hangs with Python's lock held.
 
-    Where it was is then written to a file, by which the next worker on this machine knows of it.
+    A file then holds the stack that it hung at, by which the next worker on this machine knows that the time ran out.
     """
     path = _timeout_marker(attempt)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8") as file:
-        faulthandler.dump_traceback_later(attempt.limit_s * times, exit=True, file=file)
+        faulthandler.dump_traceback_later(attempt.limit_s * num_jobs, exit=True, file=file)
         try:
             yield
         finally:
@@ -287,17 +299,18 @@ def _time_limit(attempt: Attempt, times: int) -> Iterator[None]:
 
 
 def _timeout_marker(attempt: Attempt) -> Path:
+    """The file that is not empty once the attempt's time has run out."""
     digest = blake2b(repr((attempt, ray.get_runtime_context().get_job_id())).encode(), digest_size=8).hexdigest()
     return Path(tempfile.gettempdir(), f"vidsift-{os.getuid()}-{digest}")
 
 
-def _may_begin(counter: Any, attempt: Attempt) -> bool:
-    """Tell the counter of the attempt, and how the one before has ended."""
+def _may_begin(stats_actor: Any, attempt: Attempt) -> bool:
+    """Enter the attempt with the stats actor, and how the one before it ended; False where it must not be made."""
     try:
-        late = _timeout_marker(attempt).stat().st_size > 0
+        timed_out = _timeout_marker(attempt).stat().st_size > 0
     except OSError:
-        late = False
-    may = bool(ray.get(counter.begin.remote(attempt, late)))
-    if not may:
+        timed_out = False
+    may_begin = bool(ray.get(stats_actor.begin.remote(attempt, timed_out)))
+    if not may_begin:
         _timeout_marker(attempt).unlink(missing_ok=True)
-    return may
+    return may_begin

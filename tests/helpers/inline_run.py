@@ -46,10 +46,10 @@ class InlineRun:
         self._job = self._make_job()
         return self
 
-    def tally(self) -> RunStats:
+    def stats(self) -> RunStats:
         return RunStats()
 
-    def told(self, patience_s: float | None = None) -> None:
+    def summary(self, timeout_s: float | None = None) -> None:
         return None
 
     def lost(self) -> Callable[[VideoFile], Problem]:
@@ -58,7 +58,7 @@ class InlineRun:
     def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
         """What becomes of each video, one after the other: its clips' rows are written before it is said to be done."""
         job = replace(self._job, taken=taken)
-        annotate = job.annotator()
+        annotate = job.load_annotators()
         for file in files:
             self.read.append(file)
             planned = job.plan(file)

@@ -1,6 +1,6 @@
 """Ingests without Ray, models or video: files of text that say what becomes of them, and a run that does as they say.
 
-All else is the real thing: what has changed, the accounts, the tables, publishing.
+All else is the real thing: what has changed, the ledger, the tables, publishing.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ class MadeUpRun:
     def ready(self) -> MadeUpRun:
         return self
 
-    def tally(self) -> RunStats:
+    def stats(self) -> RunStats:
         return RunStats()
 
-    def told(self, patience_s: float | None = None) -> None:
+    def summary(self, timeout_s: float | None = None) -> None:
         return None
 
     def lost(self) -> Callable[[VideoFile], Problem]:
@@ -139,10 +139,16 @@ class MadeUpRun:
         shuffled = random.Random(len(done) + 7 * len(rows))
         shuffled.shuffle(rows)
         library = Library(self.library)
-        stamps = {"classifier": IDENTITY.classifier.stamp, "embedder": IDENTITY.embedder.stamp}
+        classifier, embedder = IDENTITY.classifier.stamp, IDENTITY.embedder.stamp
         for start in range(0, len(rows), 4):
-            some = rows[start : start + 4]
-            done.append(write_clips(some, library.clips, **stamps, features_folder=library.features))
+            written = write_clips(
+                rows[start : start + 4],
+                library.clips,
+                classifier=classifier,
+                embedder=embedder,
+                features_folder=library.features,
+            )
+            done.append(written)
         shuffled.shuffle(done)
         for number, outcome in enumerate(done):
             if number == self.breaks_after:

@@ -8,12 +8,10 @@ from index.snapshot.publish import publish_tables
 from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
-from jobs.ingest.steps import Job
+from jobs.ingest.make_job import make_job
 from jobs.tag.tag import tag
 from pipeline.decoders.registry import load_decoder
-from pipeline.models.preprocessing import read_preprocessing
 from pipeline.process import annotate_video
-from pipeline.sampling import distinct_inputs
 from schemas.models import Checkpoint
 from schemas.options import IngestOptions, Sampling
 from schemas.records import ClipRow, SpanDone, VideoFile, VideoRow, Written
@@ -34,15 +32,13 @@ def write_whole(root: Path, classifier: Checkpoint, embedder: Checkpoint) -> Pat
         folder.mkdir(parents=True)
     identity = LibraryConfig(classifier, embedder, SAMPLING, "int8")
     write_library_config(library, identity)
-    inputs = distinct_inputs([read_preprocessing(one, "").input for one in (classifier, embedder)])
-    job = Job(classifier, embedder, SAMPLING, tuple(inputs), library.clips, IngestOptions(), features="int8",
-              features_folder=library.features)  # fmt: skip
-    annotator = job.annotator().annotator
+    job = make_job(library, identity, IngestOptions())
+    annotators = job.load_annotators().annotators
     tables = Tables(library, features=True)
     for name, num_frames in (("a.mp4", 250), ("b.mp4", 100)):
         path = write_video(root / "videos" / name, num_frames)
         file = VideoFile(str(path), path.stat().st_size, path.stat().st_mtime_ns)
-        found = list(annotate_video(file, SAMPLING, inputs, load_decoder("pyav"), annotator))
+        found = list(annotate_video(file, SAMPLING, annotators, load_decoder("pyav")))
         rows = [item for item in found if isinstance(item, ClipRow)]
         (done,) = (item for item in found if isinstance(item, SpanDone))
         written = job.write(rows)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.annotate import Annotator
+from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 from pipeline.models.embedders.xclip import XClipEmbedder
 from pipeline.models.pixels import make_pixels
@@ -23,10 +23,10 @@ SIZES = (1, 5, 3, 8, 2, 13, 5, 1)
 
 
 @pytest.fixture
-def annotator(classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint) -> Annotator:
+def annotators(classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint) -> Annotators:
     models = load_classifier(classifier_checkpoint, "fp32"), load_embedder(embedder_checkpoint, "fp32")
     inputs = distinct_inputs([model.preprocessing.input for model in models])
-    return Annotator(*models, inputs=inputs, features="fp16")
+    return Annotators([LoadedClassifier(models[0]), LoadedEmbedder(models[1], "fp16")], inputs=inputs)
 
 
 def batches() -> list[list[Clip]]:
@@ -47,19 +47,19 @@ def told(rows: list[ClipRow]) -> list[tuple[object, ...]]:
     ]
 
 
-def test_several_threads_get_the_rows_of_their_own_clips(annotator: Annotator) -> None:
+def test_several_threads_get_the_rows_of_their_own_clips(annotators: Annotators) -> None:
     asked = batches() * 4
     with ThreadPoolExecutor(4) as threads:  # first, so that graphs are recorded while others send their frames
-        at_a_time = [told(rows) for rows in threads.map(annotator.annotate, asked)]
-    assert at_a_time == [told(annotator.annotate(clips)) for clips in asked]
+        at_a_time = [told(rows) for rows in threads.map(annotators.annotate, asked)]
+    assert at_a_time == [told(annotators.annotate(clips)) for clips in asked]
 
 
-def test_a_row_does_not_depend_on_its_batch(annotator: Annotator) -> None:
+def test_a_row_does_not_depend_on_its_batch(annotators: Annotators) -> None:
     for clips in batches():
-        rows = annotator.annotate(clips)
+        rows = annotators.annotate(clips)
         assert [row.clip_id for row in rows] == [clip.clip_id for clip in clips]
         for row, clip in zip(rows, clips, strict=True):
-            (alone,) = annotator.annotate([clip])
+            (alone,) = annotators.annotate([clip])
             assert np.abs(row.embedding - alone.embedding).max() < 1e-4
             assert [label.label for label in row.labels] == [label.label for label in alone.labels]
 

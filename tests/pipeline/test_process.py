@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.annotate import Annotator
+from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
 from pipeline.decoders.base import Decoded
 from pipeline.decoders.registry import load_decoder
 from pipeline.models.registry import load_classifier, load_embedder
@@ -131,9 +131,9 @@ def test_the_whole_way_in_one_process(
 ) -> None:
     models = load_classifier(classifier_checkpoint, "fp32"), load_embedder(embedder_checkpoint, "fp32")
     inputs = distinct_inputs([model.preprocessing.input for model in models])
-    annotator = Annotator(*models, inputs=inputs, top_labels=3)
+    annotators = Annotators([LoadedClassifier(models[0], top_labels=3), LoadedEmbedder(models[1])], inputs=inputs)
     file = VideoFile(str(films[0]), films[0].stat().st_size, 1)
-    outcomes = list(annotate_video(file, Sampling(), inputs, load_decoder("pyav"), annotator))
+    outcomes = list(annotate_video(file, Sampling(), annotators, load_decoder("pyav")))
     rows = [item for item in outcomes if isinstance(item, ClipRow)]
     (done,) = (item for item in outcomes if isinstance(item, SpanDone))
     assert tuple(row.clip_id for row in rows) == done.clip_ids

@@ -23,14 +23,13 @@ from index.storage.config import LibraryConfig, read_library_config, write_libra
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.ingest.ledger import VideoLedger
+from jobs.ingest.make_job import make_job
 from jobs.ingest.steps import Job
 from jobs.maintain.history import compact, rollback
 from jobs.maintain.verify import verify
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.pixels import make_pixels
-from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import load_embedder
-from pipeline.sampling import distinct_inputs
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint
 from schemas.options import FeatureKind, IngestOptions, Sampling
@@ -43,16 +42,7 @@ def identity_of(classifier: Checkpoint, embedder_folder: Path, features: Feature
 
 
 def job_of(library: Library, identity: LibraryConfig) -> Job:
-    models = (identity.classifier, identity.embedder)
-    return Job(
-        *models,
-        identity.sampling,
-        distinct_inputs([read_preprocessing(model, "-").input for model in models]),
-        library.clips,
-        IngestOptions(precision="fp32"),
-        features=identity.features,
-        features_folder=None if identity.features == "none" else library.features,
-    )
+    return make_job(library, identity, IngestOptions(precision="fp32"))
 
 
 def decode(job: Job, path: Path) -> tuple[list[Clip], list[SpanDone]]:
@@ -71,7 +61,7 @@ def add(library: Library, identity: LibraryConfig, files: list[Path]) -> None:
     """Ingest ``files`` in this process, and publish."""
     write_library_config(library, identity)
     tables, job = Tables(library, features=identity.features != "none"), job_of(library, identity)
-    annotate = job.annotator(1)
+    annotate = job.load_annotators(1)
     accounts, written = VideoLedger(VideoFile(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files), []
     for path in files:
         clips, done = decode(job, path)

@@ -19,11 +19,14 @@ from typing import Any
 import pytest
 import ray.cloudpickle
 
-import jobs.ingest.ingest
+import jobs.ingest.find
+import jobs.ingest.make_job
+import jobs.ingest.ray_run
 from index.search.searcher import search
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
 from jobs.ingest.ingest import ingest
+from jobs.ingest.pace import Pace
 from jobs.ingest.progress import Progress
 from jobs.ingest.report import IngestReport
 from jobs.ingest.resources import ResourcePlan, plan_resources
@@ -50,7 +53,7 @@ class Ingest:
         report = ingest([self.folder], self.library, **self.models, **options)
         counts = report.as_json()
         parts = ("indexed", "partial", "failed", "unchanged", "moved")
-        assert counts["found"] == sum(counts[name] for name in parts), "the accounts balance"  # type: ignore[misc]
+        assert counts["found"] == sum(counts[name] for name in parts), "every file is counted once"  # type: ignore[misc]
         if options.get("features") != "none":
             store = Snapshot(Library(self.library)).features()
             clip_ids = sorted(row["clip_id"] for row in self.sql("select clip_id from clips"))
@@ -199,7 +202,7 @@ class KillerJob(Job):
 
 @pytest.mark.on_ray
 def test_a_file_that_kills_its_worker_is_a_row_and_the_job_goes_on(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs.ingest.ingest, "Job", KillerJob)
+    monkeypatch.setattr(jobs.ingest.make_job, "Job", KillerJob)
     for number, name in enumerate(("good-1", "good-2", "killed-in-probe", "hang", "segfault", "memory-hog")):
         write_video(run.folder / f"{name}.mp4", 25 + number)
     write_video(run.folder / "segfault-late.mp4", 400, fps=5)
@@ -248,7 +251,7 @@ def test_a_disk_that_cannot_be_written_ends_the_job_and_leaves_the_library_whole
     run()
     write_video(run.folder / "b.mp4", 30)
     with monkeypatch.context() as patched:
-        patched.setattr(jobs.ingest.ingest, "Job", FullDiskJob)
+        patched.setattr(jobs.ingest.make_job, "Job", FullDiskJob)
         with pytest.raises(JobError, match=r"cannot be written on .*: No space left on device; what was finished is kept"):
             run()
     assert run.sql("select path from videos") == [{"path": str(run.folder / "a.mp4")}]
@@ -285,21 +288,20 @@ def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
         write_video(run.folder / f"{number:02d}.mp4", 50 + number)
     add, written = VideoLedger.add, []
 
-    def stops_at_the_fourth(accounts: VideoLedger, outcome: Any) -> None:
-        add(accounts, outcome)
+    def stops_at_the_fourth(ledger: VideoLedger, outcome: Any) -> None:
+        add(ledger, outcome)
         written.append(isinstance(outcome, Written))
         if sum(written) == 4:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("jobs.ingest.scheduler._ROWS_PER_FILE", 1)
         patched.setattr(VideoLedger, "add", stops_at_the_fourth)
         with pytest.raises(Interrupted) as interrupted:
-            run(options=IngestOptions(batch_size=1))
+            run(options=IngestOptions(batch_size=1), pace=Pace(rows_per_file=1))
     report = interrupted.value.report
     assert 1 <= report.indexed <= 4
     assert report.not_done == 12 - report.indexed
-    assert report.bill is not None, "and it is said what it cost"
+    assert report.profile is not None, "and it is said what it cost"
     kept = run.sql("select path, clip_count from videos order by path")
     assert len(kept) == report.indexed
     assert counts(run()) == {"indexed": report.not_done, "unchanged": report.indexed, "clips": report.not_done}
@@ -314,13 +316,12 @@ def test_rows_are_written_after_a_while_however_few(run: Ingest, monkeypatch: py
         write_video(run.folder / f"{number:02d}.mp4", 50 + number)
     add, files = VideoLedger.add, []
 
-    def counted(accounts: VideoLedger, outcome: Any) -> None:
-        add(accounts, outcome)
+    def counted(ledger: VideoLedger, outcome: Any) -> None:
+        add(ledger, outcome)
         files.append(isinstance(outcome, Written))
 
     monkeypatch.setattr(VideoLedger, "add", counted)
-    monkeypatch.setattr("jobs.ingest.scheduler._WRITE_AFTER_S", 0.0)
-    assert run(options=IngestOptions(batch_size=1)).clips == 6
+    assert run(options=IngestOptions(batch_size=1), pace=Pace(write_after_s=0.0)).clips == 6
     assert sum(files) > 1
 
 
@@ -403,7 +404,7 @@ class ChainKillerJob(Job):
 
 @pytest.mark.on_ray
 def test_a_long_video_with_one_keyframe_is_decoded_part_after_part(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs.ingest.ingest, "Job", ChainKillerJob)
+    monkeypatch.setattr(jobs.ingest.make_job, "Job", ChainKillerJob)
     one_keyframe = {"g": "10000", "keyint_min": "10000", "sc_threshold": "0"}
     for name, num_frames in (("fine", 298), ("once", 299), ("always", 300)):
         write_video(run.folder / f"{name}.mp4", num_frames, fps=1, options=one_keyframe)
@@ -447,7 +448,7 @@ class GroupKillerJob(Job):
 def test_of_a_group_only_the_files_that_kill_their_worker_are_lost(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     from jobs.ingest.batching import group_files
 
-    monkeypatch.setattr(jobs.ingest.ingest, "Job", GroupKillerJob)
+    monkeypatch.setattr(jobs.ingest.make_job, "Job", GroupKillerJob)
     files = [write_video(run.folder / f"{number:02d}.mp4", 5 + number) for number in range(24)]
     groups = group_files([VideoFile(str(path), path.stat().st_size, 0) for path in files], decoders=2)
     assert [len(group.files) for group in groups] == [3] * 8, "files 3 and 5 are in one"
@@ -459,18 +460,18 @@ def test_of_a_group_only_the_files_that_kill_their_worker_are_lost(run: Ingest, 
 
 
 @pytest.mark.on_ray
-def test_a_run_is_traced_and_its_bill_counts_every_clip(run: Ingest, tmp_path: Path) -> None:
+def test_a_run_is_traced_and_its_profile_counts_every_clip(run: Ingest, tmp_path: Path) -> None:
     for number in range(3):
         write_video(run.folder / f"{number}.mp4", 100 + number)
     trace = tmp_path / "trace.json"
     report = run(trace=trace)
-    assert report.bill is not None
-    by_name = {one.stage: one for one in report.bill.stages}
+    assert report.profile is not None
+    by_name = {stage.stage: stage for stage in report.profile.stages}
     assert {name: by_name[name].count for name in ("find", "plan", "decode", "annotate", "write", "publish")} == {
         "find": 3, "plan": 3, "decode": report.clips, "annotate": report.clips, "write": report.clips,
         "publish": report.clips,
     }  # fmt: skip
-    assert sum(one.share for one in report.bill.stages) == pytest.approx(1.0)
+    assert sum(stage.share for stage in report.profile.stages) == pytest.approx(1.0)
     events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
     assert sum(event["args"]["count"] for event in events if event["name"] == "annotate") == report.clips
     assert sorted(event["args"]["about"] for event in events if event["name"] == "plan") == sorted(
@@ -490,16 +491,14 @@ class SlowToGather:
 
 
 class SlowJob(Job):
-    def annotator(self, num_threads: int | None = None) -> Any:
-        return SlowToGather(super().annotator(num_threads))
+    def load_annotators(self, num_threads: int | None = None) -> Any:
+        return SlowToGather(super().load_annotators(num_threads))
 
 
 @pytest.mark.on_ray
-def test_an_annotator_with_two_lanes_works_at_two_calls_and_finds_the_same(
+def test_an_annotator_works_at_two_calls_and_finds_the_same(
     run: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import jobs.ingest.ray_run
-
     for number in range(4):
         write_video(run.folder / f"{number}.mp4", 100 + number)
     trace = tmp_path / "trace.json"
@@ -507,11 +506,11 @@ def test_an_annotator_with_two_lanes_works_at_two_calls_and_finds_the_same(
     one_by_one = run(options=IngestOptions(batch_size=1)), run.sql(query)
     shutil.rmtree(run.library)
 
-    def choose_two_lanes(*machine: Any) -> ResourcePlan:
-        return replace(plan_resources(*machine), annotators=1, lanes=2)
+    def choose_two_calls(*machine: Any) -> ResourcePlan:
+        return replace(plan_resources(*machine), annotators=1, max_in_flight=2)
 
-    monkeypatch.setattr(jobs.ingest.ingest, "Job", SlowJob)
-    monkeypatch.setattr(jobs.ingest.ray_run, "plan_resources", choose_two_lanes)
+    monkeypatch.setattr(jobs.ingest.make_job, "Job", SlowJob)
+    monkeypatch.setattr(jobs.ingest.ray_run, "plan_resources", choose_two_calls)
     both = run(options=IngestOptions(batch_size=1), trace=trace), run.sql(query)
     assert both[0].clips == one_by_one[0].clips == 4
     assert both[1] == one_by_one[1]
@@ -530,10 +529,10 @@ class Broken:
 
 def test_models_that_cannot_compute_end_the_job_with_their_reason(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     class BrokenJob(Job):
-        def annotator(self, num_threads: int | None = None) -> Any:
+        def load_annotators(self, num_threads: int | None = None) -> Any:
             return Broken()
 
-    monkeypatch.setattr(jobs.ingest.ingest, "Job", BrokenJob)
+    monkeypatch.setattr(jobs.ingest.make_job, "Job", BrokenJob)
     write_video(run.folder / "a.mp4", 25)
     with pytest.raises(JobError, match=r"out of memory; what was finished is kept, run the same command again"):
         run()
@@ -558,7 +557,7 @@ def test_retry_failed_reads_again_and_leaves_no_clip_twice(run: Ingest, monkeypa
     write_video(run.folder / "segfault-late.mp4", 400, fps=5)
     write_video(run.folder / "good.mp4", 25)
     with monkeypatch.context() as patched:
-        patched.setattr(jobs.ingest.ingest, "Job", KillerJob)
+        patched.setattr(jobs.ingest.make_job, "Job", KillerJob)
         assert counts(run()) == {"indexed": 1, "partial": 1, "clips": 16}
     assert counts(run()) == {"unchanged": 2}
     assert counts(run(retry_failed=True)) == {"indexed": 1, "unchanged": 1, "clips": 20}
@@ -647,8 +646,6 @@ def test_the_same_file_under_ten_names_is_decoded_once(run: Ingest, inline_run: 
 
 @pytest.mark.on_ray
 def test_models_are_loaded_while_files_are_still_listed(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    import jobs.ingest.ray_run
-
     loading, list_files = threading.Event(), find_videos
 
     class WatchedRun(jobs.ingest.ray_run.RayRun):
@@ -664,12 +661,12 @@ def test_models_are_loaded_while_files_are_still_listed(run: Ingest, monkeypatch
     write_video(run.folder / "a.mp4", 25)
     write_video(run.folder / "b.mp4", 26)
     monkeypatch.setattr(jobs.ingest.ray_run, "RayRun", WatchedRun)
-    monkeypatch.setattr(jobs.ingest.ingest, "find_videos", slowly)
+    monkeypatch.setattr(jobs.ingest.find, "find_videos", slowly)
     assert counts(run()) == {"indexed": 2, "clips": 2}
     loading.clear()
     write_video(run.folder / "c.mp4", 30)
     monkeypatch.setattr(
-        jobs.ingest.ingest, "find_videos", lambda sources, **options: reversed(list(list_files(sources, **options)))
+        jobs.ingest.find, "find_videos", lambda sources, **options: reversed(list(list_files(sources, **options)))
     )
     assert counts(run()) == {"indexed": 1, "unchanged": 2, "clips": 1}
     assert loading.is_set()

@@ -33,12 +33,12 @@ OUTCOMES: list[Written | SpanDone | VideoFailed] = [
 @pytest.mark.parametrize("seed", range(20))
 def test_every_video_ends_in_one_row_whatever_the_order(seed: int) -> None:
     outcomes = random.Random(seed).sample(OUTCOMES, len(OUTCOMES))
-    accounts = VideoLedger(FILES)
+    ledger = VideoLedger(FILES)
     rows = []
     for outcome in outcomes:
-        accounts.add(outcome)
-        rows += accounts.take_finished()
-    assert accounts.num_finished == 4
+        ledger.add(outcome)
+        rows += ledger.take_finished()
+    assert ledger.num_finished == 4
     found = {row.video.file.path: (row.status, row.clip_count, row.error_stage, row.error) for row in rows}
     assert len(rows) == 4
     assert found == {
@@ -50,22 +50,22 @@ def test_every_video_ends_in_one_row_whatever_the_order(seed: int) -> None:
 
 
 def test_a_video_is_not_done_before_its_clips_are_written() -> None:
-    accounts = VideoLedger(FILES[:1])
-    accounts.add(done(0, 0, (1,)))
-    accounts.add(done(0, 1, (2,)))
-    accounts.add(written(v0=(1,)))
-    assert accounts.take_finished() == []
-    accounts.add(written(v0=(2,)))
-    assert [row.status for row in accounts.take_finished()] == ["indexed"]
+    ledger = VideoLedger(FILES[:1])
+    ledger.add(done(0, 0, (1,)))
+    ledger.add(done(0, 1, (2,)))
+    ledger.add(written(v0=(1,)))
+    assert ledger.take_finished() == []
+    ledger.add(written(v0=(2,)))
+    assert [row.status for row in ledger.take_finished()] == ["indexed"]
 
 
 def test_what_never_comes_back_is_said_and_what_did_is_kept() -> None:
-    accounts = VideoLedger(FILES)
-    accounts.add(done(0, 0, (1, 2)))  # its second part is lost
-    accounts.add(written(v0=(1, 2)))
-    accounts.add(done(1, 0, (3,), num_parts=1))  # its clip is lost
-    accounts.close(FILES, lambda file: Problem("decode", "the worker died"))
-    rows = {row.video.file.path: row for row in accounts.take_finished()}
+    ledger = VideoLedger(FILES)
+    ledger.add(done(0, 0, (1, 2)))  # its second part is lost
+    ledger.add(written(v0=(1, 2)))
+    ledger.add(done(1, 0, (3,), num_parts=1))  # its clip is lost
+    ledger.close(FILES, lambda file: Problem("decode", "the worker died"))
+    rows = {row.video.file.path: row for row in ledger.take_finished()}
     assert {path: (row.status, row.clip_count) for path, row in rows.items()} == {
         "/v/0.mp4": ("partial", 2),
         "/v/1.mp4": ("failed", 0),
@@ -78,9 +78,9 @@ def test_what_never_comes_back_is_said_and_what_did_is_kept() -> None:
 
 
 def test_a_reason_is_said_once() -> None:
-    accounts = VideoLedger(FILES[:1])
-    accounts.add(done(0, 0, (1,), Problem("probe", "cut off"), Problem("decode", "damaged")))
-    accounts.add(done(0, 1, (2,), Problem("decode", "damaged")))
-    accounts.add(written(v0=(1, 2)))
-    (row,) = accounts.take_finished()
+    ledger = VideoLedger(FILES[:1])
+    ledger.add(done(0, 0, (1,), Problem("probe", "cut off"), Problem("decode", "damaged")))
+    ledger.add(done(0, 1, (2,), Problem("decode", "damaged")))
+    ledger.add(written(v0=(1, 2)))
+    (row,) = ledger.take_finished()
     assert (row.status, row.error_stage, row.error) == ("partial", "probe", "cut off; damaged")

@@ -8,85 +8,85 @@ from jobs.ingest.profile import RunProfile, bottleneck, make_profile
 from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.timing import RunStats, StageTiming
 
-SHAPE = ResourcePlan(decoders=2, annotators=1, threads=1, batch_size=4, precision="bf16")
+RESOURCES = ResourcePlan(decoders=2, annotators=1, threads=1, batch_size=4, precision="bf16")
 
 
 def worked() -> RunStats:
     """A run of 40 s: two decodes, then three passes of the models, the last of which ends at 140."""
-    tally = RunStats()
-    tally.enter(StageTiming("plan", 103.0, 1.0, 0.5, 2, 40.0))
-    tally.enter(StageTiming("decode", 104.0, 10.0, 10.0, 5, 20.0))
-    tally.enter(StageTiming("decode", 114.0, 10.0, 10.0, 5, 20.0), waiting_s=0.5)
+    stats = RunStats()
+    stats.enter(StageTiming("plan", 103.0, 1.0, 0.5, 2, 40.0))
+    stats.enter(StageTiming("decode", 104.0, 10.0, 10.0, 5, 20.0))
+    stats.enter(StageTiming("decode", 114.0, 10.0, 10.0, 5, 20.0), waiting_s=0.5)
     for number, count in enumerate((4, 4, 2)):
-        tally.enter(StageTiming("annotate", 115.0 + 10 * number, 5.0, 6.0, count, 4.0 * count), waiting_s=5.0 * (number > 0))
-    return tally
+        stats.enter(StageTiming("annotate", 115.0 + 10 * number, 5.0, 6.0, count, 4.0 * count), waiting_s=5.0 * (number > 0))
+    return stats
 
 
-def bill_of(
-    own: list[StageTiming],
+def profile_of(
+    driver: list[StageTiming],
     bound_by: str,
     *,
-    shape: ResourcePlan = SHAPE,
+    resources: ResourcePlan = RESOURCES,
     began_s: float = 100.0,
     idle_share: float | None = None,
 ) -> RunProfile:
-    return make_profile(shape, worked(), own, bound_by=bound_by, began_s=began_s, video_s=30.0, idle_share=idle_share)
+    return make_profile(resources, worked(), driver, bound_by=bound_by, began_s=began_s, video_s=30.0, idle_share=idle_share)
 
 
-def test_the_bill_adds_up() -> None:
-    own = [StageTiming("find", 100.0, 0.5, 0.5, 2), StageTiming("start", 100.5, 2.5, 1.0)]
-    bill = bill_of(own, "decode", idle_share=0.25)
-    assert [one.stage for one in bill.stages] == ["find", "start", "plan", "decode", "annotate"]
-    decode = bill.stages[3]
+def test_the_profile_adds_up() -> None:
+    driver = [StageTiming("find", 100.0, 0.5, 0.5, 2), StageTiming("start", 100.5, 2.5, 1.0)]
+    profile = profile_of(driver, "decode", idle_share=0.25)
+    assert [stage.stage for stage in profile.stages] == ["find", "start", "plan", "decode", "annotate"]
+    decode = profile.stages[3]
     assert (decode.seconds, decode.cpu_s, decode.count, decode.unit, decode.waiting_s) == (20.0, 20.0, 10, "clips", 0.5)
     assert decode.share == 20.0 / 40.0
     assert decode.per_s == 10 / 20.0
-    assert sum(one.share for one in bill.stages) == pytest.approx(1.0)
-    assert bill.first_frame_s == 4.0
-    assert bill.first_clip_s == 20.0
-    assert bill.steady_clips_per_s == 6 / 20.0, "what came after the first clips, in the time after them"
-    assert bill.hours_per_hour == 30.0 / 40.0
-    assert bill.idle_share == 0.25
-    assert (bill.bound_by, bill.advice) == (
+    assert sum(stage.share for stage in profile.stages) == pytest.approx(1.0)
+    assert profile.first_frame_s == 4.0
+    assert profile.first_clip_s == 20.0
+    assert profile.steady_clips_per_s == 6 / 20.0, "what came after the first clips, in the time after them"
+    assert profile.hours_per_hour == 30.0 / 40.0
+    assert profile.idle_share == 0.25
+    assert (profile.bound_by, profile.advice) == (
         "decode",
         "more or faster cores decode more: a larger machine, or a cluster (--address)",
     )
 
 
-def tally_of(decode: tuple[float, float], annotate: tuple[float, float]) -> RunStats:
+def stats_of(decode: tuple[float, float], annotate: tuple[float, float]) -> RunStats:
     """Of two stages: their seconds and CPU seconds."""
-    tally = RunStats()
+    stats = RunStats()
     for stage, (seconds, cpu_s) in (("decode", decode), ("annotate", annotate)):
-        tally.enter(StageTiming(stage, 0.0, seconds, cpu_s, 1))
-    return tally
+        stats.enter(StageTiming(stage, 0.0, seconds, cpu_s, 1))
+    return stats
 
 
 def test_the_bottleneck_is_the_busier_stage() -> None:
     """Per worker on a GPU; where both share the cores, the one that took more of their time, not of the clock."""
-    on_gpu = replace(SHAPE, device="cuda")
-    assert bottleneck(tally_of((10.0, 9.5), (9.0, 2.0)), on_gpu) == "annotate"
-    assert bottleneck(tally_of((10.0, 9.5), (9.0, 2.0)), SHAPE) == "decode"
-    assert bottleneck(tally_of((20.0, 1.0), (9.0, 2.0)), on_gpu) == "decode"
-    assert bottleneck(tally_of((20.0, 1.0), (19.0, 2.0)), on_gpu) == "annotate"
-    assert bottleneck(tally_of((20.0, 1.0), (19.0, 2.0)), replace(on_gpu, lanes=2)) == "decode", (
-        "half of the lanes stood still"
+    on_gpu = replace(RESOURCES, device="cuda")
+    assert bottleneck(stats_of((10.0, 9.5), (9.0, 2.0)), on_gpu) == "annotate"
+    assert bottleneck(stats_of((10.0, 9.5), (9.0, 2.0)), RESOURCES) == "decode"
+    assert bottleneck(stats_of((20.0, 1.0), (9.0, 2.0)), on_gpu) == "decode"
+    assert bottleneck(stats_of((20.0, 1.0), (19.0, 2.0)), on_gpu) == "annotate"
+    assert bottleneck(stats_of((20.0, 1.0), (19.0, 2.0)), replace(on_gpu, max_in_flight=2)) == "decode", (
+        "half of the calls it could work at were not made"
     )
-    assert bottleneck(tally_of((20.0, 1.0), (9.0, 2.0)), SHAPE) == "annotate"
-    assert bottleneck(RunStats(), on_gpu) is bottleneck(RunStats(), SHAPE) is None
+    assert bottleneck(stats_of((20.0, 1.0), (9.0, 2.0)), RESOURCES) == "annotate"
+    assert bottleneck(RunStats(), on_gpu) is bottleneck(RunStats(), RESOURCES) is None
 
 
 def test_what_would_help_depends_on_what_bound_the_run() -> None:
-    bill = bill_of([], "annotate")
-    assert bill.advice.startswith("the models bind: a GPU, more cores (--address), a smaller model")
-    on_gpu = bill_of([], "annotate", shape=replace(SHAPE, device="cuda", threads=0))
+    profile = profile_of([], "annotate")
+    assert profile.advice.startswith("the models bind: a GPU, more cores (--address), a smaller model")
+    on_gpu = profile_of([], "annotate", resources=replace(RESOURCES, device="cuda", threads=0))
     assert on_gpu.advice == "the models bind: more GPUs (--address), or a smaller model"
-    late = bill_of([StageTiming("start", 50.0, 50.0)], "decode", began_s=50.0)
+    late = profile_of([StageTiming("start", 50.0, 50.0)], "decode", began_s=50.0)
     assert (late.bound_by, late.first_clip_s) == ("start", 70.0)
-    nothing = make_profile(SHAPE, RunStats(), [], bound_by=None, began_s=0.0, video_s=0.0, idle_share=None)
+    nothing = make_profile(RESOURCES, RunStats(), [], bound_by=None, began_s=0.0, video_s=0.0, idle_share=None)
     assert (nothing.bound_by, nothing.advice, nothing.hours_per_hour) == (None, "", 0.0)
 
 
-def test_a_shape_in_words() -> None:
-    assert str(SHAPE) == "2 decoders, 1 annotator of 1 thread on cpu in bf16, 4 clips at a time"
-    shape = ResourcePlan(15, 2, 0, 64, lanes=2, on_gpus=True, device="cuda", precision="bf16")
-    assert str(shape) == "15 decoders, 2 annotators on cuda in bf16, 64 clips at a time"
+def test_a_plan_in_words() -> None:
+    assert str(RESOURCES) == "2 decoders, 1 annotator of 1 thread on cpu in bf16, 4 clips at a time"
+    plan = ResourcePlan(15, 2, 0, 64, max_in_flight=2, on_gpus=True, device="cuda", precision="bf16")
+    assert str(plan) == "15 decoders, 2 annotators on cuda in bf16, 64 clips at a time"

@@ -52,7 +52,7 @@ print(json.dumps(report.as_json()))
 """
 
 
-def test_where_ray_has_gpus_each_has_an_annotator_with_two_lanes(
+def test_where_ray_has_gpus_each_has_an_annotator_that_works_at_two_calls(
     tmp_path: Path, classifier_folder: Path, embedder_folder: Path
 ) -> None:
     """Ray takes our word for two GPUs; the models find none, and compute on the CPU."""
@@ -64,8 +64,8 @@ def test_where_ray_has_gpus_each_has_an_annotator_with_two_lanes(
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     report = json.loads(done.stdout.splitlines()[-1])
-    shape = {name: report["run"]["shape"][name] for name in ("decoders", "annotators", "threads", "batch_size", "lanes")}
-    assert shape == {"decoders": 1, "annotators": 2, "threads": 0, "batch_size": 64, "lanes": 2}
+    plan = {name: report["run"]["shape"][name] for name in ("decoders", "annotators", "threads", "batch_size", "lanes")}
+    assert plan == {"decoders": 1, "annotators": 2, "threads": 0, "batch_size": 64, "lanes": 2}
     assert (report["indexed"], report["clips"]) == (6, 6)
 
 

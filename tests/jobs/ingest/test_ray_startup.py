@@ -13,7 +13,6 @@ import pytest
 from jobs.ingest.ray_startup import RaySession
 from jobs.ingest.steps import Job
 from schemas.errors import JobError, ModelError
-from schemas.models import Checkpoint
 from schemas.options import IngestOptions, Sampling
 from tests.helpers.videos import write_video
 
@@ -56,8 +55,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
 
 
 def make_job() -> Job:
-    checkpoint = Checkpoint("m", ".", None, "videomae", "")
-    return Job(checkpoint, checkpoint, Sampling(), (), Path(), IngestOptions())
+    return Job((), Sampling(), Path(), IngestOptions())
 
 
 def test_ray_starts_beside_what_the_caller_does_and_ends_in_the_same_thread(ray: Ray) -> None:
@@ -149,8 +147,8 @@ def test_a_signal_while_files_are_still_listed_ends_an_ingest_cleanly(
     write_video(tmp_path / "a.mp4", 50)
     script = """
 import os, signal, sys, time
-import cli, jobs.ingest.ingest
-list_files = jobs.ingest.ingest.find_videos
+import cli, jobs.ingest.find
+list_files = jobs.ingest.find.find_videos
 
 def slowly(sources, **options):
     yield from list_files(sources, **options)
@@ -160,7 +158,7 @@ def slowly(sources, **options):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(30)
 
-jobs.ingest.ingest.find_videos = slowly
+jobs.ingest.find.find_videos = slowly
 sys.argv[0] = "vidsift"
 cli.run()
 """

@@ -8,6 +8,7 @@ import pytest
 from jobs.ingest.batching import GROUP_FILES, JobChain, JobGroup, group_files, group_jobs
 from jobs.ingest.resources import ResourcePlan, plan_resources
 from jobs.ingest.steps import Job
+from pipeline.annotators import ClassifierAnnotator, EmbedderAnnotator
 from pipeline.sampling import plan_jobs
 from schemas.models import Checkpoint, Geometry, ModelInput
 from schemas.options import IngestOptions, Sampling
@@ -18,14 +19,15 @@ LARGE, SMALL = ModelInput(16, Geometry(224, (224, 224))), ModelInput(16, Geometr
 GB = 1 << 30
 
 
-def job_of(wanted: ModelInput, folder: Path, **options: Any) -> Job:
+def job_of(shown: ModelInput, folder: Path, **options: Any) -> Job:
     (folder / "model.safetensors").write_bytes(b"")
     checkpoint = Checkpoint("m", str(folder), None, "videomae", "")
-    return Job(checkpoint, checkpoint, Sampling(), (wanted,), folder, IngestOptions(**options))
+    pair = ClassifierAnnotator(checkpoint, shown), EmbedderAnnotator(checkpoint, shown)
+    return Job(pair, Sampling(), folder, IngestOptions(**options))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "cpus", "gpus", "memory", "expected"),
+    ("shown", "cpus", "gpus", "memory", "expected"),
     [
         (LARGE, 2, 0, 16 * GB, ResourcePlan(2, 2, 1, 4)),
         (LARGE, 8, 0, 16 * GB, ResourcePlan(8, 4, 2, 4)),
@@ -33,13 +35,13 @@ def job_of(wanted: ModelInput, folder: Path, **options: Any) -> Job:
         (LARGE, 1, 0, 16 * GB, ResourcePlan(1, 1, 1, 4)),
         (SMALL, 2, 0, 16 * GB, ResourcePlan(2, 1, 1, 16)),
         (SMALL, 16, 0, 16 * GB, ResourcePlan(16, 4, 1, 16)),
-        (LARGE, 16, 2, 64 * GB, ResourcePlan(14, 2, 0, 64, lanes=2, on_gpus=True)),
+        (LARGE, 16, 2, 64 * GB, ResourcePlan(14, 2, 0, 64, max_in_flight=2, on_gpus=True)),
     ],
 )
-def test_a_shape_follows_from_the_machine_and_the_models(
-    tmp_path: Path, wanted: ModelInput, cpus: int, gpus: int, memory: float, expected: ResourcePlan
+def test_a_plan_follows_from_the_machine_and_the_models(
+    tmp_path: Path, shown: ModelInput, cpus: int, gpus: int, memory: float, expected: ResourcePlan
 ) -> None:
-    assert plan_resources(job_of(wanted, tmp_path), cpus, gpus, memory) == expected
+    assert plan_resources(job_of(shown, tmp_path), cpus, gpus, memory) == expected
 
 
 def test_decoders_of_a_gpus_own_are_few_and_openvino_leaves_gpus_alone(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_decoders_of_a_gpus_own_are_few_and_openvino_leaves_gpus_alone(tmp_path:
     assert plan_resources(job_of(LARGE, tmp_path, engine="openvino"), 16, 2, 64 * GB) == ResourcePlan(16, 16, 1, 4)
 
 
-def test_a_shape_can_be_asked_for(tmp_path: Path) -> None:
+def test_a_plan_can_be_asked_for(tmp_path: Path) -> None:
     job = job_of(LARGE, tmp_path, batch_size=3, num_decoders=5, num_threads=4)
     assert plan_resources(job, 8, 0, 64 * GB) == ResourcePlan(5, 2, 4, 3)
 

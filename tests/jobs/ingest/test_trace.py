@@ -11,13 +11,13 @@ from schemas.errors import UsageError
 
 
 def test_a_trace_is_what_perfetto_opens(tmp_path: Path) -> None:
-    works = [
+    timings = [
         StageTiming("decode", 12.5, 2.0, 1.5, 3, 12.0, "host/7", "a.mp4 part 1 of 1"),
         StageTiming("plan", 10.0, 0.25, 0.2, 1, 12.0, "host/7", "a.mp4"),
         StageTiming("annotate", 14.5, 1.0, 2.0, 3, 12.0, "other/9", thread=90),
         StageTiming("annotate", 15.0, 1.0, 2.0, 3, 12.0, "other/9", thread=91),
     ]
-    write_trace(tmp_path / "t.json", works)
+    write_trace(tmp_path / "t.json", timings)
     events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     assert [(event["pid"], event["args"]["name"]) for event in events if event["ph"] == "M"] == [
         (1, "decode+plan host/7"),

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, VideoMAEForVideoClassification, XCLIPMod
 from transformers.models.videomae.image_processing_pil_videomae import VideoMAEImageProcessorPil
 
 from demo.checkpoints import Size, write_classifier, write_embedder
-from pipeline.annotate import Annotator
+from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
 from pipeline.decoders.registry import load_decoder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.registry import load_classifier, load_embedder
@@ -57,8 +57,8 @@ def vidsift_rows(path: Path, classifier: Path, embedder: Path, precision: Precis
     )
     inputs = distinct_inputs([model.preprocessing.input for model in models])
     assert len(inputs) == 1, "both models share one set of frames"
-    file, annotator = VideoFile(str(path), 1, 1), Annotator(*models, inputs=inputs)
-    outcomes = annotate_video(file, Sampling(), inputs, load_decoder("pyav"), annotator, scaling=scaling)
+    annotators = Annotators([LoadedClassifier(models[0]), LoadedEmbedder(models[1])], inputs=inputs)
+    outcomes = annotate_video(VideoFile(str(path), 1, 1), Sampling(), annotators, load_decoder("pyav"), scaling=scaling)
     return [outcome for outcome in outcomes if isinstance(outcome, ClipRow)]
 
 

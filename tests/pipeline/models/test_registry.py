@@ -21,8 +21,9 @@ import pipeline.models.classifiers
 import pipeline.models.embedders
 from index.search.text_encoder import find_embedder
 from index.storage.config import LibraryConfig
-from jobs.ingest.library_config import identify
-from jobs.ingest.steps import Job
+from index.storage.paths import Library
+from jobs.ingest.library_config import choose_library_config
+from jobs.ingest.make_job import make_job
 from pipeline.models import families
 from pipeline.models.base import LimitedEmbedder, RerankEmbedder
 from pipeline.models.checkpoint import TOKENIZER_FILES, find_checkpoint
@@ -38,7 +39,6 @@ from pipeline.models.registry import (
     load_embedder,
     load_text_embedder,
 )
-from pipeline.sampling import distinct_inputs
 from schemas.errors import ModelError, UsageError
 from schemas.models import Checkpoint
 from schemas.options import IngestOptions, Sampling
@@ -204,17 +204,16 @@ def test_a_family_of_each_role_is_one_file_and_one_line(
     assert check_embedder(my_embedder) is mine[1]
     check_engine("torch", my_classifier, my_embedder)
 
-    identity = identify(None, my_classifier.folder, my_embedder.folder, Sampling(), None)
+    models: dict[str, Any] = {"classifier": my_classifier.folder, "embedder": my_embedder.folder}
+    identity = choose_library_config(None, **models)
     assert (identity.classifier, identity.embedder) == (my_classifier, my_embedder)
     assert identity.features == "none", "it has no rerank score"
     with pytest.raises(UsageError, match=r"^--features: got int8, expected none, since embedders of type 'my_embedder'"):
-        identify(None, my_classifier.folder, my_embedder.folder, Sampling(), "int8")
+        choose_library_config(None, **models, features="int8")
 
-    inputs = distinct_inputs([read_preprocessing(checkpoint, "MODEL").input for checkpoint in (my_classifier, my_embedder)])
-    options = IngestOptions(precision="fp32", top_labels=2)
-    job = Job(my_classifier, my_embedder, Sampling(), inputs, tmp_path, options)
+    job = make_job(Library(tmp_path), identity, IngestOptions(precision="fp32", top_labels=2))
     frames = some_frames(3)
-    rows = job.annotator()([Clip(n, "v", Span(0.0, 4.0), (clip,)) for n, clip in enumerate(frames)])
+    rows = job.load_annotators()([Clip(n, "v", Span(0.0, 4.0), (clip,)) for n, clip in enumerate(frames)])
 
     with torch.inference_mode():
         model = MyClassifierModel.from_pretrained(my_classifier.folder)

@@ -1,0 +1,48 @@
+"""Makes the job that an ingest's workers run, from the library's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from index.storage.config import LibraryConfig, read_library_config
+from index.storage.paths import Library
+from jobs.ingest.pace import Pace
+from jobs.ingest.steps import Job
+from pipeline.annotators import Annotator, ClassifierAnnotator, EmbedderAnnotator
+from pipeline.models.checkpoint import locate
+from pipeline.models.preprocessing import read_preprocessing
+from pipeline.models.registry import check_engine
+from schemas.options import IngestOptions
+
+
+def make_job(
+    library: Library,
+    requested: LibraryConfig,
+    options: IngestOptions,
+    pace: Pace | None = None,
+    annotators: Sequence[Annotator] = (),
+) -> Job:
+    """Make the job, after making sure that the models are still those the library was made with.
+
+    Args:
+        library: whose clips are to be made.
+        requested: what this ingest asks for; it may name other folders of the same models.
+        options: how to run.
+        pace: how often to write.
+        annotators: those beside the classifier and the embedder.
+
+    Raises:
+        ModelError: a model is not where it was, or is not what it was.
+        UsageError: the engine cannot run such models.
+    """
+    config = read_library_config(library) or requested
+    where = requested.classifier.folder if requested.classifier != config.classifier else None
+    classifier = locate(config.classifier, "--classifier", where)
+    where = requested.embedder.folder if requested.embedder != config.embedder else None
+    embedder = locate(config.embedder, "--embedder", where)
+    check_engine(options.engine, classifier, embedder)
+    pair = (
+        ClassifierAnnotator(classifier, read_preprocessing(classifier, "--classifier").input),
+        EmbedderAnnotator(embedder, read_preprocessing(embedder, "--embedder").input, config.features),
+    )
+    return Job((*pair, *annotators), config.sampling, library.folder.absolute(), options, pace=pace or Pace())

@@ -1,0 +1,133 @@
+"""What is made of every clip: a list of annotators, of which the classifier and the embedder are the first two.
+
+To add one, write a class that is an `Annotator` and another that is a `LoadedAnnotator`, and give it to
+`jobs.ingest.ingest.ingest` in ``annotators``. Nothing else needs to know of it: decoding serves what all of them read in one
+pass, and each table of its own is written and committed with the clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+from pipeline.sampling import distinct_inputs
+from schemas.models import Checkpoint, ModelInput
+from schemas.options import FeatureKind, IngestOptions
+from schemas.tables import CLASSIFIER_COLUMNS, EMBEDDER_COLUMNS, FEATURE_COLUMNS
+
+if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
+    from pipeline.annotate import Batch
+    from pipeline.models.base import VideoModel
+
+# For each table, the values of a clip by column.
+Values = Mapping[str, Mapping[str, Any]]
+
+
+class Annotator(Protocol):
+    """What an annotator reads and fills, known before anything is loaded. It travels to workers, so it must be small."""
+
+    @property
+    def name(self) -> str:
+        """Its key in library.json: small letters and underscores."""
+
+    @property
+    def reads(self) -> ModelInput | None:
+        """The frames that it is shown of each clip; None for nothing but the clip's times."""
+
+    @property
+    def fills(self) -> Mapping[str, pa.Schema]:
+        """The columns that it fills, by table. A table of its own gets clip_id and video_id too, and a row for each clip."""
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The model behind it, if any."""
+
+    def load(self, options: IngestOptions) -> LoadedAnnotator:
+        """Load what it computes with.
+
+        Raises:
+            ModelError: its model cannot be loaded.
+        """
+
+
+class LoadedAnnotator(Protocol):
+    """An annotator that is ready to run."""
+
+    @property
+    def model(self) -> VideoModel | None:
+        """The model whose pixels it asks the batch for, so that they can be sent in advance; None if it asks for none."""
+
+    def annotate(self, batch: Batch) -> Iterable[Values]:
+        """The values of each clip, in order.
+
+        One call runs at a time. What a returned iterator does when it is read runs beside the next call.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierAnnotator:
+    """Names the action in each clip: fills ``labels`` of ``clips``."""
+
+    checkpoint: Checkpoint
+    reads: ModelInput
+    name: str = "classifier"
+
+    @property
+    def fills(self) -> Mapping[str, pa.Schema]:
+        """Columns of ``clips``."""
+        return {"clips": CLASSIFIER_COLUMNS}
+
+    def load(self, options: IngestOptions) -> LoadedAnnotator:
+        """Load the classifier.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        from pipeline.annotate import LoadedClassifier
+        from pipeline.models.registry import load_classifier
+
+        return LoadedClassifier(load_classifier(self.checkpoint, options.precision, options.engine), options.top_labels)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderAnnotator:
+    """Places each clip among texts: fills ``embedding`` of ``clips``, and ``features`` where the library keeps them."""
+
+    checkpoint: Checkpoint
+    reads: ModelInput
+    features: FeatureKind = "none"
+    name: str = "embedder"
+
+    @property
+    def fills(self) -> Mapping[str, pa.Schema]:
+        """Columns of ``clips`` and ``features``."""
+        return {"clips": EMBEDDER_COLUMNS} | ({} if self.features == "none" else {"features": FEATURE_COLUMNS})
+
+    def load(self, options: IngestOptions) -> LoadedAnnotator:
+        """Load the embedder.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        from pipeline.annotate import LoadedEmbedder
+        from pipeline.models.registry import load_embedder
+
+        return LoadedEmbedder(load_embedder(self.checkpoint, options.precision, options.engine), self.features)
+
+
+def inputs_of(annotators: Sequence[Annotator]) -> tuple[ModelInput, ...]:
+    """The distinct inputs that clips have to hold for all annotators."""
+    return distinct_inputs([annotator.reads for annotator in annotators if annotator.reads is not None])
+
+
+def own_tables(annotators: Sequence[Annotator]) -> dict[str, pa.Schema]:
+    """The columns of the tables that annotators have for themselves, by table: all but ``clips`` and ``features``."""
+    return {
+        table: columns
+        for annotator in annotators
+        for table, columns in annotator.fills.items()
+        if table not in ("clips", "features")
+    }
