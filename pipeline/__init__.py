@@ -1,1 +1,1 @@
-"""What happens to one video: find, probe, sample, decode, annotate, write. `pipeline.process` is the whole way."""
+"""The way of one video: find, probe, sample, decode, annotate, write. `pipeline.process` is the whole way."""

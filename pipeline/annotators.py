@@ -1,4 +1,4 @@
-"""What is made of every clip: a list of annotators, of which the classifier and the embedder are the first two.
+"""Annotators, which describe every clip: a list whose first two are the classifier and the embedder.
 
 To add one, write a class that is an `Annotator` and another that is a `LoadedAnnotator`, and give it to
 `jobs.ingest.ingest.ingest` in ``annotators``. Nothing else needs to know of it: decoding serves what all of them read in one
@@ -27,7 +27,7 @@ Values = Mapping[str, Mapping[str, Any]]
 
 
 class Annotator(Protocol):
-    """What an annotator reads and fills, known before anything is loaded. It travels to workers, so it must be small."""
+    """The frames that an annotator reads and the columns that it fills. It travels to workers, so it must be small."""
 
     @property
     def name(self) -> str:

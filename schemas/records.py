@@ -193,12 +193,12 @@ class VideoFailed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipRow:
-    """What is kept of a clip.
+    """A clip's row: its labels, its embedding and its features.
 
     Attributes:
         labels: the best labels with their softmax probabilities, best first.
         embedding: float32 [dim], L2-normalised, so that a dot product is a cosine.
-        features: what exact scores need; None where the library keeps none.
+        features: what rerank scores need; None where the library keeps none.
         others: for each table of an annotator's own, the values by column.
     """
 

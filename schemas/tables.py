@@ -33,7 +33,7 @@ CLIPS = pa.schema(
     ]
 )
 
-# One row per clip, where the library keeps what exact scores need. `schemas.rerank_features` says how a record is laid out.
+# One row per clip, where the library keeps what rerank scores need. `schemas.rerank_features` says how a record is laid out.
 FEATURE_COLUMNS = pa.schema(
     [
         ("digest", pa.int64()),  # names the record by its content

@@ -20,7 +20,7 @@ _MAX_TEXTS = 10_000  # whose vectors are kept
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a clip has to show, and what it must not show; as in `schemas.search.SearchOptions`."""
+    """The texts and examples that a clip has to show, and the texts that it must not (`schemas.search.SearchOptions`)."""
 
     texts: tuple[str, ...]
     like: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ _NOTES = (
     "Moments: share of captions for which one of the best 1 or 5 moments overlaps the true one by at least the IoU "
     "(Gao et al., 2017), in its own video as for ActivityNet Captions (Krishna et al., 2017), and in the whole library. "
     "Moments that take up 80 % of their video or more are left out.",
-    "plain is the dot product of separate embeddings; rerank orders the best clips by the model's own score.",
+    "plain is the dot product of separate embeddings; rerank orders the best clips by the rerank score.",
 )
 
 

@@ -1,4 +1,4 @@
-"""What a run cost, stage by stage; which stage held it up, and what would help."""
+"""The cost of a run, stage by stage; the stage that held it up, and advice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class StageProfile:
-    """What one stage of a run cost.
+    """The cost of one stage of a run.
 
     Attributes:
         stage: its name.
@@ -56,7 +56,7 @@ class StageProfile:
 
 @dataclass(frozen=True, slots=True)
 class RunProfile:
-    """What a run cost.
+    """The cost of a run.
 
     Attributes:
         resources: how it was laid out over the machines.
@@ -82,7 +82,7 @@ class RunProfile:
 
 
 class RunSummary(NamedTuple):
-    """What a run says of itself at its end.
+    """The figures that a run reports at its end.
 
     Attributes:
         stats: what the workers did.
@@ -144,7 +144,7 @@ class ProfileBuilder:
             self._idle_share = (cores[0] - self._cores[0]) / (cores[1] - self._cores[1])
 
     def profile(self, video_s: float) -> RunProfile | None:
-        """What the run cost, of which ``video_s`` seconds of video were indexed; None where nothing ran."""
+        """The cost of the run, in which ``video_s`` seconds of video were indexed; None where nothing ran."""
         if self._summary is None:
             return None
         return make_profile(
@@ -233,7 +233,7 @@ def bottleneck(stats: RunStats, resources: ResourcePlan) -> str | None:
 
 
 def _advice(bound_by: str | None, resources: ResourcePlan) -> str:
-    """What would make such a run faster."""
+    """Advice on making such a run faster."""
     if bound_by == "start":
         return "starting Ray and loading the models took most of it, which more videos at once would not take longer"
     if bound_by == "decode":

@@ -91,13 +91,13 @@ class RayRun:
                 ray.kill(annotator)
 
     def stats(self) -> RunStats:
-        """What the workers have done so far."""
+        """The work done so far."""
         with suppress(ray.exceptions.RayError):  # `outcomes` raises it
             self._stats = ray.get(self._stats_actor.snapshot.remote())
         return self._stats
 
     def summary(self, timeout_s: float | None = None) -> RunSummary | None:
-        """What the workers did; None where Ray has gone, or takes longer than ``timeout_s`` to answer."""
+        """The work done; None where Ray has gone, or takes longer than ``timeout_s`` to answer."""
         actor = self._stats_actor
         try:
             answers = [actor.snapshot.remote(), actor.computing.remote(), actor.timings.remote()]

@@ -52,7 +52,7 @@ def _passed_over_line(endings: dict[str, int]) -> str:
 
 
 def _profile_lines(profile: RunProfile) -> list[str]:
-    """What a run cost, stage by stage."""
+    """The cost of a run as a table of stages."""
     rows = [
         (
             stage.stage,
@@ -74,7 +74,7 @@ def _profile_lines(profile: RunProfile) -> list[str]:
 
 @dataclass(slots=True)
 class IngestReport:
-    """What an ingest did. ``found`` is always the sum of the next five, except after an interruption.
+    """The counts of an ingest. ``found`` is always the sum of the next five, except after an interruption.
 
     Attributes:
         found: video files below the sources.

@@ -68,7 +68,7 @@ class Job:
 
     @property
     def inputs(self) -> tuple[ModelInput, ...]:
-        """What each clip has to hold."""
+        """The frames that each clip has to hold, for all annotators."""
         return inputs_of(self.annotators)
 
     @property

@@ -105,7 +105,7 @@ class StageStats:
 
 @dataclass(slots=True)
 class RunStats:
-    """What a run has done so far.
+    """The work of a run so far, by stage.
 
     Attributes:
         stages: what each stage did, by its name.
@@ -124,7 +124,7 @@ class RunStats:
         return self.of("annotate").video_s
 
     def of(self, stage: str) -> StageStats:
-        """What ``stage`` did."""
+        """The work of ``stage``."""
         return self.stages.get(stage, StageStats())
 
     def enter(self, timing: StageTiming, waiting_s: float = 0.0) -> None:

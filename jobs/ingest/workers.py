@@ -102,7 +102,7 @@ class StatsActor:
         self.record(timing)
 
     def snapshot(self) -> RunStats:
-        """What the workers have done so far."""
+        """The work done so far."""
         return self._stats
 
     def timings(self) -> list[StageTiming]:

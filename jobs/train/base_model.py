@@ -1,4 +1,4 @@
-"""What a training starts from: a checkpoint's weights, or nothing but its configuration."""
+"""The start of a training: a checkpoint's weights, or its configuration alone."""
 
 from __future__ import annotations
 

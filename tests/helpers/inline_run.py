@@ -6,21 +6,19 @@ tenth of the time, since no process is started and PyTorch is imported once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from types import TracebackType
 
 import pytest
 
 import jobs.ingest.ingest
-from jobs.ingest.steps import Job
-from jobs.ingest.timing import RunStats, StageTiming
 from pipeline.sampling import chains_of
-from schemas.records import Clip, ClipRow, JobFailed, Outcome, Problem, SpanDone, SpanJob, VideoFailed, VideoFile
+from schemas.records import Clip, ClipRow, JobFailed, Outcome, SpanDone, SpanJob, VideoFailed, VideoFile
+from tests.helpers.stand_in_run import StandInRun
 
 
-class InlineRun:
-    """Stands in for `jobs.ingest.ray_startup.RaySession` and for the run that it starts.
+class InlineRun(StandInRun):
+    """Runs the job's steps itself.
 
     Attributes:
         read: the files that were read, in order.
@@ -29,35 +27,9 @@ class InlineRun:
     is_here = True
     read: list[VideoFile]
 
-    def __init__(self, make_job: Callable[[], Job]) -> None:
-        self._make_job = make_job
-        self.start = StageTiming("start", 0.0)
-
-    def __enter__(self) -> InlineRun:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        pass
-
-    def begin(self) -> None:
-        pass
-
-    def ready(self) -> InlineRun:
-        self._job = self._make_job()
-        return self
-
-    def stats(self) -> RunStats:
-        return RunStats()
-
-    def summary(self, timeout_s: float | None = None) -> None:
-        return None
-
-    def lost(self) -> Callable[[VideoFile], Problem]:
-        return lambda file: Problem("decode", "it did not come back")
-
     def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
         """What becomes of each video, one after the other: its clips' rows are written before it is said to be done."""
-        job = replace(self._job, taken=taken)
+        job = replace(self.make_job(), taken=taken)
         annotate = job.load_annotators()
         for file in files:
             self.read.append(file)

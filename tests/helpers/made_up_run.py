@@ -6,10 +6,9 @@ All else is the real thing: what has changed, the ledger, the tables, publishing
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,7 +19,6 @@ import jobs.ingest.ingest
 import jobs.tag.tag
 from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
-from jobs.ingest.timing import RunStats, StageTiming
 from pipeline.sources.hashing import content_hash
 from pipeline.write import write_clips
 from schemas.models import Label
@@ -39,6 +37,7 @@ from schemas.records import (
     video_id_of,
 )
 from schemas.rerank_features import ClipFeatures, FeatureLayout
+from tests.helpers.stand_in_run import StandInRun
 from tests.helpers.tagged_library import DIM, IDENTITY, MadeUpEmbedder, unit
 
 LAYOUT = FeatureLayout("int8", 2, DIM)
@@ -91,42 +90,19 @@ def span_of(number: int) -> Span:
     return Span(2.0 * number, 2.0 * number + 2.0)
 
 
-class MadeUpRun:
-    """Stands in for `jobs.ingest.ray_startup.RaySession` and for the run that it starts.
+class MadeUpRun(StandInRun):
+    """Does as the files say.
 
     Attributes:
         out_of_luck: unlucky videos fail.
         breaks_after: how many outcomes come back before the job fails; None lets it end.
+        library: where rows are written.
     """
 
+    lost_reason = "it ends the process that reads it"
     out_of_luck = False
     breaks_after: int | None = None
     library: Path
-    is_here = False
-
-    def __init__(self, make_job: object) -> None:
-        self.start = StageTiming("start", 0.0)
-
-    def __enter__(self) -> MadeUpRun:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        pass
-
-    def begin(self) -> None:
-        pass
-
-    def ready(self) -> MadeUpRun:
-        return self
-
-    def stats(self) -> RunStats:
-        return RunStats()
-
-    def summary(self, timeout_s: float | None = None) -> None:
-        return None
-
-    def lost(self) -> Callable[[VideoFile], Problem]:
-        return lambda file: Problem("decode", "it ends the process that reads it")
 
     def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
         """What comes back, in an odd order that is the same for the same files; rows of several videos in one file."""
