@@ -36,7 +36,7 @@ class _MeetByFile(_TorchBackend):  # type: ignore[misc]
         worker_group.execute(_set_torch_distributed_env_vars)
         size, gpus = len(worker_group), worker_group.get_resources_per_worker().get("GPU", 0)
         setup = {"backend": "nccl" if gpus else "gloo", "file": backend_config.file, "size": size}
-        ray.get([worker_group.execute_single_async(rank, _join_group, rank=rank, **setup) for rank in range(size)])
+        ray.get([worker_group.execute_single_async(rank, _join_group, number=rank, **setup) for rank in range(size)])
 
 
 @dataclass
@@ -50,9 +50,9 @@ class _OnThisMachine(TorchConfig):  # type: ignore[misc]
         return _MeetByFile
 
 
-def _join_group(rank: int, size: int, backend: str, file: str) -> None:
+def _join_group(number: int, size: int, backend: str, file: str) -> None:
     store = torch.distributed.FileStore(file, size)  # type: ignore[attr-defined]
-    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+    torch.distributed.init_process_group(backend, store=store, rank=number, world_size=size)
 
 
 def run_distributed(

@@ -75,21 +75,22 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for option, value, least, most in (
-            ("--epochs", self.epochs, 1, 100_000),
-            ("--batch-size", self.batch_size, 1, 65_536),
-            ("--accumulate", self.accumulate, 1, 65_536),
-            ("--learning-rate", self.learning_rate, 1e-9, 10.0),
-            ("--warmup", self.warmup, 0.0, 0.9),
-            ("--weight-decay", self.weight_decay, 0.0, 10.0),
-            ("--seed", self.seed, 0, 2**31 - 1),
-            ("--window", self.window_s, 0.1, 3600.0),
-            ("--max-clips", self.max_clips, 1, 10_000),
-            ("--workers", self.workers, 0, 4096),
-            ("--threads", self.threads, 1, 4096),
+        for argument, least, most in (
+            ("epochs", 1, 100_000),
+            ("batch_size", 1, 65_536),
+            ("accumulate", 1, 65_536),
+            ("learning_rate", 1e-9, 10.0),
+            ("warmup", 0.0, 0.9),
+            ("weight_decay", 0.0, 10.0),
+            ("seed", 0, 2**31 - 1),
+            ("window_s", 0.1, 3600.0),
+            ("max_clips", 1, 10_000),
+            ("workers", 0, 4096),
+            ("threads", 1, 4096),
         ):
+            value = getattr(self, argument)
             if value is not None and not least <= value <= most:
-                raise UsageError(f"{option}: got {value:g}, expected {least:g} to {most:g}")
+                raise UsageError(f"got {value:g}, expected {least:g} to {most:g}", argument=argument)
 
     @property
     def cpus(self) -> int:
