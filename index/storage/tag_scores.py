@@ -84,7 +84,10 @@ def visible_clips(tables: Tables) -> pa.Table:
     columns = ["clip_id", "video_id", "start_s", "end_s"]
     with tables.tags.explained():
         owners = pc.unique(tables.videos.to_pyarrow_table(columns=["video_id"])["video_id"])
-        return _clips(tables).to_table(columns, filter=pc.field("video_id").isin(owners))
+        clips = _clips(tables).to_table(columns)
+        # Not as a filter of the dataset: files that Delta Lake has rewritten have texts of another type, whose statistics
+        # Arrow cannot compare with these.
+        return clips.filter(pc.is_in(clips["video_id"], value_set=owners))
 
 
 def embedded_clips(tables: Tables, dim: int, clip_ids: NDArray[np.int64]) -> Iterator[Embedded]:

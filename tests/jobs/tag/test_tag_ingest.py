@@ -14,6 +14,7 @@ from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
 from index.storage.tags_file import read_definitions
 from jobs.ingest.ingest import ingest
+from jobs.maintain.history import compact
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag
 from jobs.tag.teach import teach
@@ -77,4 +78,25 @@ def test_new_ingests_are_tagged_with_the_names_that_are_there(
     kept = sql(library, "select clip_id, score from tags where tag = 'falling down' and path like '%a.mp4'")
     assert all(scores[row["clip_id"]] == row["score"] for row in kept)
     assert read_definitions(Library(library)).names == ("beginning", "falling down")
+    assert [check for check in verify(library) if check.breach] == []
+
+
+def test_tags_stay_when_one_of_several_videos_in_a_file_of_rows_goes(
+    tmp_path: Path, classifier_folder: Path, embedder_folder: Path
+) -> None:
+    """Delta Lake then rewrites the file of the others' clips, with texts of another Arrow type."""
+    videos, library = tmp_path / "videos", tmp_path / "library"
+    videos.mkdir()
+    for number, name in enumerate("abc"):
+        write_video(videos / f"{name}.mp4", 50 + number)
+    ingest([videos], library, classifier=str(classifier_folder), embedder=str(embedder_folder))
+    compact(library)
+    assert len(DeltaTable(library / "clips").file_uris()) == 1
+    tag(library, ["falling down"])
+    (videos / "b.mp4").unlink()
+    assert ingest([videos], library).removed == 1
+    write_video(videos / "d.mp4", 60)
+    assert ingest([videos], library).indexed == 1
+    rows = sql(library, "select path, count(*) as n from tags group by all order by all")
+    assert rows == [{"path": str(videos / name), "n": 1} for name in ("a.mp4", "c.mp4", "d.mp4")]
     assert [check for check in verify(library) if check.breach] == []
