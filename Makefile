@@ -2,6 +2,7 @@
 # make demo     films of its own making, ingested with the pocket models and asked; answers beside the truth
 # make pocket   train the pocket models again, from a seed (within 90 minutes on 2 cores; goes on where it was interrupted)
 # make check    what takes seconds: formatting, lint, who imports whom, types
+# make quick    that and the tests without those that start Ray or many processes
 # make test     what CI runs: that and the tests
 # make fix      let the formatter and the linter mend what they can
 # make docs     build the documentation into site/, without a network, and check its links
@@ -14,7 +15,7 @@ FAISS ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 OUT := demo-out
 WORK := pocket-work
 
-.PHONY: setup dev demo pocket check test fix docs docs-reference clean
+.PHONY: setup dev demo pocket check quick test fix docs docs-reference clean
 
 setup: .venv/installed
 dev: .venv/installed-dev
@@ -44,6 +45,9 @@ check: dev
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+quick: check
+	$(BIN)/pytest -m "not slow and not on_ray and not full_size and not hub"
 
 test: check
 	$(BIN)/pytest

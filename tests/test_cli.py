@@ -16,6 +16,8 @@ import pytest
 
 from tests.helpers.videos import write_video
 
+pytestmark = pytest.mark.slow
+
 VIDSIFT = [sys.executable, "-m", "cli"]
 
 

@@ -36,6 +36,8 @@ from schemas.search import SearchOptions
 from tests.helpers.made_up_run import KINDS, Content, MadeUpRun, clips_of, make_up_runs
 from tests.helpers.tagged_library import DIM, unit
 
+pytestmark = pytest.mark.slow
+
 WALKS = int(os.environ.get("VIDSIFT_WALKS", "1"))
 NAMES = ("a.mp4", "b.mp4", "sub/a.mp4", "sub/c.mp4", "ü '%?.mkv")
 TAGS = ("first", "second")

@@ -16,6 +16,8 @@ import pytest
 from schemas.models import Checkpoint
 from tests.helpers.searchable import write_searchable
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 README, TUTORIAL = ROOT / "README.md", ROOT / "docs" / "tutorial.md"
 

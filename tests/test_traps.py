@@ -15,6 +15,8 @@ from demo.films import Film, render
 from tests.helpers.processes import BIN, watch
 from tests.helpers.videos import write_video
 
+pytestmark = pytest.mark.slow
+
 TRAP = """import os, sys
 with open(os.path.join({sprung!r}, __name__), "a") as out:
     out.write(f"process {{os.getpid()}}: {{sys.argv}}\\n")

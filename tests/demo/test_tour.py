@@ -13,6 +13,8 @@ from demo.tour import judge, questions
 from demo.world import Film, Scene, plan
 from schemas.search import Moment
 
+pytestmark = pytest.mark.slow
+
 
 def hit(path: Path, start_s: float, end_s: float) -> Moment:
     return Moment(1, 0.5, str(path), "video", 1, start_s, end_s, None, None, 0.9, start_s, end_s, 1)

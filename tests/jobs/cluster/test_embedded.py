@@ -21,6 +21,8 @@ from schemas.errors import JobError
 from tests.helpers.processes import BIN, family, outside, watch
 from tests.helpers.videos import write_video
 
+pytestmark = pytest.mark.slow
+
 SESSION = """
 import sys
 from jobs.cluster.session import ray_session

@@ -16,7 +16,7 @@ from schemas.options import IngestOptions
 from tests.helpers.corpus import write_corpus
 from tests.helpers.videos import write_video
 
-pytestmark = pytest.mark.usefixtures("ray_session_for_tests")
+pytestmark = [pytest.mark.usefixtures("ray_session_for_tests"), pytest.mark.slow]
 
 
 def statuses(library: Path, folder: Path) -> dict[str, str]:

@@ -17,6 +17,8 @@ from schemas.errors import JobError
 from schemas.options import IngestOptions
 from tests.helpers.videos import write_video
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 
 

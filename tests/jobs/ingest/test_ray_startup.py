@@ -16,6 +16,8 @@ from schemas.errors import JobError, ModelError
 from schemas.options import IngestOptions, Sampling
 from tests.helpers.videos import write_video
 
+pytestmark = pytest.mark.slow
+
 
 class Ray:
     """Stands in for Ray: notes what is done with it, and by which thread."""

@@ -178,6 +178,7 @@ def test_a_check_reads_as_a_sentence() -> None:
     assert str(Check("every clip has one row", "17", "ingest again")) == "every clip has one row: 17; ingest again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_ingest_keeps_what_is_finished(
     tmp_path: Path, classifier_folder: Path, embedder_folder: Path, stop: signal.Signals

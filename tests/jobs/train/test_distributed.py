@@ -14,6 +14,8 @@ from jobs.train.finetune import finetune
 from jobs.train.options import TrainOptions
 from schemas.errors import JobError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
