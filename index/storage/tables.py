@@ -227,20 +227,6 @@ class Tables:
                 write_deltalake(self.clips, _renamed(rows, ids, copy_id), mode="append")
             return len(ids)
 
-    def _copy_features(self, video_id: str, ids: dict[int, int], copy_id: str) -> None:
-        """Copy the features of a video's clips, a batch at a time; ``ids`` maps the original's clip ids to the copy's."""
-        if self.features is None:
-            return
-        batches = pa.RecordBatchReader.from_stream(self.features.scan(predicate=among("video_id", [video_id])))
-
-        def copies() -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                rows = pa.table(batch).cast(FEATURES)
-                rows = rows.filter(pc.is_in(rows["clip_id"], value_set=pa.array(list(ids), pa.int64())))
-                yield from _renamed(rows, [ids[i] for i in rows["clip_id"].to_pylist()], copy_id).to_batches()
-
-        write_deltalake(self.features, pa.RecordBatchReader.from_batches(FEATURES, copies()), mode="append")
-
     def read(self) -> tuple[pa.Table, pa.Table]:
         """All of ``videos`` and all of ``clips``, each file as it is on disk.
 
@@ -306,7 +292,7 @@ class Tables:
 
 def _copy_rows(table: DeltaTable, schema: pa.Schema, video_id: str, copy_ids: dict[int, int], copy_id: str) -> None:
     """Copy a video's rows of a table beside ``clips``, a batch at a time; ``copy_ids`` are clip ids by the original's."""
-    batches = pa.RecordBatchReader.from_stream(table.scan(predicate=f"video_id = '{video_id}'"))
+    batches = pa.RecordBatchReader.from_stream(table.scan(predicate=among("video_id", [video_id])))
 
     def copies() -> Iterator[pa.RecordBatch]:
         for batch in batches:

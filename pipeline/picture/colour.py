@@ -125,11 +125,6 @@ class Stated(NamedTuple):
             frame.color_range = self.range
 
 
-def is_hdr(frame: av.VideoFrame) -> bool:
-    """Whether a frame's values are PQ or HLG, which programs without HDR show washed out."""
-    return frame.color_trc in _HDR or is_dolby_ipt(frame)
-
-
 def is_dolby_ipt(frame: av.VideoFrame) -> bool:
     """Whether a frame is Dolby Vision without colours that other screens can show: profile 5.
 

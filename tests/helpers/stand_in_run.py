@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats, StageTiming
-from schemas.records import Outcome, Problem, VideoFile
+from schemas.records import Problem, VideoFile
 
 
 class StandInRun:
-    """Stands in for `jobs.ingest.ray_startup.RaySession` and for the run that it starts.
+    """Stands in for `jobs.ingest.ray_startup.RaySession` and for the run that it starts; subclasses have its ``outcomes``.
 
     Attributes:
         lost_reason: why a video did not come back, where one does not.
@@ -45,6 +45,3 @@ class StandInRun:
 
     def lost(self) -> Callable[[VideoFile], Problem]:
         return lambda file: Problem("decode", self.lost_reason)
-
-    def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
-        raise NotImplementedError
