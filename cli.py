@@ -109,7 +109,7 @@ class CommandGroup(click.Group):
             with _printable_usage_errors():
                 return super().invoke(ctx)
         except VidsiftError as exc:
-            message, code = flag_text(exc), exc.exit_code
+            message, code = flag_text(exc, self.commands.get(ctx.invoked_subcommand or "")), exc.exit_code
         except KeyboardInterrupt:
             message, code = "interrupted", 130
         except BrokenPipeError:

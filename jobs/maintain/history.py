@@ -75,7 +75,8 @@ def rollback(folder: Path, number: int) -> int:
         numbers = snapshot_numbers(library)
         if number not in numbers:
             listed = ", ".join(map(str, numbers)) or "none"
-            raise UsageError(f"N: got {number}, expected one of the snapshots that vidsift history lists ({listed})")
+            message = f"got {number}, expected one of the snapshots that vidsift history lists ({listed})"
+            raise UsageError(message, argument="number")
         tables.restore(read_info(library.snapshots / str(number)).versions)
         publish_tables(library, tables, config, {"rolled_back_to": number})
         return int(current_snapshot(library).name)

@@ -71,7 +71,7 @@ def tag(
         definitions = read_definitions(library)
         clip_ids = visible_clips(tables)["clip_id"].to_numpy()
         if not len(clip_ids):
-            raise UsageError(f"--library: {str(folder)!r} holds no clips to tag; ingest videos first")
+            raise UsageError(f"{str(folder)!r} holds no clips to tag; ingest videos first", argument="library")
         texts = [tuple(template.replace("{}", name) for template in templates) for name in names]
         vectors = _text_vectors(config, embedder, texts, say)
         cosines = [batch.vectors @ vectors.T for batch in embedded_clips(tables, config.embedding_dim, clip_ids)]
@@ -101,7 +101,7 @@ def untag(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
         definitions = read_definitions(library)
         if unknown := [name for name in names if name not in definitions.names]:
             known = ", ".join(map(repr, definitions.names)) or "none"
-            raise UsageError(f"NAME: got {unknown[0]!r}, expected one of the library's tags ({known})")
+            raise UsageError(f"got {unknown[0]!r}, expected one of the library's tags ({known})", argument="names")
         change_tags(library, tables, config, definitions.changed(remove=names), {"untagged": len(names)})
 
 
@@ -128,19 +128,20 @@ def reports(library: Library, names: Sequence[str]) -> list[TagReport]:
 
 
 def _checked_name(name: str) -> str:
-    check_utf8("NAME", name)
+    check_utf8("names", name)
     if not name or not name.isprintable():
-        raise UsageError(f"NAME: got {name!r}, expected a text on one line; say what to look for, such as 'falling down'")
+        message = f"got {name!r}, expected a text on one line; say what to look for, such as 'falling down'"
+        raise UsageError(message, argument="names")
     return name
 
 
 def _checked_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
     for prompt in prompts:
-        check_utf8("--prompt", prompt)
+        check_utf8("prompts", prompt)
         if "{}" not in prompt or not prompt.isprintable():
             raise UsageError(
-                f"--prompt: got {prompt!r}, expected a text on one line with {{}} where the name goes, "
-                "such as 'a video of {}'"
+                f"got {prompt!r}, expected a text on one line with {{}} where the name goes, such as 'a video of {{}}'",
+                argument="prompts",
             )
     return tuple(dict.fromkeys(prompts))
 
@@ -149,7 +150,7 @@ def _text_vectors(
     config: LibraryConfig, where: str | None, texts: Sequence[Sequence[str]], say: Callable[[str], None]
 ) -> NDArray[np.float32]:
     """float32 [names, dim]: for each name the normalised mean of its texts' vectors."""
-    model = load_embedder(locate(config.embedder, "--embedder", where), "fp32")
+    model = load_embedder(locate(config.embedder, "embedder", where), "fp32")
     if note := cut_note(model, [text for of_name in texts for text in of_name], "prompt"):
         say(note)
     means = np.stack([model.embed_texts(list(of_name)).astype(np.float64).mean(axis=0) for of_name in texts])

@@ -56,12 +56,13 @@ def align(
         ModelError: the base is not an X-CLIP.
         JobError: nothing is left to learn from.
     """
-    for option, value, most in (("--plain-weight", plain_weight, 1.0), ("--facts-weight", facts_weight, 100.0)):
+    for argument, value, most in (("plain_weight", plain_weight, 1.0), ("facts_weight", facts_weight, 100.0)):
         if not 0 <= value <= most:
-            raise UsageError(f"{option}: got {value:g}, expected 0 to {most:g}")
+            raise UsageError(f"got {value:g}, expected 0 to {most:g}", argument=argument)
     start = find_base(base, "embedder")
     if start.checkpoint.model_type != "xclip":
-        raise ModelError(f"--base {base}: got a model of type {start.checkpoint.model_type!r}, expected xclip")
+        message = f"got a model of type {start.checkpoint.model_type!r}, expected xclip"
+        raise ModelError(message, argument="base", value=base)
     dataset = read_dataset(captions, seed=options.seed, want="captions")
     run = TrainingRun(
         command="align",
@@ -79,7 +80,7 @@ def align(
     torch.manual_seed(options.seed)
     model = load_base(XCLIPModel, start)
     max_tokens = int(model.config.text_config.max_position_embeddings)
-    tokenizer = TextTokenizer(Path(start.checkpoint.folder), start.checkpoint.name, "--base", max_tokens)
+    tokenizer = TextTokenizer(Path(start.checkpoint.folder), start.checkpoint.name, "base", max_tokens)
     texts = list(dict.fromkeys(caption for example in dataset.examples for caption in example.captions))
     if note := cut_sentence(tokenizer.cut(texts), len(texts), "caption"):
         say(note)

@@ -28,13 +28,10 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """Refuse shares out of range."""
-        for option, value, least, most in (
-            ("--crop", self.crop, 0.05, 1.0),
-            ("--light", self.light, 0.0, 0.9),
-            ("--random-window", self.window, 0.2, 1.0),
-        ):
+        for argument, least, most in (("crop", 0.05, 1.0), ("light", 0.0, 0.9), ("window", 0.2, 1.0)):
+            value = getattr(self, argument)
             if not least <= value <= most:
-                raise UsageError(f"{option}: got {value:g}, expected {least:g} to {most:g}")
+                raise UsageError(f"got {value:g}, expected {least:g} to {most:g}", argument=f"augmentation.{argument}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,10 +47,11 @@ def pretrain(
         JobError: nothing is left to learn from.
     """
     if not 0.1 <= mask_ratio <= 0.99:
-        raise UsageError(f"--mask-ratio: got {mask_ratio:g}, expected 0.1 to 0.99")
+        raise UsageError(f"got {mask_ratio:g}, expected 0.1 to 0.99", argument="mask_ratio")
     start = find_base(base, "classifier")
     if start.checkpoint.model_type != "videomae":
-        raise ModelError(f"--base {base}: got a model of type {start.checkpoint.model_type!r}, expected videomae")
+        message = f"got a model of type {start.checkpoint.model_type!r}, expected videomae"
+        raise ModelError(message, argument="base", value=base)
     dataset = read_dataset(data, seed=options.seed, want="nothing")
     run = TrainingRun(
         command="pretrain",

@@ -95,22 +95,25 @@ class TrainingRun:
         state = self.unfinished / "training.json"
         fingerprint = self._fingerprint()
         if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"--output {self.output}: got a file, expected a folder that does not exist yet")
+            raise self._output_error("got a file, expected a folder that does not exist yet")
         if state.exists():
             if json.loads(state.read_text(encoding="utf-8")).get("fingerprint") != fingerprint:
-                raise UsageError(
-                    f"--output {self.output}: holds an unfinished training of other data or options; run that command again "
+                raise self._output_error(
+                    "holds an unfinished training of other data or options; run that command again "
                     "to go on with it, or give another folder"
                 )
             self.say(f"going on with the training in {self.output}")
             return
         if self.output.exists() and any(self.output.iterdir()):
-            raise UsageError(f"--output {self.output}: is not empty, and nothing in it is overwritten; give another folder")
+            raise self._output_error("is not empty, and nothing in it is overwritten; give another folder")
         try:
             self.unfinished.mkdir(parents=True)
         except OSError as exc:
-            raise UsageError(f"--output {self.output}: cannot be made: {exc.strerror}") from exc
+            raise self._output_error(f"cannot be made: {exc.strerror}") from exc
         state.write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf-8")
+
+    def _output_error(self, message: str) -> UsageError:
+        return UsageError(message, argument="output", value=self.output)
 
     def _fingerprint(self) -> str:
         """A hash of everything that the trained weights depend on."""

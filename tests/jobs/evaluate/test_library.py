@@ -165,7 +165,7 @@ def test_a_truth_without_captions_or_without_actions(tmp_path: Path, monkeypatch
     found = evaluate(tmp_path / "t.csv", library)
     assert (found.recognition, found.precision, found.mean_precision) == (None, (), {})
     assert found.retrieval[0].recall_at_1 == 1
-    with pytest.raises(UsageError, match="--rerank: got -1, expected 0 or more"):
+    with pytest.raises(UsageError, match="rerank: got -1, expected 0 or more"):
         evaluate(tmp_path / "t.csv", library, rerank=-1)
 
 

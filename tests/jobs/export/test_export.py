@@ -211,9 +211,9 @@ def test_a_table_of_something_else_is_left_alone(films: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pad_s": -1.0}, "--pad: got -1 s, expected 0 to 3600 s"),
-        ({"pad_s": float("nan")}, "--pad: got nan s"),
-        ({"forms": ("avi",)}, "--format: got 'avi', expected files, webvtt, edl"),
+        ({"pad_s": -1.0}, "pad_s: got -1 s, expected 0 to 3600 s"),
+        ({"pad_s": float("nan")}, "pad_s: got nan s"),
+        ({"forms": ("avi",)}, "forms: got 'avi', expected files, webvtt, edl"),
     ],
 )
 def test_options_that_are_off(films: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:

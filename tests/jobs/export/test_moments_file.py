@@ -61,7 +61,7 @@ def test_a_line_that_is_off_is_named(tmp_path: Path, line: str, message: str) ->
     (tmp_path / "h").write_text(json.dumps(GOOD) + "\n" + line + "\n")
     with pytest.raises(UsageError) as caught:
         read_hits(str(tmp_path / "h"))
-    assert str(caught.value).startswith(f"HITS {tmp_path / 'h'}: line 2: {message}")
+    assert str(caught.value).startswith(f"hits {tmp_path / 'h'}: line 2: {message}")
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_rollback_goes_back_and_can_be_undone(library: Path) -> None:
     assert breaches(library) == {}
     assert rollback(library, 3) == 5
     assert sql(library, "select * from clips order by clip_id") == before
-    with pytest.raises(UsageError, match=r"N: got 99, expected one of the snapshots .* \(1, 2, 3, 4, 5\)"):
+    with pytest.raises(UsageError, match=r"number: got 99, expected one of the snapshots .* \(1, 2, 3, 4, 5\)"):
         rollback(library, 99)
 
 

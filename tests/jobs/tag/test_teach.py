@@ -173,7 +173,7 @@ def error(library: Path, *lines: str, name: str | None = None) -> str:
     with pytest.raises(UsageError) as caught:
         teach(library, write(library, *lines), name)
     assert read_definitions(Library(library)).tags == ()
-    return str(caught.value).replace(str(library.parent), "DIR").removeprefix("--examples DIR/examples.csv: ")
+    return str(caught.value).replace(str(library.parent), "DIR").removeprefix("examples DIR/examples.csv: ")
 
 
 HEADER = "path,start_s,end_s,tag"
@@ -223,12 +223,12 @@ def test_names_that_the_file_lacks_and_libraries_without_anything_else(library: 
     assert error(library, *WAVES, name="clap") == (
         "no line has the tag 'clap', expected one of 'wave'; correct NAME, or leave it out to teach them all"
     )
-    assert error(library, *WAVES, name=" ").startswith("NAME: got '', expected a text on one line")
+    assert error(library, *WAVES, name=" ").startswith("name: got '', expected a text on one line")
     everything = [f"{name}.mp4,,,x" for name in "abcd"]
     assert error(library, HEADER, *everything) == (
         "the library has no clip to tell 'x' from; mark moments of other tags, or ingest other videos too"
     )
-    with pytest.raises(UsageError, match=r"--examples nowhere\.csv: cannot be read: No such file or directory; give a CSV"):
+    with pytest.raises(UsageError, match=r"examples nowhere\.csv: cannot be read: No such file or directory; give a CSV"):
         teach(library, Path("nowhere.csv"))
     with pytest.raises(LibraryError, match="is not a vidsift library"):
         teach(library.parent / "nowhere", write(library, *WAVES))
