@@ -23,6 +23,7 @@ from pipeline.models.cut_texts import cut_note
 from pipeline.models.registry import load_embedder
 from schemas.errors import UsageError, check_utf8
 from schemas.tags import LIKELY, PROMPT_TEMPLATES, TagDefinition, TagDefinitions
+from schemas.text import as_texts
 
 # A clip whose cosine is this many standard deviations above the library's mean has the score 0.5. In a normal distribution
 # one in 44 is.
@@ -36,9 +37,9 @@ _MIN_SPREAD = 1e-3
 
 def tag(
     folder: str | os.PathLike[str],
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
-    prompts: Sequence[str] = (),
+    prompts: str | Sequence[str] = (),
     embedder: str | None = None,
     say: Callable[[str], None] = lambda note: None,
 ) -> list[TagReport]:
@@ -52,7 +53,7 @@ def tag(
 
     Args:
         folder: the library's.
-        names: such as ``"falling down"``.
+        names: one or several, such as ``"falling down"``.
         prompts: texts with ``{}`` where the name goes; none takes `schemas.tags.PROMPT_TEMPLATES`.
         embedder: where the library's embedder is now, if it has moved since the ingest.
         say: called with each sentence that a user should know besides the reports.
@@ -65,8 +66,8 @@ def tag(
         LibraryError: no library, or another job is writing it.
         ModelError: the embedder is not where it was, or is not what it was.
     """
-    names = [_checked_name(name) for name in dict.fromkeys(map(str.strip, names))]
-    templates = _checked_prompts(prompts) or PROMPT_TEMPLATES
+    names = [_checked_name(name) for name in dict.fromkeys(map(str.strip, as_texts(names)))]
+    templates = _checked_prompts(as_texts(prompts)) or PROMPT_TEMPLATES
     with open_for_writing(Path(folder)) as (library, config, tables):
         definitions = read_definitions(library)
         clip_ids = visible_clips(tables)["clip_id"].to_numpy()
@@ -85,18 +86,18 @@ def tag(
         return reports(library, names)
 
 
-def untag(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
+def untag(folder: str | os.PathLike[str], names: str | Sequence[str]) -> None:
     """Remove tags and their scores from a library.
 
     Args:
         folder: the library's.
-        names: of the tags.
+        names: of the tags, one or several.
 
     Raises:
         UsageError: the library has no tag of such a name.
         LibraryError: no library, or another job is writing it.
     """
-    names = tuple(dict.fromkeys(map(str.strip, names)))
+    names = tuple(dict.fromkeys(map(str.strip, as_texts(names))))
     with open_for_writing(Path(folder)) as (library, config, tables):
         definitions = read_definitions(library)
         if unknown := [name for name in names if name not in definitions.names]:

@@ -583,6 +583,14 @@ def test_a_retry_that_cannot_start_takes_nothing_away(
     assert counts(run()) == {"unchanged": 1}
 
 
+def test_one_source_or_glob_needs_no_list(run: Ingest) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (run.folder / name).write_text("no video")
+    report = ingest(str(run.folder), run.library, **run.models, include="b*", exclude="a*")
+    assert counts(report) == {"failed": 1}
+    assert run.sql("select path[-5:] as name from videos") == [{"name": "b.mp4"}]
+
+
 @pytest.mark.parametrize("name", ["my library", "ünï", "h#a*x", 'it\'s "quoted"'])
 def test_a_library_may_be_called_what_folders_are_called(run: Ingest, name: str) -> None:
     run.library = run.library.parent / name

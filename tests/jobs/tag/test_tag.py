@@ -105,6 +105,13 @@ def test_tagging_again_replaces_and_leaves_others_alone(library: Path) -> None:
     assert breaches(library) == {}
 
 
+def test_one_name_or_prompt_needs_no_list(library: Path) -> None:
+    (report,) = tag(library, "first", prompts="{}")
+    assert (report.tag, report.prompt) == ("first", "first")
+    untag(library, "first")
+    assert sql(library, "from tags") == []
+
+
 def test_untag_takes_a_name_out(library: Path) -> None:
     tag(library, ["first", "second"], prompts=["{}"])
     untag(library, ["first"])
