@@ -37,16 +37,25 @@ class Base:
     preprocessing: Preprocessing
 
 
-def find_base(name: str, kind: str) -> Base:
+def find_base(name: str, kind: str, *, model_type: str | None = None) -> Base:
     """Find the model that ``base`` names.
 
     Args:
         name: a hub id, a folder, a config.json or its folder (which then starts from random weights), or ``pocket``.
         kind: ``classifier`` or ``embedder``: which of the two ``pocket`` is meant.
+        model_type: the only type that will do; None takes any.
 
     Raises:
-        ModelError: there is none, or it does not say how its pixels are made.
+        ModelError: there is none, it does not say how its pixels are made, or it is of another type.
     """
+    base = _find(name, kind)
+    if model_type not in (None, base.checkpoint.model_type):
+        message = f"got a model of type {base.checkpoint.model_type!r}, expected {model_type}"
+        raise ModelError(message, argument=_ARGUMENT, value=name)
+    return base
+
+
+def _find(name: str, kind: str) -> Base:
     path = Path(name)
     folder = path.parent if path.name == "config.json" and path.is_file() else path
     if name == "pocket":

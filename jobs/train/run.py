@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from jobs.datasets.examples import SPLITS, Dataset, Split
 from jobs.train.base_model import Base
@@ -55,9 +57,9 @@ class DecodedDataset:
             raise JobError(f"no training example of {', '.join(map(repr, gone))} can be decoded; give more videos of it")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """One call of a training command. Its steps are `claim_output`, `decode` and `train`, in this order.
+    """One call of a training command. Its steps are `begin` and `train`.
 
     Attributes:
         command: ``finetune``, ``pretrain`` or ``align``.
@@ -74,6 +76,7 @@ class TrainingRun:
     command: str
     base: Base
     dataset: Dataset
+    _: KW_ONLY
     output: Path
     options: TrainOptions
     cache: Path | None
@@ -86,7 +89,19 @@ class TrainingRun:
         """The folder, inside the output, that holds the training while it is unfinished."""
         return self.output / _UNFINISHED
 
-    def claim_output(self) -> None:
+    def begin(self) -> DecodedDataset:
+        """Claim the output folder, decode what is not in the cache yet, and seed PyTorch.
+
+        Raises:
+            UsageError: the output folder holds something else.
+            JobError: nothing is left to learn from.
+        """
+        self._claim_output()
+        decoded = self._decode()
+        torch.manual_seed(self.options.seed)
+        return decoded
+
+    def _claim_output(self) -> None:
         """Make the output folder, or find the same training in it, interrupted.
 
         Raises:
@@ -127,12 +142,8 @@ class TrainingRun:
         ]
         return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
-    def decode(self) -> DecodedDataset:
-        """Decode what is not in the cache yet.
-
-        Raises:
-            JobError: nothing is left to learn from.
-        """
+    def _decode(self) -> DecodedDataset:
+        """Decode what is not in the cache yet."""
         self.say(f"{len(self.dataset.examples)} examples; splits {self.dataset.how_split}")
         last_said = 0
 
