@@ -63,7 +63,7 @@ def read_rows(
                 yield line, dict(zip(columns, map(str.strip, cells), strict=True))
             line = reader.line_num + 1
     except csv.Error as exc:
-        message = f"no valid CSV: {exc}; write it anew with a program for tables"
+        message = f"not valid CSV: {exc}; save it again from a spreadsheet program"
         raise FileLine(argument, source, line).error(message) from exc
 
 

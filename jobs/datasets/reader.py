@@ -104,19 +104,20 @@ def _csv(source: Path) -> list[ExampleDraft]:
     return moments
 
 
-def read_moments(source: Path, argument: str = "data") -> list[ExampleDraft]:
+def read_moments(source: Path, argument: str = "data", *, expected: str = _EXPECTED) -> list[ExampleDraft]:
     """The moments that a CSV file lists, as `read_dataset` describes it. Whether their files exist is not checked.
 
     Args:
         source: the file.
         argument: the argument that named the file, for messages.
+        expected: what the argument may be, for messages.
 
     Raises:
         UsageError: there is no such file, something in it is not valid, or it has no rows.
     """
     folder = os.path.dirname(os.path.abspath(source))
     moments: dict[tuple[str, float, float | None], ExampleDraft] = {}
-    for line, cells in read_rows(source, argument, _columns, expected=_EXPECTED):
+    for line, cells in read_rows(source, argument, _columns, expected=expected):
         where = FileLine(argument, source, line)
         new = _moment(cells, folder, line, where)
         known = moments.setdefault((new.path, new.start_s or 0.0, new.end_s), new)

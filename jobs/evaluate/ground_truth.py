@@ -74,7 +74,7 @@ def read_truth(source: Path, catalog: Catalog) -> GroundTruth:
     Raises:
         UsageError: the file cannot be used, or the library has none of its videos.
     """
-    moments = read_moments(source, "truth")
+    moments = read_moments(source, "truth", expected="a CSV file")
     if not any(moment.label or moment.captions for moment in moments):
         raise UsageError(
             "got no action and no caption, expected a file with one of the two or both; fill the column action or caption",

@@ -63,12 +63,12 @@ class EvaluateOptions:
             ("captions", 2, 100_000),
             ("draws", 1, 1000),
             ("seed", 0, 2**31 - 1),
-            ("window_s", 0.1, 3600.0),
+            ("window_s", 0.1, 3600),
             ("batch_size", 1, 65_536),
         ):
             value = getattr(self, argument)
             if not least <= value <= most:
-                raise UsageError(f"got {value:g}, expected {least:g} to {most:g}", argument=argument)
+                raise UsageError(f"got {value:g}, expected {least} to {most}", argument=argument)
 
 
 def choose_split(dataset: Dataset, split: str | None) -> tuple[dict[str, Any], tuple[Example, ...]]:

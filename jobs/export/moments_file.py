@@ -65,7 +65,7 @@ def _moment(line: bytes, where: FileLine) -> RequestedMoment:
     try:
         fields = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:
-        raise where.error(f"no JSON in UTF-8 ({exc}); {_HOW_TO_MAKE}") from exc
+        raise where.error(f"not JSON in UTF-8 ({exc}); {_HOW_TO_MAKE}") from exc
     if not isinstance(fields, dict):
         raise where.error(f"got {_short(fields)}, expected an object with path, start_s and end_s; {_HOW_TO_MAKE}")
     path = fields.get("path")

@@ -107,7 +107,7 @@ def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureK
 def _check_same(known: LibraryConfig, requested: LibraryConfig) -> None:
     if differences := known.differences(requested):
         raise LibraryError(
-            f"{'; '.join(differences)}. What clips were made with cannot be mixed, so a library has one of each: "
+            f"{'; '.join(differences)}. All clips of a library are made in the same way: "
             "leave the option out to use the library's own, or ingest into a new folder"
         )
 

@@ -26,7 +26,7 @@ def check_trace(path: Path) -> None:
     except OSError as exc:
         raise _unwritable(path, exc) from exc
     if beginning not in (b"", _BEGINNING):
-        raise UsageError(f"{str(path)!r} is there already and is no trace; name another file", argument="trace")
+        raise UsageError(f"{str(path)!r} exists and is not a trace; name another file", argument="trace")
 
 
 def write_trace(path: Path, timings: Iterable[StageTiming]) -> None:

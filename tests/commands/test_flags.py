@@ -163,7 +163,7 @@ def test_the_command_speaks_of_options(tmp_path: Path, arguments: list[str], pri
         ),
         (["evaluate-model", "m", "DIR", "--draws", "0"], 2, "--draws: got 0, expected 1 to 1000\n"),
         (["export", "DIR/no", "--to", "DIR/o"], 2, "HITS: 'DIR/no' cannot be read: No such file or directory; make the"),
-        (["export", "DIR/e.csv", "--to", "DIR/o"], 2, "HITS DIR/e.csv: line 1: no JSON in UTF-8 ("),
+        (["export", "DIR/e.csv", "--to", "DIR/o"], 2, "HITS DIR/e.csv: line 1: not JSON in UTF-8 ("),
         (["export", "DIR/h", "--to", "DIR"], 2, "--to DIR: is not empty, and nothing is overwritten; give another folder\n"),
         (["export", "DIR/h", "--to", "DIR/o", "--pad", "-1"], 2, "--pad: got -1 s, expected 0 to 3600 s\n"),
         (["preview", "DIR/no", "--gif", "DIR/x.png"], 2, "--gif: got 'DIR/x.png', expected a name that ends in .gif; "),

@@ -44,7 +44,7 @@ def test_the_schema_as_text() -> None:
         "-----------  -------  ----------------------------------------------------------",
         "clip_id      BIGINT   names the clip in all tables",
         "video_id     VARCHAR  names the video in all tables; a moved video keeps it",
-        "path         VARCHAR  the video's file; bytes that are no UTF-8 are spelled \\xNN",
+        "path         VARCHAR  the video's file; bytes that are not UTF-8 are spelled \\xNN",
         "start_s      DOUBLE   where the clip begins, in seconds from the video's start",
         "end_s        DOUBLE   where it ends; the clip is [start_s, end_s)",
         "label        VARCHAR  the classifier's best action label",

@@ -369,7 +369,7 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_matter(tmp_path: Path
         (["path,label", "a.mp4"], "line 2: got 1 cells, the header has 2; quote cells with commas"),
         (
             ["path,label", "a.mp4,x", 'b.mp4,"y'],
-            "line 3: no valid CSV: unexpected end of data; write it anew with a program for tables",
+            "line 3: not valid CSV: unexpected end of data; save it again from a spreadsheet program",
         ),
         (["path,label"], "got a header and no rows; give a row for every example"),
         (

@@ -262,5 +262,5 @@ def test_the_command_says_with_its_exit_code_that_something_failed(films: Path, 
             input=text, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == code
-    assert done.stderr.startswith("vidsift: HITS standard input: line 1: no JSON in UTF-8")
+    assert done.stderr.startswith("vidsift: HITS standard input: line 1: not JSON in UTF-8")
     assert not (tmp_path / "2").exists()

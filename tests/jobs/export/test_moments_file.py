@@ -38,8 +38,8 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "no JSON in UTF-8"),
-        ("[" * 100_000, "no JSON in UTF-8"),
+        ("{", "not JSON in UTF-8"),
+        ("[" * 100_000, "not JSON in UTF-8"),
         ("[1]", "got [1], expected an object with path, start_s and end_s"),
         (json.dumps({**GOOD, "path": None}), "path is None, expected the path of a video"),
         (json.dumps({**GOOD, "path": "a\0b"}), "path is 'a\\x00b', expected the path of a video"),

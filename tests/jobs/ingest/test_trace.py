@@ -39,7 +39,7 @@ def test_a_trace_that_cannot_be_written_is_said_before_the_run(tmp_path: Path) -
 
 def test_a_trace_takes_the_place_of_a_trace_and_of_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"a film")
-    with pytest.raises(UsageError, match=r"^trace: '.*film\.mp4' is there already and is no trace; name another file$"):
+    with pytest.raises(UsageError, match=r"^trace: '.*film\.mp4' exists and is not a trace; name another file$"):
         check_trace(tmp_path / "film.mp4")
     assert (tmp_path / "film.mp4").read_bytes() == b"a film"
     for _ in range(2):

@@ -246,8 +246,8 @@ def test_what_the_command_prints(library: Path) -> None:
     assert lines[0].split() == ["tag", "moments", "clips", "others", "presumed", "accuracy"]
     assert [line.split()[:5] for line in lines[2:4]] == [["clap", "2", "4", "4", "16"], ["wave", "2", "4", "4", "16"]]
     assert lines[4:7] == [
-        "accuracy: cross-validated in 2 parts, whole moments apart; 0.5 is chance",
-        "the best of the 2 tags is right for 100.0% of the marked clips",
+        "accuracy: cross-validated in 2 folds, each moment in one of them; 0.5 is chance",
+        "the best of the 2 tags is right for 100.0% of the labelled clips",
         "",
     ]
     assert lines[7].split() == ["tag", "likely", "clips", "best", "time", "path"]
