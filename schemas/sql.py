@@ -103,7 +103,7 @@ TAGS = TableMeaning(
         Column("tag", "VARCHAR", "the tag's name"),
         Column("score", "FLOAT", "how much the clip resembles it"),
         Column("prompt", "VARCHAR", "the texts that stand for the tag; null for a taught tag"),
-        Column("model", "VARCHAR", "the embedder that the score is from"),
+        Column("model", "VARCHAR", "the embedder that the score is from; with + probe for a taught tag"),
     ),
 )
 

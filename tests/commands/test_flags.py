@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli import LazyCommands, main
+from cli import main
 from commands.flags import flag_of, flag_text
 from schemas.errors import LibraryError, ModelError, QueryError, UsageError
 
@@ -50,11 +50,11 @@ from schemas.errors import LibraryError, ModelError, QueryError, UsageError
     ],
 )
 def test_an_argument_has_one_flag_in_a_command(command: str, argument: str, flag: str) -> None:
-    assert flag_of(argument, LazyCommands()[command]) == flag
+    assert flag_of(argument, main.commands[command]) == flag
 
 
 def test_an_error_names_arguments_in_python_and_options_on_the_command_line() -> None:
-    command = LazyCommands()["search"]
+    command = main.commands["search"]
     error = UsageError("got 9 s without `then_text`; give a longer `window_s`", argument="within_s")
     assert str(error) == "within_s: got 9 s without `then_text`; give a longer `window_s`"
     assert flag_text(error, command) == "--within: got 9 s without --then; give a longer --window"
@@ -64,19 +64,19 @@ def test_an_error_names_arguments_in_python_and_options_on_the_command_line() ->
 def test_an_error_about_a_file_or_a_model_names_it_unchanged() -> None:
     error = ModelError("no config.json; say where it is (`embedder`)", argument="embedder", value="`k`/m")
     assert str(error) == "embedder `k`/m: no config.json; say where it is (`embedder`)"
-    assert flag_text(error, LazyCommands()["search"]) == "--embedder `k`/m: no config.json; say where it is (--embedder)"
+    assert flag_text(error, main.commands["search"]) == "--embedder `k`/m: no config.json; say where it is (--embedder)"
 
 
 def test_an_error_of_the_library_names_its_option_on_the_command_line_alone() -> None:
     error = LibraryError("'/x' is damaged: `window_s` is 2 here")
     assert str(error) == "'/x' is damaged: `window_s` is 2 here"
-    assert flag_text(error, LazyCommands()["status"]) == "--library: '/x' is damaged: --window is 2 here"
+    assert flag_text(error, main.commands["status"]) == "--library: '/x' is damaged: --window is 2 here"
 
 
 @pytest.mark.parametrize("error", [UsageError, QueryError, LibraryError, ModelError])
 def test_a_message_that_names_its_option_itself_stays_as_it_is(error: type[UsageError]) -> None:
     message = "--output: `x` is not empty"
-    assert flag_text(error(message), LazyCommands()["search"]) == message
+    assert flag_text(error(message), main.commands["search"]) == message
 
 
 @pytest.mark.parametrize(
