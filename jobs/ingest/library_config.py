@@ -97,7 +97,7 @@ def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureK
         raise UsageError(f"got {asked!r}, expected {', '.join(get_args(FeatureKind))}", argument="features")
     if asked != "none" and not has_rerank_score:
         raise UsageError(
-            f"got {asked}, expected none, since embedders of type {embedder.model_type!r} have no exact "
+            f"got {asked}, expected none, since embedders of type {embedder.model_type!r} have no rerank "
             "score; leave `features` out",
             argument="features",
         )
