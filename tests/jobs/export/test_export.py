@@ -190,9 +190,9 @@ def test_an_export_goes_on_where_it_stopped(films: Path, tmp_path: Path) -> None
     assert {row["label"] for row in table(out)} == {'a,\r\n"b"'}
     assert export(hits(tmp_path, *lines), out).kept == 3
     for change in ({"start_s": 2.5}, {"label": "other"}):
-        with pytest.raises(UsageError, match=r"moments.csv is of other moments, or of another --pad; give another folder"):
+        with pytest.raises(UsageError, match=r"moments.csv is of other moments, or of another `pad_s`; give another folder"):
             export(hits(tmp_path, *lines[:2], {**lines[2], **change}, lines[3]), out)
-    with pytest.raises(UsageError, match="another --pad"):
+    with pytest.raises(UsageError, match="another `pad_s`"):
         export(hits(tmp_path, *lines), out, pad_s=2)
     (out / "001-sound.mp4").unlink()
     assert export(hits(tmp_path, *lines), out, forms=("files", "edl")).kept == 2
