@@ -282,7 +282,7 @@ def test_a_decoder_that_is_not_installed_says_how_to_get_it(
     monkeypatch.setattr(registry, "find_spec", lambda asked: None if asked == package else "there")
     with pytest.raises(
         UsageError,
-        match=rf"^--decoder {name}: its package is not installed; pip install 'vidsift\[{package}\]', or take pyav$",
+        match=rf"^decoder {name}: its package is not installed; pip install 'vidsift\[{package}\]', or take pyav$",
     ):
         load_decoder(name)
 

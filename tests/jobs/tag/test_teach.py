@@ -194,7 +194,7 @@ HEADER = "path,start_s,end_s,tag"
         ([HEADER, "a.mp4,4,4,x"], "line 2: end_s is 4, expected more than start_s (4); correct one of them"),
         ([HEADER, "a.mp4,0,4,x", ",0,4,x"], "line 3: the path is empty; name a video, or take the line out"),
         ([HEADER, "a.mp4,0,4,x", "b.mp4,0,4,"], "line 3: no tag, expected one in every line; fill the column 'tag', or "
-         "give NAME for a file without that column"),
+         "give `name` for a file without that column"),
         ([HEADER, "a.mp4,0,4,x", "no.mp4,0,4,x", "no.mp4,4,8,x", "nope.mp4,0,4,x"],
          "line 3: the library has no video 'DIR/no.mp4' (unknown videos in all: 2); the library has 4 others, such as "
          "'DIR/a.mp4'; paths are taken from the file's own folder: correct it, or ingest the video first"),
@@ -221,7 +221,7 @@ def test_a_path_is_found_in_either_of_its_spellings(tmp_path: Path) -> None:
 
 def test_names_that_the_file_lacks_and_libraries_without_anything_else(library: Path) -> None:
     assert error(library, *WAVES, name="clap") == (
-        "no line has the tag 'clap', expected one of 'wave'; correct NAME, or leave it out to teach them all"
+        "no line has the tag 'clap', expected one of 'wave'; correct `name`, or leave it out to teach them all"
     )
     assert error(library, *WAVES, name=" ").startswith("name: got '', expected a text on one line")
     everything = [f"{name}.mp4,,,x" for name in "abcd"]

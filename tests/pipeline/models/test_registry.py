@@ -253,8 +253,8 @@ def test_an_engine_that_a_family_does_not_name_is_refused(
 ) -> None:
     monkeypatch.setattr("pipeline.models.registry.find_spec", lambda name: "there")
     check_engine("openvino", classifier_checkpoint, embedder_checkpoint)
-    of_embedder = r"^--engine openvino: got an embedder of type 'my_embedder', expected xclip; take torch$"
-    of_classifier = r"^--engine openvino: got a classifier of type 'my_classifier', expected videomae, timesformer"
+    of_embedder = r"^engine openvino: got an embedder of type 'my_embedder', expected xclip; take torch$"
+    of_classifier = r"^engine openvino: got a classifier of type 'my_classifier', expected videomae, timesformer"
     with pytest.raises(UsageError, match=of_embedder):
         check_engine("openvino", classifier_checkpoint, my_embedder)
     with pytest.raises(UsageError, match=of_classifier):
