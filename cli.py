@@ -1,23 +1,15 @@
-"""The command line: a table of commands, each imported when it is called, and errors as one line with their exit code."""
+"""The command line: a table of commands, each imported when it is called."""
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib import import_module
-from typing import Any
 
 import click
 
-from commands.common import check_arguments, note
-from commands.flags import flag_text
+from commands.group import CommandGroup, LazyCommands
 from jobs.child_processes import keep_to_what_is_installed
-from schemas.errors import VidsiftError
-from schemas.text import printable, shortened
 
 # By group and name: where a command is, and its line in ``vidsift --help``, the first sentence of its own help.
 COMMANDS = {
@@ -56,76 +48,10 @@ COMMANDS = {
     },
 }
 
-_PLACES = {name: place for commands in COMMANDS.values() for name, (place, _) in commands.items()}
-
-
-class LazyCommands(Mapping[str, click.Command]):
-    """`COMMANDS` by name; looking one up imports its module."""
-
-    def __getitem__(self, name: str) -> click.Command:
-        """The command ``name``; KeyError if there is none."""
-        module, function = _PLACES[name].split(":")
-        command: click.Command = getattr(import_module(module), function)
-        return command
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_PLACES)
-
-    def __len__(self) -> int:
-        return len(_PLACES)
-
-
-@contextmanager
-def _printable_usage_errors() -> Iterator[None]:
-    """Spell out control characters in click's own errors, which quote what was typed."""
-    try:
-        yield
-    except click.ClickException as exc:
-        object.__setattr__(exc, "message", shortened(printable(exc.message)))  # which click itself only ever reads
-        raise
-
-
-class CommandGroup(click.Group):
-    """Lists its commands in groups, and prints errors as one line with their exit code."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands from the table alone, so that no command is imported."""
-        width = max(map(len, self.commands))
-        for group, commands in COMMANDS.items():
-            with formatter.section(group):
-                formatter.write_dl([(f"{name:<{width}}", short_help) for name, (_, short_help) in commands.items()])
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        """Check the arguments, then parse them."""
-        with _printable_usage_errors():
-            check_arguments(args)
-            return super().make_context(info_name, args, parent, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error that it raises ends the process with the error's exit code."""
-        try:
-            with _printable_usage_errors():
-                return super().invoke(ctx)
-        except VidsiftError as exc:
-            message, code = flag_text(exc), exc.exit_code
-        except KeyboardInterrupt:
-            message, code = "interrupted", 130
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
-            message, code = "", 0
-        except OSError as exc:  # what no step expected: a disk that fills up under standard output, a folder locked midway
-            message, code = f"{exc.strerror or exc}{f': {exc.filename!r}' if exc.filename else ''}", 1
-        if message:
-            note(message)
-        gc.collect()  # or DuckDB complains of objects that the error's frames hold in a circle
-        ctx.exit(code)
-
 
 @click.group(
     cls=CommandGroup,
-    commands=LazyCommands(),
+    commands=LazyCommands(COMMANDS),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="vidsift")

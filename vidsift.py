@@ -63,7 +63,7 @@ class LibraryHandle(LibraryReader):
         with self.let_go() as folder:
             return evaluate(truth, folder, rerank=rerank, embedder=self._named, say=self._say)
 
-    def tag(self, *names: str, prompts: Sequence[str] = ()) -> list[TagReport]:
+    def tag(self, *names: str, prompts: str | Sequence[str] = ()) -> list[TagReport]:
         """Score every clip for each name, as SQL sees in ``tags`` from then on; see `jobs.tag.tag.tag`.
 
         Raises:

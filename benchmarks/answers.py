@@ -56,14 +56,14 @@ def read_scenes(world: Path) -> list[Scene]:
 def nothing_here(searcher: Searcher, films: Sequence[Scene], rerank: int) -> list[tuple[str, float]]:
     """Confidence as a judge of presence."""
     rng = random.Random(0)
-    shown = {_facts(one) for one in films}
+    shown = {_facts(film) for film in films}
     absent = [what for what in itertools.product(BASE_ACTIONS, SHIRTS, BACKGROUNDS) if what not in shown]
     sure: dict[bool, list[float]] = {}
     for present, kinds in ((True, sorted(shown)), (False, absent)):
         asked = rng.sample(kinds, min(_QUERIES, len(kinds)))
         texts = [caption(dict(zip(("action", "shirt", "background"), what, strict=True)), rng) for what in asked]
         options = [SearchOptions(texts=(text,), k=1, where=_FILMS, rerank=rerank, show_all=True) for text in texts]
-        sure[present] = [searcher.search(one).confidence for one in options]
+        sure[present] = [searcher.search(caption_options).confidence for caption_options in options]
     return [
         (f"nothing here: ROC AUC, {len(sure[True])} present, {len(sure[False])} absent", roc_auc(sure[True], sure[False])),
         ("  present ones answered", float(np.mean(np.array(sure[True]) >= MIN_CONFIDENCE))),
@@ -86,8 +86,8 @@ def moments(searcher: Searcher, scenes: Sequence[Scene], rerank: int) -> list[tu
     for scene in films:
         options = SearchOptions(texts=(scene["caption"],), k=1, rerank=rerank, show_all=True)
         (first,) = searcher.search(options).moments
-        path, found = os.path.realpath(first.path), Span(first.start_s, first.end_s)
-        right.append(any(path == where and temporal_iou(found, span) >= 0.5 for where, span in places[_facts(scene)]))
+        path, first_span = os.path.realpath(first.path), Span(first.start_s, first.end_s)
+        right.append(any(path == where and temporal_iou(first_span, span) >= 0.5 for where, span in places[_facts(scene)]))
     return [(f"moments: recall@1 of {len(films)}, any of the same facts", float(np.mean(right)))]
 
 
@@ -102,10 +102,10 @@ def sequences(searcher: Searcher, films: Sequence[Scene], rerank: int) -> list[t
     pairs = [pair for pair in rows if looks[_look(pair)] == 1]
     right = []
     for first, second in pairs:
-        one, other = (f"someone in a {scene['shirt']} shirt {scene['action']}" for scene in (first, second))
-        options = SearchOptions(texts=(one,), then_text=other, within_s=10.0, k=1, rerank=rerank, show_all=True)
-        found = searcher.search(options).moments
-        right.append(bool(found) and found[0].path == first["path"] and _meets(found[0].parts, (first, second)))
+        first_text, second_text = (f"someone in a {scene['shirt']} shirt {scene['action']}" for scene in (first, second))
+        options = SearchOptions(texts=(first_text,), then_text=second_text, within_s=10.0, k=1, rerank=rerank, show_all=True)
+        moments = searcher.search(options).moments
+        right.append(bool(moments) and moments[0].path == first["path"] and _meets(moments[0].parts, (first, second)))
     return [(f"A, then B: recall@1 of {len(pairs)}", float(np.mean(right)))]
 
 
@@ -135,11 +135,11 @@ def own_labels(library: Path, clips: Sequence[Scene]) -> list[tuple[str, float]]
         with tempfile.NamedTemporaryFile("w", suffix=".csv", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["path", "start_s", "end_s", "tag"])
-            writer.writerows((one["path"], one["start_s"], one["end_s"], one["action"]) for one in marked)
+            writer.writerows((scene["path"], scene["start_s"], scene["end_s"], scene["action"]) for scene in marked)
             file.flush()
             teach(library, Path(file.name))
-        for name, found in (("tag", by_name), ("teach", _best_tags(library))):
-            shares[name].append(float(np.mean([found[path] == truth[path] for path in rest])))
+        for name, labels in (("tag", by_name), ("teach", _best_tags(library))):
+            shares[name].append(float(np.mean([labels[path] == truth[path] for path in rest])))
     untag(library, list(BASE_ACTIONS))
     return [(f"{name}: top-1 of {len(BASE_ACTIONS)} actions", float(np.mean(values))) for name, values in shares.items()]
 

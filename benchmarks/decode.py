@@ -56,9 +56,9 @@ def by_hand(video: VideoFile) -> int:
         stream = container.streams.video[0]
         stream.thread_count = 1
         duration_s = float((container.duration or 0) / av.time_base)
-        wanted = np.arange(0.125, duration_s, 0.25)
+        wanted_times_s = np.arange(0.125, duration_s, 0.25)
         for frame in container.decode(stream):
-            if count < len(wanted) and frame.time is not None and frame.time >= wanted[count]:
+            if count < len(wanted_times_s) and frame.time is not None and frame.time >= wanted_times_s[count]:
                 frame.reformat(width=round(frame.width * 224 / frame.height), height=224, format="rgb24").to_ndarray()
                 count += 1
     return count
@@ -93,9 +93,9 @@ def drift(video: VideoFile, decoder: str, scaling: Scaling) -> float:
     if not isinstance(job, SpanJob):
         raise VideoError("probe", job.reason)
     expected = load_decoder("pyav").decode(replace(job, scaling="exact"))
-    found = load_decoder(decoder).decode(replace(job, scaling=scaling))
-    _, ours, theirs = np.intersect1d(expected.positions, found.positions, return_indices=True)
-    return float(np.abs(expected.frames[0][ours].astype(np.int16) - found.frames[0][theirs]).mean())
+    decoded = load_decoder(decoder).decode(replace(job, scaling=scaling))
+    _, ours, theirs = np.intersect1d(expected.positions, decoded.positions, return_indices=True)
+    return float(np.abs(expected.frames[0][ours].astype(np.int16) - decoded.frames[0][theirs]).mean())
 
 
 def cpu_s() -> float:

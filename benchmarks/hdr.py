@@ -93,11 +93,11 @@ def measure(world: Path, library: Path) -> Measured:
     """Ingest, evaluate."""
     options = IngestOptions(batch_size=32)
     ingest([world], library, classifier="pocket", embedder="pocket", window_s=WINDOW_S, stride_s=STRIDE_S, options=options)
-    found = evaluate(world / "truth.csv", library)
-    assert found.recognition is not None
-    assert not found.unjudged, found.unjudged
-    (recall,) = (row.recall_at_1 for row in found.retrieval if row.score == "rerank")
-    return Measured(found.recognition.top1, recall, found.mean_precision["rerank"])
+    evaluation = evaluate(world / "truth.csv", library)
+    assert evaluation.recognition is not None
+    assert not evaluation.unjudged, evaluation.unjudged
+    (recall,) = (row.recall_at_1 for row in evaluation.retrieval if row.score == "rerank")
+    return Measured(evaluation.recognition.top1, recall, evaluation.mean_precision["rerank"])
 
 
 def require_ffmpeg() -> None:
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=TEST_SEED, help="of the world")
     arguments = parser.parse_args()
     require_ffmpeg()
-    found: dict[str, Measured] = {}
+    results: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         make_world(root / "SDR", arguments.clips, arguments.seed, arguments.films)
@@ -130,11 +130,13 @@ def main() -> None:
         make_version(root / "PQ", root / "PQ as BT.709", to_unknown, ordinary=True)
         print(f"{'':<14}{'top-1':>8}{'R@1':>8}{'mAP':>8}{'furthest from SDR':>20}")
         for name in ("SDR", *_TRANSFERS, "PQ as BT.709"):
-            found[name] = measure(root / name, root / f"library of {name}")
-            apart = max(abs(one - other) for one, other in zip(found[name], found["SDR"], strict=True))
-            print(f"{name:<14}" + "".join(f"{value:8.3f}" for value in found[name]) + f"{apart:20.3f}", flush=True)
+            results[name] = measure(root / name, root / f"library of {name}")
+            apart = max(abs(result - standard) for result, standard in zip(results[name], results["SDR"], strict=True))
+            print(f"{name:<14}" + "".join(f"{value:8.3f}" for value in results[name]) + f"{apart:20.3f}", flush=True)
     kept = all(
-        abs(one - other) <= ALLOWED for name in _TRANSFERS for one, other in zip(found[name], found["SDR"], strict=True)
+        abs(result - standard) <= ALLOWED
+        for name in _TRANSFERS
+        for result, standard in zip(results[name], results["SDR"], strict=True)
     )
     print(f"PQ and HLG within {ALLOWED} of standard range: {'yes' if kept else 'NO'}")
 

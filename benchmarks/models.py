@@ -56,33 +56,35 @@ class Shown(NamedTuple):
 
 def clips_of(folder: Path, checkpoint: Checkpoint) -> list[Shown]:
     """The first clip of every video."""
-    wanted = read_preprocessing(checkpoint, "--classifier").input
+    model_input = read_preprocessing(checkpoint, "classifier").input
     processor = AutoImageProcessor.from_pretrained(checkpoint.folder, backend="pil")
-    decoder, found = load_decoder("pyav"), []
+    decoder, shown_clips = load_decoder("pyav"), []
     for video in find_videos([folder]):
-        jobs = plan_video(video, Sampling(), [wanted]) if isinstance(video, VideoFile) else []
+        jobs = plan_video(video, Sampling(), [model_input]) if isinstance(video, VideoFile) else []
         for job in jobs[:1]:
             if isinstance(job, SpanJob) and job.pixel_aspect == 1 and not job.rotation_deg:
                 first = replace(
-                    job, frame_index=job.frame_index[: wanted.num_frames], frame_pts=job.frame_pts[: wanted.num_frames]
+                    job,
+                    frame_index=job.frame_index[: model_input.num_frames],
+                    frame_pts=job.frame_pts[: model_input.num_frames],
                 )
-                if len(first.frame_index) < wanted.num_frames:
+                if len(first.frame_index) < model_input.num_frames:
                     continue
                 whole = decoder.decode(
-                    replace(first, inputs=(ModelInput(wanted.num_frames, Geometry(None, None)),), scaling="exact")
+                    replace(first, inputs=(ModelInput(model_input.num_frames, Geometry(None, None)),), scaling="exact")
                 )
                 if whole.problems:
                     continue
                 exact, fast = (decoder.decode(replace(first, scaling=scaling)).frames[0] for scaling in ("exact", "fast"))
-                found.append(Shown(processor(list(whole.frames[0]), return_tensors="pt")["pixel_values"], exact, fast))
-    return found
+                shown_clips.append(Shown(processor(list(whole.frames[0]), return_tensors="pt")["pixel_values"], exact, fast))
+    return shown_clips
 
 
 def levels(pixels: torch.Tensor, preprocessing: Preprocessing) -> NDArray[np.float32]:
     """Normalised pixels as levels of 255."""
     gain, shift = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.gain, preprocessing.shift))
-    found: NDArray[np.float32] = ((pixels - shift) / gain).numpy()
-    return found
+    pixel_values: NDArray[np.float32] = ((pixels - shift) / gain).numpy()
+    return pixel_values
 
 
 @torch.inference_mode()
@@ -93,14 +95,14 @@ def scaling(clips: list[Shown], checkpoint: Checkpoint) -> None:
     reference = torch.cat([model._run(clip.stock)[0] for clip in clips])
     for way in ("exact", "fast"):
         frames = [torch.as_tensor(getattr(clip, way))[None].numpy() for clip in clips]
-        pixels = [make_pixels(one, model.preprocessing, torch.device("cpu"), torch.float32) for one in frames]
+        pixels = [make_pixels(clip, model.preprocessing, torch.device("cpu"), torch.float32) for clip in frames]
         apart = np.mean(
             [
                 np.abs(levels(ours, model.preprocessing) - levels(clip.stock, model.preprocessing)).mean()
                 for ours, clip in zip(pixels, clips, strict=True)
             ]
         )
-        logits = torch.cat([model._run(one)[0] for one in pixels])
+        logits = torch.cat([model._run(pixel_batch)[0] for pixel_batch in pixels])
         same = float((logits.argmax(-1) == reference.argmax(-1)).float().mean())
         drift = float((logits - reference).abs().max())
         print(f"--scaling {way:<22}{apart:9.2f}{drift:17.3f}{float(reference.std()):14.2f}{same:12.2f}")
@@ -125,16 +127,16 @@ def ways(classifier: Checkpoint, embedder: Checkpoint) -> dict[str, Callable[[],
                 model._model.set_attn_implementation(attention)
         return models
 
-    found = {
+    loaders = {
         "fp32, as PyTorch has it": lambda: loaded("fp32", matmul="highest"),
         "fp32, the faster kernels": lambda: loaded("fp32", matmul="medium"),
     }
     if choose_dtype("auto", best_device()) == torch.bfloat16:
-        found["bf16, fused attention"] = lambda: loaded("bf16", attention="sdpa")
-        found["bf16, attention by heads"] = lambda: loaded("bf16", attention="vidsift_plain")
+        loaders["bf16, fused attention"] = lambda: loaded("bf16", attention="sdpa")
+        loaders["bf16, attention by heads"] = lambda: loaded("bf16", attention="vidsift_plain")
     if find_spec("openvino"):
-        found["OpenVINO"] = lambda: loaded("auto", "openvino")
-    return found
+        loaders["OpenVINO"] = lambda: loaded("auto", "openvino")
+    return loaders
 
 
 @torch.inference_mode()
@@ -151,7 +153,7 @@ def passes(clips: list[Shown], classifier: Checkpoint, embedder: Checkpoint, rep
             pixels = [
                 make_pixels(clip.exact[None, ::step], model.preprocessing, model.device, model.dtype) for clip in clips
             ]
-            results.append(torch.cat([model._run(one)[0].float() for one in pixels]))
+            results.append(torch.cat([model._run(pixel_batch)[0].float() for pixel_batch in pixels]))
             times = []
             for _ in range(repeat):
                 began = time.perf_counter()
@@ -197,7 +199,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         names = arguments.models or models_of("full", Path(scratch))
-        classifier, embedder = find_checkpoint(names[0], "--classifier"), find_checkpoint(names[1], "--embedder")
+        classifier, embedder = find_checkpoint(names[0], "classifier"), find_checkpoint(names[1], "embedder")
         clips = clips_of(arguments.folder, classifier)
         print(f"{len(clips)} clips of {classifier.name} and {embedder.name}")
         scaling(clips, classifier)

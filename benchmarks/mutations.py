@@ -152,7 +152,7 @@ def _copied(source: Path, target: Path, first: int, *, anew: bool) -> bytes:
 
 def reason_classes(reasons: Iterable[str]) -> Counter[str]:
     """How often each reason was given, whatever its numbers."""
-    return Counter(re.sub(r"-?\d[\d.]*", "N", one) for reason in reasons for one in reason.split("; "))
+    return Counter(re.sub(r"-?\d[\d.]*", "N", part) for reason in reasons for part in reason.split("; "))
 
 
 def main() -> None:

@@ -113,8 +113,8 @@ def main() -> None:
             calls = [as_ingest_does] if minutes > _MAX_MINUTES_ALONE else [as_ingest_does, each_alone]
             rounds = [[cost(partial(call, file)) for call in (one_pass, *calls)] for _ in range(arguments.rounds)]
             (pass_s, _), *costs = map(min, zip(*rounds, strict=True))
-            told = [f"{cpu_s / pass_s:.2f} x, {read / file.size_bytes:.1f} x" for cpu_s, read in costs]
-            print(f"{path.name:18} {pass_s:8.1f} {told[1] if len(told) > 1 else '-':>16} {told[0]:>14}", flush=True)
+            columns = [f"{cpu_s / pass_s:.2f} x, {read / file.size_bytes:.1f} x" for cpu_s, read in costs]
+            print(f"{path.name:18} {pass_s:8.1f} {columns[1] if len(columns) > 1 else '-':>16} {columns[0]:>14}", flush=True)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def dataset(source: Path, sheet: Path | None, seed: int, as_json: bool) -> None:
     from jobs.images import check_output, save_png
 
     if sheet is not None:
-        check_output("--sheet", sheet, ".png", [source])
+        check_output("sheet", sheet, ".png", [source])
     data = read_dataset(source, seed=seed, want="nothing")
     with ProgressLine() as line:
         summary = survey(data, on_progress=line.counter("videos"))
@@ -49,7 +49,7 @@ def dataset(source: Path, sheet: Path | None, seed: int, as_json: bool) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("video", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("path", metavar="FILE", type=click.Path(path_type=str))
 @click.option(
     "--gif", "output", type=click.Path(path_type=Path), required=True, metavar="FILE.gif", help="Write the GIF to this file."
 )
@@ -68,7 +68,7 @@ def dataset(source: Path, sheet: Path | None, seed: int, as_json: bool) -> None:
     metavar="S",
     help="End of the clip in seconds. [default: 4 s after its start, or the video's end]",
 )
-def preview(video: str, output: Path, model: str, start_s: float | None, end_s: float | None) -> None:
+def preview(path: str, output: Path, model: str, start_s: float | None, end_s: float | None) -> None:
     """Draw the frames of a clip as a model is shown them.
 
     The frames have the model's number and size; their values are not normalised yet. The GIF plays as long as the clip. A
@@ -81,6 +81,6 @@ def preview(video: str, output: Path, model: str, start_s: float | None, end_s: 
     from jobs.datasets.preview import preview as run
 
     try:
-        echo(str(run(video, output, model=model, start_s=start_s, end_s=end_s)))
+        echo(str(run(path, output, model=model, start_s=start_s, end_s=end_s)))
     except VideoError as exc:
-        raise UsageError(f"FILE: {path_text(video)!r} cannot be used ({exc.stage}: {exc.reason}); give another") from exc
+        raise UsageError(f"FILE: {path_text(path)!r} cannot be used ({exc.stage}: {exc.reason}); give another") from exc

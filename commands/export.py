@@ -37,7 +37,7 @@ def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> Non
     """Cut found moments into files, or list them as chapters.
 
     HITS.jsonl is the output of vidsift search --json; - reads standard input. Each file comes with a strip of thumbnails.
-    moments.csv lists the source of each file and how it was made: copied if it can begin at a keyframe, else encoded anew.
+    moments.csv lists the source of each file and how it was made: copied if it can begin at a keyframe, else encoded again.
     After an interruption, the same command continues: finished moments are kept, failed ones are tried again.
 
     \b

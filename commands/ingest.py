@@ -97,7 +97,7 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
 )
 @click.option("--max-frames", type=int, default=MAX_FRAMES, show_default=True, help="Refuse videos with more frames.")
 @click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]")
-@click.option("--cpus", "num_cpus", type=int, help="CPUs that a Ray started here may use. [default: all]")
+@click.option("--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]")
 @click.option(
     "--track",
     type=int,
@@ -109,7 +109,7 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
 @click.option("--keep-missing", is_flag=True, help="Keep videos in the library even if their files are gone.")
 @click.option("--allow-empty", is_flag=True, help="Remove missing videos even if a source has no video left.")
 @click.option("--retry-failed", is_flag=True, help="Read videos again that failed or were indexed in part.")
-@click.option("--rehash", is_flag=True, help="Read every file, to find changes that left size and time as they were.")
+@click.option("--rehash", is_flag=True, help="Read every file, to find changes that kept size and time.")
 @click.option(
     "--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write a trace of all processes, for Perfetto."
 )
@@ -118,7 +118,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     """Index videos, or bring a library up to date.
 
     A SOURCE is a video or a folder of videos. Each file is matched with a GLOB by its name, by its path below SOURCE, and by
-    those of the folders that hold it. * matches slashes too; case is ignored. No GLOB removes a video from the library.
+    those of the folders that hold it. * matches slashes too; case is ignored. A GLOB removes no video from the library.
 
     \b
     vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift

@@ -22,7 +22,7 @@ from schemas.text import json_text
     "texts",
     multiple=True,
     metavar="TEXT",
-    help="Give QUERY the clips that match TEXT, as the table hits; may be repeated.",
+    help="Search for TEXT first; QUERY sees the clips found as the table hits; may be repeated.",
 )
 @click.option(
     "--search-k", type=click.IntRange(1, MOST), default=1000, show_default=True, help="Maximum number of clips in hits."

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import click
 import pyarrow as pa
 
+from commands.flags import flag_text
 from commands.schema_output import schema_text
 from commands.sql_completion import Completer, Editor, History
 from commands.sql_statements import is_blank, split_statements
@@ -128,7 +129,8 @@ class Prompt:
             try:
                 self._show(self._catalog.sql(statement, timeout_s=self._timeout_s))
             except VidsiftError as exc:
-                self._say(printable(f"vidsift: {exc}"))
+                context = click.get_current_context(silent=True)
+                self._say(printable(f"vidsift: {flag_text(exc, context.command if context else None)}"))
             except KeyboardInterrupt:
                 self._say("\ninterrupted")
                 break

@@ -175,8 +175,8 @@ def _squatting(t: float, style: Style) -> Pose:
 
 def _boxing(t: float, style: Style) -> Pose:
     punch = math.sin(turns(t, style, 3.0))
-    one, other = max(punch, 0.0), max(-punch, 0.0)
-    hands = (0.14 + 0.02j + 0.2 * one, 0.1 - 0.02j + 0.24 * other)
+    left, right = max(punch, 0.0), max(-punch, 0.0)
+    hands = (0.14 + 0.02j + 0.2 * left, 0.1 - 0.02j + 0.24 * right)
     feet = (-0.24 + 0j, 0.1 + 0j)
     return Pose(-0.08 + 0.43j, 0.1 + 0.1 * abs(punch), 0.0, 0.5, hands, feet, (-1.0, -1.0), (1.0, 1.0))
 

@@ -67,8 +67,8 @@ STANDING = Pose(0.46j, 0.0, 0.0, 1.0, (left(arm(0.28)), arm(0.28)), (-0.07 + 0j,
 """Arms hanging, seen from the front."""
 
 
-def blend(one: Pose, other: Pose, share: float) -> Pose:
-    """The pose between two others: ``one`` at share 0, ``other`` at share 1."""
+def blend(before: Pose, after: Pose, share: float) -> Pose:
+    """The pose between two others: ``before`` at share 0, ``after`` at share 1."""
 
     def mixed(a: complex, b: complex) -> complex:
         return a * (1 - share) + b * share
@@ -77,14 +77,14 @@ def blend(one: Pose, other: Pose, share: float) -> Pose:
         return a * (1 - share) + b * share
 
     return Pose(
-        mixed(one.hip, other.hip),
-        mixed_float(one.lean, other.lean),
-        mixed_float(one.turn, other.turn),
-        mixed_float(one.width, other.width),
-        (mixed(one.hands[0], other.hands[0]), mixed(one.hands[1], other.hands[1])),
-        (mixed(one.feet[0], other.feet[0]), mixed(one.feet[1], other.feet[1])),
-        (mixed_float(one.elbows[0], other.elbows[0]), mixed_float(one.elbows[1], other.elbows[1])),
-        (mixed_float(one.knees[0], other.knees[0]), mixed_float(one.knees[1], other.knees[1])),
+        mixed(before.hip, after.hip),
+        mixed_float(before.lean, after.lean),
+        mixed_float(before.turn, after.turn),
+        mixed_float(before.width, after.width),
+        (mixed(before.hands[0], after.hands[0]), mixed(before.hands[1], after.hands[1])),
+        (mixed(before.feet[0], after.feet[0]), mixed(before.feet[1], after.feet[1])),
+        (mixed_float(before.elbows[0], after.elbows[0]), mixed_float(before.elbows[1], after.elbows[1])),
+        (mixed_float(before.knees[0], after.knees[0]), mixed_float(before.knees[1], after.knees[1])),
     )
 
 
@@ -92,9 +92,9 @@ def along(keys: list[tuple[float, Pose]], t: float) -> Pose:
     """The pose at ``t`` between key poses, with a soft start and end at each."""
     if t <= keys[0][0]:
         return keys[0][1]
-    for (start, one), (end, other) in pairwise(keys):
+    for (start, before), (end, after) in pairwise(keys):
         if t < end:
-            return blend(one, other, smooth((t - start) / (end - start)))
+            return blend(before, after, smooth((t - start) / (end - start)))
     return keys[-1][1]
 
 

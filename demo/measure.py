@@ -126,13 +126,13 @@ def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
         best = [searcher.search(options).moments[0] for options in queries]
     overlaps = []
     for scene, hit in zip(scenes, best, strict=True):
-        alike = [one for one in scenes if all(one[fact] == scene[fact] for fact in ("action", "shirt", "background"))]
+        alike = [other for other in scenes if all(other[fact] == scene[fact] for fact in ("action", "shirt", "background"))]
         overlaps.append(
             max(
-                temporal_iou(Span(hit.start_s, hit.end_s), Span(float(one["start_s"]), float(one["end_s"])))
-                if os.path.realpath(hit.path) == os.path.realpath(world / one["path"])
+                temporal_iou(Span(hit.start_s, hit.end_s), Span(float(other["start_s"]), float(other["end_s"])))
+                if os.path.realpath(hit.path) == os.path.realpath(world / other["path"])
                 else 0.0
-                for one in alike
+                for other in alike
             )
         )
     reached = [

@@ -106,7 +106,7 @@ def run_demo(
     if films < 1 or count < 0:
         raise UsageError(f"--count {count} --films {films}: expected --count 0 or more and --films 1 or more")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"OUT {str(folder)!r}: is there and not empty, and nothing is overwritten; give another folder")
+        raise UsageError(f"OUT {str(folder)!r}: is not empty, and nothing is overwritten; give another folder")
     videos, library = folder / "videos", folder / "library"
     planned = plan(count, seed, films)
     videos.mkdir(parents=True)

@@ -32,8 +32,8 @@ Every command prints this with `--help`. Errors are one line on standard error. 
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | something went wrong; for `export` and `verify` also: some moments failed, or something does not agree |
-| 2 | the call cannot work as given |
+| 1 | something went wrong; also if `export` could not export a moment, or `verify` found a breach |
+| 2 | the call is wrong: an option, a path or a query |
 | 130 | interrupted; what was finished is kept |
 """
 

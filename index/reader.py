@@ -21,6 +21,7 @@ from index.storage.paths import Library
 from pipeline.models.base import Embedder
 from schemas.errors import UsageError
 from schemas.search import Answer, SearchOptions, moment_json
+from schemas.text import as_texts
 
 _LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
 _PART = pa.struct([("clip_id", pa.int64()), ("score", pa.float64()), ("start_s", pa.float64()), ("end_s", pa.float64())])
@@ -131,7 +132,7 @@ class LibraryReader:
             searcher = self._current()
             hits = None
             if search is not None:
-                answer = searcher.search(hits_options(_texts(search), _texts(without), k=k, rerank=rerank))
+                answer = searcher.search(hits_options(as_texts(search), as_texts(without), k=k, rerank=rerank))
                 hits = hits_table(answer.moments)
             searcher.snapshot.catalog.show_hits(hits)
             return searcher.snapshot.catalog.sql(query, timeout_s=timeout_s)
@@ -203,12 +204,8 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
 def _search_options(texts: tuple[str, ...], options: dict[str, Any]) -> SearchOptions:
     if unknown := sorted(options.keys() - set(_OPTIONS)):
         raise UsageError(f"search: got {', '.join(unknown)}, expected {', '.join(_OPTIONS)}")
-    as_tuples = {name: _texts(options[name]) for name in _MANY if name in options}
+    as_tuples = {name: as_texts(options[name]) for name in _MANY if name in options}
     return SearchOptions(texts=texts, **{**options, **as_tuples})

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.sources.find import VIDEO_SUFFIXES
 from schemas.errors import UsageError
@@ -16,15 +17,33 @@ from schemas.errors import UsageError
 _MAX_SIZE = 1 << 28  # bytes
 
 
+class FileLine(NamedTuple):
+    """A line of a file, for messages about it.
+
+    Attributes:
+        argument: the argument that named the file.
+        source: the file.
+        line: the line's number, from 1.
+    """
+
+    argument: str
+    source: str | Path
+    line: int
+
+    def error(self, message: str) -> UsageError:
+        """The error that says what is wrong in this line."""
+        return UsageError(f"line {self.line}: {message}", argument=self.argument, value=self.source)
+
+
 def read_rows(
-    source: Path, argument: str, columns_of: Callable[[Sequence[str], str], list[str]], *, expected: str = "a CSV file"
+    source: Path, argument: str, columns_of: Callable[[Sequence[str], FileLine], list[str]], *, expected: str = "a CSV file"
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row as a dictionary, its cells stripped of blanks, with the number of its line.
 
     Args:
         source: the file, in UTF-8 with a header.
-        argument: what the user gave it with, for messages.
-        columns_of: from the header's cells and the beginning of messages to the columns' names; may raise `UsageError`.
+        argument: the argument that named the file, for messages.
+        columns_of: from the header's cells and its line to the columns' names; may raise `UsageError`.
         expected: what the argument may be, for messages.
 
     Raises:
@@ -35,21 +54,20 @@ def read_rows(
     line = 1
     try:
         for cells in reader:
-            where = f"{argument} {source}: line {line}"
+            where = FileLine(argument, source, line)
             if not columns:
                 columns = columns_of(cells, where)
             elif cells and len(cells) != len(columns):
-                raise UsageError(f"{where}: got {len(cells)} cells, the header has {len(columns)}; quote cells with commas")
+                raise where.error(f"got {len(cells)} cells, the header has {len(columns)}; quote cells with commas")
             elif cells:
                 yield line, dict(zip(columns, map(str.strip, cells), strict=True))
             line = reader.line_num + 1
     except csv.Error as exc:
-        raise UsageError(
-            f"{argument} {source}: line {line}: no valid CSV: {exc}; write it anew with a program for tables"
-        ) from exc
+        message = f"not valid CSV: {exc}; save it again from a spreadsheet program"
+        raise FileLine(argument, source, line).error(message) from exc
 
 
-def seconds(text: str, name: str, where: str) -> float | None:
+def seconds(text: str, name: str, where: FileLine) -> float | None:
     """A time in a cell, in seconds; None for an empty cell.
 
     Raises:
@@ -62,11 +80,11 @@ def seconds(text: str, name: str, where: str) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise UsageError(f"{where}: {name} is {text!r}, expected a number of seconds from 0, such as 2.5; correct it")
+        raise where.error(f"{name} is {text!r}, expected a number of seconds from 0, such as 2.5; correct it")
     return value
 
 
-def interval(cells: dict[str, str], where: str) -> tuple[float | None, float | None]:
+def interval(cells: dict[str, str], where: FileLine) -> tuple[float | None, float | None]:
     """``start_s`` and ``end_s`` of a row; None for one that is left out.
 
     Raises:
@@ -74,7 +92,7 @@ def interval(cells: dict[str, str], where: str) -> tuple[float | None, float | N
     """
     start_s, end_s = (seconds(cells.get(name, ""), name, where) for name in ("start_s", "end_s"))
     if end_s is not None and end_s <= (start_s or 0.0):
-        raise UsageError(f"{where}: end_s is {end_s:g}, expected more than start_s ({start_s or 0:g}); correct one of them")
+        raise where.error(f"end_s is {end_s:g}, expected more than start_s ({start_s or 0:g}); correct one of them")
     return start_s, end_s
 
 
@@ -98,22 +116,20 @@ def _text(source: Path, argument: str, expected: str) -> str:
         UsageError: the file cannot be read, is empty, or is not text in UTF-8.
     """
     if source.suffix.lower() in VIDEO_SUFFIXES:
-        raise UsageError(f"{argument} {source}: got a video, expected {expected}")
+        raise UsageError(f"got a video, expected {expected}", argument=argument, value=source)
     try:
         data = read_whole(source)
         text = data.decode("utf-8-sig")
     except OSError as exc:
-        raise UsageError(f"{argument} {source}: cannot be read: {exc.strerror}; give {expected}") from exc
+        raise UsageError(f"cannot be read: {exc.strerror}; give {expected}", argument=argument, value=source) from exc
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
-        raise UsageError(
-            f"{argument} {source}: line {line}: got bytes that are no UTF-8; save the CSV file as UTF-8"
-        ) from exc
+        message = "got bytes that are no UTF-8; save the CSV file as UTF-8"
+        raise FileLine(argument, source, line).error(message) from exc
     if not text.strip():
-        raise UsageError(
-            f"{argument} {source}: the file is empty; give a CSV file with a header and a row for every example"
-        )
+        message = "the file is empty; give a CSV file with a header and a row for every example"
+        raise UsageError(message, argument=argument, value=source)
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise UsageError(f"{argument} {source}: line {line}: got a NUL byte; give a CSV file in UTF-8")
+        raise FileLine(argument, source, line).error("got a NUL byte; give a CSV file in UTF-8")
     return text

@@ -25,11 +25,11 @@ _MAX_NAME_WIDTH = 240
 _MIN_FRAME_CS = 2  # hundredths of a second; players slow shorter frames down to ten a second
 
 
-def check_output(option: str, path: Path, ending: str, inputs: Sequence[str | Path] = ()) -> None:
+def check_output(argument: str, path: Path, ending: str, inputs: Sequence[str | Path] = ()) -> None:
     """Refuse a file that cannot be written, before anything is decoded for it.
 
     Args:
-        option: what the user gave it with, for messages.
+        argument: the argument that named it, for messages.
         path: the file to write.
         ending: how its name must end, such as ``.png``.
         inputs: files that must not be overwritten.
@@ -38,13 +38,16 @@ def check_output(option: str, path: Path, ending: str, inputs: Sequence[str | Pa
         UsageError: the name ends otherwise, its folder does not exist, or it is one of ``inputs``.
     """
     if path.suffix.lower() != ending:
-        raise UsageError(f"{option}: got {str(path)!r}, expected a name that ends in {ending}; name it so")
+        message = f"got {str(path)!r}, expected a name that ends in {ending}; name it so"
+        raise UsageError(message, argument=argument)
     if not path.parent.is_dir():
-        raise UsageError(f"{option}: no such folder: {str(path.parent)!r}; make it first, or name another")
+        message = f"no such folder: {str(path.parent)!r}; make it first, or name another"
+        raise UsageError(message, argument=argument)
     if path.is_dir():
-        raise UsageError(f"{option}: {str(path)!r} is a folder, expected a file; name one")
+        raise UsageError(f"{str(path)!r} is a folder, expected a file; name one", argument=argument)
     if path.exists() and any(os.path.exists(other) and path.samefile(other) for other in inputs):
-        raise UsageError(f"{option}: {str(path)!r} is what is read, and would be lost; name another file")
+        message = f"{str(path)!r} is what is read, and would be lost; name another file"
+        raise UsageError(message, argument=argument)
 
 
 def sheet(rows: Sequence[Row]) -> Image.Image:

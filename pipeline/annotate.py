@@ -138,9 +138,15 @@ def _row(clip: Clip, of_annotators: Sequence[Values]) -> ClipRow:
     for tables in of_annotators:
         for table, columns in tables.items():
             values[table] |= columns
-    own, features = values.pop("clips"), values.pop("features", {})
+    clip_values, features = values.pop("clips"), values.pop("features", {})
     return ClipRow(
-        clip.clip_id, clip.video_id, clip.span, own["labels"], own["embedding"], features.get("record"), dict(values)
+        clip.clip_id,
+        clip.video_id,
+        clip.span,
+        clip_values["labels"],
+        clip_values["embedding"],
+        features.get("record"),
+        dict(values),
     )
 
 

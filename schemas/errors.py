@@ -8,29 +8,33 @@ Stage = Literal["find", "probe", "decode", "annotate"]
 
 
 class VidsiftError(Exception):
-    """Base of every error that the command line prints as one line."""
+    """Base of every error that the command line prints as one line.
 
-    exit_code = 1
-
-
-class UsageError(VidsiftError):
-    """The call itself is wrong: an option, a path or a query that cannot work as given.
-
-    Where one argument is at fault, the error's text begins with its name: ``window_s: got 0 s, expected 0.1 to 3600 s``. The
-    message puts the names of other arguments in backticks. The command line prints options in place of all these names
+    Where one argument is at fault, the error's text begins with its name and, for a file or a model, with its value:
+    ``window_s: got 0 s, expected 0.1 to 3600 s``, ``examples moments.csv: line 3: the path is empty``. The message puts the
+    names of other arguments in backticks. The command line prints options in place of all these names
     (`commands.flags.flag_text`).
 
     Attributes:
         message: the text without the argument.
         argument: the argument's name in Python; None where the fault is not one argument's.
+        value: the argument's value, where the text names it; else None.
     """
 
-    exit_code = 2
+    exit_code = 1
 
-    def __init__(self, message: str, *, argument: str | None = None) -> None:
-        super().__init__(message if argument is None else f"{argument}: {message}")
+    def __init__(self, message: str, *, argument: str | None = None, value: object = None) -> None:
+        names = [str(part) for part in (argument, value) if part is not None]
+        super().__init__(f"{' '.join(names)}: {message}" if names else message)
         self.message = message
         self.argument = argument
+        self.value = value
+
+
+class UsageError(VidsiftError):
+    """The call itself is wrong: an option, a path or a query that cannot work as given."""
+
+    exit_code = 2
 
 
 class QueryError(UsageError):
@@ -42,7 +46,10 @@ class UnknownNameError(QueryError):
 
 
 class LibraryError(VidsiftError):
-    """The library on disk is missing, damaged, of another format, or held by another ingest."""
+    """The library on disk is missing, damaged, of another format, or held by another ingest.
+
+    The library's folder is the argument at fault, and need not be named.
+    """
 
 
 class ModelError(VidsiftError):

@@ -42,29 +42,29 @@ class TableMeaning(NamedTuple):
 _CLIP = (
     Column("clip_id", "BIGINT", "names the clip in all tables"),
     Column("video_id", "VARCHAR", "names the video in all tables; a moved video keeps it"),
-    Column("path", "VARCHAR", "the video's file; bytes that are no UTF-8 are spelled \\xNN"),
+    Column("path", "VARCHAR", "the video's file; bytes that are not UTF-8 are spelled \\xNN"),
     Column("start_s", "DOUBLE", "where the clip begins, in seconds from the video's start"),
     Column("end_s", "DOUBLE", "where it ends; the clip is [start_s, end_s)"),
 )
 
 VIDEOS = TableMeaning(
     "videos",
-    "a row for each video file, whatever became of it",
+    "a row for each video file, also if it failed",
     (
         Column("video_id", "VARCHAR", _CLIP[1].meaning),
-        Column("path", "VARCHAR", "its file; bytes that are no UTF-8 are spelled \\xNN"),
+        Column("path", "VARCHAR", "its file; bytes that are not UTF-8 are spelled \\xNN"),
         Column("size_bytes", "BIGINT", "the file's size"),
         Column("modified_at", "TIMESTAMP WITH TIME ZONE", "when the file was changed last"),
         Column("content_hash", "VARCHAR", "the same for files of the same content"),
         Column("container", "VARCHAR", "the file's format, such as mp4 or matroska"),
-        Column("codec", "VARCHAR", "how its pictures are coded, such as h264"),
-        Column("width", "INTEGER", "pixels across as shown: turned, and with square pixels"),
+        Column("codec", "VARCHAR", "the video codec, such as h264"),
+        Column("width", "INTEGER", "pixels across as shown: after rotation, with square pixels"),
         Column("height", "INTEGER", "pixels down as shown"),
-        Column("rotation_deg", "INTEGER", "counter-clockwise degrees that players turn the coded picture by"),
+        Column("rotation_deg", "INTEGER", "degrees by which players turn the coded picture, counter-clockwise"),
         Column("fps", "DOUBLE", "mean frames per second"),
-        Column("duration_s", "DOUBLE", "seconds of video, as the packets say and not the header"),
-        Column("track", "INTEGER", "which of its video tracks was taken, from 1"),
-        Column("tracks", "INTEGER", "how many video tracks it has; null where nobody has counted"),
+        Column("duration_s", "DOUBLE", "seconds of video, from its packets and not from its header"),
+        Column("track", "INTEGER", "which of its video tracks was indexed, from 1"),
+        Column("tracks", "INTEGER", "how many video tracks it has; null if not counted"),
         Column("clip_count", "INTEGER", "its clips in this library"),
         Column("status", "VARCHAR", "indexed, partial (something is missing or damaged) or failed"),
         Column("error_stage", "VARCHAR", "the step that found what is wrong: find, probe, decode or annotate; null if none"),
@@ -91,29 +91,29 @@ LABELS = TableMeaning(
         Column("rank", "INTEGER", "1 is the clip's best label"),
         Column("label", "VARCHAR", "an action that the classifier knows"),
         Column("score", "FLOAT", "its probability, in [0, 1]"),
-        Column("model", "VARCHAR", "the classifier that said so"),
+        Column("model", "VARCHAR", "the classifier that gave it"),
     ),
 )
 
 TAGS = TableMeaning(
     "tags",
-    "a row for each clip and each tag of one's own",
+    "a row for each clip and each of your tags",
     (
         *_CLIP,
         Column("tag", "VARCHAR", "the tag's name"),
         Column("score", "FLOAT", "how much the clip resembles it"),
-        Column("prompt", "VARCHAR", "what the name was compared as"),
-        Column("model", "VARCHAR", "the embedder or probe that said so"),
+        Column("prompt", "VARCHAR", "the texts that stand for the tag; null for a taught tag"),
+        Column("model", "VARCHAR", "the embedder that the score is from; with + probe for a taught tag"),
     ),
 )
 
 HITS = TableMeaning(
     "hits",
-    "a row for each clip that a search found; there only while one was asked for (sql --search TEXT)",
+    "a row for each clip that a search found; only in queries with a search (sql --search TEXT)",
     (
         Column("rank", "INTEGER", "1 is the best"),
-        Column("score", "DOUBLE", "how much the clip resembles what was looked for; only comparable within one search"),
-        Column("confidence", "DOUBLE", "how surely it stands out from what else the library holds, in [0, 1]"),
+        Column("score", "DOUBLE", "how well the clip matches; only comparable within one search"),
+        Column("confidence", "DOUBLE", "how far it stands out from the rest of the library, in [0, 1]"),
         *_CLIP,
         Column("label", "VARCHAR", "the classifier's best action label"),
         Column("label_score", "FLOAT", "that label's probability, in [0, 1]"),

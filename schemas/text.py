@@ -20,6 +20,11 @@ _MAX_LENGTH = 4_000  # characters of a message
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
+def as_texts(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Several texts, or one that came without a list around it."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def spelled_out(text: str) -> str:
     """``text`` with all but its line ends `printable`."""
     return _IN_LINES.sub(_spelled, text)

@@ -61,7 +61,7 @@ def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sharp_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An embedder whose own score is far from the dot product."""
+    """An embedder whose rerank score is far from the dot product."""
     from tests.helpers.exact import sharpen
 
     return sharpen(write_embedder(tmp_path_factory.mktemp("models") / "sharp", seed=3))

@@ -33,7 +33,8 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
     """
     on_terminal = output is None and sys.stdout.isatty()
     if form == "parquet" and on_terminal:
-        raise UsageError("--format parquet: got a terminal, expected a file; add --output FILE or redirect the output")
+        message = "got a terminal, expected a file; add `output` FILE or redirect the output"
+        raise UsageError(message, argument="form", value="parquet")
     table = table.rename_columns(_unique(table.column_names))
     parts = _csv(table, spell=printable) if form == "csv" and on_terminal else _FORMATS[form](table)
     if output is None:
@@ -45,7 +46,7 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
         with output.open("wb") as stream:
             stream.writelines(parts)
     except OSError as exc:
-        raise UsageError(f"--output: {str(output)!r} cannot be written: {exc.strerror}") from exc
+        raise UsageError(f"{str(output)!r} cannot be written: {exc.strerror}", argument="output") from exc
 
 
 def table_text(table: pa.Table) -> str:
@@ -119,7 +120,8 @@ def _parquet(table: pa.Table) -> list[bytes]:
     try:
         pq.write_table(table, sink)
     except pa.ArrowNotImplementedError as exc:
-        raise UsageError(f"--format parquet: {exc}; cast that column to varchar, or take another format") from exc
+        message = f"{exc}; cast that column to varchar, or take another format"
+        raise UsageError(message, argument="form", value="parquet") from exc
     return [sink.getvalue().to_pybytes()]
 
 

@@ -79,13 +79,13 @@ class LibraryConfig:
         for role in ("classifier", "embedder"):
             mine, theirs = getattr(self, role), getattr(other, role)
             if mine.sha256 != theirs.sha256:
-                sentences.append(f"--{role} is {theirs.stamp} here and {mine.stamp} in the library")
+                sentences.append(f"`{role}` is {theirs.stamp} here and {mine.stamp} in the library")
         for field in ("window_s", "stride_s"):
             mine, theirs = getattr(self.sampling, field), getattr(other.sampling, field)
             if mine != theirs:
-                sentences.append(f"--{field.removesuffix('_s')} is {theirs:g} here and {mine:g} in the library")
+                sentences.append(f"`{field}` is {theirs:g} here and {mine:g} in the library")
         if self.features != other.features:
-            sentences.append(f"--features is {other.features} here and {self.features} in the library")
+            sentences.append(f"`features` is {other.features} here and {self.features} in the library")
         if self.annotator_tables != other.annotator_tables:
             here, there = (", ".join(config.annotators) for config in (other, self))
             sentences.append(f"the annotators are {here} here and {there} in the library")
@@ -115,7 +115,7 @@ def read_library_config(library: Library) -> LibraryConfig | None:
         content: dict[str, Any] = json.loads(library.config_file.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION:
             raise LibraryError(
-                f"--library: {str(library.folder)!r} has format {content['format_version']}, this vidsift reads "
+                f"{str(library.folder)!r} has format {content['format_version']}, this vidsift reads "
                 f"{FORMAT_VERSION}; use the vidsift that made it, or ingest into a new folder"
             )
         features = content.get("features", "none")
@@ -131,10 +131,10 @@ def read_library_config(library: Library) -> LibraryConfig | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise LibraryError(f"--library: {str(library.folder)!r} cannot be read: {exc.strerror}") from exc
+        raise LibraryError(f"{str(library.folder)!r} cannot be read: {exc.strerror}") from exc
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise LibraryError(
-            f"--library: {str(library.config_file)!r} is damaged ({exc!r}); restore it, or ingest into a new folder"
+            f"{str(library.config_file)!r} is damaged ({exc!r}); restore it, or ingest into a new folder"
         ) from exc
 
 
@@ -147,7 +147,7 @@ def existing_library_config(library: Library) -> LibraryConfig:
     config = read_library_config(library)
     if config is None:
         raise LibraryError(
-            f"--library: {str(library.folder)!r} is not a vidsift library (it holds no library.json); "
+            f"{str(library.folder)!r} is not a vidsift library (it holds no library.json); "
             "make one with: vidsift ingest FOLDER --library DIR"
         )
     return config

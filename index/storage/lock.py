@@ -31,7 +31,7 @@ def write_lock(library: Library) -> Iterator[None]:
         stream = os.fdopen(lock, "r+", encoding="utf-8")
     except OSError as exc:
         raise LibraryError(
-            f"--library: {str(library.folder)!r} cannot be written: {exc.strerror}; give a folder that you may write to"
+            f"{str(library.folder)!r} cannot be written: {exc.strerror}; give a folder that you may write to"
         ) from exc
     with stream:
         try:
@@ -75,9 +75,7 @@ def read_lock(library: Library) -> Iterator[None]:
 def _held(library: Library, holder: str) -> LibraryError:
     """The error for a locked library; ``holder`` is the lock file's text, which is empty where a reader holds it."""
     holder_text = f"another ingest ({holder.strip()})" if holder.strip() else "another ingest, or read by vidsift verify"
-    return LibraryError(
-        f"--library: {str(library.folder)!r} is being written by {holder_text}; wait for it to end, or stop it"
-    )
+    return LibraryError(f"{str(library.folder)!r} is being written by {holder_text}; wait for it to end, or stop it")
 
 
 @contextmanager
@@ -109,7 +107,7 @@ def _check_links(library: Library) -> None:
     for path in (*folders, *entries):
         if path.is_symlink() and (path in folders or path.is_dir()):
             raise LibraryError(
-                f"--library: {str(path)!r} is a link, and nothing is written or deleted behind it; put the folder itself in "
+                f"{str(path)!r} is a link, and nothing is written or deleted behind it; put the folder itself in "
                 "its place, or make the whole library's folder a link"
             )
 
@@ -133,6 +131,7 @@ def _check_spelling(folder: Path) -> None:
     odd = {character for character in path if character in "%?[]\\\n" or "\udc80" <= character <= "\udcff"}
     if odd:
         raise UsageError(
-            f"--library: got {path_text(path)!r}, expected a path of valid UTF-8 without % ? [ ] \\ and line breaks, "
-            "since Delta Lake or DuckDB cannot spell it; give another folder"
+            f"got {path_text(path)!r}, expected a path of valid UTF-8 without % ? [ ] \\ and line breaks, "
+            "since Delta Lake or DuckDB cannot spell it; give another folder",
+            argument="library",
         )

@@ -72,7 +72,7 @@ def checked_definitions(library: Library, config: LibraryConfig) -> tuple[TagDef
     for tag in definitions:
         if tag.embedder != config.embedder.stamp or len(tag.weights) != config.embedding_dim:
             raise LibraryError(
-                f"--library: {str(library.tags_file)!r} has the tag {tag.name!r} for the embedder {tag.embedder} "
+                f"{str(library.tags_file)!r} has the tag {tag.name!r} for the embedder {tag.embedder} "
                 f"({len(tag.weights)} dimensions), the library's is {config.embedder.stamp} ({config.embedding_dim}); "
                 "restore the file, or delete it and tag again: no video is decoded"
             )

@@ -26,7 +26,7 @@ def read_definitions(library: Library) -> TagDefinitions:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if content["format_version"] != _FORMAT_VERSION:
             raise LibraryError(
-                f"--library: {str(path)!r} has format {content['format_version']}, this vidsift reads {_FORMAT_VERSION}; "
+                f"{str(path)!r} has format {content['format_version']}, this vidsift reads {_FORMAT_VERSION}; "
                 "use the vidsift that wrote it, or delete the file and tag again"
             )
         revision = content["revision"]
@@ -37,10 +37,10 @@ def read_definitions(library: Library) -> TagDefinitions:
     except FileNotFoundError:
         return TagDefinitions()
     except OSError as exc:
-        raise LibraryError(f"--library: {str(path)!r} cannot be read: {exc.strerror}") from exc
+        raise LibraryError(f"{str(path)!r} cannot be read: {exc.strerror}") from exc
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise LibraryError(
-            f"--library: {str(path)!r} is damaged ({exc!r}); restore it, or delete it and tag again: no video is decoded"
+            f"{str(path)!r} is damaged ({exc!r}); restore it, or delete it and tag again: no video is decoded"
         ) from exc
 
 

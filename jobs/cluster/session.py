@@ -76,8 +76,9 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
             if options.address is None:
                 raise JobError(f"Ray could not be started on this machine: {reason}") from exc
             raise UsageError(
-                f"--address: got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
-                "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave --address out"
+                f"got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
+                "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave `address` out",
+                argument="address",
             ) from exc
         if threading.current_thread() is threading.main_thread() and on_sigterm is not None:
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler ends the process at once

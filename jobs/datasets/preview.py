@@ -66,8 +66,8 @@ def preview(path: str, output: Path, *, model: str, start_s: float | None = None
         ModelError: there is no such model, or it does not say how its input is made.
         VideoError: nothing of the window can be decoded.
     """
-    check_output("--gif", output, ".gif", [path])
-    model_input = read_preprocessing(find_checkpoint(model, "--model"), "--model").input
+    check_output("output", output, ".gif", [path])
+    model_input = read_preprocessing(find_checkpoint(model, "model"), "model").input
     meta = probe_file(path)
     span = _window(meta, start_s, end_s)
     seen = decode_seen(path, meta, [span], model_input)
@@ -93,12 +93,14 @@ def _window(meta: VideoMeta, start_s: float | None, end_s: float | None) -> Span
     """The window that is previewed; an end that was read off a player may be a little late."""
     begin_s = 0.0 if start_s is None else start_s
     if not 0 <= begin_s < meta.end_s:
-        raise UsageError(f"--start: got {begin_s:g} s, expected from 0 to the video's end at {meta.end_s:.3f} s; give less")
+        message = f"got {begin_s:g} s, expected from 0 to the video's end at {meta.end_s:.3f} s; give less"
+        raise UsageError(message, argument="start_s")
     if end_s is None:
         return Span(begin_s, min(begin_s + _WINDOW_S, meta.end_s))
     if not begin_s < end_s <= meta.end_s + SAME_MOMENT_S:
         raise UsageError(
-            f"--end: got {end_s:g} s, expected from the start at {begin_s:g} s to the video's end at {meta.end_s:.3f} s; "
-            "give a time between them"
+            f"got {end_s:g} s, expected from the start at {begin_s:g} s to the video's end at {meta.end_s:.3f} s; "
+            "give a time between them",
+            argument="end_s",
         )
     return Span(begin_s, min(end_s, meta.end_s))

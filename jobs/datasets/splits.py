@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from jobs.csv_rows import FileLine
 from jobs.datasets.examples import Example, Split
 from schemas.errors import UsageError
 
@@ -81,9 +82,9 @@ def settle_splits(moments: Sequence[ExampleDraft], source: str, stated_by: str, 
     if len(unstated) == len(moments):
         return f"drawn from seed {seed}, by {by}: {_draw(moments, {'train': 8, 'val': 1, 'test': 1}, seed, by)}"
     if unstated:
-        raise UsageError(
-            f"DATA {source}: line {unstated[0].line}: split is empty, and stated in other lines (empty in all: "
-            f"{len(unstated)}); state it for every example, or for none to have it drawn"
+        raise FileLine("data", source, unstated[0].line).error(
+            f"split is empty, and stated in other lines (empty in all: {len(unstated)}); "
+            "state it for every example, or for none to have it drawn"
         )
     first: dict[tuple[str | None, str], ExampleDraft] = {}
     for moment in moments:
@@ -93,9 +94,11 @@ def settle_splits(moments: Sequence[ExampleDraft], source: str, stated_by: str, 
         earlier = first.setdefault((None if moment.group else moment.label, moment.shooting), moment)
         if earlier.split != moment.split:
             raise UsageError(
-                f"DATA {source}: group {moment.shooting!r} is in {earlier.split} ({earlier.key!r}) and in {moment.split} "
+                f"group {moment.shooting!r} is in {earlier.split} ({earlier.key!r}) and in {moment.split} "
                 f"({moment.key!r}), expected one split, or {moment.split} would be no test of anything new; put all of it "
-                "into one, or state no splits to have them drawn"
+                "into one, or state no splits to have them drawn",
+                argument="data",
+                value=source,
             )
     train = [moment for moment in moments if moment.split == "train"]
     if not train or any(moment.split == "val" for moment in moments):

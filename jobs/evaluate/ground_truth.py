@@ -74,11 +74,12 @@ def read_truth(source: Path, catalog: Catalog) -> GroundTruth:
     Raises:
         UsageError: the file cannot be used, or the library has none of its videos.
     """
-    moments = read_moments(source, "TRUTH")
+    moments = read_moments(source, "truth", expected="a CSV file")
     if not any(moment.label or moment.captions for moment in moments):
         raise UsageError(
-            f"TRUTH {source}: got no action and no caption, expected a file with one of the two or both; "
-            "fill the column action or caption"
+            "got no action and no caption, expected a file with one of the two or both; fill the column action or caption",
+            argument="truth",
+            value=source,
         )
     videos = _videos(moments, catalog)
     known = Paths(videos)
@@ -96,9 +97,11 @@ def read_truth(source: Path, catalog: Catalog) -> GroundTruth:
     if not judged:
         named = "; ".join(f"{video.path!r}: {video.reason}" for video in unjudged[:_MAX_NAMED])
         raise UsageError(
-            f"TRUTH {source}: none of its {len(moments)} moments is in the library ({named}); {_instead(unjudged, catalog)}"
+            f"none of its {len(moments)} moments is in the library ({named}); {_instead(unjudged, catalog)}"
             f"paths are taken from the CSV's own folder, {os.path.dirname(os.path.abspath(source))!r}: correct them, or "
-            "ingest those videos"
+            "ingest those videos",
+            argument="truth",
+            value=source,
         )
     used = {moment.video_id for moment in judged}
     clips = {video_id: of_video for video_id, of_video in clips.items() if video_id in used}

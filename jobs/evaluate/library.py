@@ -69,7 +69,7 @@ def evaluate(
         ModelError: the embedder is not where it was, or is not what it was.
     """
     if rerank < 0:
-        raise UsageError(f"--rerank: got {rerank}, expected 0 or more")
+        raise UsageError(f"got {rerank}, expected 0 or more", argument="rerank")
     truth, folder = Path(truth), Path(folder)
     searcher = Searcher(folder, embedder=embedder, say=say)
     snapshot = searcher.snapshot

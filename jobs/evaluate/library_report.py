@@ -69,7 +69,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
         rows = [(row.stage, str(row.queries), f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}") for row in evaluation.latency]
         lines += ["", *column_lines(("warm query", "queries", "p50 ms", "p95 ms"), rows)]
     if not evaluation.rerank:
-        lines += ["", "not reranked: --rerank is 0, or the library has no features for the model's own score"]
+        lines += ["", "not reranked: --rerank is 0, or the library has no features for the rerank score"]
     return lines_text(lines)
 
 

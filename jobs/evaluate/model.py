@@ -50,10 +50,10 @@ def evaluate_model(
         JobError: none of the examples can be decoded.
     """
     options = options or EvaluateOptions()
-    checkpoint = find_checkpoint(model, "MODEL", kind)
+    checkpoint = find_checkpoint(model, "model", kind)
     kind = kind or ("embedder" if embedder_family(checkpoint.model_type) else "classifier")
     if kind == "embedder" and options.views == "multi":
-        raise UsageError("--views multi: got an embedder, expected classifiers; leave it out")
+        raise UsageError("got an embedder, expected classifiers; leave it out", argument="views", value="multi")
     (check_embedder if kind == "embedder" else check_classifier)(checkpoint)
     dataset = read_dataset(data, seed=options.seed, want="captions" if kind == "embedder" else "labels")
     measure = measure_embedder if kind == "embedder" else _measure_classifier
@@ -121,7 +121,9 @@ def _known(examples: Sequence[Example], labels: Sequence[str], source: str) -> t
     unknown = Counter(str(example.label) for example in examples if example.label not in labels)
     if not known:
         raise UsageError(
-            f"DATA {source}: got the labels {quoted_names(sorted(unknown))}, of which the model knows none, expected "
-            f"{quoted_names(labels)}; give the data these names, or measure a model that was taught the data's"
+            f"got the labels {quoted_names(sorted(unknown))}, of which the model knows none, expected "
+            f"{quoted_names(labels)}; give the data these names, or measure a model that was taught the data's",
+            argument="data",
+            value=source,
         )
     return known, dict(sorted(unknown.items()))

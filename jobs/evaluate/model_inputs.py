@@ -59,15 +59,16 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for option, value, least, most in (
-            ("--captions", self.captions, 2, 100_000),
-            ("--draws", self.draws, 1, 1000),
-            ("--seed", self.seed, 0, 2**31 - 1),
-            ("--window", self.window_s, 0.1, 3600.0),
-            ("--batch-size", self.batch_size, 1, 65_536),
+        for argument, least, most in (
+            ("captions", 2, 100_000),
+            ("draws", 1, 1000),
+            ("seed", 0, 2**31 - 1),
+            ("window_s", 0.1, 3600),
+            ("batch_size", 1, 65_536),
         ):
+            value = getattr(self, argument)
             if not least <= value <= most:
-                raise UsageError(f"{option}: got {value:g}, expected {least:g} to {most:g}")
+                raise UsageError(f"got {value:g}, expected {least} to {most}", argument=argument)
 
 
 def choose_split(dataset: Dataset, split: str | None) -> tuple[dict[str, Any], tuple[Example, ...]]:
@@ -81,7 +82,8 @@ def choose_split(dataset: Dataset, split: str | None) -> tuple[dict[str, Any], t
     examples = tuple(example for example in dataset.examples if chosen in (example.split, "all"))
     if not examples:
         expected = ", ".join([*(f"{name} ({count})" for name, count in counts.items() if count), "all"])
-        raise UsageError(f"--split {split}: {dataset.source} has no example in it, expected {expected}; take another")
+        message = f"{dataset.source} has no example in it, expected {expected}; take another"
+        raise UsageError(message, argument="split", value=split)
     reason = {
         "test": "the test split",
         "val": "the val split, since there is no test split",
@@ -222,6 +224,7 @@ def named_pair(text: str, groups: Sequence[Sequence[str]], noun: str) -> tuple[i
                 return number, first, second
     names = [name for group in groups for name in group]
     raise UsageError(
-        f"--pair: got {text!r}, expected two of {noun} with a comma between ({quoted_names(names) or 'there are none'}); "
-        "take two of them, or leave it out"
+        f"got {text!r}, expected two of {noun} with a comma between ({quoted_names(names) or 'there are none'}); "
+        "take two of them, or leave it out",
+        argument="pairs",
     )

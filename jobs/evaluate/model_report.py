@@ -19,8 +19,8 @@ _PROTOCOLS = {
     "multi": "Probabilities are means over 5 clips evenly spread over each example and 3 crops of each, as for VideoMAE "
     "(Tong et al., 2022); where the clips or the crops would be the same, they are shown once.",
     "captions": "Each caption looks for its clip among as many clips as there are captions, as on MSR-VTT (Xu et al., 2016; "
-    "1k-A of Yu et al., 2018), in which no other clip is known to fit it. The exact score conditions the text on the clip, "
-    "as the model does; the plain one is the dot product of separate embeddings.",
+    "1k-A of Yu et al., 2018), in which no other clip is known to fit it. The rerank score (exact) "
+    "adapts the text to the clip, as the model does; plain is the dot product of separate embeddings.",
 }
 
 

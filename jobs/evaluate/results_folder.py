@@ -79,7 +79,7 @@ def write_page(page: ResultsPage, folder: Path, command: str) -> None:
         try:
             (folder / name).write_text(text, encoding="utf-8", errors="replace")
         except OSError as exc:
-            raise UsageError(f"{str(folder / name)!r} cannot be written: {exc.strerror}; give another --output") from exc
+            raise UsageError(f"{str(folder / name)!r} cannot be written: {exc.strerror}; give another folder") from exc
     if page.matrix is not None:
         confusion(np.array(page.matrix.counts, np.int64), page.matrix.labels, folder / "confusion.png")
 

@@ -44,8 +44,10 @@ def measure_embedder(
     ]
     if min(map(len, draws)) < 2:
         raise UsageError(
-            f"DATA {dataset.source}: no two examples of split {split['split']} have captions that fit one of them alone; "
-            "give more examples, or another --split"
+            f"no two examples of split {split['split']} have captions that fit one of them alone; "
+            "give more examples, or another `split`",
+            argument="data",
+            value=dataset.source,
         )
     if not prompts:  # examples that were not drawn are not needed
         numbers = sorted({number for draw in draws for number, _ in draw})
@@ -117,7 +119,8 @@ def _score(
 def _load(checkpoint: Checkpoint, precision: Precision) -> RerankEmbedder:
     model = load_embedder(checkpoint, precision)
     if not isinstance(model, RerankEmbedder):
-        raise ModelError(f"MODEL {checkpoint.name}: got an embedder without a rerank score, expected X-CLIP")
+        message = "got an embedder without a rerank score, expected X-CLIP"
+        raise ModelError(message, argument="model", value=checkpoint.name)
     return model
 
 

@@ -89,12 +89,12 @@ def export(
         JobError: the disk is full.
     """
     if not (math.isfinite(pad_s) and 0 <= pad_s <= 3600):
-        raise UsageError(f"--pad: got {pad_s:g} s, expected 0 to 3600 s")
+        raise UsageError(f"got {pad_s:g} s, expected 0 to 3600 s", argument="pad_s")
     if unknown := [form for form in forms if form not in get_args(ExportFormat)]:
-        raise UsageError(f"--format: got {unknown[0]!r}, expected {', '.join(get_args(ExportFormat))}")
+        raise UsageError(f"got {unknown[0]!r}, expected {', '.join(get_args(ExportFormat))}", argument="forms")
     moments = read_hits(hits)
     if not (folder / NAME).is_file():
-        check_folder(folder, "--to")
+        check_folder(folder, "folder")
     with _folder_lock(folder):
         try:
             tasks = _tasks(moments, folder, pad_s, forms)
@@ -106,7 +106,8 @@ def export(
                 os.replace(aside, folder / name)
         except OSError as exc:
             raise JobError(
-                f"--to: {exc.filename or str(folder)!r} cannot be written: {exc.strerror}; make room, and export again"
+                f"{exc.filename or str(folder)!r} cannot be written: {exc.strerror}; make room, and export again",
+                argument="folder",
             ) from exc
     kept = sum(task.kept is not None for task in tasks)
     return ExportReport(folder, tuple(result.exported for result in results), tuple(name for name, _ in lists), kept)
@@ -124,7 +125,8 @@ def _folder_lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise UsageError(f"--to {folder}: another export is writing there; wait for it to end, or stop it") from exc
+            message = "another export is writing there; wait for it to end, or stop it"
+            raise UsageError(message, argument="folder", value=folder) from exc
         yield
     finally:
         os.close(lock)

@@ -143,7 +143,7 @@ def _cut(task: ExportTask, meta: VideoMeta, span: Span, padded: Span) -> Exporte
         try:
             save_png(film_strip([(one_line(text), list(seen.frames[0]))]), task.folder / f"{task.stem}.png")
         except UsageError as exc:
-            raise JobError(f"--to: {exc}; make room, and export again") from exc
+            raise JobError(f"{exc}; make room, and export again", argument="folder") from exc
     task.aside.rename(task.folder / name)
     return ExportedMoment(moment, name, Span(cut.start_s, cut.end_s), cut.how, "; ".join(problems) or None)
 

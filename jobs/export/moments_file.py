@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.csv_rows import read_whole
+from jobs.csv_rows import FileLine, read_whole
 from pipeline.sources import absolute_path, exists
 from pipeline.sources.paths import on_disk, path_of_text
 from schemas.errors import UsageError
@@ -51,44 +51,42 @@ def read_hits(source: str) -> tuple[RequestedMoment, ...]:
     try:
         data = sys.stdin.buffer.read() if source == "-" else read_whole(Path(source))
     except OSError as exc:
-        raise UsageError(f"HITS: {source!r} cannot be read: {exc.strerror}; {_HOW_TO_MAKE}") from exc
+        raise UsageError(f"{source!r} cannot be read: {exc.strerror}; {_HOW_TO_MAKE}", argument="hits") from exc
     moments = []
     for number, line in enumerate(data.split(b"\n"), start=1):
         if line.strip():
-            moments.append(_moment(line, number, f"HITS {name}: line {number}"))
+            moments.append(_moment(line, FileLine("hits", name, number)))
     if not moments:
-        raise UsageError(f"HITS {name}: got no line, expected one or more; {_HOW_TO_MAKE}")
+        raise UsageError(f"got no line, expected one or more; {_HOW_TO_MAKE}", argument="hits", value=name)
     return tuple(moments)
 
 
-def _moment(line: bytes, number: int, where: str) -> RequestedMoment:
+def _moment(line: bytes, where: FileLine) -> RequestedMoment:
     try:
         fields = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:
-        raise UsageError(f"{where}: no JSON in UTF-8 ({exc}); {_HOW_TO_MAKE}") from exc
+        raise where.error(f"not JSON in UTF-8 ({exc}); {_HOW_TO_MAKE}") from exc
     if not isinstance(fields, dict):
-        raise UsageError(f"{where}: got {_short(fields)}, expected an object with path, start_s and end_s; {_HOW_TO_MAKE}")
+        raise where.error(f"got {_short(fields)}, expected an object with path, start_s and end_s; {_HOW_TO_MAKE}")
     path = fields.get("path")
     if not isinstance(path, str) or not path or "\0" in path:
-        raise UsageError(f"{where}: path is {_short(path)}, expected the path of a video; {_HOW_TO_MAKE}")
+        raise where.error(f"path is {_short(path)}, expected the path of a video; {_HOW_TO_MAKE}")
     start_s, end_s = (_number(fields, key, where, needed=True) for key in ("start_s", "end_s"))
     assert start_s is not None
     assert end_s is not None
     if not 0 <= start_s < end_s:
-        raise UsageError(
-            f"{where}: got start_s {start_s:g} and end_s {end_s:g}, expected 0 or more and more than that; correct it"
-        )
+        raise where.error(f"got start_s {start_s:g} and end_s {end_s:g}, expected 0 or more and more than that; correct it")
     rank, label = _number(fields, "rank", where), fields.get("label")
     if label is not None and not isinstance(label, str):
-        raise UsageError(f"{where}: label is {_short(label)}, expected text or null; {_HOW_TO_MAKE}")
+        raise where.error(f"label is {_short(label)}, expected text or null; {_HOW_TO_MAKE}")
     if rank is not None and (rank != int(rank) or rank < 1):
-        raise UsageError(f"{where}: rank is {rank:g}, expected a whole number from 1; {_HOW_TO_MAKE}")
+        raise where.error(f"rank is {rank:g}, expected a whole number from 1; {_HOW_TO_MAKE}")
     track = _number(fields, "track", where)
     if track is not None and (track != int(track) or track < 1):
-        raise UsageError(f"{where}: track is {track:g}, expected a whole number from 1; {_HOW_TO_MAKE}")
+        raise where.error(f"track is {track:g}, expected a whole number from 1; {_HOW_TO_MAKE}")
     score = _number(fields, "score", where)
     return RequestedMoment(
-        line=number,
+        line=where.line,
         path=_on_disk(path),
         span=Span(start_s, end_s),
         rank=None if rank is None else int(rank),
@@ -98,7 +96,7 @@ def _moment(line: bytes, number: int, where: str) -> RequestedMoment:
     )
 
 
-def _number(fields: dict[str, Any], key: str, where: str, *, needed: bool = False) -> float | None:
+def _number(fields: dict[str, Any], key: str, where: FileLine, *, needed: bool = False) -> float | None:
     """A finite number; None for a key that is missing or null and not needed."""
     value = fields.get(key)
     if value is None and not needed:
@@ -108,7 +106,7 @@ def _number(fields: dict[str, Any], key: str, where: str, *, needed: bool = Fals
             return float(value)
     except OverflowError:  # a whole number beyond all floats
         pass
-    raise UsageError(f"{where}: {key} is {_short(value)}, expected a number; {_HOW_TO_MAKE}")
+    raise where.error(f"{key} is {_short(value)}, expected a number; {_HOW_TO_MAKE}")
 
 
 def _on_disk(path: str) -> str:

@@ -73,7 +73,8 @@ def read_table(folder: Path, moments: Sequence[RequestedMoment], pad_s: float) -
         for moment, key in zip(moments, keys, strict=True)
     ]
     if rows_of.keys() - set(keys):
-        raise UsageError(f"--to {folder}: {NAME} is of other moments, or of another --pad; give another folder")
+        message = f"{NAME} is of other moments, or of another `pad_s`; give another folder"
+        raise UsageError(message, argument="folder", value=folder)
     return kept
 
 
@@ -89,7 +90,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         if not text.endswith("\n"):
             del cells[-1:]
     if not cells or tuple(cells[0]) != COLUMNS:
-        raise UsageError(f"--to {path.parent}: {NAME} is not of an export, and nothing is overwritten; give another folder")
+        message = f"{NAME} is not of an export, and nothing is overwritten; give another folder"
+        raise UsageError(message, argument="folder", value=path.parent)
     return [dict(zip(COLUMNS, row, strict=True)) for row in cells[1:] if len(row) == len(COLUMNS)]
 
 

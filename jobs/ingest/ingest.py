@@ -31,13 +31,14 @@ from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions
 from schemas.records import JobFailed
+from schemas.text import as_texts
 
 if TYPE_CHECKING:
     from index.storage.tables import Tables
 
 
 def ingest(
-    sources: Sequence[str | Path],
+    sources: str | Path | Sequence[str | Path],
     folder: str | Path,
     *,
     classifier: str | None = None,
@@ -50,8 +51,8 @@ def ingest(
     allow_empty: bool = False,
     retry_failed: bool = False,
     rehash: bool = False,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
     trace: Path | None = None,
     annotators: Sequence[Annotator] = (),
@@ -60,7 +61,7 @@ def ingest(
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
     Args:
-        sources: folders and video files.
+        sources: folders and video files, one or several.
         folder: the library's; made where there is none.
         classifier: hub id or folder; None takes the library's own, or the default for a new one.
         embedder: likewise.
@@ -90,8 +91,9 @@ def ingest(
     from index.storage.lock import write_lock
 
     profile, pace = ProfileBuilder(), pace or Pace()
+    sources = [sources] if isinstance(sources, str | Path) else sources
     library, sources = Library(Path(folder)), [on_disk(os.fspath(source)) for source in sources]
-    choice, passed_over = Choice(tuple(include), tuple(exclude)), PassedOver()
+    choice, passed_over = Choice(as_texts(include), as_texts(exclude)), PassedOver()
     options = _checked_options(options or IngestOptions(), trace)
     known_config = read_library_config(library)
     check_sources(sources)

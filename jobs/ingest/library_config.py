@@ -50,8 +50,8 @@ def choose_library_config(
     if known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables):
         return known
     requested = LibraryConfig(
-        known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "--classifier"),
-        known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "--embedder"),
+        known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "classifier"),
+        known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "embedder"),
         sampling,
     )
     check_classifier(requested.classifier)
@@ -94,11 +94,12 @@ def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureK
     if asked is None:
         return known.features if known else "int8" if has_rerank_score else "none"
     if asked not in get_args(FeatureKind):
-        raise UsageError(f"--features: got {asked!r}, expected {', '.join(get_args(FeatureKind))}")
+        raise UsageError(f"got {asked!r}, expected {', '.join(get_args(FeatureKind))}", argument="features")
     if asked != "none" and not has_rerank_score:
         raise UsageError(
-            f"--features: got {asked}, expected none, since embedders of type {embedder.model_type!r} have no exact "
-            "score; leave --features out"
+            f"got {asked}, expected none, since embedders of type {embedder.model_type!r} have no rerank "
+            "score; leave `features` out",
+            argument="features",
         )
     return asked
 
@@ -106,7 +107,7 @@ def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureK
 def _check_same(known: LibraryConfig, requested: LibraryConfig) -> None:
     if differences := known.differences(requested):
         raise LibraryError(
-            f"--library: {'; '.join(differences)}. What clips were made with cannot be mixed, so a library has one of each: "
+            f"{'; '.join(differences)}. All clips of a library are made in the same way: "
             "leave the option out to use the library's own, or ingest into a new folder"
         )
 

@@ -37,12 +37,12 @@ def make_job(
     """
     config = read_library_config(library) or requested
     where = requested.classifier.folder if requested.classifier != config.classifier else None
-    classifier = locate(config.classifier, "--classifier", where)
+    classifier = locate(config.classifier, "classifier", where)
     where = requested.embedder.folder if requested.embedder != config.embedder else None
-    embedder = locate(config.embedder, "--embedder", where)
+    embedder = locate(config.embedder, "embedder", where)
     check_engine(options.engine, classifier, embedder)
     pair = (
-        ClassifierAnnotator(classifier, read_preprocessing(classifier, "--classifier").input),
-        EmbedderAnnotator(embedder, read_preprocessing(embedder, "--embedder").input, config.features),
+        ClassifierAnnotator(classifier, read_preprocessing(classifier, "classifier").input),
+        EmbedderAnnotator(embedder, read_preprocessing(embedder, "embedder").input, config.features),
     )
     return Job((*pair, *annotators), config.sampling, library.folder.absolute(), options, pace=pace or Pace())

@@ -235,7 +235,7 @@ def bottleneck(stats: RunStats, resources: ResourcePlan) -> str | None:
 def _advice(bound_by: str | None, resources: ResourcePlan) -> str:
     """Advice on making such a run faster."""
     if bound_by == "start":
-        return "starting Ray and loading the models took most of it, which more videos at once would not take longer"
+        return "starting Ray and loading the models took most of the time; a larger run spends no more on them"
     if bound_by == "decode":
         return "more or faster cores decode more: a larger machine, or a cluster (--address)"
     if bound_by == "annotate" and resources.device == "cpu":

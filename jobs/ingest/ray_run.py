@@ -67,7 +67,8 @@ class RayRun:
         cluster = ray.cluster_resources()
         self._gpus = int(cluster.get("GPU", 0))
         if job.options.decoder in ON_GPU and not self._gpus:
-            raise UsageError(f"--decoder {job.options.decoder}: got a Ray cluster without GPUs; take pyav")
+            message = "got a Ray cluster without GPUs; take pyav"
+            raise UsageError(message, argument="decoder", value=job.options.decoder)
         self.resources = plan_resources(job, int(cluster.get("CPU", 1)), self._gpus, cluster.get("memory", 0.0))
         self._stats_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(StatsActor).remote(
             job.options.trace

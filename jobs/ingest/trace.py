@@ -26,7 +26,7 @@ def check_trace(path: Path) -> None:
     except OSError as exc:
         raise _unwritable(path, exc) from exc
     if beginning not in (b"", _BEGINNING):
-        raise UsageError(f"--trace: {str(path)!r} is there already and is no trace; name another file")
+        raise UsageError(f"{str(path)!r} exists and is not a trace; name another file", argument="trace")
 
 
 def write_trace(path: Path, timings: Iterable[StageTiming]) -> None:
@@ -69,4 +69,5 @@ def write_trace(path: Path, timings: Iterable[StageTiming]) -> None:
 
 
 def _unwritable(path: Path, exc: OSError) -> UsageError:
-    return UsageError(f"--trace: {str(path)!r} cannot be written: {exc.strerror}; give a file that you may write")
+    message = f"{str(path)!r} cannot be written: {exc.strerror}; give a file that you may write"
+    return UsageError(message, argument="trace")

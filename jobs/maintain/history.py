@@ -10,7 +10,7 @@ from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import SnapshotInfo, current_snapshot, read_info, snapshot_numbers
 from index.storage.lock import open_for_writing
 from index.storage.paths import Library
-from schemas.errors import UsageError
+from schemas.errors import LibraryError, UsageError
 from schemas.text import columns_text
 
 
@@ -51,11 +51,18 @@ def history_text(entries: Sequence[HistoryEntry]) -> str:
             entry.info.published_at,
             str(entry.info.rows.get("videos", "")),
             str(entry.info.rows.get("clips", "")),
-            ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in entry.info.changes.items()),
+            ", ".join(_change_text(name, count) for name, count in entry.info.changes.items()),
         )
         for entry in entries
     ]
     return columns_text(("snapshot", "published", "videos", "clips", "what changed"), rows)
+
+
+def _change_text(name: str, count: int) -> str:
+    """A change in words: ``3 indexed``, ``rolled back to snapshot 2``."""
+    if name == "rolled_back_to":
+        return f"rolled back to snapshot {count}"
+    return "compacted" if name == "compacted" else f"{count} {name.replace('_', ' ')}"
 
 
 def rollback(folder: Path, number: int) -> int:
@@ -75,10 +82,27 @@ def rollback(folder: Path, number: int) -> int:
         numbers = snapshot_numbers(library)
         if number not in numbers:
             listed = ", ".join(map(str, numbers)) or "none"
-            raise UsageError(f"N: got {number}, expected one of the snapshots that vidsift history lists ({listed})")
-        tables.restore(read_info(library.snapshots / str(number)).versions)
+            message = f"got {number}, expected one of the snapshots that vidsift history lists ({listed})"
+            raise UsageError(message, argument="number")
+        try:
+            tables.restore(read_info(library.snapshots / str(number)).versions)
+        except LibraryError as exc:
+            raise _compacted_since(library, number) or exc from exc
         publish_tables(library, tables, config, {"rolled_back_to": number})
         return int(current_snapshot(library).name)
+
+
+def _compacted_since(library: Library, number: int) -> LibraryError | None:
+    """The error for a snapshot that a later compaction has made unusable; None where there was no compaction since."""
+    later = [later for later in snapshot_numbers(library) if later > number]
+    compactions = [later for later in later if "compacted" in read_info(library.snapshots / str(later)).changes]
+    if not compactions:
+        return None
+    return LibraryError(
+        f"snapshot {number} cannot be restored: files that it needs were deleted when snapshot {max(compactions)} "
+        f"compacted the library; roll back to snapshot {max(compactions)} or a later one, or ingest the videos again",
+        argument="number",
+    )
 
 
 def compact(folder: Path) -> dict[str, int]:

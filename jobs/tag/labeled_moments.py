@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.csv_rows import interval, read_rows
+from jobs.csv_rows import FileLine, interval, read_rows
 from jobs.overlap import SHOWN_SHARE, shared_shares
 from pipeline.sources import absolute_path
 from pipeline.sources.paths import Paths, on_disk
@@ -79,45 +79,46 @@ def read_examples(source: Path, name: str | None = None) -> list[LabeledMoment]:
     """
     folder = os.path.dirname(os.path.abspath(source))
     moments = [
-        _moment(cells, line, folder, name, f"--examples {source}: line {line}")
-        for line, cells in read_rows(source, "--examples", _columns)
+        _moment(cells, line, folder, name, FileLine("examples", source, line))
+        for line, cells in read_rows(source, "examples", _columns)
     ]
     if not moments:
-        raise UsageError(f"--examples {source}: got a header and no rows; give a row for every moment")
+        raise UsageError("got a header and no rows; give a row for every moment", argument="examples", value=source)
     tags = sorted({moment.tag for moment in moments})
     if not all(tags):
         line = next(moment.line for moment in moments if not moment.tag)
-        raise UsageError(
-            f"--examples {source}: line {line}: no tag, expected one in every line; fill the column 'tag', "
-            "or give NAME for a file without that column"
+        raise FileLine("examples", source, line).error(
+            "no tag, expected one in every line; fill the column 'tag', or give `name` for a file without that column"
         )
     if name is not None and name not in tags:
         raise UsageError(
-            f"--examples {source}: no line has the tag {name!r}, expected one of {', '.join(map(repr, tags))}; "
-            "correct NAME, or leave it out to teach them all"
+            f"no line has the tag {name!r}, expected one of {', '.join(map(repr, tags))}; "
+            "correct `name`, or leave it out to teach them all",
+            argument="examples",
+            value=source,
         )
     return moments
 
 
-def _columns(header: Sequence[str], where: str) -> list[str]:
+def _columns(header: Sequence[str], where: FileLine) -> list[str]:
     names = [name.strip().lower() for name in header]
     for name, count in Counter(names).items():
         if name not in _COLUMNS:
-            raise UsageError(f"{where}: got the column {name!r}, expected {', '.join(_COLUMNS)}; rename it, or take it out")
+            raise where.error(f"got the column {name!r}, expected {', '.join(_COLUMNS)}; rename it, or take it out")
         if count > 1:
-            raise UsageError(f"{where}: got the column {name!r} {count} times, expected once; take the others out")
+            raise where.error(f"got the column {name!r} {count} times, expected once; take the others out")
     if "path" not in names:
-        raise UsageError(f"{where}: got no column 'path', expected {', '.join(_COLUMNS)}; name the videos' column so")
+        raise where.error(f"got no column 'path', expected {', '.join(_COLUMNS)}; name the videos' column so")
     return names
 
 
-def _moment(cells: dict[str, str], line: int, folder: str, name: str | None, where: str) -> LabeledMoment:
+def _moment(cells: dict[str, str], line: int, folder: str, name: str | None, where: FileLine) -> LabeledMoment:
     if not cells["path"]:
-        raise UsageError(f"{where}: the path is empty; name a video, or take the line out")
+        raise where.error("the path is empty; name a video, or take the line out")
     start_s, end_s = interval(cells, where)
     tag = cells.get("tag", name or "")
     if not tag.isprintable():
-        raise UsageError(f"{where}: tag is {tag!r}, expected a text on one line; correct it")
+        raise where.error(f"tag is {tag!r}, expected a text on one line; correct it")
     return LabeledMoment(line, on_disk(absolute_path(cells["path"], folder)), start_s or 0.0, end_s, tag)
 
 
@@ -182,8 +183,8 @@ def _check_known(moments: Sequence[LabeledMoment], library_paths: dict[str, str 
     unknown = {moment.path: moment.line for moment in reversed(moments) if library_paths[moment.path] is None}
     if unknown:
         line, path = min((line, path) for path, line in unknown.items())
-        raise UsageError(
-            f"--examples {source}: line {line}: the library has no video {path_text(path)!r} (unknown videos in all: "
+        raise FileLine("examples", source, line).error(
+            f"the library has no video {path_text(path)!r} (unknown videos in all: "
             f"{len(unknown)}); {known.instead(path)}; paths are taken from the file's own folder: correct it, or ingest the "
             "video first"
         )
@@ -191,16 +192,14 @@ def _check_known(moments: Sequence[LabeledMoment], library_paths: dict[str, str 
 
 def _end_s(moment: LabeledMoment, row: dict[str, object], source: Path) -> float:
     """The end of a moment, within its video."""
-    where = f"--examples {source}: line {moment.line}"
+    where = FileLine("examples", source, moment.line)
     duration_s = row["duration_s"]
     if row["status"] == "failed" or not isinstance(duration_s, float):
-        raise UsageError(
-            f"{where}: {row['path']!r} could not be indexed ({row['error']}), so it has no clips; take the line out"
-        )
+        raise where.error(f"{row['path']!r} could not be indexed ({row['error']}), so it has no clips; take the line out")
     if max(moment.start_s, (moment.end_s or 0.0) - _MAX_OVERSHOOT_S) >= duration_s:
         until = "" if moment.end_s is None else f" to {moment.end_s:g}"
-        raise UsageError(
-            f"{where}: the moment is at {moment.start_s:g}{until} s, expected within the video, which ends at "
+        raise where.error(
+            f"the moment is at {moment.start_s:g}{until} s, expected within the video, which ends at "
             f"{duration_s:g} s; correct its times"
         )
     return min(moment.end_s or duration_s, duration_s)

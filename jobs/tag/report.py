@@ -96,8 +96,8 @@ def teach_text(report: TeachReport) -> str:
     rows = [(tag.tag, *(str(getattr(tag, name)) for name in names[1:-1]), f"{tag.accuracy:.3f}") for tag in report.taught]
     lines = [
         *column_lines(names, rows),
-        f"accuracy: cross-validated in {report.folds} parts, whole moments apart; 0.5 is chance",
+        f"accuracy: cross-validated in {report.folds} folds, each moment in one of them; 0.5 is chance",
     ]
     if report.top_accuracy is not None:
-        lines.append(f"the best of the {len(rows)} tags is right for {report.top_accuracy:.1%} of the marked clips")
+        lines.append(f"the best of the {len(rows)} tags is right for {report.top_accuracy:.1%} of the labelled clips")
     return "\n".join([lines_text(lines), "", tags_text([tag.found for tag in report.taught])])

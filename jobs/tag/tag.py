@@ -23,6 +23,7 @@ from pipeline.models.cut_texts import cut_note
 from pipeline.models.registry import load_embedder
 from schemas.errors import UsageError, check_utf8
 from schemas.tags import LIKELY, PROMPT_TEMPLATES, TagDefinition, TagDefinitions
+from schemas.text import as_texts
 
 # A clip whose cosine is this many standard deviations above the library's mean has the score 0.5. In a normal distribution
 # one in 44 is.
@@ -36,9 +37,9 @@ _MIN_SPREAD = 1e-3
 
 def tag(
     folder: str | os.PathLike[str],
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
-    prompts: Sequence[str] = (),
+    prompts: str | Sequence[str] = (),
     embedder: str | None = None,
     say: Callable[[str], None] = lambda note: None,
 ) -> list[TagReport]:
@@ -52,7 +53,7 @@ def tag(
 
     Args:
         folder: the library's.
-        names: such as ``"falling down"``.
+        names: one or several, such as ``"falling down"``.
         prompts: texts with ``{}`` where the name goes; none takes `schemas.tags.PROMPT_TEMPLATES`.
         embedder: where the library's embedder is now, if it has moved since the ingest.
         say: called with each sentence that a user should know besides the reports.
@@ -65,13 +66,13 @@ def tag(
         LibraryError: no library, or another job is writing it.
         ModelError: the embedder is not where it was, or is not what it was.
     """
-    names = [_checked_name(name) for name in dict.fromkeys(map(str.strip, names))]
-    templates = _checked_prompts(prompts) or PROMPT_TEMPLATES
+    names = [_checked_name(name) for name in dict.fromkeys(map(str.strip, as_texts(names)))]
+    templates = _checked_prompts(as_texts(prompts)) or PROMPT_TEMPLATES
     with open_for_writing(Path(folder)) as (library, config, tables):
         definitions = read_definitions(library)
         clip_ids = visible_clips(tables)["clip_id"].to_numpy()
         if not len(clip_ids):
-            raise UsageError(f"--library: {str(folder)!r} holds no clips to tag; ingest videos first")
+            raise UsageError(f"{str(folder)!r} holds no clips to tag; ingest videos first", argument="library")
         texts = [tuple(template.replace("{}", name) for template in templates) for name in names]
         vectors = _text_vectors(config, embedder, texts, say)
         cosines = [batch.vectors @ vectors.T for batch in embedded_clips(tables, config.embedding_dim, clip_ids)]
@@ -85,23 +86,23 @@ def tag(
         return reports(library, names)
 
 
-def untag(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
+def untag(folder: str | os.PathLike[str], names: str | Sequence[str]) -> None:
     """Remove tags and their scores from a library.
 
     Args:
         folder: the library's.
-        names: of the tags.
+        names: of the tags, one or several.
 
     Raises:
         UsageError: the library has no tag of such a name.
         LibraryError: no library, or another job is writing it.
     """
-    names = tuple(dict.fromkeys(map(str.strip, names)))
+    names = tuple(dict.fromkeys(map(str.strip, as_texts(names))))
     with open_for_writing(Path(folder)) as (library, config, tables):
         definitions = read_definitions(library)
         if unknown := [name for name in names if name not in definitions.names]:
             known = ", ".join(map(repr, definitions.names)) or "none"
-            raise UsageError(f"NAME: got {unknown[0]!r}, expected one of the library's tags ({known})")
+            raise UsageError(f"got {unknown[0]!r}, expected one of the library's tags ({known})", argument="names")
         change_tags(library, tables, config, definitions.changed(remove=names), {"untagged": len(names)})
 
 
@@ -128,19 +129,20 @@ def reports(library: Library, names: Sequence[str]) -> list[TagReport]:
 
 
 def _checked_name(name: str) -> str:
-    check_utf8("NAME", name)
+    check_utf8("names", name)
     if not name or not name.isprintable():
-        raise UsageError(f"NAME: got {name!r}, expected a text on one line; say what to look for, such as 'falling down'")
+        message = f"got {name!r}, expected a text on one line; say what to look for, such as 'falling down'"
+        raise UsageError(message, argument="names")
     return name
 
 
 def _checked_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
     for prompt in prompts:
-        check_utf8("--prompt", prompt)
+        check_utf8("prompts", prompt)
         if "{}" not in prompt or not prompt.isprintable():
             raise UsageError(
-                f"--prompt: got {prompt!r}, expected a text on one line with {{}} where the name goes, "
-                "such as 'a video of {}'"
+                f"got {prompt!r}, expected a text on one line with {{}} where the name goes, such as 'a video of {{}}'",
+                argument="prompts",
             )
     return tuple(dict.fromkeys(prompts))
 
@@ -149,7 +151,7 @@ def _text_vectors(
     config: LibraryConfig, where: str | None, texts: Sequence[Sequence[str]], say: Callable[[str], None]
 ) -> NDArray[np.float32]:
     """float32 [names, dim]: for each name the normalised mean of its texts' vectors."""
-    model = load_embedder(locate(config.embedder, "--embedder", where), "fp32")
+    model = load_embedder(locate(config.embedder, "embedder", where), "fp32")
     if note := cut_note(model, [text for of_name in texts for text in of_name], "prompt"):
         say(note)
     means = np.stack([model.embed_texts(list(of_name)).astype(np.float64).mean(axis=0) for of_name in texts])

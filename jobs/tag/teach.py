@@ -70,10 +70,11 @@ def teach(
         LibraryError: no library, or another job is writing it.
     """
     if name is not None:
-        check_utf8("NAME", name)
+        check_utf8("name", name)
         name = name.strip()
         if not name or not name.isprintable():
-            raise UsageError(f"NAME: got {name!r}, expected a text on one line; or leave it out to teach all tags")
+            message = f"got {name!r}, expected a text on one line; or leave it out to teach all tags"
+            raise UsageError(message, argument="name")
     source = Path(examples)
     moments = read_examples(source, name)
     with open_for_writing(Path(folder)) as (library, config, tables):
@@ -119,8 +120,10 @@ def _check_enough(names: Sequence[str], moments: Sequence[LabeledMoment], matche
         if (count := len(matched.groups_of(tag))) < 2:
             lines = ", ".join(str(moment.line) for moment in moments if moment.tag == tag)
             raise UsageError(
-                f"--examples {source}: got {count} moment{'s' * (count != 1)} of {tag!r} that clips show (lines: {lines}), "
-                "expected 2 or more that do not overlap, so that one can be checked by what the others teach; mark another"
+                f"got {count} moment{'s' * (count != 1)} of {tag!r} that clips show (lines: {lines}), "
+                "expected 2 or more that do not overlap, so that one can be checked by what the others teach; mark another",
+                argument="examples",
+                value=source,
             )
 
 
@@ -170,8 +173,9 @@ def _sample_negatives(
     if len(sampled) == 0 and num_labeled in num_positives:
         tag = names[num_positives.index(num_labeled)]
         raise UsageError(
-            f"--examples {source}: the library has no clip to tell {tag!r} from; mark moments of other tags, or ingest "
-            "other videos too"
+            f"the library has no clip to tell {tag!r} from; mark moments of other tags, or ingest other videos too",
+            argument="examples",
+            value=source,
         )
     return sampled
 

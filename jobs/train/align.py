@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from transformers import XCLIPModel
 
 from jobs.datasets.examples import Dataset
@@ -19,7 +18,7 @@ from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
 from pipeline.models.cut_texts import cut_sentence
 from pipeline.models.embedders.tokens import TextTokenizer
-from schemas.errors import ModelError, UsageError
+from schemas.errors import UsageError
 
 
 def align(
@@ -56,30 +55,19 @@ def align(
         ModelError: the base is not an X-CLIP.
         JobError: nothing is left to learn from.
     """
-    for option, value, most in (("--plain-weight", plain_weight, 1.0), ("--facts-weight", facts_weight, 100.0)):
+    for argument, value, most in (("plain_weight", plain_weight, 1.0), ("facts_weight", facts_weight, 100.0)):
         if not 0 <= value <= most:
-            raise UsageError(f"{option}: got {value:g}, expected 0 to {most:g}")
-    start = find_base(base, "embedder")
-    if start.checkpoint.model_type != "xclip":
-        raise ModelError(f"--base {base}: got a model of type {start.checkpoint.model_type!r}, expected xclip")
+            raise UsageError(f"got {value:g}, expected 0 to {most:g}", argument=argument)
+    start = find_base(base, "embedder", model_type="xclip")
     dataset = read_dataset(captions, seed=options.seed, want="captions")
+    extra = {"plain_weight": plain_weight, "facts_weight": facts_weight}
     run = TrainingRun(
-        command="align",
-        base=start,
-        dataset=dataset,
-        output=output,
-        options=options,
-        cache=cache,
-        say=say,
-        on_progress=on_progress,
-        extra={"plain_weight": plain_weight, "facts_weight": facts_weight},
+        "align", start, dataset, output=output, options=options, cache=cache, say=say, on_progress=on_progress, extra=extra
     )
-    run.claim_output()
-    decoded = run.decode()
-    torch.manual_seed(options.seed)
+    decoded = run.begin()
     model = load_base(XCLIPModel, start)
     max_tokens = int(model.config.text_config.max_position_embeddings)
-    tokenizer = TextTokenizer(Path(start.checkpoint.folder), start.checkpoint.name, "--base", max_tokens)
+    tokenizer = TextTokenizer(Path(start.checkpoint.folder), start.checkpoint.name, "base", max_tokens)
     texts = list(dict.fromkeys(caption for example in dataset.examples for caption in example.captions))
     if note := cut_sentence(tokenizer.cut(texts), len(texts), "caption"):
         say(note)

@@ -17,7 +17,7 @@ from pipeline.models.preprocessing import Preprocessing, read_preprocessing
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 
-_OPTION = "--base"
+_ARGUMENT = "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +37,43 @@ class Base:
     preprocessing: Preprocessing
 
 
-def find_base(name: str, kind: str) -> Base:
-    """Find the model that ``--base`` means.
+def find_base(name: str, kind: str, *, model_type: str | None = None) -> Base:
+    """Find the model that ``base`` names.
 
     Args:
         name: a hub id, a folder, a config.json or its folder (which then starts from random weights), or ``pocket``.
         kind: ``classifier`` or ``embedder``: which of the two ``pocket`` is meant.
+        model_type: the only type that will do; None takes any.
 
     Raises:
-        ModelError: there is none, or it does not say how its pixels are made.
+        ModelError: there is none, it does not say how its pixels are made, or it is of another type.
     """
+    base = _find(name, kind)
+    if model_type not in (None, base.checkpoint.model_type):
+        message = f"got a model of type {base.checkpoint.model_type!r}, expected {model_type}"
+        raise ModelError(message, argument=_ARGUMENT, value=name)
+    return base
+
+
+def _find(name: str, kind: str) -> Base:
     path = Path(name)
     folder = path.parent if path.name == "config.json" and path.is_file() else path
     if name == "pocket":
         folder = pocket_folder(kind)
     if folder.is_dir() and ((path.is_file()) or not any(folder.glob("*.safetensors"))):
-        config = read_config(folder, name, _OPTION)
+        config = read_config(folder, name, _ARGUMENT)
         others = [file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".pth", ".ckpt", ".h5")]
         if others and not path.is_file():
             raise ModelError(
-                f"{_OPTION} {name}: got {', '.join(sorted(others))}, expected model.safetensors only, since other formats "
-                f"can run code when loaded; convert it, or give {folder / 'config.json'} to start from random weights"
+                f"got {', '.join(sorted(others))}, expected model.safetensors only, since other formats "
+                f"can run code when loaded; convert it, or give {folder / 'config.json'} to start from random weights",
+                argument=_ARGUMENT,
+                value=name,
             )
         checkpoint = Checkpoint(name, str(folder.resolve()), None, str(config.get("model_type", "")), "")
-        return Base(name, checkpoint, False, read_preprocessing(checkpoint, _OPTION))
-    checkpoint = find_checkpoint(str(folder) if folder.is_dir() else name, _OPTION)
-    return Base(name, checkpoint, True, read_preprocessing(checkpoint, _OPTION))
+        return Base(name, checkpoint, False, read_preprocessing(checkpoint, _ARGUMENT))
+    checkpoint = find_checkpoint(str(folder) if folder.is_dir() else name, _ARGUMENT)
+    return Base(name, checkpoint, True, read_preprocessing(checkpoint, _ARGUMENT))
 
 
 def load_base(auto_class: Any, base: Base, *, may_be_new: tuple[str, ...] = (), **settings: Any) -> Any:
@@ -84,7 +95,7 @@ def load_base(auto_class: Any, base: Base, *, may_be_new: tuple[str, ...] = (), 
     return load_weights(
         auto_class,
         base.checkpoint,
-        _OPTION,
+        _ARGUMENT,
         dtype=torch.float32,
         attention=attention,
         may_be_new=may_be_new,
@@ -102,4 +113,4 @@ def _new_model(auto_class: Any, checkpoint: Checkpoint, attention: str | None, s
         make = getattr(auto_class, "from_config", None) or auto_class._from_config
         return make(config).float()
     except Exception as exc:
-        raise cannot_load(checkpoint, _OPTION, exc) from exc
+        raise cannot_load(checkpoint, _ARGUMENT, exc) from exc

@@ -168,8 +168,10 @@ def _check_room(num_missing: int, model_input: ModelInput, folder: Path) -> None
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UsageError(
-            f"--cache {folder}: decoded clips take at least {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left; "
-            "give a folder on another disk"
+            f"decoded clips take at least {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left; "
+            "give a folder on another disk",
+            argument="cache",
+            value=folder,
         )
 
 

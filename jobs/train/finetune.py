@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from transformers import AutoModelForVideoClassification
 
 from jobs.datasets.reader import read_dataset
@@ -49,19 +48,10 @@ def finetune(
     dataset = read_dataset(data, seed=options.seed, want="labels")
     start = find_base(base, "classifier")
     run = TrainingRun(
-        command="finetune",
-        base=start,
-        dataset=dataset,
-        output=output,
-        options=options,
-        cache=cache,
-        say=say,
-        on_progress=on_progress,
+        "finetune", start, dataset, output=output, options=options, cache=cache, say=say, on_progress=on_progress
     )
-    run.claim_output()
-    decoded = run.decode()
+    decoded = run.begin()
     decoded.check_classes(dataset.labels)
-    torch.manual_seed(options.seed)
     model = load_base(
         AutoModelForVideoClassification,
         start,

@@ -28,13 +28,10 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """Refuse shares out of range."""
-        for option, value, least, most in (
-            ("--crop", self.crop, 0.05, 1.0),
-            ("--light", self.light, 0.0, 0.9),
-            ("--random-window", self.window, 0.2, 1.0),
-        ):
+        for argument, least, most in (("crop", 0.05, 1), ("light", 0, 0.9), ("window", 0.2, 1)):
+            value = getattr(self, argument)
             if not least <= value <= most:
-                raise UsageError(f"{option}: got {value:g}, expected {least:g} to {most:g}")
+                raise UsageError(f"got {value:g}, expected {least} to {most}", argument=f"augmentation.{argument}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +76,18 @@ class TrainOptions:
             ("epochs", 1, 100_000),
             ("batch_size", 1, 65_536),
             ("accumulate", 1, 65_536),
-            ("learning_rate", 1e-9, 10.0),
-            ("warmup", 0.0, 0.9),
-            ("weight_decay", 0.0, 10.0),
+            ("learning_rate", 1e-9, 10),
+            ("warmup", 0, 0.9),
+            ("weight_decay", 0, 10),
             ("seed", 0, 2**31 - 1),
-            ("window_s", 0.1, 3600.0),
+            ("window_s", 0.1, 3600),
             ("max_clips", 1, 10_000),
             ("workers", 0, 4096),
             ("threads", 1, 4096),
         ):
             value = getattr(self, argument)
             if value is not None and not least <= value <= most:
-                raise UsageError(f"got {value:g}, expected {least:g} to {most:g}", argument=argument)
+                raise UsageError(f"got {value:g}, expected {least} to {most}", argument=argument)
 
     @property
     def cpus(self) -> int:

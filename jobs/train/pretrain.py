@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from transformers import VideoMAEForPreTraining
 
 from jobs.datasets.reader import read_dataset
@@ -15,7 +14,7 @@ from jobs.train.options import TrainOptions
 from jobs.train.report import TrainReport
 from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
-from schemas.errors import ModelError, UsageError
+from schemas.errors import UsageError
 
 
 def pretrain(
@@ -47,25 +46,22 @@ def pretrain(
         JobError: nothing is left to learn from.
     """
     if not 0.1 <= mask_ratio <= 0.99:
-        raise UsageError(f"--mask-ratio: got {mask_ratio:g}, expected 0.1 to 0.99")
-    start = find_base(base, "classifier")
-    if start.checkpoint.model_type != "videomae":
-        raise ModelError(f"--base {base}: got a model of type {start.checkpoint.model_type!r}, expected videomae")
+        raise UsageError(f"got {mask_ratio:g}, expected 0.1 to 0.99", argument="mask_ratio")
+    start = find_base(base, "classifier", model_type="videomae")
     dataset = read_dataset(data, seed=options.seed, want="nothing")
+    extra = {"mask_ratio": mask_ratio}
     run = TrainingRun(
-        command="pretrain",
-        base=start,
-        dataset=dataset,
+        "pretrain",
+        start,
+        dataset,
         output=output,
         options=options,
         cache=cache,
         say=say,
         on_progress=on_progress,
-        extra={"mask_ratio": mask_ratio},
+        extra=extra,
     )
-    run.claim_output()
-    decoded = run.decode()
-    torch.manual_seed(options.seed)
+    decoded = run.begin()
     model = load_base(VideoMAEForPreTraining, start)
     config = model.config
     objective = MaskedVideo(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from jobs.datasets.examples import SPLITS, Dataset, Split
 from jobs.train.base_model import Base
@@ -55,9 +57,9 @@ class DecodedDataset:
             raise JobError(f"no training example of {', '.join(map(repr, gone))} can be decoded; give more videos of it")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """One call of a training command. Its steps are `claim_output`, `decode` and `train`, in this order.
+    """One call of a training command. Its steps are `begin` and `train`.
 
     Attributes:
         command: ``finetune``, ``pretrain`` or ``align``.
@@ -74,6 +76,7 @@ class TrainingRun:
     command: str
     base: Base
     dataset: Dataset
+    _: KW_ONLY
     output: Path
     options: TrainOptions
     cache: Path | None
@@ -86,7 +89,19 @@ class TrainingRun:
         """The folder, inside the output, that holds the training while it is unfinished."""
         return self.output / _UNFINISHED
 
-    def claim_output(self) -> None:
+    def begin(self) -> DecodedDataset:
+        """Claim the output folder, decode what is not in the cache yet, and seed PyTorch.
+
+        Raises:
+            UsageError: the output folder holds something else.
+            JobError: nothing is left to learn from.
+        """
+        self._claim_output()
+        decoded = self._decode()
+        torch.manual_seed(self.options.seed)
+        return decoded
+
+    def _claim_output(self) -> None:
         """Make the output folder, or find the same training in it, interrupted.
 
         Raises:
@@ -95,22 +110,25 @@ class TrainingRun:
         state = self.unfinished / "training.json"
         fingerprint = self._fingerprint()
         if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"--output {self.output}: got a file, expected a folder that does not exist yet")
+            raise self._output_error("got a file, expected a folder that does not exist yet")
         if state.exists():
             if json.loads(state.read_text(encoding="utf-8")).get("fingerprint") != fingerprint:
-                raise UsageError(
-                    f"--output {self.output}: holds an unfinished training of other data or options; run that command again "
+                raise self._output_error(
+                    "holds an unfinished training of other data or options; run that command again "
                     "to go on with it, or give another folder"
                 )
             self.say(f"going on with the training in {self.output}")
             return
         if self.output.exists() and any(self.output.iterdir()):
-            raise UsageError(f"--output {self.output}: is not empty, and nothing in it is overwritten; give another folder")
+            raise self._output_error("is not empty, and nothing in it is overwritten; give another folder")
         try:
             self.unfinished.mkdir(parents=True)
         except OSError as exc:
-            raise UsageError(f"--output {self.output}: cannot be made: {exc.strerror}") from exc
+            raise self._output_error(f"cannot be made: {exc.strerror}") from exc
         state.write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf-8")
+
+    def _output_error(self, message: str) -> UsageError:
+        return UsageError(message, argument="output", value=self.output)
 
     def _fingerprint(self) -> str:
         """A hash of everything that the trained weights depend on."""
@@ -124,12 +142,8 @@ class TrainingRun:
         ]
         return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
-    def decode(self) -> DecodedDataset:
-        """Decode what is not in the cache yet.
-
-        Raises:
-            JobError: nothing is left to learn from.
-        """
+    def _decode(self) -> DecodedDataset:
+        """Decode what is not in the cache yet."""
         self.say(f"{len(self.dataset.examples)} examples; splits {self.dataset.how_split}")
         last_said = 0
 

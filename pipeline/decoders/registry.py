@@ -66,7 +66,8 @@ def load_decoder(name: str) -> Decoder:
     # torch and torchcodec raise any of these when a library is missing.
     except (ImportError, OSError, RuntimeError, AssertionError) as exc:
         reason = (str(exc) or type(exc).__name__).splitlines()[0]
-        raise UsageError(f"--decoder {name}: it cannot run here ({reason}); it needs {backend.needs}; or take pyav") from exc
+        message = f"it cannot run here ({reason}); it needs {backend.needs}; or take pyav"
+        raise UsageError(message, argument="decoder", value=name) from exc
 
 
 @cache
@@ -81,7 +82,8 @@ def check_decoder(name: str) -> None:
         UsageError: no such decoder, or its package is not installed.
     """
     if name not in DECODERS:
-        raise UsageError(f"--decoder: got {name!r}, expected {', '.join(DECODERS)}")
+        raise UsageError(f"got {name!r}, expected {', '.join(DECODERS)}", argument="decoder")
     package = DECODERS[name].package
     if package and find_spec(package) is None:
-        raise UsageError(f"--decoder {name}: its package is not installed; pip install 'vidsift[{package}]', or take pyav")
+        message = f"its package is not installed; pip install 'vidsift[{package}]', or take pyav"
+        raise UsageError(message, argument="decoder", value=name)

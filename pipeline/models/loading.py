@@ -36,7 +36,7 @@ def use_faster_fp32() -> None:
 def load_weights(
     auto_class: Any,
     checkpoint: Checkpoint,
-    option: str,
+    argument: str,
     *,
     dtype: torch.dtype,
     attention: str | None,
@@ -49,7 +49,7 @@ def load_weights(
     Args:
         auto_class: one of transformers' model classes.
         checkpoint: its files.
-        option: the option it was given with, for messages.
+        argument: the argument that named it, for messages.
         dtype: of the weights.
         attention: the name of the attention implementation; None leaves the choice to transformers.
         may_be_new: beginnings of the names of tensors that the checkpoint may lack, such as a new head's.
@@ -71,21 +71,24 @@ def load_weights(
             **settings,
         )
     except Exception as exc:
-        raise cannot_load(checkpoint, option, exc) from exc
+        raise cannot_load(checkpoint, argument, exc) from exc
     missing = sorted(key for key in report["missing_keys"] if not may_be_new or not key.startswith(may_be_new))
     if missing:
         raise ModelError(
-            f"{option} {checkpoint.name}: its weights lack {len(missing)} tensors that the model needs "
-            f"({', '.join(missing[:3])}, ...), which would be random; {advice}"
+            f"its weights lack {len(missing)} tensors that the model needs ({', '.join(missing[:3])}, ...), which would be "
+            f"random; {advice}",
+            argument=argument,
+            value=checkpoint.name,
         )
     return model
 
 
-def cannot_load(checkpoint: Checkpoint, option: str, exc: Exception) -> ModelError:
+def cannot_load(checkpoint: Checkpoint, argument: str, exc: Exception) -> ModelError:
     """The error for a checkpoint of which transformers cannot make a model."""
     return ModelError(
-        f"{option} {checkpoint.name}: transformers cannot load it as a model of type {checkpoint.model_type!r}: "
-        f"{first_line(exc)}"
+        f"transformers cannot load it as a model of type {checkpoint.model_type!r}: {first_line(exc)}",
+        argument=argument,
+        value=checkpoint.name,
     )
 
 
@@ -93,7 +96,7 @@ def load_pretrained(
     auto_class: Any,
     checkpoint: Checkpoint,
     precision: Precision,
-    option: str,
+    argument: str,
     *,
     config: Any = None,
     device: torch.device | None = None,
@@ -104,7 +107,7 @@ def load_pretrained(
         auto_class: one of transformers' model classes.
         checkpoint: its files.
         precision: the floating-point type to compute in.
-        option: the option it was given with, for messages.
+        argument: the argument that named it, for messages.
         config: replaces the checkpoint's configuration by one of a smaller model; weights that it has no place for are not
             read.
         device: where to compute; None takes `best_device`.
@@ -122,7 +125,7 @@ def load_pretrained(
         if device.type == "cpu":
             use_faster_fp32()
         torch.backends.cudnn.allow_tf32 = False  # 10 bits of mantissa, where fp32 has 23
-    model = load_weights(auto_class, checkpoint, option, dtype=dtype, attention=attention, config=config)
+    model = load_weights(auto_class, checkpoint, argument, dtype=dtype, attention=attention, config=config)
     move_unregistered_tensors(model, device)
     return model.to(device).eval(), device, dtype
 

@@ -7,7 +7,9 @@ slow path without it. Keys that a configuration leaves out take the defaults of 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,9 @@ from pipeline.models.families import ModelFamily, family_of
 from pipeline.models.processors import BICUBIC, BILINEAR, COMMON_DEFAULTS, processor_named
 from schemas.errors import ModelError
 from schemas.models import Checkpoint, Geometry, ModelInput
+
+# Makes the error for a message about the checkpoint.
+_Refuse = Callable[[str], ModelError]
 
 _CLASS_KEYS = ("video_processor_type", "image_processor_type", "feature_extractor_type")
 
@@ -35,21 +40,21 @@ class Preprocessing:
     shift: tuple[float, float, float]
 
 
-def read_preprocessing(checkpoint: Checkpoint, option: str) -> Preprocessing:
+def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
     """Read the preprocessing that ``checkpoint`` was trained with.
 
     Args:
         checkpoint: a model's files.
-        option: the option it was given with, for messages.
+        argument: the argument that named it, for messages.
 
     Raises:
         ModelError: there is no preprocessing configuration, it is malformed, or it does not fit the model.
     """
-    where = f"{option} {checkpoint.name}"
+    refuse: _Refuse = partial(ModelError, argument=argument, value=checkpoint.name)
     folder = Path(checkpoint.folder)
-    config = read_config(folder, checkpoint.name, option)
+    config = read_config(folder, checkpoint.name, argument)
     family = family_of(checkpoint.model_type)
-    settings = _read_json(folder, where)
+    settings = _read_json(folder, refuse)
     class_name = next((str(settings[key]) for key in _CLASS_KEYS if key in settings), "")
     processor = processor_named(class_name, family.processor if family else None)
     settings = {**COMMON_DEFAULTS, **(processor.defaults if processor else {}), **settings}
@@ -68,30 +73,28 @@ def read_preprocessing(checkpoint: Checkpoint, option: str) -> Preprocessing:
         gain = (scale / std[0], scale / std[1], scale / std[2])
         shift = ((base - mean[0]) / std[0], (base - mean[1]) / std[1], (base - mean[2]) / std[2])
     except KeyError as exc:
-        raise ModelError(
-            f"{where}: the preprocessing configuration does not say {exc}; add it as the model was trained"
-        ) from exc
+        raise refuse(f"the preprocessing configuration does not say {exc}; add it as the model was trained") from exc
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as exc:
-        raise ModelError(f"{where}: the preprocessing configuration cannot be used: {exc!r}") from exc
-    _check_size(geometry, config, where)
-    return Preprocessing(ModelInput(_num_frames(config, family, where), geometry), gain, shift)
+        raise refuse(f"the preprocessing configuration cannot be used: {exc!r}") from exc
+    _check_size(geometry, config, refuse)
+    return Preprocessing(ModelInput(_num_frames(config, family, refuse), geometry), gain, shift)
 
 
-def _read_json(folder: Path, where: str) -> dict[str, Any]:
+def _read_json(folder: Path, refuse: _Refuse) -> dict[str, Any]:
     for file in PREPROCESSING_FILES:
         if not (folder / file).exists():
             continue
         try:
             settings = json.loads((folder / file).read_text(encoding="utf-8"))
         except ValueError as exc:
-            raise ModelError(f"{where}: {file} is not valid JSON: {exc}") from exc
+            raise refuse(f"{file} is not valid JSON: {exc}") from exc
         for part in ("video_processor", "image_processor"):  # processor_config.json nests it
             settings = settings.get(part, settings) if isinstance(settings, dict) else settings
         if not isinstance(settings, dict):
-            raise ModelError(f"{where}: {file} holds a {type(settings).__name__}, expected an object")
+            raise refuse(f"{file} holds a {type(settings).__name__}, expected an object")
         return settings
-    raise ModelError(
-        f"{where}: the folder holds no {' or '.join(PREPROCESSING_FILES[1:])}; copy it from the model it was trained from, "
+    raise refuse(
+        f"the folder holds no {' or '.join(PREPROCESSING_FILES[1:])}; copy it from the model it was trained from, "
         "since guessing how its pixels were made would give wrong labels without a sign of it"
     )
 
@@ -112,7 +115,7 @@ def _interpolation(resample: int) -> Literal["bilinear", "bicubic"]:
     return "bilinear" if resample == BILINEAR else "bicubic"
 
 
-def _num_frames(config: dict[str, Any], family: ModelFamily | None, where: str) -> int:
+def _num_frames(config: dict[str, Any], family: ModelFamily | None, refuse: _Refuse) -> int:
     """Frames per clip. Families name the key differently; configurations that transformers wrote always have it."""
     vision = config.get("vision_config") or {}
     for value in (config.get("num_frames"), vision.get("num_frames"), config.get("frames_per_clip")):
@@ -120,16 +123,16 @@ def _num_frames(config: dict[str, Any], family: ModelFamily | None, where: str) 
             return value
     if family and family.num_frames:
         return family.num_frames
-    raise ModelError(f"{where}: config.json does not say how many frames the model takes (num_frames or frames_per_clip)")
+    raise refuse("config.json does not say how many frames the model takes (num_frames or frames_per_clip)")
 
 
-def _check_size(geometry: Geometry, config: dict[str, Any], where: str) -> None:
+def _check_size(geometry: Geometry, config: dict[str, Any], refuse: _Refuse) -> None:
     model_size = config.get("image_size", (config.get("vision_config") or {}).get("image_size", config.get("crop_size")))
     made = geometry.crop or (geometry.resize if isinstance(geometry.resize, tuple) else None)
     if made is None:
-        raise ModelError(f"{where}: its preprocessing gives pictures of differing sizes, expected one size (a centre crop)")
+        raise refuse("its preprocessing gives pictures of differing sizes, expected one size (a centre crop)")
     if isinstance(model_size, int) and made != (model_size, model_size):
-        raise ModelError(
-            f"{where}: its preprocessing makes pictures of {made[1]} x {made[0]}, the model takes "
+        raise refuse(
+            f"its preprocessing makes pictures of {made[1]} x {made[0]}, the model takes "
             f"{model_size} x {model_size}; correct crop_size in preprocessor_config.json"
         )

@@ -39,8 +39,10 @@ def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
     if family is None or not checkpoint.embedding_dim:
         types = ", ".join(family.model_type for family in families.FAMILIES if family.role == "embedder")
         raise ModelError(
-            f"--embedder {checkpoint.name}: got a model of type {checkpoint.model_type!r}, expected {types} with its "
-            "embeddings' dimension in config.json (such as projection_dim); give a checkpoint that embeds video and text"
+            f"got a model of type {checkpoint.model_type!r}, expected {types} with its "
+            "embeddings' dimension in config.json (such as projection_dim); give a checkpoint that embeds video and text",
+            argument="embedder",
+            value=checkpoint.name,
         )
     _check_architectures(checkpoint, family, "embedding video and text")
     return family
@@ -55,7 +57,8 @@ def check_engine(engine: Engine, classifier: Checkpoint, embedder: Checkpoint) -
     if engine == "torch":
         return
     if find_spec(engine) is None:
-        raise UsageError(f"--engine {engine}: its package is not installed; pip install 'vidsift[{engine}]', or take torch")
+        message = f"its package is not installed; pip install 'vidsift[{engine}]', or take torch"
+        raise UsageError(message, argument="engine", value=engine)
     for checkpoint, family in (
         (classifier, classifier_family(classifier.model_type)),
         (embedder, check_embedder(embedder)),
@@ -105,8 +108,10 @@ def _check_architectures(checkpoint: Checkpoint, family: ModelFamily, purpose: s
     ending = family.architectures
     if checkpoint.architectures and not any(name.endswith(ending) for name in checkpoint.architectures):
         raise ModelError(
-            f"--{family.role} {checkpoint.name}: got {', '.join(checkpoint.architectures)}, expected a model for {purpose}, "
-            f"whose class name ends in {ending}; take a checkpoint that was trained for it"
+            f"got {', '.join(checkpoint.architectures)}, expected a model for {purpose}, "
+            f"whose class name ends in {ending}; take a checkpoint that was trained for it",
+            argument=family.role,
+            value=checkpoint.name,
         )
 
 
@@ -117,7 +122,8 @@ def _loader(family: ModelFamily, checkpoint: Checkpoint, engine: Engine) -> str:
         types = [other.model_type for other in families.FAMILIES if other.role == family.role and engine in other.engines]
         article = "an" if family.role == "embedder" else "a"
         raise UsageError(
-            f"--engine {engine}: got {article} {family.role} of type {checkpoint.model_type!r}, expected "
-            f"{', '.join(types)}; take torch"
+            f"got {article} {family.role} of type {checkpoint.model_type!r}, expected {', '.join(types)}; take torch",
+            argument="engine",
+            value=engine,
         )
     return loader

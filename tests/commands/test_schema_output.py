@@ -41,10 +41,10 @@ def test_the_schema_as_text() -> None:
     assert schema_text([CLIPS], {"clips": 1}).splitlines() == [
         "clips (1 row): a row for each clip of a video, with its best action label",
         "column       type     meaning",
-        "-----------  -------  ----------------------------------------------------------",
+        "-----------  -------  -----------------------------------------------------------",
         "clip_id      BIGINT   names the clip in all tables",
         "video_id     VARCHAR  names the video in all tables; a moved video keeps it",
-        "path         VARCHAR  the video's file; bytes that are no UTF-8 are spelled \\xNN",
+        "path         VARCHAR  the video's file; bytes that are not UTF-8 are spelled \\xNN",
         "start_s      DOUBLE   where the clip begins, in seconds from the video's start",
         "end_s        DOUBLE   where it ends; the clip is [start_s, end_s)",
         "label        VARCHAR  the classifier's best action label",

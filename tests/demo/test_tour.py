@@ -60,8 +60,5 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     done = CliRunner().invoke(main, ["demo", str(tmp_path)])
     assert done.exit_code == 2
-    assert (
-        done.stderr
-        == f"vidsift: OUT {str(tmp_path)!r}: is there and not empty, and nothing is overwritten; give another folder\n"
-    )
+    assert done.stderr == f"vidsift: OUT {str(tmp_path)!r}: is not empty, and nothing is overwritten; give another folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,4 +1,4 @@
-"""X-CLIP's own score by transformers' own code, and a random X-CLIP where it is far from the plain dot product."""
+"""X-CLIP's rerank score by transformers' own code, and a random X-CLIP where it is far from the plain dot product."""
 
 from __future__ import annotations
 

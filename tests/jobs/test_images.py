@@ -122,7 +122,7 @@ def test_where_a_picture_cannot_go_is_said_before_it_is_drawn(tmp_path: Path) ->
     film.write_bytes(b"x")
     (tmp_path / "link.gif").symlink_to(film)
     (tmp_path / "folder.gif").mkdir()
-    check_output("--gif", tmp_path / "new.GIF", ".gif", [film])
+    check_output("output", tmp_path / "new.GIF", ".gif", [film])
     for path, message in {
         tmp_path / "a.png": "got 'DIR/a.png', expected a name that ends in .gif; name it so",
         tmp_path / "no" / "a.gif": "no such folder: 'DIR/no'; make it first, or name another",
@@ -131,7 +131,7 @@ def test_where_a_picture_cannot_go_is_said_before_it_is_drawn(tmp_path: Path) ->
         tmp_path / "link.gif": "'DIR/link.gif' is what is read, and would be lost; name another file",
     }.items():
         with pytest.raises(UsageError) as caught:
-            check_output("--gif", path, ".gif", [film])
-        assert str(caught.value).replace(str(tmp_path), "DIR") == f"--gif: {message}"
+            check_output("output", path, ".gif", [film])
+        assert str(caught.value).replace(str(tmp_path), "DIR") == f"output: {message}"
     with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
         save_png(sheet([("a", [plain(RED)])]), tmp_path / "no" / "a.png")

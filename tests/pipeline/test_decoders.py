@@ -271,7 +271,7 @@ def test_a_format_that_a_decoder_does_not_know_is_named_with_what_to_try(tmp_pat
 
 
 def test_an_unknown_decoder_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"--decoder: got 'vlc', expected pyav, decord, torchcodec, nvdec"):
+    with pytest.raises(UsageError, match=r"decoder: got 'vlc', expected pyav, decord, torchcodec, nvdec"):
         load_decoder("vlc")
 
 
@@ -282,7 +282,7 @@ def test_a_decoder_that_is_not_installed_says_how_to_get_it(
     monkeypatch.setattr(registry, "find_spec", lambda asked: None if asked == package else "there")
     with pytest.raises(
         UsageError,
-        match=rf"^--decoder {name}: its package is not installed; pip install 'vidsift\[{package}\]', or take pyav$",
+        match=rf"^decoder {name}: its package is not installed; pip install 'vidsift\[{package}\]', or take pyav$",
     ):
         load_decoder(name)
 
@@ -302,7 +302,7 @@ def test_a_decoder_that_cannot_run_here_says_what_it_needs(monkeypatch: pytest.M
     monkeypatch.setitem(DECODERS, name, replace(DECODERS[name], factory="a_decoder_that_fails:Failing"))
     with pytest.raises(UsageError) as error:
         load_decoder(name)
-    assert str(error.value) == f"--decoder {name}: it cannot run here (Could not load it.); it needs {needs}; or take pyav"
+    assert str(error.value) == f"decoder {name}: it cannot run here (Could not load it.); it needs {needs}; or take pyav"
 
 
 def test_a_decoder_is_one_file_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,9 @@ class HuggingFaceClassifier:
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None) -> None:
         """Load the checkpoint, onto the best device where none is given; see `pipeline.models.registry.load_classifier`."""
-        self.preprocessing = read_preprocessing(checkpoint, "--classifier")
+        self.preprocessing = read_preprocessing(checkpoint, "classifier")
         self._model, self.device, self.dtype = load_pretrained(
-            AutoModelForVideoClassification, checkpoint, precision, "--classifier", device=device
+            AutoModelForVideoClassification, checkpoint, precision, "classifier", device=device
         )
         self._run: Forward = choose_runtime(
             self._forward,

@@ -26,8 +26,8 @@ class TextTokenizer:
         max_tokens: the most tokens that the model reads, including those that the tokenizer adds at both ends.
     """
 
-    def __init__(self, folder: Path, name: str, option: str, max_tokens: int) -> None:
-        """Read the tokenizer from a checkpoint's folder; ``name`` and ``option`` are for messages.
+    def __init__(self, folder: Path, name: str, argument: str, max_tokens: int) -> None:
+        """Read the tokenizer from a checkpoint's folder; ``name`` and ``argument`` are for messages.
 
         Raises:
             ModelError: it is missing or damaged.
@@ -36,7 +36,9 @@ class TextTokenizer:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as exc:
             raise ModelError(
-                f"{option} {name}: its tokenizer cannot be read ({first_line(exc)}); the folder needs tokenizer.json"
+                f"its tokenizer cannot be read ({first_line(exc)}); the folder needs tokenizer.json",
+                argument=argument,
+                value=name,
             ) from exc
         self.max_tokens = max_tokens
 

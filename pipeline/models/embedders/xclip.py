@@ -39,7 +39,7 @@ class XClipEmbedder:
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
         """Load the checkpoint; see `pipeline.models.registry.load_embedder`."""
-        self.preprocessing = read_preprocessing(checkpoint, "--embedder")
+        self.preprocessing = read_preprocessing(checkpoint, "embedder")
         self._model, self.device, self.dtype = self._load(checkpoint, precision)
         family = embedder_family(checkpoint.model_type)
         self._run: Forward = choose_runtime(
@@ -51,11 +51,11 @@ class XClipEmbedder:
         self.dim = int(self._model.config.projection_dim)
         self.logit_scale = math.exp(self._model.logit_scale.item())
         max_tokens = int(self._model.config.text_config.max_position_embeddings)
-        self._tokenizer = TextTokenizer(Path(checkpoint.folder), checkpoint.name, "--embedder", max_tokens)
+        self._tokenizer = TextTokenizer(Path(checkpoint.folder), checkpoint.name, "embedder", max_tokens)
         self._projected: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     def _load(self, checkpoint: Checkpoint, precision: Precision) -> tuple[Any, torch.device, torch.dtype]:
-        return load_pretrained(XCLIPModel, checkpoint, precision, "--embedder")
+        return load_pretrained(XCLIPModel, checkpoint, precision, "embedder")
 
     @torch.inference_mode()
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ class OpenVinoXClip(XClipEmbedder):
         self._run = OpenVinoForward(checkpoint, "seen", _VisionModel(self._model), self.dtype)
 
     def _load(self, checkpoint: Checkpoint, precision: Precision) -> tuple[Any, torch.device, torch.dtype]:
-        return load_pretrained(XCLIPModel, checkpoint, precision, "--embedder", device=_CPU)
+        return load_pretrained(XCLIPModel, checkpoint, precision, "embedder", device=_CPU)
 
 
 class _VisionModel(torch.nn.Module):

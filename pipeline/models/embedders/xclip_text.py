@@ -28,7 +28,7 @@ class XClipTextsFirst(XClipEmbedder):
         """The model without its vision layers."""
         config = XCLIPConfig.from_pretrained(checkpoint.folder, local_files_only=True)
         config.vision_config.num_hidden_layers = config.vision_config.mit_num_hidden_layers = 0
-        return load_pretrained(XCLIPModel, checkpoint, precision, "--embedder", config=config)
+        return load_pretrained(XCLIPModel, checkpoint, precision, "embedder", config=config)
 
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """See `pipeline.models.base.Embedder.embed_clips`."""

@@ -27,12 +27,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "library.json").read_text())["sampling"] == {"window_s": 4.0, "stride_s": 4.0}
 
 
-def test_differences_name_the_options(tmp_path: Path) -> None:
+def test_differences_name_the_arguments(tmp_path: Path) -> None:
     other = LibraryConfig(replace(CLASSIFIER, sha256="3" * 64), EMBEDDER, Sampling(window_s=2.0, stride_s=1.0))
     assert IDENTITY.differences(other) == [
-        "--classifier is videomae@33333333 here and videomae@11111111 in the library",
-        "--window is 2 here and 4 in the library",
-        "--stride is 1 here and 4 in the library",
+        "`classifier` is videomae@33333333 here and videomae@11111111 in the library",
+        "`window_s` is 2 here and 4 in the library",
+        "`stride_s` is 1 here and 4 in the library",
     ]
 
 

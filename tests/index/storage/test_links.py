@@ -60,7 +60,7 @@ def test_nothing_is_done_behind_a_link_to_a_folder(library: Path, tmp_path: Path
     (outside / "bystander.parquet").write_bytes(b"not the library's")
     link.symlink_to(outside)
     before = contents(outside)
-    with pytest.raises(LibraryError, match=rf"^--library: '{link}' is a link, and nothing is written or deleted behind it"):
+    with pytest.raises(LibraryError, match=rf"^'{link}' is a link, and nothing is written or deleted behind it"):
         WRITERS[write](library)
     assert contents(outside) == before
 

@@ -86,17 +86,17 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path, video: Path, model: str
 
     assert message(tmp_path / "no.mp4") == "path: no such file: 'DIR/no.mp4'; name a video"
     assert message(tmp_path) == "path: no such file: 'DIR'; name a video"
-    assert message(video, start_s=6) == ("--start: got 6 s, expected from 0 to the video's end at 6.000 s; give less")
-    assert message(video, start_s=-1).startswith("--start: got -1 s, expected from 0")
+    assert message(video, start_s=6) == ("start_s: got 6 s, expected from 0 to the video's end at 6.000 s; give less")
+    assert message(video, start_s=-1).startswith("start_s: got -1 s, expected from 0")
     assert message(video, start_s=2, end_s=2) == (
-        "--end: got 2 s, expected from the start at 2 s to the video's end at 6.000 s; give a time between them"
+        "end_s: got 2 s, expected from the start at 2 s to the video's end at 6.000 s; give a time between them"
     )
-    assert message(video, end_s=7).startswith("--end: got 7 s, expected from the start at 0 s to the video's end")
-    assert message(video, end_s=float("nan")).startswith("--end: got nan s, expected from the start")
-    assert message(video, "no/a.gif") == "--gif: no such folder: 'DIR/no'; make it first, or name another"
+    assert message(video, end_s=7).startswith("end_s: got 7 s, expected from the start at 0 s to the video's end")
+    assert message(video, end_s=float("nan")).startswith("end_s: got nan s, expected from the start")
+    assert message(video, "no/a.gif") == "output: no such folder: 'DIR/no'; make it first, or name another"
     (tmp_path / "text.gif").write_text("no film")
     assert message(tmp_path / "text.gif", "text.gif") == (
-        "--gif: 'DIR/text.gif' is what is read, and would be lost; name another file"
+        "output: 'DIR/text.gif' is what is read, and would be lost; name another file"
     )
     assert (tmp_path / "text.gif").read_text() == "no film"
     assert message(tmp_path / "text.gif").startswith("probe: no video container that FFmpeg can read")

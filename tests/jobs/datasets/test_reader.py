@@ -207,28 +207,28 @@ def test_what_is_no_file_is_refused_and_an_empty_file_is_left_for_the_decoder_to
 
 def test_folders_that_cannot_be_meant_so_are_refused(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    assert error(data) == "DATA: no such file or folder: 'DIR/data'; give a folder of class folders, or a CSV file"
+    assert error(data) == "data: no such file or folder: 'DIR/data'; give a folder of class folders, or a CSV file"
     data.mkdir()
-    assert error(data) == "DATA DIR/data: the folder holds no video; give a folder of class folders, or a CSV file"
+    assert error(data) == "data DIR/data: the folder holds no video; give a folder of class folders, or a CSV file"
     files(data, "jump/a.mp4")
     assert error(data) == (
-        "DATA DIR/data: got one class, 'jump', expected two or more; give the folder that holds the classes' folders, "
+        "data DIR/data: got one class, 'jump', expected two or more; give the folder that holds the classes' folders, "
         "or a CSV file with their labels"
     )
     assert error(data, "captions") == (
-        "DATA DIR/data: got a folder, which has no captions; give a CSV file with columns path and caption"
+        "data DIR/data: got a folder, which has no captions; give a CSV file with columns path and caption"
     )
     files(data, "b.mp4")
     assert error(data) == (
-        "DATA DIR/data: 'b.mp4' lies in no class folder, expected CLASS/video.mp4; put each video into a folder with its "
+        "data DIR/data: 'b.mp4' lies in no class folder, expected CLASS/video.mp4; put each video into a folder with its "
         "class's name, or give a CSV file with columns path and label"
     )
     files(data, "train/run/c.mp4")
     assert error(data) == (
-        "DATA DIR/data: got 'b.mp4' beside 'train', expected folders of splits (train, val, test) or folders of classes; "
+        "data DIR/data: got 'b.mp4' beside 'train', expected folders of splits (train, val, test) or folders of classes; "
         "move one of them away, or, where 'train' is a class, give a CSV file"
     )
-    assert error(data / "b.mp4") == "DATA DIR/b.mp4: got a video, expected a folder of class folders or a CSV file"
+    assert error(data / "b.mp4") == "data DIR/b.mp4: got a video, expected a folder of class folders or a CSV file"
 
 
 def test_rows_of_one_moment_are_one_example_with_several_captions(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_matter(tmp_path: Path
         (["path,label", "a.mp4"], "line 2: got 1 cells, the header has 2; quote cells with commas"),
         (
             ["path,label", "a.mp4,x", 'b.mp4,"y'],
-            "line 3: no valid CSV: unexpected end of data; write it anew with a program for tables",
+            "line 3: not valid CSV: unexpected end of data; save it again from a spreadsheet program",
         ),
         (["path,label"], "got a header and no rows; give a row for every example"),
         (
@@ -384,13 +384,13 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_matter(tmp_path: Path
     ],
 )
 def test_what_is_wrong_in_a_csv_is_said_with_its_line(tmp_path: Path, lines: list[str], message: str) -> None:
-    assert error(table(tmp_path, *lines)) == f"DATA DIR/data.csv: {message}"
+    assert error(table(tmp_path, *lines)) == f"data DIR/data.csv: {message}"
 
 
 def test_captions_are_missed_where_they_are_wanted(tmp_path: Path) -> None:
     source = table(tmp_path, "path,label,caption", "a.mp4,x,", "a.mp4,x,someone waves", "b.mp4,y,")
     assert error(source, "captions") == (
-        "DATA DIR/data.csv: line 4: no caption (examples without one in all: 1), expected one for every example; "
+        "data DIR/data.csv: line 4: no caption (examples without one in all: 1), expected one for every example; "
         "fill the column 'caption'"
     )
 
@@ -409,4 +409,4 @@ def test_captions_are_missed_where_they_are_wanted(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
     source = table(tmp_path, "path,label")
     source.write_bytes(data)
-    assert error(source) == f"DATA DIR/data.csv: {message}"
+    assert error(source) == f"data DIR/data.csv: {message}"

@@ -98,4 +98,4 @@ def test_what_the_library_does_not_have_is_counted_and_named(library: Path) -> N
 def test_a_truth_that_is_of_no_use(library: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         read_truth(truth(library, text), Snapshot(Library(library)).catalog)
-    assert str(caught.value).startswith("TRUTH ")
+    assert str(caught.value).startswith("truth ")

@@ -126,7 +126,7 @@ def test_latency_names_its_parts(measured: Evaluation) -> None:
 
 
 def test_reranking_is_measured_beside_the_dot_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model's own score knows that clip 3 is the red one; where it was not asked, the dot product's order stays."""
+    """The rerank score knows that clip 3 is the red one; where it was not asked, the dot product's order stays."""
 
     def exact(snapshot: object, model: object, texts: Sequence[str], ids: Sequence[int]) -> NDArray[np.float32]:
         own = {"red": 3, "jumping": 1, "kitchen": 10, "taking a bow": 11}
@@ -165,7 +165,7 @@ def test_a_truth_without_captions_or_without_actions(tmp_path: Path, monkeypatch
     found = evaluate(tmp_path / "t.csv", library)
     assert (found.recognition, found.precision, found.mean_precision) == (None, (), {})
     assert found.retrieval[0].recall_at_1 == 1
-    with pytest.raises(UsageError, match="--rerank: got -1, expected 0 or more"):
+    with pytest.raises(UsageError, match="rerank: got -1, expected 0 or more"):
         evaluate(tmp_path / "t.csv", library, rerank=-1)
 
 
@@ -179,7 +179,7 @@ def test_the_text_says_all_of_it(measured: Evaluation, tmp_path: Path) -> None:
     assert "plain  3         4      0.667  1.000  1.000  1" in lines
     assert "library    plain  0.500    0.500    0.500    1.000    1.000    1.000" in lines
     assert "own video  plain  1.000    1.000    1.000    1.000    1.000    1.000" in lines
-    assert lines[-1] == "not reranked: --rerank is 0, or the library has no features for the model's own score"
+    assert lines[-1] == "not reranked: --rerank is 0, or the library has no features for the rerank score"
 
 
 def test_results_are_kept(measured: Evaluation, tmp_path: Path) -> None:

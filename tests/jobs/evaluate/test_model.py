@@ -374,7 +374,7 @@ def test_the_split_is_test_or_else_val_or_else_all() -> None:
     assert choose("train val test", "all") == ("all", "as --split all says; splits stated", 3)
     with pytest.raises(UsageError) as caught:
         choose("train val val", "test")
-    assert str(caught.value) == "--split test: D has no example in it, expected train (1), val (2), all; take another"
+    assert str(caught.value) == "split test: D has no example in it, expected train (1), val (2), all; take another"
 
 
 CLASSIFIED = ClassifierResults(
@@ -455,7 +455,7 @@ def test_results_are_kept_in_a_folder(tmp_path: Path) -> None:
     assert Image.open(folder / "confusion.png").width > 100
     with pytest.raises(UsageError) as caught:
         check_folder(folder)
-    assert str(caught.value) == f"--output {folder}: is not empty, and nothing is overwritten; give another folder"
+    assert str(caught.value) == f"output {folder}: is not empty, and nothing is overwritten; give another folder"
     write_results(EMBEDDED, tmp_path, "vidsift evaluate-model m data.csv")
     assert f"```\n{EMBEDDED_TEXT}\n```\n\nEach caption looks for" in (tmp_path / "results.md").read_text(encoding="utf-8")
     assert not (tmp_path / "confusion.png").exists()
@@ -488,31 +488,31 @@ def test_what_cannot_be_measured_is_refused(
     known = [{**time, "label": label} for time, label in zip(times, LABELS, strict=False)]
     listed = ", ".join(map(repr, LABELS))
     assert refusal(classifier_folder, [{**row, "label": f"no {i}"} for i, row in enumerate(known)]) == (
-        f"DATA T/data.csv: got the labels 'no 0', 'no 1', of which the model knows none, expected {listed}; give the "
+        f"data T/data.csv: got the labels 'no 0', 'no 1', of which the model knows none, expected {listed}; give the "
         "data these names, or measure a model that was taught the data's"
     )
     assert refusal(classifier_folder, known, pairs=("run,sit",)) == (
-        f"--pair: got 'run,sit', expected two of the model's labels with a comma between ({listed}); take two of them, "
+        f"pairs: got 'run,sit', expected two of the model's labels with a comma between ({listed}); take two of them, "
         "or leave it out"
     )
     said = [{**time, "caption": "the same"} for time in times]
     assert refusal(embedder_folder, said, pairs=("run,sit",)) == (
-        "--pair: got 'run,sit', expected two of the values of one kind of fact with a comma between (there are none); "
+        "pairs: got 'run,sit', expected two of the values of one kind of fact with a comma between (there are none); "
         "take two of them, or leave it out"
     )
     assert refusal(embedder_folder, said) == (
-        "DATA T/data.csv: no two examples of split test have captions that fit one of them alone; give more examples, or "
-        "another --split"
+        "data T/data.csv: no two examples of split test have captions that fit one of them alone; give more examples, or "
+        "another `split`"
     )
     assert refusal(embedder_folder, said, views="multi") == (
-        "--views multi: got an embedder, expected classifiers; leave it out"
+        "views multi: got an embedder, expected classifiers; leave it out"
     )
-    assert refusal(classifier_folder, known, kind="embedder").startswith("--embedder ")
-    assert refusal(embedder_folder, known, kind="classifier").startswith("--classifier ")
+    assert refusal(classifier_folder, known, kind="embedder").startswith("embedder ")
+    assert refusal(embedder_folder, known, kind="classifier").startswith("classifier ")
     for options, message in (
-        ({"captions": 1}, "--captions: got 1, expected 2 to 100000"),
-        ({"draws": 0}, "--draws: got 0, expected 1 to 1000"),
-        ({"window_s": 0.0}, "--window: got 0, expected 0.1 to 3600"),
+        ({"captions": 1}, "captions: got 1, expected 2 to 100000"),
+        ({"draws": 0}, "draws: got 0, expected 1 to 1000"),
+        ({"window_s": 0.0}, "window_s: got 0, expected 0.1 to 3600"),
     ):
         assert refusal(classifier_folder, known, **options) == message
 

@@ -190,9 +190,9 @@ def test_an_export_goes_on_where_it_stopped(films: Path, tmp_path: Path) -> None
     assert {row["label"] for row in table(out)} == {'a,\r\n"b"'}
     assert export(hits(tmp_path, *lines), out).kept == 3
     for change in ({"start_s": 2.5}, {"label": "other"}):
-        with pytest.raises(UsageError, match=r"moments.csv is of other moments, or of another --pad; give another folder"):
+        with pytest.raises(UsageError, match=r"moments.csv is of other moments, or of another `pad_s`; give another folder"):
             export(hits(tmp_path, *lines[:2], {**lines[2], **change}, lines[3]), out)
-    with pytest.raises(UsageError, match="another --pad"):
+    with pytest.raises(UsageError, match="another `pad_s`"):
         export(hits(tmp_path, *lines), out, pad_s=2)
     (out / "001-sound.mp4").unlink()
     assert export(hits(tmp_path, *lines), out, forms=("files", "edl")).kept == 2
@@ -211,9 +211,9 @@ def test_a_table_of_something_else_is_left_alone(films: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pad_s": -1.0}, "--pad: got -1 s, expected 0 to 3600 s"),
-        ({"pad_s": float("nan")}, "--pad: got nan s"),
-        ({"forms": ("avi",)}, "--format: got 'avi', expected files, webvtt, edl"),
+        ({"pad_s": -1.0}, "pad_s: got -1 s, expected 0 to 3600 s"),
+        ({"pad_s": float("nan")}, "pad_s: got nan s"),
+        ({"forms": ("avi",)}, "forms: got 'avi', expected files, webvtt, edl"),
     ],
 )
 def test_options_that_are_off(films: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -262,5 +262,5 @@ def test_the_command_says_with_its_exit_code_that_something_failed(films: Path, 
             input=text, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == code
-    assert done.stderr.startswith("vidsift: HITS standard input: line 1: no JSON in UTF-8")
+    assert done.stderr.startswith("vidsift: HITS standard input: line 1: not JSON in UTF-8")
     assert not (tmp_path / "2").exists()

@@ -38,8 +38,8 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "no JSON in UTF-8"),
-        ("[" * 100_000, "no JSON in UTF-8"),
+        ("{", "not JSON in UTF-8"),
+        ("[" * 100_000, "not JSON in UTF-8"),
         ("[1]", "got [1], expected an object with path, start_s and end_s"),
         (json.dumps({**GOOD, "path": None}), "path is None, expected the path of a video"),
         (json.dumps({**GOOD, "path": "a\0b"}), "path is 'a\\x00b', expected the path of a video"),
@@ -61,7 +61,7 @@ def test_a_line_that_is_off_is_named(tmp_path: Path, line: str, message: str) ->
     (tmp_path / "h").write_text(json.dumps(GOOD) + "\n" + line + "\n")
     with pytest.raises(UsageError) as caught:
         read_hits(str(tmp_path / "h"))
-    assert str(caught.value).startswith(f"HITS {tmp_path / 'h'}: line 2: {message}")
+    assert str(caught.value).startswith(f"hits {tmp_path / 'h'}: line 2: {message}")
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

@@ -332,21 +332,21 @@ def test_another_model_or_sampling_is_refused_with_what_differs(run: Ingest, tmp
     run()
     other = write_classifier(tmp_path / "other", seed=7)
     with pytest.raises(
-        LibraryError, match=r"--classifier is other@\w{8} here and classifier@\w{8} in the library.*leave the"
+        LibraryError, match=r"`classifier` is other@\w{8} here and classifier@\w{8} in the library.*leave the"
     ):
         ingest([run.folder], run.library, classifier=str(other))
-    with pytest.raises(LibraryError, match=r"--window is 2 here and 4 in the library"):
+    with pytest.raises(LibraryError, match=r"`window_s` is 2 here and 4 in the library"):
         ingest([run.folder], run.library, window_s=2.0)
     assert counts(ingest([run.folder], run.library)) == {"unchanged": 1}, "the library's own models need no naming"
 
 
 def test_a_library_remembers_how_it_keeps_features(run: Ingest, tmp_path: Path) -> None:
     write_video(run.folder / "a.mp4", 25)
-    with pytest.raises(UsageError, match=r"--features: got 'int4', expected int8, fp16, none"):
+    with pytest.raises(UsageError, match=r"features: got 'int4', expected int8, fp16, none"):
         run(features="int4")
     run(features="fp16")
     assert counts(ingest([run.folder], run.library)) == {"unchanged": 1}
-    with pytest.raises(LibraryError, match=r"--features is int8 here and fp16 in the library\..*leave the option out"):
+    with pytest.raises(LibraryError, match=r"`features` is int8 here and fp16 in the library\..*leave the option out"):
         run(features="int8")
     run.library = tmp_path / "without"
     assert counts(run(features="none")) == {"indexed": 1, "clips": 1}
@@ -356,7 +356,7 @@ def test_a_library_remembers_how_it_keeps_features(run: Ingest, tmp_path: Path) 
     assert not (run.library / "features").exists()
     options = SearchOptions(texts=("cake",), by="clip", show_all=True)
     assert len(search(run.library, options).moments) == 2
-    with pytest.raises(LibraryError, match=r"--features is int8 here and none in the library"):
+    with pytest.raises(LibraryError, match=r"`features` is int8 here and none in the library"):
         run(features="int8")
 
 
@@ -369,7 +369,7 @@ def test_models_that_changed_in_place_are_refused(run: Ingest, tmp_path: Path) -
     write_embedder(tmp_path / "embedder", seed=9)
     write_video(run.folder / "b.mp4", 30)
     for ask in (lambda: ingest([run.folder], run.library), lambda: search(run.library, SearchOptions(texts=("cake",)))):
-        with pytest.raises(ModelError, match=r"--embedder .*: got \w{8}, the library was made with embedder@\w{8}"):
+        with pytest.raises(ModelError, match=r"embedder .*: got \w{8}, the library was made with embedder@\w{8}"):
             ask()
 
 
@@ -377,7 +377,7 @@ def test_a_library_that_cannot_be_made_says_so_and_nothing_is_left_behind(run: I
     (tmp_path / "file").touch()
     write_video(run.folder / "a.mp4", 25)
     run.library = tmp_path / "file" / "library"
-    with pytest.raises(LibraryError, match=r"--library: .* (cannot be (read|written)): Not a directory"):
+    with pytest.raises(LibraryError, match=r"cannot be (read|written): Not a directory"):
         run()
     run.library = tmp_path / "new"
     with pytest.raises(ModelError):
@@ -569,7 +569,7 @@ def test_a_retry_that_cannot_start_takes_nothing_away(
     run: Ingest, shared_clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(job: Job) -> None:
-        raise UsageError("--decoder nvdec: got a Ray cluster without GPUs; take pyav")
+        raise UsageError("got a Ray cluster without GPUs; take pyav", argument="decoder")
 
     shutil.copy(shared_clips / "corrupted.mp4", run.folder / "a.mp4")
     first = counts(run())
@@ -583,6 +583,14 @@ def test_a_retry_that_cannot_start_takes_nothing_away(
     assert counts(run()) == {"unchanged": 1}
 
 
+def test_one_source_or_glob_needs_no_list(run: Ingest) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (run.folder / name).write_text("no video")
+    report = ingest(str(run.folder), run.library, **run.models, include="b*", exclude="a*")
+    assert counts(report) == {"failed": 1}
+    assert run.sql("select path[-5:] as name from videos") == [{"name": "b.mp4"}]
+
+
 @pytest.mark.parametrize("name", ["my library", "ünï", "h#a*x", 'it\'s "quoted"'])
 def test_a_library_may_be_called_what_folders_are_called(run: Ingest, name: str) -> None:
     run.library = run.library.parent / name
@@ -594,7 +602,7 @@ def test_a_library_may_be_called_what_folders_are_called(run: Ingest, name: str)
 @pytest.mark.parametrize("name", ["a%20b", "a[1]", "what?", os.fsdecode(b"caf\xe9")])
 def test_a_library_that_delta_lake_cannot_spell_is_refused(run: Ingest, name: str) -> None:
     run.library = run.library.parent / name
-    with pytest.raises(UsageError, match=r"--library: got .*, expected a path of valid UTF-8 without % \? \[ \]"):
+    with pytest.raises(UsageError, match=r"library: got .*, expected a path of valid UTF-8 without % \? \[ \]"):
         run()
     assert not run.library.exists()
 
@@ -606,7 +614,7 @@ def test_models_that_moved_are_found_where_they_are_now(run: Ingest, tmp_path: P
     run()
     (tmp_path / "old").rename(tmp_path / "new")
     write_video(run.folder / "b.mp4", 30)
-    with pytest.raises(ModelError, match=r"--classifier: no such folder, and no hub id"):
+    with pytest.raises(ModelError, match=r"classifier: no such folder, and no hub id"):
         ingest([run.folder], run.library)
     run.models = {role: str(tmp_path / "new" / role) for role in old}
     assert counts(run()) == {"indexed": 1, "unchanged": 1, "clips": 1}

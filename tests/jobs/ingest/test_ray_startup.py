@@ -116,7 +116,7 @@ def test_why_ray_does_not_start_is_raised_where_it_is_needed(ray: Ray) -> None:
 
 def test_a_job_that_cannot_be_made_starts_no_ray(ray: Ray) -> None:
     def fail() -> Job:
-        raise ModelError("--classifier m: it has changed")
+        raise ModelError("it has changed", argument="classifier")
 
     with RaySession(fail) as session:
         session.begin()

@@ -33,13 +33,13 @@ def test_a_trace_is_what_perfetto_opens(tmp_path: Path) -> None:
 
 
 def test_a_trace_that_cannot_be_written_is_said_before_the_run(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^--trace: '.*/no/t.json' cannot be written: No such file or directory; give a"):
+    with pytest.raises(UsageError, match=r"^trace: '.*/no/t.json' cannot be written: No such file or directory; give a"):
         check_trace(tmp_path / "no" / "t.json")
 
 
 def test_a_trace_takes_the_place_of_a_trace_and_of_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"a film")
-    with pytest.raises(UsageError, match=r"^--trace: '.*film\.mp4' is there already and is no trace; name another file$"):
+    with pytest.raises(UsageError, match=r"^trace: '.*film\.mp4' exists and is not a trace; name another file$"):
         check_trace(tmp_path / "film.mp4")
     assert (tmp_path / "film.mp4").read_bytes() == b"a film"
     for _ in range(2):

@@ -20,7 +20,7 @@ from benchmarks.crashes import children
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
 from jobs.ingest.ingest import ingest
-from jobs.maintain.history import compact, history, rollback
+from jobs.maintain.history import compact, history, history_text, rollback
 from jobs.maintain.verify import Check, verify
 from schemas.errors import LibraryError, UsageError
 from tests.helpers.inline_run import run_inline
@@ -94,7 +94,14 @@ def test_rollback_goes_back_and_can_be_undone(library: Path) -> None:
     assert breaches(library) == {}
     assert rollback(library, 3) == 5
     assert sql(library, "select * from clips order by clip_id") == before
-    with pytest.raises(UsageError, match=r"N: got 99, expected one of the snapshots .* \(1, 2, 3, 4, 5\)"):
+    assert [line.rsplit("  ", 1)[-1] for line in history_text(history(library)).splitlines()[2:]] == [
+        "rolled back to snapshot 3",
+        "rolled back to snapshot 1",
+        "1 removed",
+        "2 indexed, 4 clips",
+        "2 indexed, 4 clips",
+    ]
+    with pytest.raises(UsageError, match=r"number: got 99, expected one of the snapshots .* \(1, 2, 3, 4, 5\)"):
         rollback(library, 99)
 
 
@@ -102,11 +109,16 @@ def test_compact_keeps_the_answers_and_drops_the_rest(library: Path) -> None:
     before = sql(library, "select * from labels order by clip_id, rank")
     (library / "clips" / "part-never-committed.parquet").write_bytes(b"rubbish")
     counts = compact(library)
+    assert history_text(history(library)).splitlines()[2].endswith("  compacted")
     assert counts["files_after"] == 3 < counts["files_before"]
     assert sql(library, "select * from labels order by clip_id, rank") == before
     assert breaches(library) == {}
-    with pytest.raises(LibraryError, match=r"the tables in .* cannot be read or written"):
+    with pytest.raises(LibraryError) as caught:
         rollback(library, 1)
+    assert str(caught.value) == (
+        "number: snapshot 1 cannot be restored: files that it needs were deleted when snapshot 4 compacted the library; "
+        "roll back to snapshot 4 or a later one, or ingest the videos again"
+    )
     assert sql(library, "select * from labels order by clip_id, rank") == before
 
 

@@ -105,11 +105,18 @@ def test_tagging_again_replaces_and_leaves_others_alone(library: Path) -> None:
     assert breaches(library) == {}
 
 
+def test_one_name_or_prompt_needs_no_list(library: Path) -> None:
+    (report,) = tag(library, "first", prompts="{}")
+    assert (report.tag, report.prompt) == ("first", "first")
+    untag(library, "first")
+    assert sql(library, "from tags") == []
+
+
 def test_untag_takes_a_name_out(library: Path) -> None:
     tag(library, ["first", "second"], prompts=["{}"])
     untag(library, ["first"])
     assert sql(library, "select distinct tag from tags") == [{"tag": "second"}]
-    with pytest.raises(UsageError, match=r"^NAME: got 'first', expected one of the library's tags \('second'\)$"):
+    with pytest.raises(UsageError, match=r"^names: got 'first', expected one of the library's tags \('second'\)$"):
         untag(library, ["first"])
     untag(library, ["second"])
     assert sql(library, "from tags") == []
@@ -298,10 +305,10 @@ def test_clips_that_are_all_alike_do_not_stand_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "prompts", "message"),
     [
-        ([" "], [], "NAME: got '', expected a text on one line; say what to look for, such as 'falling down'"),
-        (["a\nb"], [], r"NAME: got 'a\\nb', expected a text on one line; say what to look for"),
-        (["first", "\udce9"], [], "NAME: got bytes that are no UTF-8"),
-        (["first"], ["a video"], "--prompt: got 'a video', expected a text on one line with {} where the name goes"),
+        ([" "], [], "names: got '', expected a text on one line; say what to look for, such as 'falling down'"),
+        (["a\nb"], [], r"names: got 'a\\nb', expected a text on one line; say what to look for"),
+        (["first", "\udce9"], [], "names: got bytes that are no UTF-8"),
+        (["first"], ["a video"], "prompts: got 'a video', expected a text on one line with {} where the name goes"),
     ],
 )
 def test_calls_that_cannot_be_meant_so(library: Path, names: list[str], prompts: list[str], message: str) -> None:

@@ -173,7 +173,7 @@ def error(library: Path, *lines: str, name: str | None = None) -> str:
     with pytest.raises(UsageError) as caught:
         teach(library, write(library, *lines), name)
     assert read_definitions(Library(library)).tags == ()
-    return str(caught.value).replace(str(library.parent), "DIR").removeprefix("--examples DIR/examples.csv: ")
+    return str(caught.value).replace(str(library.parent), "DIR").removeprefix("examples DIR/examples.csv: ")
 
 
 HEADER = "path,start_s,end_s,tag"
@@ -194,7 +194,7 @@ HEADER = "path,start_s,end_s,tag"
         ([HEADER, "a.mp4,4,4,x"], "line 2: end_s is 4, expected more than start_s (4); correct one of them"),
         ([HEADER, "a.mp4,0,4,x", ",0,4,x"], "line 3: the path is empty; name a video, or take the line out"),
         ([HEADER, "a.mp4,0,4,x", "b.mp4,0,4,"], "line 3: no tag, expected one in every line; fill the column 'tag', or "
-         "give NAME for a file without that column"),
+         "give `name` for a file without that column"),
         ([HEADER, "a.mp4,0,4,x", "no.mp4,0,4,x", "no.mp4,4,8,x", "nope.mp4,0,4,x"],
          "line 3: the library has no video 'DIR/no.mp4' (unknown videos in all: 2); the library has 4 others, such as "
          "'DIR/a.mp4'; paths are taken from the file's own folder: correct it, or ingest the video first"),
@@ -221,14 +221,14 @@ def test_a_path_is_found_in_either_of_its_spellings(tmp_path: Path) -> None:
 
 def test_names_that_the_file_lacks_and_libraries_without_anything_else(library: Path) -> None:
     assert error(library, *WAVES, name="clap") == (
-        "no line has the tag 'clap', expected one of 'wave'; correct NAME, or leave it out to teach them all"
+        "no line has the tag 'clap', expected one of 'wave'; correct `name`, or leave it out to teach them all"
     )
-    assert error(library, *WAVES, name=" ").startswith("NAME: got '', expected a text on one line")
+    assert error(library, *WAVES, name=" ").startswith("name: got '', expected a text on one line")
     everything = [f"{name}.mp4,,,x" for name in "abcd"]
     assert error(library, HEADER, *everything) == (
         "the library has no clip to tell 'x' from; mark moments of other tags, or ingest other videos too"
     )
-    with pytest.raises(UsageError, match=r"--examples nowhere\.csv: cannot be read: No such file or directory; give a CSV"):
+    with pytest.raises(UsageError, match=r"examples nowhere\.csv: cannot be read: No such file or directory; give a CSV"):
         teach(library, Path("nowhere.csv"))
     with pytest.raises(LibraryError, match="is not a vidsift library"):
         teach(library.parent / "nowhere", write(library, *WAVES))
@@ -246,8 +246,8 @@ def test_what_the_command_prints(library: Path) -> None:
     assert lines[0].split() == ["tag", "moments", "clips", "others", "presumed", "accuracy"]
     assert [line.split()[:5] for line in lines[2:4]] == [["clap", "2", "4", "4", "16"], ["wave", "2", "4", "4", "16"]]
     assert lines[4:7] == [
-        "accuracy: cross-validated in 2 parts, whole moments apart; 0.5 is chance",
-        "the best of the 2 tags is right for 100.0% of the marked clips",
+        "accuracy: cross-validated in 2 folds, each moment in one of them; 0.5 is chance",
+        "the best of the 2 tags is right for 100.0% of the labelled clips",
         "",
     ]
     assert lines[7].split() == ["tag", "likely", "clips", "best", "time", "path"]

@@ -188,7 +188,7 @@ def test_another_training_does_not_go_on_with_an_unfinished_one(
 
 
 def test_bases_of_another_kind_are_refused(data: Path, captions: Path, classifier_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"--base .*: got a model of type 'videomae', expected xclip"):
+    with pytest.raises(ModelError, match=r"base .*: got a model of type 'videomae', expected xclip"):
         align(captions, tmp_path / "a", base=str(classifier_folder), options=OPTIONS)
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled/config.json").write_text((classifier_folder / "config.json").read_text(encoding="utf-8"))

@@ -31,34 +31,34 @@ def test_the_hash_is_of_all_that_decides_what_a_model_sees(
     embedder_folder: Path, tmp_path: Path, file: str, change: dict[str, object], same: bool
 ) -> None:
     copy = shutil.copytree(embedder_folder, tmp_path / "copy")
-    before = find_checkpoint(str(copy), "--embedder").sha256
-    assert before == find_checkpoint(str(embedder_folder), "--embedder").sha256
+    before = find_checkpoint(str(copy), "embedder").sha256
+    assert before == find_checkpoint(str(embedder_folder), "embedder").sha256
     saved = json.loads((copy / file).read_text())
     (copy / file).write_text(json.dumps(saved | change))
-    assert (find_checkpoint(str(copy), "--embedder").sha256 == before) == same
+    assert (find_checkpoint(str(copy), "embedder").sha256 == before) == same
 
 
 def test_a_hub_model_that_cannot_be_had_names_the_ways_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as error:
-        find_checkpoint("some-org/some-model", "--embedder")
+        find_checkpoint("some-org/some-model", "embedder")
     message = str(error.value)
-    assert message.startswith("--embedder some-org/some-model: the model hub has no such model or cannot be reached")
-    for way in ("--embedder DIR", "hf download some-org/some-model", "--classifier pocket --embedder pocket"):
+    assert message.startswith("embedder some-org/some-model: the model hub has no such model or cannot be reached")
+    for way in ("`embedder` DIR", "hf download some-org/some-model", "`classifier` pocket `embedder` pocket"):
         assert way in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./no/such/folder", "a b/c", ""])
 def test_what_is_neither_folder_nor_id_is_refused(name: str) -> None:
-    with pytest.raises(ModelError, match="--classifier: no such folder, and no hub id"):
-        find_checkpoint(name, "--classifier")
+    with pytest.raises(ModelError, match="classifier: no such folder, and no hub id"):
+        find_checkpoint(name, "classifier")
 
 
 def test_only_safetensors_are_loaded(classifier_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(classifier_folder, tmp_path / "copy")
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"got pytorch_model.bin, expected model.safetensors only"):
-        find_checkpoint(str(copy), "--classifier")
+        find_checkpoint(str(copy), "classifier")
 
 
 def test_a_checkpoint_that_brings_code_is_refused(classifier_folder: Path, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_checkpoint_that_brings_code_is_refused(classifier_folder: Path, tmp_p
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}))
     with pytest.raises(ModelError, match="brings its own code to run"):
-        find_checkpoint(str(copy), "--classifier")
+        find_checkpoint(str(copy), "classifier")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_damaged_configuration_is_refused(tmp_path: Path, content: str | None,
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError, match=message):
-        find_checkpoint(str(tmp_path), "--classifier")
+        find_checkpoint(str(tmp_path), "classifier")
 
 
 def test_models_in_each_others_place_are_refused(classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint) -> None:
@@ -99,7 +99,7 @@ def test_a_classifier_without_its_head_is_refused(tmp_path: Path) -> None:
     VideoMAEModel(config).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text('{"size": 32, "crop_size": 32}')
     with pytest.raises(ModelError, match=r"its weights lack \d+ tensors .*classifier"):
-        load_classifier(find_checkpoint(str(tmp_path), "--classifier"))
+        load_classifier(find_checkpoint(str(tmp_path), "classifier"))
 
 
 def test_weights_that_are_cut_off_are_an_error(classifier_folder: Path, tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_weights_that_are_cut_off_are_an_error(classifier_folder: Path, tmp_path
     weights = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(ModelError, match="transformers cannot load it as a model of type 'videomae'"):
-        load_classifier(find_checkpoint(str(copy), "--classifier"))
+        load_classifier(find_checkpoint(str(copy), "classifier"))

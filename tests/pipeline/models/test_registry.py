@@ -208,7 +208,7 @@ def test_a_family_of_each_role_is_one_file_and_one_line(
     identity = choose_library_config(None, **models)
     assert (identity.classifier, identity.embedder) == (my_classifier, my_embedder)
     assert identity.features == "none", "it has no rerank score"
-    with pytest.raises(UsageError, match=r"^--features: got int8, expected none, since embedders of type 'my_embedder'"):
+    with pytest.raises(UsageError, match=r"^features: got int8, expected none, since embedders of type 'my_embedder'"):
         choose_library_config(None, **models, features="int8")
 
     job = make_job(Library(tmp_path), identity, IngestOptions(precision="fp32", top_labels=2))
@@ -253,8 +253,8 @@ def test_an_engine_that_a_family_does_not_name_is_refused(
 ) -> None:
     monkeypatch.setattr("pipeline.models.registry.find_spec", lambda name: "there")
     check_engine("openvino", classifier_checkpoint, embedder_checkpoint)
-    of_embedder = r"^--engine openvino: got an embedder of type 'my_embedder', expected xclip; take torch$"
-    of_classifier = r"^--engine openvino: got a classifier of type 'my_classifier', expected videomae, timesformer"
+    of_embedder = r"^engine openvino: got an embedder of type 'my_embedder', expected xclip; take torch$"
+    of_classifier = r"^engine openvino: got a classifier of type 'my_classifier', expected videomae, timesformer"
     with pytest.raises(UsageError, match=of_embedder):
         check_engine("openvino", classifier_checkpoint, my_embedder)
     with pytest.raises(UsageError, match=of_classifier):
@@ -293,5 +293,5 @@ def test_what_a_checkpoint_leaves_out_is_its_familys_default(tmp_path: Path, mon
     assert preprocessing.input.geometry.interpolation == "bicubic"
 
     (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["FramesForImageClassification"]}))
-    with pytest.raises(ModelError, match=r"^--embedder .*: got FramesForImageClassification, expected a model for"):
+    with pytest.raises(ModelError, match=r"^embedder .*: got FramesForImageClassification, expected a model for"):
         check_embedder(find_checkpoint(str(tmp_path), "--embedder"))

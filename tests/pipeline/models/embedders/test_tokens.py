@@ -113,5 +113,5 @@ def test_captions_are_counted(library: Path, tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_that_is_missing_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"^--base x: its tokenizer cannot be read"):
-        TextTokenizer(tmp_path, "x", "--base", 77)
+    with pytest.raises(ModelError, match=r"^base x: its tokenizer cannot be read"):
+        TextTokenizer(tmp_path, "x", "base", 77)

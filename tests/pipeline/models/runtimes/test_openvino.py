@@ -75,7 +75,5 @@ def test_an_engine_that_is_not_there_is_said_before_the_run(
     check_engine("openvino", classifier_checkpoint, embedder_checkpoint)
     monkeypatch.setattr("pipeline.models.registry.find_spec", lambda name: None)
     check_engine("torch", classifier_checkpoint, embedder_checkpoint)
-    with pytest.raises(
-        UsageError, match=r"^--engine openvino: its package is not installed; pip install 'vidsift\[openvino"
-    ):
+    with pytest.raises(UsageError, match=r"^engine openvino: its package is not installed; pip install 'vidsift\[openvino"):
         check_engine("openvino", classifier_checkpoint, embedder_checkpoint)
