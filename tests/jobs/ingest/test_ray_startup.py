@@ -160,7 +160,7 @@ def slowly(sources, **options):
         time.sleep(0.05)
     time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(30)
+    time.sleep(600)
 
 jobs.ingest.find.find_videos = slowly
 sys.argv[0] = "vidsift"
@@ -168,10 +168,8 @@ cli.run()
 """
     command = ["ingest", str(tmp_path / "a.mp4"), "--library", str(tmp_path / "library")]
     models = ["--classifier", str(classifier_folder), "--embedder", str(embedder_folder)]
-    began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", script, *command, *models], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", script, *command, *models], capture_output=True, text=True, check=False, timeout=120
     )
     assert (done.returncode, done.stdout) == (130, ""), done.stderr
     assert done.stderr == "vidsift: interrupted\n"
-    assert time.monotonic() - began < 25

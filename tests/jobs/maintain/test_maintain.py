@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+import jobs.ingest.make_job
 from benchmarks.crashes import children
 from jobs.ingest.ingest import ingest
 from jobs.maintain.history import compact, history, rollback
@@ -22,6 +23,7 @@ from jobs.maintain.verify import Check, verify
 from schemas.errors import LibraryError, UsageError
 from tests.helpers.inline_run import run_inline
 from tests.helpers.library_builder import sql
+from tests.helpers.made_up_models import MadeUpModelsJob
 from tests.helpers.videos import write_many, write_video
 
 pytestmark = pytest.mark.usefixtures("inline_run")
@@ -174,11 +176,11 @@ def test_a_check_reads_as_a_sentence() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_ingest_keeps_what_is_finished(
-    tmp_path: Path, classifier_folder: Path, embedder_folder: Path, stop: signal.Signals
+    tmp_path: Path, classifier_folder: Path, embedder_folder: Path, stop: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     videos, library = tmp_path / "videos", tmp_path / "library"
     videos.mkdir()
-    write_many(videos, 60, num_frames=160)
+    write_many(videos, 40, num_frames=160)
     command = [sys.executable, "-m", "cli", "ingest", str(videos), "--library", str(library),
                "--json", "--cpus", "2", "--classifier", str(classifier_folder), "--embedder",
                str(embedder_folder)]  # fmt: skip
@@ -193,9 +195,10 @@ def test_an_interrupted_ingest_keeps_what_is_finished(
     assert errors == "vidsift: interrupted; what was finished is kept, run the same command again to go on\n"
     report = json.loads(output)
     assert report["run"]["shape"]["decoders"] == 2, "an interrupted run has a bill too"
-    assert report["found"] == 60 == report["indexed"] + report["not_done"]
+    assert report["found"] == 40 == report["indexed"] + report["not_done"]
     assert report["not_done"] > 0
     assert len(sql(library, "from videos")) == report["indexed"]
+    monkeypatch.setattr(jobs.ingest.make_job, "Job", MadeUpModelsJob)
     again = ingest([videos], library, classifier=str(classifier_folder), embedder=str(embedder_folder))
     assert (again.unchanged, again.indexed) == (report["indexed"], report["not_done"])
     assert breaches(library) == {}
