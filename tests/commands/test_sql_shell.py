@@ -40,7 +40,7 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
-    def read_until(self, end: str, within_s: float = 30.0) -> str:
+    def read_until(self, end: str, within_s: float = 120.0) -> str:
         """What is printed up to and with ``end``, without what moves the cursor."""
         deadline = time.monotonic() + within_s
         while end not in self._unread:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import pickle
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +44,23 @@ def build_library(
     tags: Sequence[TagDefinition] = (),
 ) -> Path:
     """A published library of these clips and videos, whose clips have scores for ``tags``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    content = pickle.dumps((identity, rows, videos, tags))
+    made = _built() / blake2b(content, digest_size=16).hexdigest()
+    if not made.is_dir():
+        unfinished = Path(tempfile.mkdtemp(dir=_built()))
+        _build(unfinished, identity, rows, videos, tags)
+        unfinished.rename(made)
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return folder
+
+
+def _build(
+    folder: Path,
+    identity: LibraryConfig,
+    rows: Sequence[ClipRow],
+    videos: Sequence[VideoInfo],
+    tags: Sequence[TagDefinition],
+) -> None:
     library = Library(folder)
     write_library_config(library, identity)
     if tags:
@@ -46,7 +68,14 @@ def build_library(
     tables = Tables(library, features=identity.features != "none")
     commit_rows(tables, identity, rows, videos)
     publish_tables(library, tables, identity)
-    return folder
+
+
+@cache
+def _built() -> Path:
+    """A folder of libraries that were built before, by what they were built of: many tests begin with the same."""
+    folder = tempfile.mkdtemp(prefix="vidsift-libraries-")
+    atexit.register(shutil.rmtree, folder)
+    return Path(folder)
 
 
 def sql(folder: Path, query: str) -> list[dict[str, Any]]:
