@@ -47,12 +47,15 @@ for code, stdout, stderr in runs:
             for stream, path in ((1, stdout), (2, stderr)):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
             exec(code)
+            ended = 0
+        except SystemExit as exc:
+            ended = exc.code or 0
         except BaseException:
             traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(1)
+            ended = 1
         sys.stdout.flush()
-        os._exit(0)
+        sys.stderr.flush()
+        os._exit(ended)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
