@@ -169,7 +169,7 @@ cli.run()
     command = ["ingest", str(tmp_path / "a.mp4"), "--library", str(tmp_path / "library")]
     models = ["--classifier", str(classifier_folder), "--embedder", str(embedder_folder)]
     done = subprocess.run(
-        [sys.executable, "-c", script, *command, *models], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", script, *command, *models], capture_output=True, text=True, check=False, timeout=240
     )
     assert (done.returncode, done.stdout) == (130, ""), done.stderr
     assert done.stderr == "vidsift: interrupted\n"
