@@ -61,7 +61,9 @@ def mutate_all(folder: Path, count: int, seed: int) -> None:
     """Write ``count`` mutated files into ``folder``, the same for the same seed, with the mutation in their names."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
-        originals = [_original(Path(scratch), ending, codec) for ending, codec in KINDS]
+        (film,) = plan_films(1, seed=3)
+        source = render(film, Path(scratch))
+        originals = [_original(source, ending, codec) for ending, codec in KINDS]
         for number in range(count):
             original = originals[number % len(originals)]
             if rng.random() < 0.5:
@@ -111,11 +113,9 @@ def damage(data: bytes, originals: list[Original], rng: random.Random) -> bytes:
     return bytes(damaged)
 
 
-def _original(scratch: Path, ending: str, codec: str) -> Original:
-    """Two seconds of a demo film in the given container, with a keyframe every half second."""
-    (film,) = plan_films(1, seed=3)
-    path = scratch / f"original.{ending}"
-    source = render(film, scratch)
+def _original(source: Path, ending: str, codec: str) -> Original:
+    """Two seconds of the film ``source`` in the given container, with a keyframe every half second."""
+    path = source.with_name(f"original.{ending}")
     with av.open(str(source)) as reader, av.open(str(path), "w") as container:
         quiet = {"x265-params": "log-level=none:keyint=12"} if codec == "libx265" else {"g": "12", "deadline": "realtime"}
         stream = container.add_stream(codec, rate=25, options=quiet)
@@ -129,9 +129,8 @@ def _original(scratch: Path, ending: str, codec: str) -> Original:
             resized.pts, resized.time_base = number, Fraction(1, 25)
             container.mux(stream.encode(resized))
         container.mux(stream.encode(None))
-    late = [
-        _copied(path, scratch / f"late.{ending}", first, anew=anew) for first in (1, 7, 20, 45) for anew in (False, True)
-    ]
+    target = source.with_name(f"late.{ending}")
+    late = [_copied(path, target, first, anew=anew) for first in (1, 7, 20, 45) for anew in (False, True)]
     return Original(ending, path.read_bytes(), tuple(late))
 
 

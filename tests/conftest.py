@@ -84,6 +84,16 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [render(film, folder) for film in plan_films(6, seed=0)]
 
 
+@pytest.fixture(scope="session")
+def whole_library(
+    tmp_path_factory: pytest.TempPathFactory, classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint
+) -> Path:
+    """`tests.helpers.whole_library`, beside its ``videos``: to be read, or copied and changed."""
+    from tests.helpers.whole_library import write_whole
+
+    return write_whole(tmp_path_factory.mktemp("whole"), classifier_checkpoint, embedder_checkpoint)
+
+
 @pytest.fixture
 def inline_run(monkeypatch: pytest.MonkeyPatch) -> type[InlineRun]:
     """Ingests run in this process, without Ray."""

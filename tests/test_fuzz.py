@@ -24,7 +24,6 @@ from pipeline.models.base import Embedder
 from pipeline.models.registry import load_embedder
 from schemas.errors import JobError
 from schemas.models import Checkpoint
-from tests.helpers.whole_library import write_whole
 
 # What an option is given where a number, a text, or a file is wanted; each list is tried wherever it could be meant.
 NUMBERS = (
@@ -101,23 +100,17 @@ def ended_after(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGUSR1, before)
 
 
-@pytest.fixture(scope="module")
-def made(
-    tmp_path_factory: pytest.TempPathFactory, classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint
-) -> Path:
-    root = tmp_path_factory.mktemp("fuzz") / "made"
-    write_whole(root, classifier_checkpoint, embedder_checkpoint)
-    return root
-
-
 @pytest.fixture
-def files(made: Path, tmp_path: Path, classifier_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def files(
+    whole_library: Path, tmp_path: Path, classifier_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
     """The placeholders, each with its path; made anew for each command."""
     from PIL import Image
 
     for name in ("folder", "empty folder", "closed folder", "classes/made-up action 00", "classes/made-up action 01"):
         (tmp_path / name).mkdir(parents=True)
-    video = made / "videos" / "a.mp4"
+    videos = whole_library.parent / "videos"
+    video = videos / "a.mp4"
     contents: dict[str, str | bytes] = {
         "empty file": b"",
         "text file": "one,two\n1,2\n",
@@ -136,7 +129,7 @@ def files(made: Path, tmp_path: Path, classifier_checkpoint: Checkpoint, monkeyp
     (tmp_path / "link to itself").symlink_to(tmp_path / "link to itself")
     os.mkfifo(tmp_path / "pipe")
     Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
-    shutil.copytree(made / "library", tmp_path / "library")
+    shutil.copytree(whole_library, tmp_path / "library")
     import socket
 
     with socket.socket(socket.AF_UNIX) as listening:
@@ -149,7 +142,7 @@ def files(made: Path, tmp_path: Path, classifier_checkpoint: Checkpoint, monkeyp
     names = {
         "picture": str(tmp_path / "picture.png"),
         "video": str(tmp_path / "video.mp4"),
-        "videos": str(made / "videos"),
+        "videos": str(videos),
         "classifier": classifier_checkpoint.folder,
     }
     listed = ("missing", "folder", "empty folder", "empty file", "text file", "binary file", "closed folder",

@@ -8,8 +8,9 @@ import pytest
 
 import tests.helpers.made_library as made
 from schemas.models import Label
+from tests.helpers.library_builder import sql
 from tests.helpers.made_library import WordEmbedder
-from tests.helpers.tagged_library import MadeUpEmbedder, make_library, sql, unit
+from tests.helpers.tagged_library import MadeUpEmbedder, make_library, unit
 from vidsift import evaluate, tag, teach, untag
 
 embedder = made.embedder

@@ -20,6 +20,7 @@ from index.sql.catalog import Catalog
 from schemas.errors import QueryError
 from schemas.models import Checkpoint
 from schemas.sql import HITS
+from tests.helpers.processes import Ended, in_forks
 from tests.helpers.searchable import write_searchable
 
 CAKE = "people baking a cake"
@@ -189,22 +190,29 @@ def test_ctrl_c_ends_a_query_at_once(library: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "vidsift: interrupted\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "begins"),
-    [
-        (["sql", "select count(*) as n from clips", "--format", "json"], '{"n": 40}\n'),
-        (["status"], "library     "),
-        (["schema"], "videos (10 rows): "),
-        (["history"], "snapshot  published "),
-    ],
-)
-def test_commands_that_only_read_tables_load_no_models(library: Path, arguments: list[str], begins: str) -> None:
+READERS = {
+    "sql": (["sql", "select count(*) as n from clips", "--format", "json"], '{"n": 40}\n'),
+    "status": (["status"], "library     "),
+    "schema": (["schema"], "videos (10 rows): "),
+    "history": (["history"], "snapshot  published "),
+}
+
+
+@pytest.fixture(scope="module")
+def read(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """What each of `READERS` prints, and which of the large modules it has imported by then."""
     program = (
-        "import sys, cli\n"
-        f"try: cli.main([*{arguments!r}, '--library', {str(library)!r}])\n"
+        "try: cli.main([*{arguments!r}, '--library', {library!r}])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'ray', 'torch', 'transformers', 'av'} & set(sys.modules)))"
+        "print(sorted({{'ray', 'torch', 'transformers', 'av'}} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(begins)
+    runs = {name: program.format(arguments=given, library=str(library)) for name, (given, _) in READERS.items()}
+    return in_forks(tmp_path_factory.mktemp("readers"), "import sys, cli", runs)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_commands_that_only_read_tables_load_no_models(read: dict[str, Ended], name: str) -> None:
+    done = read[name]
+    assert done.code == 0, done.stderr
+    assert done.stdout.startswith(READERS[name][1])
     assert done.stdout.splitlines()[-1] == "[]"

@@ -153,7 +153,8 @@ def _write_pixels(path: Path, codec: str, pix_fmt: str, size: tuple[int, int], n
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
         for number in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(numbered_frame(number, *size), format="rgb24").reformat(format=pix_fmt)
+            drawn = numbered_frame(number, min(size[0], 960), min(size[1], 540))
+            frame = av.VideoFrame.from_ndarray(drawn, format="rgb24").reformat(*size, format=pix_fmt)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 

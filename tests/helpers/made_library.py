@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
 from index.search.confidence import GENERIC_TEXTS
-from index.snapshot.catalog_build import write_catalog
-from index.snapshot.snapshot import SnapshotInfo, publish
-from index.snapshot.vectors import write_vectors
-from index.storage.config import LibraryConfig, write_library_config
-from index.storage.paths import Library
+from index.storage.config import LibraryConfig
 from schemas.models import Checkpoint, Label
 from schemas.options import Sampling
-from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
-from schemas.tables import clips_table, videos_table
+from schemas.records import ClipRow, Span, VideoFile, VideoInfo
+from schemas.tags import TagDefinition
+from tests.helpers.library_builder import build_library
 
 WORDS = ("jumping", "red", "kitchen", "cheering", "other")
 GENERIC = "other"
@@ -75,50 +68,33 @@ class WordEmbedder:
 def make_library(
     folder: Path,
     clips: Iterable[Made],
-    tags: Sequence[tuple[int, str, float]] = (),
+    tags: Sequence[TagDefinition] = (),
     durations_s: Mapping[str, float] | None = None,
 ) -> Path:
-    """Publish a library of these clips; ``tags`` are (clip_id, tag, score)."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Publish a library of these clips; a video lasts until its last clip's end, where ``durations_s`` does not say more."""
     made = list(clips)
     rows = [
         ClipRow(one.clip_id, one.video, Span(one.start_s, one.end_s), one.labels, vector_of(one.cosines)) for one in made
     ]
-    videos = []
-    for name in dict.fromkeys(one.video for one in made):
-        ends = [one.end_s for one in made if one.video == name]
-        file = VideoFile(f"/v/{name}.mp4", 10, 0)
-        duration_s = (durations_s or {}).get(name, max(ends))
-        videos.append(VideoRow(VideoInfo(name, file, duration_s=duration_s), "indexed", len(ends)))
-    pq.write_table(videos_table(videos, ingested_at=datetime(2026, 1, 2, tzinfo=UTC)), folder / "videos.parquet")
-    table = clips_table(rows, classifier="c@1", embedder="e@2")
-    publish_made(folder, table, np.stack([row.embedding for row in rows]) if rows else np.zeros((0, DIM), np.float32), tags)
-    return folder
+    ends: dict[str, float] = {}
+    for one in made:
+        ends[one.video] = max(one.end_s, ends.get(one.video, 0.0))
+    videos = [
+        VideoInfo(name, VideoFile(f"/v/{name}.mp4", 10, 0), duration_s=duration_s)
+        for name, duration_s in (ends | dict(durations_s or {})).items()
+    ]
+    return build_library(folder, IDENTITY, rows, videos, tags)
 
 
-def publish_made(
-    folder: Path, clips: pa.Table, vectors: NDArray[np.float32], tags: Sequence[tuple[int, str, float]] = ()
-) -> None:
-    """Publish rows of clips beside ``videos.parquet``."""
-    pq.write_table(clips, folder / "clips.parquet")
-    library = Library(folder)
-    write_library_config(library, IDENTITY)
-
-    def write(aside: Path) -> SnapshotInfo:
-        catalog = aside / "catalog.duckdb"
-        counts = write_catalog(catalog, [str(folder / "videos.parquet")], [str(folder / "clips.parquet")])
-        with duckdb.connect(str(catalog)) as connection:
-            for clip_id, tag, score in tags:
-                connection.execute(
-                    "insert into tags select clip_id, video_id, path, start_s, end_s, ?, ?, '', '' from clips "
-                    "where clip_id = ?",
-                    [tag, score, clip_id],
-                )
-        ids = clips["clip_id"].to_numpy()
-        counts["vectors"] = write_vectors(aside / "clips.faiss", vectors.shape[1], [(ids, vectors)])
-        return SnapshotInfo({}, counts, "c@1", "e@2", 1.0, "2026-01-02T00:00:00+00:00")
-
-    publish(library, write)
+def word_tag(name: str, weights: Mapping[str, float], bias: float) -> TagDefinition:
+    """A taught tag: a clip's score is the logistic function of its weighted cosines with words, and ``bias``."""
+    return TagDefinition(
+        name=name,
+        weights=(*(float(weights.get(word, 0.0)) for word in WORDS), 0.0),
+        bias=bias,
+        embedder=IDENTITY.embedder.stamp,
+        moments=1,
+    )
 
 
 Background = Callable[[int], list[Made]]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
@@ -18,6 +21,55 @@ BIN = Path(sys.executable).parent
 def outside() -> dict[str, str]:
     """This process's environment without what Ray puts there, as another test's Ray in this process does."""
     return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+
+
+class Ended(NamedTuple):
+    """A process that has ended.
+
+    Attributes:
+        code: its exit code; negative for the signal that ended it.
+    """
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+_FORKS = """
+import json, os, sys, traceback
+setup, runs = json.load(sys.stdin)
+exec(setup)
+for code, stdout, stderr in runs:
+    sys.stdout.flush()
+    pid = os.fork()
+    if not pid:
+        try:
+            for stream, path in ((1, stdout), (2, stderr)):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+            exec(code)
+            ended = 0
+        except SystemExit as exc:
+            ended = exc.code or 0
+        except BaseException:
+            traceback.print_exc()
+            ended = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def in_forks(folder: Path, setup: str, runs: Mapping[str, str]) -> dict[str, Ended]:
+    """What comes of each program in ``runs``: each in a process of its own, forked from one that has run ``setup``.
+
+    Importing takes a process seconds, and one import serves all of them.
+    """
+    names = {name: [str(folder / f"{number}.{end}") for end in ("out", "err")] for number, name in enumerate(runs)}
+    given = json.dumps([setup, [[code, *names[name]] for name, code in runs.items()]])
+    done = subprocess.run([sys.executable, "-c", _FORKS], input=given, capture_output=True, text=True, check=True)
+    texts = {name: [Path(path).read_text() for path in paths] for name, paths in names.items()}
+    return {name: Ended(int(code), *texts[name]) for name, code in zip(runs, done.stdout.split(), strict=True)}
 
 
 def family(driver: int) -> list[psutil.Process]:

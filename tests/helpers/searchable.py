@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from index.snapshot.catalog_build import write_catalog
-from index.snapshot.snapshot import SnapshotInfo, publish
-from index.snapshot.vectors import write_vectors
-from index.storage.config import LibraryConfig, write_library_config
-from index.storage.paths import Library
+from index.storage.config import LibraryConfig
 from schemas.models import Checkpoint, Label
 from schemas.options import Sampling
-from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
-from schemas.tables import clips_table, videos_table
+from schemas.records import ClipRow, Span, VideoFile, VideoInfo
+from tests.helpers.library_builder import build_library
 
 LABELS = ("dancing", "running", "sleeping")
 
@@ -26,7 +20,6 @@ def write_searchable(folder: Path, classifier: Checkpoint, embedder: Checkpoint,
 
     Clip ``10 * video + part`` is [4 * part, 4 * part + 4), best labelled ``LABELS[(video + part) % 3]``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     dim = embedder.embedding_dim
     assert dim
     vectors = np.random.default_rng(0).normal(size=(4 * videos, dim)).astype(np.float32)
@@ -43,17 +36,4 @@ def write_searchable(folder: Path, classifier: Checkpoint, embedder: Checkpoint,
         for n, info in enumerate(infos)
         for part in range(4)
     ]
-    ids = np.array([row.clip_id for row in rows])
-    done = [VideoRow(info, "indexed", 4) for info in infos]
-    pq.write_table(videos_table(done, ingested_at=datetime(2026, 1, 2, tzinfo=UTC)), folder / "videos.parquet")
-    pq.write_table(clips_table(rows, classifier="c@1", embedder="e@2"), folder / "clips.parquet")
-    library = Library(folder)
-    write_library_config(library, LibraryConfig(classifier, embedder, Sampling()))
-
-    def write(aside: Path) -> SnapshotInfo:
-        counts = write_catalog(aside / "catalog.duckdb", [str(folder / "videos.parquet")], [str(folder / "clips.parquet")])
-        counts["vectors"] = write_vectors(aside / "clips.faiss", dim, [(ids, vectors)])
-        return SnapshotInfo({}, counts, "c@1", "e@2", 1.0, "2026-01-02T00:00:00+00:00")
-
-    publish(library, write)
-    return folder
+    return build_library(folder, LibraryConfig(classifier, embedder, Sampling()), rows, infos)

@@ -1,24 +1,19 @@
-"""Libraries of made-up embeddings: real tables and snapshots, and no video behind them."""
+"""Libraries of made-up embeddings with tags: videos by their clips' vectors, and an embedder that knows a few texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from index.snapshot.publish import publish_tables
-from index.snapshot.snapshot import Snapshot
-from index.storage.config import LibraryConfig, write_library_config
-from index.storage.paths import Library
+from index.storage.config import LibraryConfig
 from index.storage.tables import Tables
 from schemas.models import Checkpoint, Label
 from schemas.options import Sampling
-from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow, Written, clip_id_of, video_id_of
-from schemas.tables import clips_table
+from schemas.records import ClipRow, Span, VideoFile, VideoInfo, clip_id_of, video_id_of
+from tests.helpers.library_builder import build_library, commit_rows
 
 DIM = 4
 IDENTITY = LibraryConfig(
@@ -33,40 +28,28 @@ def unit(*numbers: float) -> NDArray[np.float32]:
     return vector / np.linalg.norm(vector)
 
 
-def commit(tables: Tables, path: str, vectors: Sequence[NDArray[np.float32]], *, with_video: bool = True) -> str:
-    """Commit clips of 2 s with these embeddings, and the row of their video unless that is left out."""
+def rows_of(path: str, vectors: Sequence[NDArray[np.float32]]) -> tuple[VideoInfo, list[ClipRow]]:
+    """A video, and its clips of 2 s with these embeddings."""
     video_id = video_id_of("hash of " + path, path)
+    spans = [Span(2.0 * number, 2.0 * number + 2.0) for number in range(len(vectors))]
     rows = [
         ClipRow(clip_id_of(video_id, span), video_id, span, (Label("running", 0.5),), vector)
-        for span, vector in ((Span(2.0 * n, 2.0 * n + 2.0), vector) for n, vector in enumerate(vectors))
+        for span, vector in zip(spans, vectors, strict=True)
     ]
-    name = f"part-{video_id}-{tables.clips.version()}.parquet"
-    file = tables._library.clips / name
-    pq.write_table(clips_table(rows, classifier="c@1", embedder=IDENTITY.embedder.stamp), file)
-    tables.commit_clips([Written(name, file.stat().st_size, {video_id: tuple(row.clip_id for row in rows)})])
-    info = VideoInfo(video_id, VideoFile(path, 1, 1), "hash of " + path, duration_s=2.0 * len(vectors))
-    if with_video:
-        tables.commit_videos([VideoRow(info, "indexed", len(rows))], replace_paths=False)
-    return video_id
+    return VideoInfo(video_id, VideoFile(path, 1, 1), "hash of " + path, duration_s=2.0 * len(vectors)), rows
+
+
+def commit(tables: Tables, path: str, vectors: Sequence[NDArray[np.float32]], *, with_video: bool = True) -> str:
+    """Commit clips of 2 s with these embeddings, and the row of their video unless that is left out."""
+    info, rows = rows_of(path, vectors)
+    commit_rows(tables, IDENTITY, rows, [info] if with_video else [])
+    return info.video_id
 
 
 def make_library(folder: Path, videos: Mapping[str, Sequence[NDArray[np.float32]]]) -> Path:
     """A published library of these videos."""
-    library = Library(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_library_config(library, IDENTITY)
-    tables = Tables(library)
-    for path, vectors in videos.items():
-        commit(tables, path, vectors)
-    publish_tables(library, tables, IDENTITY)
-    return folder
-
-
-def sql(folder: Path, query: str) -> list[dict[str, Any]]:
-    catalog = Snapshot(Library(folder)).catalog
-    rows: list[dict[str, Any]] = catalog.sql(query).to_pylist()
-    catalog.close()
-    return rows
+    made = [rows_of(path, vectors) for path, vectors in videos.items()]
+    return build_library(folder, IDENTITY, [row for _, rows in made for row in rows], [info for info, _ in made])
 
 
 class MadeUpEmbedder:

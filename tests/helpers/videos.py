@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -77,6 +78,13 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def write_many(folder: Path, count: int, num_frames: int) -> None:
+    """Write ``count`` videos of the same frames, ``00.mp4`` and on, whose contents differ in what players pass over."""
+    content = write_video(folder / "00.mp4", num_frames).read_bytes()
+    for number in range(count):
+        (folder / f"{number:02d}.mp4").write_bytes(content + struct.pack(">I4sI", 12, b"free", number))
 
 
 def write_audio(path: Path, seconds: int = 1) -> Path:

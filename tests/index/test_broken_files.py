@@ -15,7 +15,6 @@ from click.testing import CliRunner, Result
 from cli import main
 from pipeline.models.registry import load_embedder
 from schemas.models import Checkpoint
-from tests.helpers.whole_library import write_whole
 
 COMMANDS = {
     "verify": ["verify"],
@@ -50,13 +49,6 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def made(
-    tmp_path_factory: pytest.TempPathFactory, classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint
-) -> Path:
-    return write_whole(tmp_path_factory.mktemp("broken") / "made", classifier_checkpoint, embedder_checkpoint)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def one_model(embedder_checkpoint: Checkpoint) -> Iterator[None]:
     """The embedder is loaded once, and what is in memory by now is no garbage, which every error of a command looks for."""
@@ -70,8 +62,8 @@ def one_model(embedder_checkpoint: Checkpoint) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def right(made: Path) -> dict[str, str]:
-    found = {name: ask(made, name) for name in COMMANDS}
+def right(whole_library: Path) -> dict[str, str]:
+    found = {name: ask(whole_library, name) for name in COMMANDS}
     assert {name: one.exit_code for name, one in found.items()} == dict.fromkeys(COMMANDS, 0)
     return {name: one.stdout for name, one in found.items()}
 
@@ -86,12 +78,12 @@ def contents(library: Path) -> list[pa.Table]:
 
 
 @pytest.mark.parametrize("pattern", FILES)
-def test_damage_is_told_or_does_no_harm(made: Path, right: dict[str, str], tmp_path: Path, pattern: str) -> None:
+def test_damage_is_told_or_does_no_harm(whole_library: Path, right: dict[str, str], tmp_path: Path, pattern: str) -> None:
     wrong = []
-    file = sorted(made.glob(pattern))[-1].relative_to(made)
-    intact = (made / file).read_bytes()
+    file = sorted(whole_library.glob(pattern))[-1].relative_to(whole_library)
+    intact = (whole_library / file).read_bytes()
     for what, damage in DAMAGES.items():
-        library = Path(shutil.copytree(made, tmp_path / "library"))
+        library = Path(shutil.copytree(whole_library, tmp_path / "library"))
         (library / file).unlink()  # snapshots share some files by links
         (library / file).write_bytes(damage(intact))
         if damage(intact) == intact:
@@ -105,9 +97,13 @@ def test_damage_is_told_or_does_no_harm(made: Path, right: dict[str, str], tmp_p
                 wrong.append(f"{where}: exit code {done.exit_code}: {done.output}")
             elif done.exit_code == 1 and "--library" not in done.output and "BREACH" not in done.output:
                 wrong.append(f"{where}: the message does not say where: {done.output[:300]}")
-            elif done.exit_code == 0 and name == "verify" and contents(library) != contents(made):
+            elif done.exit_code == 0 and name == "verify" and contents(library) != contents(whole_library):
                 wrong.append(f"{where}: the tables hold something else, and it sees nothing")
-            elif done.exit_code == 0 and name != "verify" and done.stdout != right[name].replace(str(made), str(library)):
+            elif (
+                done.exit_code == 0
+                and name != "verify"
+                and done.stdout != right[name].replace(str(whole_library), str(library))
+            ):
                 told = ask(library, "verify").exit_code
                 wrong += [] if told else [f"{where}: another answer, and verify sees nothing: {done.stdout[:200]}"]
         shutil.rmtree(library)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +60,20 @@ def decoder_name(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`write_video` of a name, but what one decoder has read is not written again for the next one."""
+    folder, films = tmp_path_factory.mktemp("films"), dict[str, Path]()
+
+    def write(name: str, num_frames: int, **how: Any) -> Path:
+        key = repr((name, num_frames, how))
+        if key not in films:
+            films[key] = write_video(folder / f"{len(films)}-{name}", num_frames, **how)
+        return films[key]
+
+    return write
+
+
 @pytest.mark.parametrize(
     ("file", "codec", "options"),
     [
@@ -71,11 +87,11 @@ def decoder_name(request: pytest.FixtureRequest) -> str:
     ],
 )
 def test_sampled_frames_are_the_ones_on_screen(
-    tmp_path: Path, decoder_name: str, file: str, codec: str, options: dict[str, str]
+    written: Callable[..., Path], decoder_name: str, file: str, codec: str, options: dict[str, str]
 ) -> None:
     if decoder_name == "decord" and "open-gop=1" in options.get("x265-params", ""):
         pytest.skip("decord gives the neighbour of a frame just before a keyframe of an open group of pictures")
-    path = write_video(tmp_path / file, 150, codec=codec, options=options)
+    path = written(file, 150, codec=codec, options=options)
     (job,) = jobs_of(path, SQUARE)
     decoded = load_decoder(decoder_name).decode(job)
     assert decoded.problems == ()
@@ -92,10 +108,10 @@ def test_sampled_frames_are_the_ones_on_screen(
     assert numbers == [max(0, number - shift) for number in expected]
 
 
-def test_every_minute_of_a_long_video_is_right(tmp_path: Path, decoder_name: str) -> None:
+def test_every_minute_of_a_long_video_is_right(written: Callable[..., Path], decoder_name: str) -> None:
     """Later jobs seek: their first frames must be the right ones too, in MP4 (indexed by dts) and Matroska (by pts)."""
     for name in ("a.mp4", "a.mkv"):
-        path = write_video(tmp_path / name, 1000, fps=5, options={"bf": "3", "g": "40"})
+        path = written(name, 1000, fps=5, options={"bf": "3", "g": "40"})
         jobs = jobs_of(path, ModelInput(4, Geometry((64, 128), None)))
         assert len(jobs) == 4
         for job in jobs:

@@ -17,7 +17,7 @@ from jobs.ingest.report import IngestReport, ingest_text
 from schemas.models import Label
 from schemas.records import VideoFile, VideoInfo, VideoRow
 from schemas.text import columns_text, json_text, lines_text, printable
-from tests.helpers.made_library import Made, WordEmbedder, background, embedder, make_library
+from tests.helpers.made_library import Made, WordEmbedder, background, embedder, make_library, word_tag
 from tests.helpers.videos import write_video
 
 __all__ = ["embedder"]
@@ -92,7 +92,7 @@ def run(*arguments: str | Path) -> Result:
 def library(tmp_path: Path) -> Path:
     """A library in which a video, a label and a tag have such a name."""
     made = [Made(1, NASTY, 0.0, 4.0, {"red": 0.9}, (Label(NASTY, 0.5),)), *background(60)]
-    return make_library(tmp_path / "library", made, tags=[(1, NASTY, 0.9)])
+    return make_library(tmp_path / "library", made, tags=[word_tag(NASTY, {"red": 40.0}, -20.0)])
 
 
 def test_no_command_that_asks_prints_it_raw(library: Path, embedder: WordEmbedder) -> None:
@@ -102,7 +102,7 @@ def test_no_command_that_asks_prints_it_raw(library: Path, embedder: WordEmbedde
     assert SHOWN in found.stdout
     assert len(found.stdout.splitlines()) == 3
     assert json.loads(run("search", "red", "--library", library, "-k", "1", "--json").stdout)["path"] == f"/v/{NASTY}.mp4"
-    query = 'select c.path, c.label, t.tag, 1 as "x\x1b" from clips c join tags t using (clip_id)'
+    query = 'select c.path, c.label, t.tag, 1 as "x\x1b" from clips c join tags t using (clip_id) where t.score > 0.5'
     assert run("sql", query, "--library", library).stdout.splitlines() == [
         f"{'path':<{len(row)}}  {'label':<{len(SHOWN)}}  {'tag':<{len(SHOWN)}}  x\\x1b",
         f"{'-' * len(row)}  {'-' * len(SHOWN)}  {'-' * len(SHOWN)}  -----",
@@ -130,7 +130,7 @@ def test_no_command_that_asks_prints_it_raw(library: Path, embedder: WordEmbedde
         ["status", "--library", NASTY],
         ["verify", "--library", NASTY],
         ["history", "--library", NASTY],
-        ["untag", NASTY, "--library", "LIBRARY"],
+        ["untag", f"other {NASTY}", "--library", "LIBRARY"],
         ["tag", NASTY, "--library", "LIBRARY"],
         ["teach", "--examples", NASTY, "--library", "LIBRARY"],
         ["evaluate", NASTY, "--library", "LIBRARY"],

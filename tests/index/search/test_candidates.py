@@ -94,19 +94,10 @@ def test_what_is_no_candidate_is_not_answered(library: Path) -> None:
     assert answer == Answer((), 53, 53, 0.0, False)
 
 
-def test_recall_is_that_of_the_candidates(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the ten best for jumping, those of film a and b; the truth comes from the tables, which made-up libraries lack."""
+def test_recall_is_that_of_the_candidates(library: Path) -> None:
+    """Of the ten best for jumping, those of film a and b; the truth comes from the tables."""
     stored = Searcher(library)
     vectors = stored.snapshot.vectors()
-
-    class StoredTables:
-        def __init__(self, library: object) -> None: ...
-
-        def parquet_files(self) -> tuple[list[str], list[str]]:
-            return [], [str(library / "clips.parquet")]
-
-    (library / "clips" / "_delta_log").mkdir(parents=True)
-    monkeypatch.setattr("index.storage.tables.Tables", StoredTables)
     assert index_recall(library, stored, ["jumping", "red"]) == (1.0, 2)
     one_film = Searcher(library, candidates=Nearest(vectors, 1))
     recall, queries = index_recall(library, one_film, ["jumping"])

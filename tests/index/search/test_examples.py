@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import re
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ from schemas.errors import UsageError
 from schemas.models import Checkpoint, Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Span
+from tests.helpers.processes import Ended, in_forks
 from tests.helpers.videos import write_video
 
 SAMPLING = Sampling(window_s=4.0, stride_s=4.0)
@@ -155,25 +154,37 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_what_is_no_picture_of_anything_is_refused_in_little_memory(tmp_path: Path, name: str) -> None:
-    make, message = BOMBS[name]
-    path = tmp_path / "a.png"
-    path.write_bytes(make())
-    program = (
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Ended]]:
+    """Each of `BOMBS` as a file, and what a process that reads it prints: the error, and how many MB it took."""
+    folder = tmp_path_factory.mktemp("bombs")
+    setup = (
         "import resource, sys; from index.search.examples import still_clip; from schemas.errors import UsageError\n"
-        "from schemas.models import Geometry, ModelInput\n"
+        "from schemas.models import Geometry, ModelInput; import PIL.Image; PIL.Image.init()\n"
+    )
+    program = (
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n"
-        "    still_clip(sys.argv[1], ModelInput(2, Geometry(resize=224, crop=(224, 224))))\n"
+        "    still_clip({path!r}, ModelInput(2, Geometry(resize=224, crop=(224, 224))))\n"
         "except UsageError as exc:\n"
         "    print(exc)\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    paths = {name: folder / f"{name}.png" for name in BOMBS}
+    for name, (make, _) in BOMBS.items():
+        paths[name].write_bytes(make())
+    ended = in_forks(folder, setup, {name: program.format(path=str(path)) for name, path in paths.items()})
+    return {name: (paths[name], ended[name]) for name in BOMBS}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_is_no_picture_of_anything_is_refused_in_little_memory(
+    refused: dict[str, tuple[Path, Ended]], name: str
+) -> None:
+    path, done = refused[name]
+    assert (done.code, done.stderr) == (0, "")
     told, more_mb = done.stdout.splitlines()
-    assert re.match(rf"--like: '{path}' cannot be read as a picture \(.*{message}.*; expected PNG and JPEG$", told)
+    assert re.match(rf"--like: '{path}' cannot be read as a picture \(.*{BOMBS[name][1]}.*; expected PNG and JPEG$", told)
     assert int(more_mb) < 100
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
 from index.search.searcher import Searcher
 from index.sql.filters import passing_clips
-from schemas.records import VideoFile, VideoInfo, VideoRow
+from schemas.records import ClipRow, Span, VideoFile, VideoInfo
 from schemas.search import SearchOptions
-from schemas.tables import CLIPS, videos_table
-from tests.helpers.made_library import DIM, WordEmbedder, embedder, publish_made
+from tests.helpers.library_builder import build_library
+from tests.helpers.made_library import DIM, IDENTITY, WordEmbedder, embedder
 
 __all__ = ["embedder"]
 
@@ -32,19 +29,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.in
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = rng.choice(2**62, CLIP_COUNT, replace=False)
     starts = np.arange(CLIP_COUNT) % (CLIP_COUNT // VIDEO_COUNT)
-    videos = [VideoRow(VideoInfo(f"{i:03d}", VideoFile(f"/v/{i}.mp4", i, 0)), "indexed", 1) for i in range(VIDEO_COUNT)]
-    pq.write_table(videos_table(videos, ingested_at=datetime(2026, 1, 2, tzinfo=UTC)), folder / "videos.parquet")
-    columns = {
-        "clip_id": ids,
-        "video_id": [f"{i:03d}" for i in range(VIDEO_COUNT) for _ in range(CLIP_COUNT // VIDEO_COUNT)],
-        "start_s": starts.astype(float),
-        "end_s": starts + 1.0,
-        "labels": pa.array([None] * CLIP_COUNT, CLIPS.field("labels").type),
-        "embedding": pa.ListArray.from_arrays(np.arange(CLIP_COUNT + 1, dtype=np.int32) * DIM, vectors.ravel()),
-        "classifier": ["c@1"] * CLIP_COUNT,
-        "embedder": ["e@2"] * CLIP_COUNT,
-    }
-    publish_made(folder, pa.table(columns, schema=CLIPS), vectors)
+    videos = [VideoInfo(f"{i:03d}", VideoFile(f"/v/{i}.mp4", i, 0)) for i in range(VIDEO_COUNT)]
+    rows = [
+        ClipRow(int(clip_id), videos[n * VIDEO_COUNT // CLIP_COUNT].video_id, Span(float(start), start + 1.0), (), vector)
+        for n, (clip_id, start, vector) in enumerate(zip(ids, starts, vectors, strict=True))
+    ]
+    build_library(folder, IDENTITY, rows, videos)
     return folder, ids, vectors
 
 

@@ -15,10 +15,12 @@ from index.snapshot.snapshot import Snapshot
 from schemas.errors import LibraryError, QueryError, UsageError
 from schemas.models import Label
 from schemas.search import Answer, By, Moment, SearchOptions
-from tests.helpers.made_library import Made, WordEmbedder, background, embedder, make_library
+from tests.helpers.made_library import Made, WordEmbedder, background, embedder, make_library, word_tag
 
 __all__ = ["embedder"]
 
+# 0.9 for clip 3 of `films`, which is red and jumps, and 0.25 for clip 21, a kitchen with a jump; else less than 0.02.
+MINE = word_tag("mine", {"jumping": 40.0, "red": 22.0, "kitchen": 13.8}, -28.0)
 JUMP, SQUAT = Label("jumping", 0.75), Label("squatting", 0.5)
 
 
@@ -42,7 +44,7 @@ def films(tmp_path: Path, embedder: WordEmbedder) -> Path:
         Made(20 + i, "b", 4.0 * i, 4.0 * i + 4, {"kitchen": 0.5, "jumping": 0.5 * (i == 1)}, (SQUAT,)) for i in range(4)
     ]
     return make_library(
-        tmp_path / "library", [*film, *kitchen, *background(40)], tags=[(3, "mine", 0.9), (21, "mine", 0.25)],
+        tmp_path / "library", [*film, *kitchen, *background(40)], tags=[MINE],
         durations_s={"a": 36.0, "b": 90.0},
     )  # fmt: skip
 
@@ -101,9 +103,10 @@ def test_a_video_says_how_many_of_its_moments_answer_as_well(tmp_path: Path, emb
         ("label = 'jumping'", {2, 7}),
         ("label = 'jumping' and rank = 2", {3}),
         ("label = 'jumping' and score > 0.5 and rank <= 2", {2, 3, 7}),
-        ("tag = 'mine'", {3, 21}),
+        ("tag = 'mine' and tags.start_s < 8 and path like '%/b.mp4'", {20, 21}),
+        ("tag = 'mine' and score > 0.2", {3, 21}),
         ("tag = 'mine' and score > 0.5", {3}),
-        ("tag = 'mine' and rank = 1 and labels.score < 0.6", {3, 21}),
+        ("tag = 'mine' and tags.score > 0.2 and rank = 1 and labels.score < 0.6", {3, 21}),
         ("duration_s > 60", {20, 21, 22, 23}),
         ("duration_s > 60 and start_s < 8 -- a comment", {20, 21}),
         ("path like '%/a.mp4' and end_s <= 8", {0, 1}),

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from schemas.errors import LibraryError, QueryError
 from schemas.models import Label
 from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
 from schemas.tables import TAGS, clips_table, videos_table
+from tests.helpers.processes import Ended, in_forks
 
 VECTOR = np.zeros(4, np.float32)
 A = VideoInfo("a" * 16, VideoFile("/v/a.mp4", 10, 1_700_000_000_000_000_000), "h", "mp4", "h264", 64, 48, 0, 25.0, 8.0)
@@ -242,35 +241,41 @@ def test_a_query_that_takes_too_long_or_too_much_is_ended(tmp_path: Path) -> Non
     assert catalog.sql("select 1 as one").to_pylist() == [{"one": 1}]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "'select ' + '(' * 100_000 + '1' + ')' * 100_000",
-        "'select ' + '(' * 400 + '1' + ')' * 400 + '+1' * 100_000",
-        "'select ' + 'not ' * 70_000 + 'true'",
-        "'select 1' + '::int' * 50_000",
-        "'from ' + '(' * 140_000 + 'clips' + ')' * 140_000",
-        "'from ' + '(' * 501 + 'clips' + ')' * 501",
-        "'select 1 from ' + ' cross join '.join(['(select 1)'] * 13_000)",
-        "'with t as (select 1) from ' + 't,' * 140_000 + 't'",
-        "'select * from clips where ' + 'clip_id in (select clip_id from clips where ' * 499 + 'true' + ')' * 499",
-        "'select null::' + 'struct(a ' * 25_000 + 'int' + ')' * 25_000",
-        "'with t as (' * 20_000",
-    ],
+# Too deep for a parser, or for what follows it: Python that makes the query.
+DEEP = (
+    "'select ' + '(' * 100_000 + '1' + ')' * 100_000",
+    "'select ' + '(' * 400 + '1' + ')' * 400 + '+1' * 100_000",
+    "'select ' + 'not ' * 70_000 + 'true'",
+    "'select 1' + '::int' * 50_000",
+    "'from ' + '(' * 140_000 + 'clips' + ')' * 140_000",
+    "'from ' + '(' * 501 + 'clips' + ')' * 501",
+    "'select 1 from ' + ' cross join '.join(['(select 1)'] * 13_000)",
+    "'with t as (select 1) from ' + 't,' * 140_000 + 't'",
+    "'select * from clips where ' + 'clip_id in (select clip_id from clips where ' * 499 + 'true' + ')' * 499",
+    "'select null::' + 'struct(a ' * 25_000 + 'int' + ')' * 25_000",
+    "'with t as (' * 20_000",
 )
-def test_deep_queries_are_errors_and_crash_nothing(tmp_path: Path, query: str) -> None:
+
+
+@pytest.fixture(scope="module")
+def asked_deeply(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """What becomes of a process that asks each of `DEEP`."""
+    folder = tmp_path_factory.mktemp("deep")
+    write_catalog(folder / "c.duckdb", [], [])
+    setup = "import pathlib; from index.sql.catalog import Catalog; from schemas.errors import QueryError\n"
     program = (
-        "import sys, pathlib; from index.snapshot.catalog_build import write_catalog\n"
-        "from index.sql.catalog import Catalog; from schemas.errors import QueryError\n"
-        "path = pathlib.Path(sys.argv[1]); write_catalog(path, [], [])\n"
         "try:\n"
-        f"    Catalog(path).sql({query})\n"
+        f"    Catalog(pathlib.Path({str(folder / 'c.duckdb')!r})).sql({{}})\n"
         "except QueryError as exc:\n"
         "    print(str(exc)[:80])\n"
     )
-    command = [sys.executable, "-c", program, str(tmp_path / "c.duckdb")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
+    return in_forks(folder, setup, {query: program.format(query) for query in DEEP})
+
+
+@pytest.mark.parametrize("query", DEEP)
+def test_deep_queries_are_errors_and_crash_nothing(asked_deeply: dict[str, Ended], query: str) -> None:
+    done = asked_deeply[query]
+    assert (done.code, done.stderr) == (0, "")
     wanted = r"QUERY: (got \d+ (brackets within|characters, allowed)|(Parser|Binder) Error: Max expression d)"
     assert re.match(wanted, done.stdout)
 

@@ -17,8 +17,7 @@ from jobs.maintain.history import compact, rollback
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag, untag
 from schemas.errors import LibraryError
-from schemas.models import Checkpoint
-from tests.helpers.whole_library import TAG, write_whole
+from tests.helpers.whole_library import TAG
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "verify": verify,
@@ -30,17 +29,10 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def made(
-    tmp_path_factory: pytest.TempPathFactory, classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint
-) -> Path:
-    return write_whole(tmp_path_factory.mktemp("links") / "made", classifier_checkpoint, embedder_checkpoint)
-
-
 @pytest.fixture
-def library(made: Path, tmp_path: Path) -> Path:
+def library(whole_library: Path, tmp_path: Path) -> Path:
     (tmp_path / "none").mkdir()
-    return Path(shutil.copytree(made, tmp_path / "library"))
+    return Path(shutil.copytree(whole_library, tmp_path / "library"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

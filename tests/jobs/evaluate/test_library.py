@@ -71,7 +71,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Eval
 def test_what_is_judged_is_said(measured: Evaluation, tmp_path: Path) -> None:
     assert (measured.rows, measured.judged, measured.clips, measured.snapshot) == (5, 4, 50, 1)
     assert measured.unjudged == (Unjudged("/v/gone.mp4", 1, "not in the library"),)
-    assert (measured.classifier, measured.embedder, measured.rerank) == ("c@1", "e@2", 0)
+    assert (measured.classifier, measured.embedder, measured.rerank) == ("c@11111111", "e@22222222", 0)
     assert measured.truth == str(tmp_path / "truth.csv")
 
 

@@ -221,6 +221,7 @@ def test_annotators_that_cannot_be_are_a_damaged_library(
         read_library_config(library)
 
 
+@pytest.mark.on_ray
 @pytest.mark.usefixtures("ray_session_for_tests")
 def test_an_ingest_takes_further_annotators_and_then_needs_them(
     tmp_path: Path, classifier_folder: Path, embedder_folder: Path

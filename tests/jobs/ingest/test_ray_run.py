@@ -15,6 +15,7 @@ import pytest
 from jobs.cluster.session import ray_session
 from schemas.errors import JobError
 from schemas.options import IngestOptions
+from tests.helpers.processes import in_forks
 from tests.helpers.videos import write_video
 
 pytestmark = pytest.mark.slow
@@ -71,21 +72,19 @@ def test_where_ray_has_gpus_each_has_an_annotator_that_works_at_two_calls(
     assert (report["indexed"], report["clips"]) == (6, 6)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "nonsense", "no-such-host.invalid:6379"])
 def test_an_address_where_nobody_listens_is_refused_at_once(
-    tmp_path: Path, classifier_folder: Path, embedder_folder: Path, address: str
+    tmp_path: Path, classifier_folder: Path, embedder_folder: Path
 ) -> None:
     write_video(tmp_path / "a.mp4", 5)
-    address = address.format(port=free_port())
-    done = subprocess.run(
-        [BIN / "vidsift", "ingest", tmp_path / "a.mp4", "--library", tmp_path / "library", "--address", address,
-         "--classifier", classifier_folder, "--embedder", embedder_folder],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"vidsift: --address: got {address!r}, and no Ray cluster answers there (")
-    assert "; start one with: ray start --head; " in done.stderr
-    assert done.stderr.count("\n") == 1
+    addresses = [f"127.0.0.1:{free_port()}", "nonsense", "no-such-host.invalid:6379"]
+    given = ["ingest", str(tmp_path / "a.mp4"), "--library", str(tmp_path / "library"),
+             "--classifier", str(classifier_folder), "--embedder", str(embedder_folder)]  # fmt: skip
+    runs = {address: f"cli.main({[*given, '--address', address]!r})" for address in addresses}
+    for address, done in in_forks(tmp_path, "import cli, jobs.cluster.session", runs).items():
+        assert done.code == 2, done.stderr
+        assert done.stderr.startswith(f"vidsift: --address: got {address!r}, and no Ray cluster answers there (")
+        assert "; start one with: ray start --head; " in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_the_same_command_joins_a_cluster(tmp_path: Path, classifier_folder: Path, embedder_folder: Path) -> None:

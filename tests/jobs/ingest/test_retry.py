@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from index.snapshot.snapshot import Snapshot
-from index.storage.paths import Library
 from jobs.ingest.ingest import ingest
 from jobs.ingest.report import Interrupted
 from jobs.maintain.verify import verify
 from schemas.records import Outcome, VideoFile
+from tests.helpers.library_builder import sql
 from tests.helpers.made_up_run import Content, MadeUpRun, make_up_runs
 
 BEFORE = [
@@ -22,11 +21,6 @@ BEFORE = [
     {"path": "c.mp4", "status": "failed", "clip_count": 0},
     {"path": "d.mp4", "status": "indexed", "clip_count": 1},
 ]
-
-
-def sql(library: Path, query: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = Snapshot(Library(library)).catalog.sql(query).to_pylist()
-    return rows
 
 
 def videos(library: Path) -> list[dict[str, Any]]:

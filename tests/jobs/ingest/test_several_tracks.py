@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 from deltalake import write_deltalake
 
 from index.search.searcher import search
-from index.snapshot.snapshot import Snapshot, current_snapshot
+from index.snapshot.snapshot import current_snapshot
 from index.status import library_status, status_text
 from index.storage.paths import Library
 from index.storage.tables import Tables
@@ -28,14 +27,10 @@ from schemas.records import Span, VideoFile, VideoInfo, VideoRow
 from schemas.search import SearchOptions, moment_json
 from schemas.tables import videos_table
 from schemas.text import json_text
+from tests.helpers.library_builder import sql
 from tests.helpers.made_up_run import Content, make_up_runs
 from tests.helpers.videos import number_in
 from tests.pipeline.test_tracks import PLAIN, write_tracks
-
-
-def sql(library: Path, query: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = Snapshot(Library(library)).catalog.sql(query).to_pylist()
-    return rows
 
 
 @pytest.mark.usefixtures("inline_run")

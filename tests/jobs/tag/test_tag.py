@@ -29,7 +29,8 @@ from jobs.maintain.history import compact, history, rollback
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag, untag
 from schemas.errors import LibraryError, UsageError
-from tests.helpers.tagged_library import IDENTITY, MadeUpEmbedder, commit, make_library, sql, unit
+from tests.helpers.library_builder import sql
+from tests.helpers.tagged_library import IDENTITY, MadeUpEmbedder, commit, make_library, unit
 
 # Cosines with "first": their mean is 0.26, their standard deviation 0.27.
 COSINES = (0.0, 0.1, 0.2, 0.3, 0.1, 0.2, 0.9)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from deltalake import DeltaTable
 
 import jobs.tag.tag
-from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
 from index.storage.tags_file import read_definitions
 from jobs.ingest.ingest import ingest
@@ -20,15 +18,11 @@ from jobs.tag.tag import tag
 from jobs.tag.teach import teach
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.registry import load_embedder
+from tests.helpers.library_builder import sql
 from tests.helpers.videos import write_video
 from vidsift import open_library
 
 pytestmark = pytest.mark.usefixtures("inline_run")
-
-
-def sql(library: Path, query: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = Snapshot(Library(library)).catalog.sql(query).to_pylist()
-    return rows
 
 
 def test_new_ingests_are_tagged_with_the_names_that_are_there(

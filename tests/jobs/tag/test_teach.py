@@ -24,7 +24,8 @@ from jobs.tag.labeled_moments import match, read_examples
 from jobs.tag.linear_probe import fit
 from jobs.tag.teach import teach
 from schemas.errors import LibraryError, UsageError
-from tests.helpers.tagged_library import commit, make_library, sql, unit
+from tests.helpers.library_builder import sql
+from tests.helpers.tagged_library import commit, make_library, unit
 from tests.jobs.tag.test_tag import empty_ingest
 
 KINDS = {"wave": (1, 0, 0), "clap": (0, 1, 0), "rest": (0, 0, 1)}
