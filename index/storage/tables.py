@@ -26,7 +26,17 @@ from index.storage.tags_file import read_definitions
 from index.storage.tags_table import TagTable
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoRow, Written, WrittenFile, clip_id_of
-from schemas.tables import CLIPS, FEATURES, TAGS, VIDEOS, annotator_schema, modified_at, video_rows_of, videos_table
+from schemas.tables import (
+    CLIPS,
+    FEATURES,
+    KNOWN_VIDEOS,
+    TAGS,
+    VIDEOS,
+    annotator_schema,
+    modified_at,
+    video_rows_of,
+    videos_table,
+)
 
 # Columns of ``features`` for which Delta Lake keeps the least and greatest value of each file.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
@@ -87,13 +97,9 @@ class Tables:
             self.videos.alter.add_columns(Schema.from_arrow(pa.schema(lacking)).fields)
 
     def known_videos(self) -> pa.Table:
-        """The columns of ``videos`` that tell whether a file has changed, ascending by ``ingested_at``."""
-        columns = [
-            "video_id", "path", "size_bytes", "modified_ns", "content_hash", "track", "tracks", "status", "error_stage",
-            "ingested_at",
-        ]  # fmt: skip
+        """The columns ``KNOWN_VIDEOS`` of ``videos``, ascending by ``ingested_at``."""
         with self._explained():
-            return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
+            return self.videos.to_pyarrow_table(columns=KNOWN_VIDEOS.names).sort_by("ingested_at")
 
     def commit_clips(self, files: Sequence[Written]) -> None:
         """Make written Parquet files part of annotators' tables, ``features`` and then ``clips``, a transaction each."""
