@@ -31,6 +31,7 @@ from deltalake import write_deltalake
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.ingest.changes import compare
+from jobs.ingest.commit import MERGE_EVERY
 from jobs.ingest.find import list_files
 from pipeline.sources import SOURCES
 from pipeline.sources.base import Entry, Status
@@ -198,7 +199,7 @@ def look_for_orphans(folder: Path) -> str:
 
 
 def commit(folder: Path, num_commits: int) -> str:
-    """A hundred videos with a file of their clips, again and again."""
+    """A hundred videos with a file of their clips, again and again, as an ingest commits them."""
     tables = Tables(Library(folder))
     times = []
     for number in range(num_commits):
@@ -212,7 +213,10 @@ def commit(folder: Path, num_commits: int) -> str:
         began = time.monotonic()
         tables.commit_clips([written])
         tables.commit_videos(rows, replace_paths=False)
+        if (number + 1) % MERGE_EVERY == 0:
+            tables.merge_small_files()
         times.append((time.monotonic() - began) * 1000)
+    tables.merge_small_files()
     told = {n: np.median(times[max(0, n - 9) : n + 1]) for n in (0, num_commits // 10, num_commits - 1)}
     return ", ".join(f"number {n}: {ms:.0f} ms" for n, ms in told.items()) + f", the slowest: {max(times):.0f} ms"
 
