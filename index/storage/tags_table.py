@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
-from index.storage.transactions import add_rows, delete_except
+from index.storage.transactions import delete_except
 from schemas.tables import TAGS
 
 
@@ -62,4 +62,4 @@ class TagTable:
     def append(self, batches: Iterator[pa.RecordBatch]) -> None:
         """Add rows in one transaction, without holding them all in memory."""
         with self.explained():
-            add_rows(self.table, (pa.Table.from_batches([batch]) for batch in batches))
+            write_deltalake(self.table, pa.RecordBatchReader.from_batches(TAGS, batches), mode="append")
