@@ -71,6 +71,17 @@ VIDEOS = pa.schema(
     ]
 )
 
+# The columns of ``videos`` that tell whether a file has changed.
+KNOWN_VIDEOS = pa.schema(
+    [
+        VIDEOS.field(name)
+        for name in (
+            "video_id", "path", "size_bytes", "modified_ns", "content_hash", "track", "tracks", "status", "error_stage",
+            "ingested_at",
+        )
+    ]
+)  # fmt: skip
+
 # One row per clip and tag, computed from the embeddings by the definitions in tags.json.
 TAGS = pa.schema(
     [

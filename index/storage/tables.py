@@ -6,8 +6,6 @@ their clips, so that no clip is ever without them.
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,17 +14,34 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as dataset
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction, RemoveAction
 
 from index.storage.paths import Library
-from index.storage.predicates import among, delete_except, distinct
 from index.storage.tags_file import read_definitions
 from index.storage.tags_table import TagTable
+from index.storage.transactions import (
+    add_files,
+    add_rows,
+    delete_except,
+    distinct,
+    merge_small_files,
+    replace_rows,
+    rows_with,
+)
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoRow, Written, WrittenFile, clip_id_of
-from schemas.tables import CLIPS, FEATURES, TAGS, VIDEOS, annotator_schema, modified_at, video_rows_of, videos_table
+from schemas.tables import (
+    CLIPS,
+    FEATURES,
+    KNOWN_VIDEOS,
+    TAGS,
+    VIDEOS,
+    annotator_schema,
+    modified_at,
+    video_rows_of,
+    videos_table,
+)
 
 # Columns of ``features`` for which Delta Lake keeps the least and greatest value of each file.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "clip_id,video_id"}
@@ -87,13 +102,9 @@ class Tables:
             self.videos.alter.add_columns(Schema.from_arrow(pa.schema(lacking)).fields)
 
     def known_videos(self) -> pa.Table:
-        """The columns of ``videos`` that tell whether a file has changed, ascending by ``ingested_at``."""
-        columns = [
-            "video_id", "path", "size_bytes", "modified_ns", "content_hash", "track", "tracks", "status", "error_stage",
-            "ingested_at",
-        ]  # fmt: skip
+        """The columns ``KNOWN_VIDEOS`` of ``videos``, ascending by ``ingested_at``."""
         with self._explained():
-            return self.videos.to_pyarrow_table(columns=columns).sort_by("ingested_at")
+            return self.videos.to_pyarrow_table(columns=KNOWN_VIDEOS.names).sort_by("ingested_at")
 
     def commit_clips(self, files: Sequence[Written]) -> None:
         """Make written Parquet files part of annotators' tables, ``features`` and then ``clips``, a transaction each."""
@@ -105,22 +116,8 @@ class Tables:
 
     def _append(self, table: DeltaTable, files: Sequence[tuple[WrittenFile, int]]) -> None:
         """Make files part of ``table``, each given with its number of rows."""
-        now_ms = int(time.time() * 1000)
-        actions: list[AddAction | RemoveAction] = [
-            AddAction(
-                path=file.name,
-                size=file.size_bytes,
-                partition_values={},
-                modification_time=now_ms,
-                data_change=True,
-                stats=json.dumps({"numRecords": num_rows}),
-            )
-            for file, num_rows in files
-        ]
-        if actions:
-            with self._explained():
-                table.create_write_transaction(actions, "append", table.schema())
-                table.update_incremental()
+        with self._explained():
+            add_files(table, files)
 
     def commit_videos(self, rows: Sequence[VideoRow], *, replace_paths: bool) -> None:
         """Add rows to ``videos``, in one transaction.
@@ -132,38 +129,36 @@ class Tables:
         if not rows:
             return
         table = videos_table(rows, ingested_at=datetime.now(UTC))
-        if replace_paths:
-            self._upsert(table, "old.path = new.path")
-        else:
-            with self._explained():
-                write_deltalake(self.videos, table, mode="append")
+        replaced = table["path"].combine_chunks() if replace_paths else pa.array([], pa.string())
+        with self._explained():
+            replace_rows(self.videos, "path", replaced, table)
 
     def video_rows(self, video_ids: Collection[str]) -> dict[str, VideoRow]:
         """Rows of ``videos`` as records, by video id."""
         if not video_ids:
             return {}
         with self._explained():
-            batches = self.videos.scan(predicate=among("video_id", video_ids))
-            rows = pa.RecordBatchReader.from_stream(batches).read_all().cast(VIDEOS)
-        return {row.video.video_id: row for row in video_rows_of(rows)}
+            chunks = rows_with(self.videos, "video_id", pa.array(video_ids, pa.string()))
+            return {row.video.video_id: row for chunk in chunks for row in video_rows_of(chunk)}
 
     def move_videos(self, moved: dict[str, tuple[str, int]]) -> None:
         """Give videos new paths: video_id -> (path as text, modified_ns). Their clips stay as they are."""
         if not moved:
             return
+        video_ids = pa.array(moved, pa.string())
         with self._explained():
-            batches = self.videos.scan(predicate=among("video_id", moved))
-            rows = pa.RecordBatchReader.from_stream(batches).read_all().cast(VIDEOS).to_pylist()
-        for row in rows:
-            row["path"], row["modified_ns"] = moved[row["video_id"]]
-            row["modified_at"] = modified_at(row["modified_ns"])
-        self._upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "old.video_id = new.video_id")
+            rows = pa.concat_tables(rows_with(self.videos, "video_id", video_ids))
+            paths, times = zip(*(moved[video_id] for video_id in rows["video_id"].to_pylist()), strict=True)
+            columns = {"path": paths, "modified_ns": times, "modified_at": list(map(modified_at, times))}
+            for name, values in columns.items():
+                column = VIDEOS.field(name)
+                rows = rows.set_column(rows.schema.get_field_index(name), column, pa.array(values, column.type))
+            replace_rows(self.videos, "video_id", video_ids, rows)
 
     def remove_videos(self, video_ids: Collection[str]) -> None:
         """Remove videos; their clips are invisible from then on."""
-        if video_ids:
-            with self._explained():
-                self.videos.delete(among("video_id", video_ids))
+        with self._explained():
+            replace_rows(self.videos, "video_id", pa.array(video_ids, pa.string()))
 
     def drop_orphans(self) -> None:
         """Delete clips, features and tags that no video owns: left by an ingest that was stopped, or by changed videos."""
@@ -211,20 +206,21 @@ class Tables:
         names = (*self._by_name(), "tags")
         return sum(1 for name in names for _ in (self._library.folder / name).glob("*.parquet"))
 
+    def merge_small_files(self) -> None:
+        """Merge the small files of each table that has many. Earlier versions keep theirs until a compaction."""
+        with self._explained():
+            for table in (*self._by_name().values(), self.tags.table):
+                merge_small_files(table)
+
     def copy_clips(self, video_id: str, copy_id: str) -> int:
         """Copy the clips of a video to one of the same content, and return how many. The copy's row makes them visible."""
         with self._explained():
-            batches = self.clips.scan(predicate=among("video_id", [video_id]))
-            rows = pa.RecordBatchReader.from_stream(batches).read_all().cast(CLIPS)
+            rows = pa.concat_tables(rows_with(self.clips, "video_id", pa.array([video_id])))
             spans = zip(rows["start_s"].to_pylist(), rows["end_s"].to_pylist(), strict=True)
             ids = [clip_id_of(copy_id, Span(start_s, end_s)) for start_s, end_s in spans]
-            if ids:
-                copy_ids = dict(zip(rows["clip_id"].to_pylist(), ids, strict=True))
-                if self.features is not None:
-                    _copy_rows(self.features, FEATURES, video_id, copy_ids, copy_id)
-                for table in self.annotators.values():
-                    _copy_rows(table, pa.schema(table.schema().to_arrow()), video_id, copy_ids, copy_id)
-                write_deltalake(self.clips, _renamed(rows, ids, copy_id), mode="append")
+            copy_ids = dict(zip(rows["clip_id"].to_pylist(), ids, strict=True))
+            for table in (*self.annotators.values(), *([] if self.features is None else [self.features]), self.clips):
+                add_rows(table, _copied_rows(table, video_id, copy_ids, copy_id))
             return len(ids)
 
     def read(self) -> tuple[pa.Table, pa.Table]:
@@ -250,11 +246,6 @@ class Tables:
 
     def _of_clips(self) -> list[DeltaTable]:
         return [table for name, table in self._by_name().items() if name != "videos"]
-
-    def _upsert(self, table: pa.Table, match: str) -> None:
-        with self._explained():
-            merge = self.videos.merge(table, predicate=match, source_alias="new", target_alias="old")
-            merge.when_matched_update_all().when_not_matched_insert_all().execute()
 
     def parquet_files(self) -> tuple[list[str], list[str]]:
         """Paths of the Parquet files that make up the current versions of ``videos`` and ``clips``."""
@@ -290,17 +281,14 @@ class Tables:
             ) from exc
 
 
-def _copy_rows(table: DeltaTable, schema: pa.Schema, video_id: str, copy_ids: dict[int, int], copy_id: str) -> None:
-    """Copy a video's rows of a table beside ``clips``, a batch at a time; ``copy_ids`` are clip ids by the original's."""
-    batches = pa.RecordBatchReader.from_stream(table.scan(predicate=among("video_id", [video_id])))
-
-    def copies() -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            rows = pa.table(batch).cast(schema)
-            rows = rows.filter(pc.is_in(rows["clip_id"], value_set=pa.array(list(copy_ids), pa.int64())))
-            yield from _renamed(rows, [copy_ids[i] for i in rows["clip_id"].to_pylist()], copy_id).to_batches()
-
-    write_deltalake(table, pa.RecordBatchReader.from_batches(schema, copies()), mode="append")
+def _copied_rows(table: DeltaTable, video_id: str, copy_ids: dict[int, int], copy_id: str) -> Iterator[pa.Table]:
+    """A video's rows of a table of clips under another video's id; ``copy_ids`` are clip ids by the original's."""
+    for rows in rows_with(table, "video_id", pa.array([video_id])):
+        rows = rows.filter(pc.is_in(rows["clip_id"], value_set=pa.array(copy_ids, pa.int64())))
+        ids = [copy_ids[clip_id] for clip_id in rows["clip_id"].to_pylist()]
+        yield rows.set_column(0, "clip_id", pa.array(ids, pa.int64())).set_column(
+            1, "video_id", pa.array([copy_id] * len(ids), pa.string())
+        )
 
 
 def _restore(table: DeltaTable, version: int) -> None:
@@ -317,12 +305,6 @@ def _files(table: DeltaTable, folder: Path) -> list[str]:
             "somebody else has written to it: restore it from a backup, or ingest into a new folder"
         )
     return [str(folder / name) for name in names]
-
-
-def _renamed(rows: pa.Table, ids: list[int], video_id: str) -> pa.Table:
-    """Rows of a table of clips under other clip ids and another video's."""
-    names = pa.array([video_id] * len(ids), pa.string())
-    return rows.set_column(0, "clip_id", pa.array(ids, pa.int64())).set_column(1, "video_id", names)
 
 
 def _read(files: list[str], schema: pa.Schema) -> pa.Table:

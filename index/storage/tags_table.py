@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from index.storage.predicates import delete_except
+from index.storage.transactions import delete_except
 from schemas.tables import TAGS
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from jobs.ingest.known import KnownRows
+from jobs.ingest.listing import Listing
 from pipeline.sources import absolute_path, is_folder, source_of
 from pipeline.sources.hashing import content_hash, ends_hash
 from pipeline.sources.paths import path_of_text
 from schemas.errors import UsageError, VideoError
-from schemas.records import VideoFile, path_text, video_id_of
+from schemas.records import VideoFile, path_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Changes:
 
 
 def compare(
-    found: Sequence[VideoFile | tuple[VideoFile, VideoError]],
+    found: Listing,
     known: pa.Table,
     sources: Sequence[str | Path],
     *,
@@ -71,7 +75,7 @@ def compare(
     """Compare the files that there are with those that the library knows.
 
     Args:
-        found: the files, as `pipeline.sources.find.find_videos` gives them.
+        found: the files.
         known: `index.storage.tables.Tables.known_videos`, the latest last.
         sources: the folders and files that the user named; a known video below one of them that is not found counts as
             removed.
@@ -85,73 +89,54 @@ def compare(
     Raises:
         UsageError: a source holds no video any more, unless ``allow_empty``: its disk may not be mounted.
     """
-    by_path: dict[str, dict[str, Any]] = {row["path"]: row for row in known.to_pylist()}
-    here = {path_text(item.path if isinstance(item, VideoFile) else item[0].path) for item in found}
-    unreadable = [path_text(item[0].path) for item in found if isinstance(item, tuple) and is_folder(item[0].path)]
+    known_rows = KnownRows(known, track)
+    rows = known_rows.rows_of(found)
+    folders = [_prefix(path_text(absolute_path(str(source)))) for source in sources]
     passed = {path_text(path) for path in no_videos}
-    gone = {
-        path: row
-        for path, row in by_path.items()
-        if path not in here
-        and (path in passed or _is_gone(path))
-        and not any(_is_below(path, folder) for folder in unreadable)
-    }
-    changes = Changes()
-    lost_by_size = defaultdict(list)
-    for lost in gone.values():
-        if lost["content_hash"] and _is_of_track(lost, track):
-            lost_by_size[lost["size_bytes"]].append(lost)
-    for item in found:
-        file, error = (item, None) if isinstance(item, VideoFile) else item
-        row: dict[str, Any] | None = by_path.get(path_text(file.path))
-        if (
-            row
-            and _is_settled(row, file, error, retry_failed=retry_failed, track=track)
-            and not (rehash and _has_changed(row, file))
-        ):
+    gone = _gone(known_rows, rows, found, folders, passed)
+    settled = known_rows.is_settled(rows, found, retry_failed=retry_failed)
+    changes, making_way = Changes(), list[int]()
+    if not rehash:
+        changes.unchanged = int(settled.sum())
+    lost = _by_content(known_rows, gone)
+    for number in range(len(found)) if rehash else np.flatnonzero(~settled).tolist():
+        file, error, row = found.file(number), found.errors.get(number), int(rows[number])
+        if settled[number] and not _has_changed(known_rows.content_hash(row), file):
             changes.unchanged += 1
-        elif error:
-            changes.replacing |= row is not None
-            changes.unreadable.append((file, error))
-        elif (
-            row
-            and row["status"] == "indexed"
-            and _is_of_track(row, track)
-            and row["size_bytes"] == file.size_bytes
-            and _hash(file) == row["content_hash"]
-        ):
+        elif error is None and _is_same(known_rows, row, file):
             changes.unchanged += 1  # touched, or copied back
-        elif row is None and (old := _same_content(file, lost_by_size[file.size_bytes])):
-            changes.moved[old["video_id"]] = (path_text(file.path), file.modified_ns)
-            lost_by_size[file.size_bytes].remove(old)
+        elif error is None and row < 0 and (old := _take(lost, file)) is not None:
+            changes.moved[known_rows.video_id(old)] = (path_text(file.path), file.modified_ns)
         else:
-            changes.replacing |= row is not None
-            changes.to_do.append(file)
-    changes.removed = _removed(gone, here | passed, sources, changes.moved, allow_empty=allow_empty)
-    replaced = {path_text(file.path) for file in (*changes.to_do, *(file for file, _ in changes.unreadable))}
-    lasting_paths = here - replaced
-    # The others' rows make way in this run.
-    lasting = [row for path, row in by_path.items() if path in lasting_paths and _is_of_track(row, track)]
-    making_way = {row["video_id"] for path, row in by_path.items() if path in replaced}
-    changes.to_do, changes.copies = _copies(changes.to_do, lasting)
-    moved_before = (
-        row["video_id"] for row in by_path.values() if row["video_id"] != video_id_of(row["content_hash"], row["path"])
+            making_way += [row] * (row >= 0)
+            if error:
+                changes.unreadable.append((file, error))
+            else:
+                changes.to_do.append(file)
+    changes.removed = _removed(
+        known_rows, gone, sources, folders, changes.moved, allow_empty=allow_empty, seen=(found, passed)
     )
-    changes.taken = frozenset(moved_before) | changes.moved.keys() | making_way
+    changes.replacing = bool(making_way)
+    if changes.to_do or changes.unreadable:
+        replaced = [known_rows.video_id(row) for row in making_way]
+        changes.taken = frozenset(known_rows.moved_before()) | changes.moved.keys() | frozenset(replaced)
+    # The rows of files that are read make way in this run.
+    lasting = known_rows.is_indexed & known_rows.of_track & np.isin(np.arange(len(known_rows) + 1), rows)
+    lasting[making_way] = False
+    changes.to_do, changes.copies = _copies(changes.to_do, known_rows, lasting)
     return changes
 
 
-def _copies(files: list[VideoFile], known: Sequence[dict[str, Any]]) -> tuple[list[VideoFile], list[Copy]]:
-    """Separate the files to read from copies of files that are known, or to be read.
+def _copies(files: list[VideoFile], known: KnownRows, lasting: NDArray[np.bool_]) -> tuple[list[VideoFile], list[Copy]]:
+    """Separate the files to read from copies of files that are known, in rows that are ``lasting``, or to be read.
 
     Only files of the same size are compared: both ends first, then the whole content.
     """
-    originals: dict[int, dict[str, str | VideoFile]] = defaultdict(dict)
-    for row in known:
-        if row["status"] == "indexed":
-            originals[row["size_bytes"]][row["content_hash"]] = row["video_id"]
-    alike: dict[tuple[int, bytes], list[VideoFile]] = defaultdict(list)
     sizes = Counter(file.size_bytes for file in files)
+    originals: dict[int, dict[str | None, str | VideoFile]] = defaultdict(dict)
+    for row in np.flatnonzero(lasting & np.isin(known.sizes, list(sizes))).tolist():
+        originals[int(known.sizes[row])][known.content_hash(row)] = known.video_id(row)
+    alike: dict[tuple[int, bytes], list[VideoFile]] = defaultdict(list)
     to_do, copies = [], []
     for file in files:
         ends = b""
@@ -175,55 +160,71 @@ def _copies(files: list[VideoFile], known: Sequence[dict[str, Any]]) -> tuple[li
     return to_do, copies
 
 
+def _gone(
+    known: KnownRows, rows: NDArray[np.int32], found: Listing, folders: Sequence[str], passed: Collection[str]
+) -> list[int]:
+    """Known videos that are gone: those below ``folders``, and those elsewhere that a new file may be, by its size."""
+    missing = np.setdiff1d(np.arange(len(known)), rows)
+    paths = known.paths.take(pa.array(missing))
+    is_asked = np.isin(known.sizes[missing], found.sizes[rows < 0])
+    for folder in folders:
+        is_asked |= pc.starts_with(paths, pattern=folder).to_numpy()
+    unreadable = [found.file(number).path for number in found.errors]
+    unreadable_folders = tuple(_prefix(path_text(path)) for path in unreadable if is_folder(path))
+    return [
+        row
+        for row, path in zip(missing[is_asked].tolist(), paths.filter(pa.array(is_asked)).to_pylist(), strict=True)
+        if (path in passed or _is_gone(path)) and not path.startswith(unreadable_folders)
+    ]
+
+
 def _removed(
-    gone: dict[str, dict[str, Any]],
-    seen: set[str],
+    known: KnownRows,
+    gone: Sequence[int],
     sources: Sequence[str | Path],
+    folders: Sequence[str],
     moved: Collection[str],
     *,
     allow_empty: bool,
+    seen: tuple[Listing, Collection[str]],
 ) -> list[str]:
-    """The video ids of files that are gone from below ``sources`` and have not moved; ``seen`` are the paths that are there.
+    """The video ids of files that are gone from below ``folders``, which are the sources', and have not moved.
+
+    ``seen`` are the files that are there, and the paths of those that are no videos.
 
     Raises:
         UsageError: nothing is left below a source, unless ``allow_empty``.
     """
     removed: dict[str, str] = {}
-    for source in (absolute_path(str(source)) for source in sources):
-        below = [path for path in gone if _is_below(path, path_text(source)) and gone[path]["video_id"] not in moved]
-        if below and not allow_empty and not any(_is_below(path, path_text(source)) for path in seen):
+    ids = {
+        path: known.video_id(row)
+        for row, path in zip(gone, known.paths.take(pa.array(gone, pa.int64())).to_pylist(), strict=True)
+    }
+    for source, folder in zip(sources, folders, strict=True):
+        below = {path: video_id for path, video_id in ids.items() if path.startswith(folder) and video_id not in moved}
+        if below and not allow_empty and not _any_below(folder, *seen):
             raise UsageError(
-                f"{source!r} holds no video, and the library knows {len(below)} below it. If its disk is not "
-                "mounted, mount it; if they are really gone, add `allow_empty` to take them out of the library",
+                f"{absolute_path(str(source))!r} holds no video, and the library knows {len(below)} below it. If its disk "
+                "is not mounted, mount it; if they are really gone, add `allow_empty` to take them out of the library",
                 argument="sources",
             )
-        removed |= {path: gone[path]["video_id"] for path in below}
+        removed |= below
     return list(removed.values())
 
 
-def _is_settled(
-    row: dict[str, Any], file: VideoFile, error: VideoError | None, *, retry_failed: bool, track: int | None
-) -> bool:
-    """Whether reading the file again would tell nothing new."""
-    if (file.size_bytes, file.modified_ns) != (row["size_bytes"], row["modified_ns"]):
-        return False
-    if row["error_stage"] == "find" and error is None:
-        return False  # it could not be opened then, and can be now
-    if error is None and row["status"] != "failed" and not _is_of_track(row, track):
-        return False
-    return row["status"] == "indexed" or not retry_failed
+def _any_below(folder: str, found: Listing, passed: Collection[str]) -> bool:
+    return bool(pc.any(pc.starts_with(found.paths, pattern=folder)).as_py()) or any(p.startswith(folder) for p in passed)
 
 
-def _is_of_track(row: dict[str, Any], track: int | None) -> bool:
-    """Whether an ingest of this track takes the track that the row is of."""
-    if track is None:
-        return True
-    return row["tracks"] is not None and (row["track"] == track or row["tracks"] < track)
+def _is_same(known: KnownRows, row: int, file: VideoFile) -> bool:
+    """Whether the file is what the row says, of the right track and indexed whole, under another time."""
+    may_be = known.is_indexed[row] and known.of_track[row] and known.sizes[row] == file.size_bytes
+    return bool(may_be) and _hash(file) == known.content_hash(row)
 
 
-def _has_changed(row: dict[str, Any], file: VideoFile) -> bool:
-    """Whether the file's content differs from the row's; False where either is not known."""
-    return bool(row["content_hash"]) and _hash(file) not in (None, row["content_hash"])
+def _has_changed(digest: str | None, file: VideoFile) -> bool:
+    """Whether the file's content has another hash than ``digest``; False where either is not known."""
+    return bool(digest) and _hash(file) not in (None, digest)
 
 
 def _is_gone(text: str) -> bool:
@@ -239,15 +240,30 @@ def _is_gone(text: str) -> bool:
     return True
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return path.startswith(folder.rstrip("/") + "/")
+def _prefix(folder: str) -> str:
+    """The beginning of every path below a folder."""
+    return folder.rstrip("/") + "/"
 
 
-def _same_content(file: VideoFile, candidates: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    if not candidates:
+def _by_content(known: KnownRows, gone: Sequence[int]) -> dict[int, dict[str, deque[int]]]:
+    """The rows of ``gone`` that a new file may be, by size and content hash."""
+    lost: dict[int, dict[str, deque[int]]] = defaultdict(lambda: defaultdict(deque))
+    for row in gone:
+        if known.of_track[row] and (digest := known.content_hash(row)):
+            lost[int(known.sizes[row])][digest].append(row)
+    return lost
+
+
+def _take(lost: dict[int, dict[str, deque[int]]], file: VideoFile) -> int | None:
+    """Take out of ``lost`` the row that has the file's content."""
+    of_size = lost.get(file.size_bytes)
+    digest = _hash(file) if of_size else None
+    if not of_size or not digest or digest not in of_size:
         return None
-    digest = _hash(file)
-    return next((row for row in candidates if row["content_hash"] == digest), None)
+    row = of_size[digest].popleft()
+    if not of_size[digest]:
+        del of_size[digest]
+    return row
 
 
 def _hash(file: VideoFile) -> str | None:

@@ -16,6 +16,9 @@ from schemas.records import Problem, SpanDone, VideoFailed, VideoFile, VideoInfo
 if TYPE_CHECKING:
     from index.storage.tables import Tables
 
+# Commits between two merges of the small files that they make.
+MERGE_EVERY = 256
+
 
 class Committer:
     """The one writer of an ingest's tables. What it commits, it enters into the report."""
@@ -40,6 +43,7 @@ class Committer:
         self._files: list[Written] = []
         self._committed: dict[str, VideoRow] = {}  # by path
         self._every_s, self._last_commit = every_s, time.monotonic()
+        self._num_commits = 0
 
     @property
     def num_finished(self) -> int:
@@ -79,6 +83,9 @@ class Committer:
             self._files.clear()
             self._tables.commit_videos(rows, replace_paths=self._changes.replacing)
             timing.count = len(rows)
+            self._num_commits += 1
+            if self._num_commits % MERGE_EVERY == 0:  # the time of a commit grows with the number of files
+                self._tables.merge_small_files()
         self._report.count(rows)
         self._last_commit = time.monotonic()
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from jobs.ingest.listing import Listing
 from pipeline.sources.find import Choice, PassedOver, find_videos
 from schemas.errors import VideoError
 from schemas.records import VideoFile, path_text
@@ -21,7 +27,7 @@ def list_files(
     rehash: bool,
     passed_over: PassedOver,
     on_new: Callable[[], None],
-) -> list[VideoFile | tuple[VideoFile, VideoError]]:
+) -> Listing:
     """List the video files of ``sources``; one that cannot be opened comes with its error.
 
     Args:
@@ -32,18 +38,36 @@ def list_files(
         passed_over: takes what is not listed.
         on_new: called for each file that is new beyond doubt: its size is that of no known video.
     """
-    known_sizes = set(known_videos["size_bytes"].to_pylist())
+    is_known_size = _membership(known_videos["size_bytes"].to_numpy())
     is_known = _recogniser(known_videos) if not rehash else lambda file: False
-    files: list[VideoFile | tuple[VideoFile, VideoError]] = []
-    for item in find_videos(sources, choice=choice, is_known=is_known, passed=passed_over):
-        files.append(item)
-        if isinstance(item, VideoFile) and item.size_bytes not in known_sizes:  # neither known nor moved
-            on_new()
-    return files
+
+    def found() -> Iterator[VideoFile | tuple[VideoFile, VideoError]]:
+        for item in find_videos(sources, choice=choice, is_known=is_known, passed=passed_over):
+            yield item
+            if isinstance(item, VideoFile) and not is_known_size(item.size_bytes):  # neither known nor moved
+                on_new()
+
+    return Listing(found())
 
 
 def _recogniser(known_videos: pa.Table) -> Callable[[VideoFile], bool]:
     """A function that says of a file whether it was indexed, at least in part, and has the same size and time."""
-    indexed = known_videos.filter(pc.not_equal(known_videos["status"], "failed"))
-    stamps = set(zip(*(indexed[name].to_pylist() for name in ("path", "size_bytes", "modified_ns")), strict=True))
-    return lambda file: (path_text(file.path), file.size_bytes, file.modified_ns) in stamps
+
+    @cache  # few listings ask
+    def is_stamp() -> Callable[[int], bool]:
+        indexed = known_videos.filter(pc.not_equal(known_videos["status"], "failed"))
+        columns = [indexed[name].to_pylist() for name in ("path", "size_bytes", "modified_ns")]
+        return _membership(np.fromiter(map(hash, zip(*columns, strict=True)), np.int64, len(indexed)))
+
+    return lambda file: is_stamp()(hash((path_text(file.path), file.size_bytes, file.modified_ns)))
+
+
+def _membership(numbers: NDArray[np.int64]) -> Callable[[int], bool]:
+    """A function that says whether a number is among ``numbers``; it holds eight bytes for each."""
+    ascending = array("q", np.unique(numbers).tobytes())
+
+    def is_member(number: int) -> bool:
+        place = bisect_left(ascending, number)
+        return place < len(ascending) and ascending[place] == number
+
+    return is_member

@@ -134,6 +134,7 @@ def ingest(
             elif changes.unreadable:
                 committer.commit()
             committer.commit_copies()
+            tables.merge_small_files()
     return report
 
 

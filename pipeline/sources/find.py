@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -169,9 +170,10 @@ def find_videos(
     """
     check_sources(sources)
     passed = PassedOver() if passed is None else passed
-    seen: set[str] = set()
-    for named in sources:
-        top = absolute_path(str(named))
+    tops = [absolute_path(str(named)) for named in sources]
+    overlapping = any(below.startswith(above) for above, below in pairwise(sorted(f"{top.rstrip('/')}/" for top in tops)))
+    seen: set[str] = set()  # of a million files it takes much memory, so only where a path can come twice
+    for top in tops:
         unreadable: list[tuple[str, OSError]] = []
         for candidate in _walk(top, choice, passed, unreadable):
             path = candidate.path
@@ -182,7 +184,8 @@ def find_videos(
                 passed.no_videos.add(path)
                 passed.count(path)
                 continue
-            seen.add(path)
+            if overlapping:
+                seen.add(path)
             yield described
         if is_folder(top):
             passed.end_folder(top)

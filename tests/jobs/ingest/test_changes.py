@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 
 from jobs.ingest.changes import Changes, compare
+from jobs.ingest.listing import Listing
 from pipeline.sources.find import find_videos
 from pipeline.sources.hashing import content_hash
 from schemas.errors import UsageError, VideoError
 from schemas.records import VideoFile, path_text, video_id_of
+from schemas.tables import KNOWN_VIDEOS
 
 
 def row_of(path: Path) -> dict[str, Any]:
@@ -31,8 +33,8 @@ def row_of(path: Path) -> dict[str, Any]:
 
 
 def compare_now(folder: Path, known: list[dict[str, Any]], **options: Any) -> Changes:
-    table = pa.Table.from_pylist(known) if known else pa.table({"path": pa.array([], pa.string())})
-    return compare(list(find_videos([folder])), table, [folder], **options)
+    table = pa.Table.from_pylist(known, schema=KNOWN_VIDEOS)
+    return compare(Listing(find_videos([folder])), table, [folder], **options)
 
 
 @pytest.fixture
@@ -180,10 +182,10 @@ def test_videos_in_a_folder_that_cannot_be_read_are_not_gone(tmp_path: Path) -> 
     known = [row_of(locked / "a.mp4"), row_of(tmp_path / "b.mp4")]
     (locked / "a.mp4").unlink()  # as if unseen; root may look into any folder
     folder_error = (VideoFile(str(locked), 0, 0), VideoError("find", "the folder cannot be read: Permission denied"))
-    table = pa.Table.from_pylist(known)
-    changes = compare([*find_videos([tmp_path]), folder_error], table, [tmp_path])
+    table = pa.Table.from_pylist(known, schema=KNOWN_VIDEOS)
+    changes = compare(Listing([*find_videos([tmp_path]), folder_error]), table, [tmp_path])
     assert (changes.removed, changes.unchanged, changes.unreadable) == ([], 1, [folder_error])
-    assert compare(list(find_videos([tmp_path])), table, [tmp_path]).removed == [known[0]["video_id"]]
+    assert compare(Listing(find_videos([tmp_path])), table, [tmp_path]).removed == [known[0]["video_id"]]
 
 
 def test_a_name_that_is_no_utf8_is_not_gone_while_it_is_there(tmp_path: Path) -> None:

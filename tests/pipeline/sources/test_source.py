@@ -12,6 +12,7 @@ import pytest
 
 import pipeline.sources
 from jobs.ingest.changes import compare
+from jobs.ingest.listing import Listing
 from pipeline.decoders.registry import load_decoder
 from pipeline.frames import decode_seen, probe_file
 from pipeline.probe import probe
@@ -26,6 +27,7 @@ from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, Span, SpanDone, SpanJob, VideoFile
+from schemas.tables import KNOWN_VIDEOS
 from tests.helpers.videos import number_in, write_video, write_with_sound
 
 PLAIN = ModelInput(4, Geometry(resize=None, crop=None))
@@ -173,7 +175,7 @@ def test_what_has_changed_is_known_without_a_disk(memory: Memory) -> None:
         row | {"path": f"{ROOT}/{name}.mp4", "size_bytes": 3, "modified_ns": time, "content_hash": "0"}
         for name, time in (("a", 1_000), ("gone", 1))
     ]
-    changes = compare(list(find_videos([ROOT])), pa.Table.from_pylist(known), [ROOT])
+    changes = compare(Listing(find_videos([ROOT])), pa.Table.from_pylist(known, schema=KNOWN_VIDEOS), [ROOT])
     assert (changes.unchanged, changes.removed) == (1, ["1"])
     assert [file.path for file in changes.to_do] == [f"{ROOT}/b.mp4"]
     assert [copy.file.path for copy in changes.copies] == [f"{ROOT}/c.mp4"]
