@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from schemas.errors import LibraryError, VidsiftError
 
 try:
-    import faiss
+    import faiss as _faiss
 except ModuleNotFoundError as exc:
     raise VidsiftError(
         "FAISS is not installed; pip install 'vidsift[cpu]', or 'vidsift[gpu]' on a machine with a GPU"
     ) from exc
+
+faiss: Any = _faiss
+"""FAISS's module; its types do not know what its Python layer adds."""
 
 # FAISS answers 20 queries or more by matrix products, whose sums are rounded otherwise than those of single products.
 _MAX_QUERIES = 16
@@ -135,9 +138,7 @@ def _products(queries: NDArray[np.float32], vectors: Any, count: int) -> NDArray
     products = np.zeros((len(queries), count), np.float32)
     if count:
         for query, of_query in zip(queries, products, strict=True):
-            faiss.fvec_inner_products_ny(  # type: ignore[attr-defined]
-                faiss.swig_ptr(of_query), faiss.swig_ptr(query), vectors, queries.shape[1], count
-            )
+            faiss.fvec_inner_products_ny(faiss.swig_ptr(of_query), faiss.swig_ptr(query), vectors, queries.shape[1], count)
     return products
 
 

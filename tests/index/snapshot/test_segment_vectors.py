@@ -15,7 +15,8 @@ from schemas.errors import LibraryError
 def unit(rng: np.random.Generator, count: int, dim: int) -> NDArray[np.float32]:
     """Random vectors of length 1."""
     vectors = rng.normal(size=(count, dim)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def written(folder: Path, vectors: NDArray[np.float32]) -> SegmentVectors:
