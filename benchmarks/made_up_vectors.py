@@ -139,8 +139,8 @@ class MadeUpVectors:
 
 def _spectrum(dim: int, power: float) -> Vectors:
     """float32 [dim], standard deviations whose squares fall by a power law and add up to 1."""
-    variance = np.arange(1, dim + 1) ** -power
-    return np.sqrt(variance / variance.sum()).astype(np.float32)
+    variance = np.arange(1, dim + 1, dtype=np.float64) ** -power
+    return np.asarray(np.sqrt(variance / variance.sum()), np.float32)
 
 
 def _unit(vectors: Vectors) -> Vectors:
