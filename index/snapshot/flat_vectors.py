@@ -5,7 +5,8 @@ The file is one that FAISS writes and reads. It is made a batch at a time, thoug
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,11 @@ class FlatVectors:
             LibraryError: the file is missing or damaged, or does not hold ``rows`` vectors of ``dim`` dimensions.
         """
         self._index = read_index(path)
-        holds = (int(self._index.ntotal), int(self._index.d))
-        if holds != (rows, dim):
-            raise LibraryError(
-                f"--library: {str(path)!r} holds {holds[0]} vectors of {holds[1]} dimensions, expected {rows} of {dim}; "
-                "run the ingest again"
-            )
+        check_holds(self._index, path, rows, dim)
+        size = int(self._index.code_size)
+        offset = path.stat().st_size - rows * size  # the vectors are the last in the file
+        self._codes = np.memmap(path, np.uint8, "r", offset, (rows, size)) if rows else np.empty((0, size), np.uint8)
+        self._kind = np.float16 if isinstance(self._index, faiss.IndexScalarQuantizer) else np.float32
 
     @property
     def dim(self) -> int:
@@ -101,9 +101,7 @@ class FlatVectors:
 
     def vectors_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 [n, dim], the vectors in these rows, copied."""
-        if not len(rows):
-            return np.empty((0, self.dim), np.float32)
-        return np.asarray(self._index.reconstruct_batch(np.ascontiguousarray(rows, np.int64)), np.float32)
+        return self._codes[rows].view(self._kind).astype(np.float32)
 
     def scores_at(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, n], the dot product of each query with the vector in each of these ``rows``."""
@@ -115,7 +113,7 @@ class FlatVectors:
 
     def scores(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, len], likewise with all vectors, by row. A pass over the file: 20 GB for 10 million of 512."""
-        if isinstance(self._index, faiss.IndexFlat):
+        if self._kind is np.float32:
             return _products(queries, self._index.get_xb(), len(self))
         scores = np.empty((len(queries), len(self)), np.float32)
         for begin in range(0, len(self), _BLOCK):
@@ -161,31 +159,61 @@ def read_index(path: Path) -> Any:
         raise LibraryError(f"--library: {str(path)!r} cannot be read as an index; run the ingest again") from exc
 
 
-def write_flat(path: Path, empty: Any, batches: Iterable[NDArray[np.float32]]) -> int:
-    """Write vectors as FAISS would write its index of them, a batch at a time, and return how many.
-
-    Args:
-        path: the file to write.
-        empty: the index, trained and without vectors: an `IndexFlat` or an `IndexScalarQuantizer`.
-        batches: float32 [n, dim].
+def check_holds(index: Any, path: Path, rows: int, dim: int) -> None:
+    """Refuse an index, read from ``path``, that does not hold ``rows`` vectors of ``dim`` dimensions.
 
     Raises:
-        LibraryError: the file cannot be written.
+        LibraryError: it holds others.
     """
-    header = bytearray(faiss.serialize_index(empty).tobytes())  # ends with the size of the codes, uint64, as yet 0
-    total = 0
-    try:
-        with path.open("wb") as stream:
-            stream.write(header)
-            for batch in batches:
-                if len(batch):
-                    stream.write(empty.sa_encode(np.ascontiguousarray(batch, np.float32)).data)
-                total += len(batch)
-            unit = 4 if isinstance(empty, faiss.IndexFlat) else 1  # an IndexFlat counts floats
-            header[_TOTAL_AT : _TOTAL_AT + 8] = total.to_bytes(8, "little")
-            header[-8:] = (total * empty.code_size // unit).to_bytes(8, "little")
-            stream.seek(0)
-            stream.write(header)
-    except OSError as exc:
-        raise LibraryError(f"--library: the index {str(path)!r} cannot be written: {exc.strerror}") from exc
-    return total
+    holds = (int(index.ntotal), int(index.d))
+    if holds != (rows, dim):
+        raise LibraryError(
+            f"--library: {str(path)!r} holds {holds[0]} vectors of {holds[1]} dimensions, expected {rows} of {dim}; "
+            "run the ingest again"
+        )
+
+
+class FlatWriter:
+    """Writes vectors as FAISS would write its index of them, a batch at a time; to be used in a ``with`` statement."""
+
+    def __init__(self, path: Path, empty: Any) -> None:
+        """Write to ``path``; ``empty`` is the index, trained and without vectors: an IndexFlat or an IndexScalarQuantizer."""
+        self._path, self._empty = path, empty
+        self._header = bytearray(faiss.serialize_index(empty).tobytes())  # ends with the size of what follows, as yet 0
+        self.total = 0
+
+    def __enter__(self) -> FlatWriter:
+        """Open the file."""
+        with self._explained():
+            self._stream = self._path.open("wb")
+            self._stream.write(self._header)
+        return self
+
+    def add(self, vectors: NDArray[np.float32]) -> None:
+        """Append vectors float32 [n, dim].
+
+        Raises:
+            LibraryError: the file cannot be written.
+        """
+        if len(vectors):
+            with self._explained():
+                self._stream.write(self._empty.sa_encode(np.ascontiguousarray(vectors, np.float32)).data)
+            self.total += len(vectors)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Say in the header how many vectors there are, and close the file."""
+        with self._stream, self._explained():
+            unit = 4 if isinstance(self._empty, faiss.IndexFlat) else 1  # an IndexFlat counts its floats, others bytes
+            self._header[_TOTAL_AT : _TOTAL_AT + 8] = self.total.to_bytes(8, "little")
+            self._header[-8:] = (self.total * self._empty.code_size // unit).to_bytes(8, "little")
+            if kind is None:
+                self._stream.seek(0)
+                self._stream.write(self._header)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn errors of writing into those of the library."""
+        try:
+            yield
+        except OSError as exc:
+            raise LibraryError(f"--library: the index {str(self._path)!r} cannot be written: {exc.strerror}") from exc

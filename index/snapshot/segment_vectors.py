@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.snapshot.flat_vectors import FlatVectors, faiss, write_flat
+from index.snapshot.compressed_build import open_compressed, write_compressed
+from index.snapshot.flat_vectors import FlatVectors, FlatWriter, faiss
 from schemas.errors import LibraryError
 
 MAX_FLAT = 200_000
@@ -82,8 +83,12 @@ def write_vectors(
     """
     iterator = iter(batches)
     first = _up_to(iterator, max_flat + 1)
-    rows = write_flat(folder / _FLAT_FILE, faiss.IndexFlatIP(dim), chain(first, iterator))
-    return {"kind": "flat", "rows": rows, "dim": dim, "files": [_FLAT_FILE]}
+    if sum(map(len, first)) > max_flat:
+        return write_compressed(folder, dim, chain(first, iterator), queries=queries)
+    with FlatWriter(folder / _FLAT_FILE, faiss.IndexFlatIP(dim)) as writer:
+        for batch in first:
+            writer.add(batch)
+    return {"kind": "flat", "rows": writer.total, "dim": dim, "files": [_FLAT_FILE]}
 
 
 def _up_to(batches: Iterator[NDArray[np.float32]], count: int) -> list[NDArray[np.float32]]:
@@ -102,7 +107,9 @@ def open_vectors(folder: Path, info: dict[str, Any]) -> SegmentVectors:
     """
     if info.get("kind") == "flat":
         return FlatVectors(folder / _FLAT_FILE, dim=info["dim"], rows=info["rows"])
+    if info.get("kind") == "compressed":
+        return open_compressed(folder, info)
     raise LibraryError(
-        f"--library: the vectors in {str(folder)!r} are of kind {info.get('kind')!r}, expected flat; "
+        f"--library: the vectors in {str(folder)!r} are of kind {info.get('kind')!r}, expected flat or compressed; "
         "this vidsift is too old for the library"
     )
