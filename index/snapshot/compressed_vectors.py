@@ -18,15 +18,33 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from index.snapshot.flat_vectors import FlatVectors, bitmap_selector, check_holds, faiss, read_index
+from index.snapshot.flat_vectors import (
+    FOUND_NS,
+    FlatVectors,
+    bitmap_selector,
+    check_holds,
+    count_passing,
+    faiss,
+    read_index,
+    scan_cost_ns,
+    threads_for,
+)
 
 CODES_FILE, INT8_FILE, FP16_FILE = "codes.faiss", "vectors.i8.faiss", "vectors.f16.faiss"
 
-# Nanoseconds on one core of scoring a row found by its number, and of asking of a row whether it passes.
-_SCORE_NS, _SELECT_NS = 1000, 3
+EXACT_BUDGET_NS = 30e6
+"""What scoring all rows that pass a filter may cost on one core before codes are asked instead."""
+
+# Nanoseconds on one core of scanning the codes of a vector, and of scoring a candidate by int8, of 512 dimensions.
+_SCAN_NS, _CANDIDATE_NS = 5.5, 500
 
 # Rows that are scored by fp16 in the end, at least, and for each that is asked for.
 _MIN_FINAL, _FINAL = 300, 4
+
+
+def cost_ns(rows: int, share: float, candidates: int) -> float:
+    """What a search of a ``share`` of the lists costs that scores so many candidates."""
+    return rows * share * _SCAN_NS + candidates * _CANDIDATE_NS
 
 
 class Point(NamedTuple):
@@ -88,16 +106,22 @@ class CompressedVectors:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The rows of the highest dot products, as `SegmentVectors.search` says.
 
-        A recall that no setting reaches is answered by a pass over all fp16 vectors, as is 1.0. Where so few rows pass that
-        it costs less, these alone are scored, all of them: that is exact too.
+        A recall that no setting reaches is answered by a pass over all fp16 vectors, as is 1.0. Where few rows pass, all
+        of these are scored by fp16: that is exact too. Where many do, they are searched by their codes, of more lists than
+        without a filter; the recall is then as measured if the filter has nothing to do with the query, and may be less
+        if it keeps only what is far from it.
         """
         point = next((point for point in self._points if point.recall >= recall), None)
-        num_passing = len(self) if passing is None else count_passing(passing)
-        if passing is not None and num_passing * _SCORE_NS < len(self) * _SELECT_NS:
-            return self._score_all(queries, count, passing_rows(passing))
-        if recall >= 1 or point is None:
+        if point is None or (passing is not None and self._exact_is_cheap(point, passing)):
             return self._exact.search(queries, count, passing=passing)
-        return self.search_with(queries, count, point.probes, point.candidates, passing, num_passing)
+        return self.search_with(queries, count, point.probes, point.candidates, passing)
+
+    def _exact_is_cheap(self, point: Point, passing: NDArray[np.uint8]) -> bool:
+        """Whether scoring all rows that pass takes 30 ms at most, or no longer than a search by codes."""
+        num_passing = count_passing(passing)
+        exact_ns = min(num_passing * FOUND_NS, scan_cost_ns(len(self), num_passing))
+        probes = self._probes_among(point.probes, num_passing)
+        return exact_ns <= max(EXACT_BUDGET_NS, cost_ns(len(self), probes / self.lists, point.candidates))
 
     def search_with(
         self,
@@ -106,13 +130,12 @@ class CompressedVectors:
         probes: int,
         candidates: int,
         passing: NDArray[np.uint8] | None = None,
-        num_passing: int | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """`search` by these numbers of lists and candidates; by more lists where too few of their rows pass."""
         queries = np.ascontiguousarray(queries, np.float32)
         rows = np.full((len(queries), count), -1, np.int64)
         scores = np.full((len(queries), count), -np.inf, np.float32)
-        available = len(self) if passing is None else num_passing or count_passing(passing)
+        available = len(self) if passing is None else count_passing(passing)
         selector = None if passing is None else bitmap_selector(passing, len(self))
         probes = self._probes_among(probes, available)
         asked = np.arange(len(queries))
@@ -138,7 +161,8 @@ class CompressedVectors:
         by_codes = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
         by_int8 = faiss.IndexRefineSearchParameters(k_factor=candidates / final, base_index_params=by_codes)
         by_fp16 = faiss.IndexRefineSearchParameters(k_factor=final / count, base_index_params=by_int8)
-        return np.asarray(self._by_fp16.search(queries, count, params=by_fp16)[1])
+        with threads_for(len(queries)):
+            return np.asarray(self._by_fp16.search(queries, count, params=by_fp16)[1])
 
     def candidates_by_codes(
         self, queries: NDArray[np.float32], count: int, probes: int, passing: NDArray[np.uint8] | None = None
@@ -146,27 +170,5 @@ class CompressedVectors:
         """int64 [queries, count], the best by their codes alone, best first; -1 pads."""
         selector = None if passing is None else bitmap_selector(passing, len(self))
         params = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
-        return np.asarray(self._by_int8.base_index.search(queries, count, params=params)[1])
-
-    def _score_all(
-        self, queries: NDArray[np.float32], count: int, candidates: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The best of these rows, by the scores of all of them."""
-        rows = np.full((len(queries), count), -1, np.int64)
-        scores = np.full((len(queries), count), -np.inf, np.float32)
-        for number, query in enumerate(queries):
-            best, of_best = self._exact.ranked(query, candidates, count)
-            rows[number, : len(best)], scores[number, : len(best)] = best, of_best
-        return rows, scores
-
-
-def count_passing(passing: NDArray[np.uint8]) -> int:
-    """How many bits are set."""
-    return int(np.bitwise_count(passing).sum(dtype=np.int64))
-
-
-def passing_rows(passing: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """int64 [n], ascending: the rows whose bits are set; fast where these are few."""
-    filled = np.flatnonzero(passing)
-    byte, bit = np.nonzero(np.unpackbits(passing[filled, None], axis=1, bitorder="little"))
-    return filled[byte] * 8 + bit
+        with threads_for(len(queries)):
+            return np.asarray(self._by_int8.base_index.search(queries, count, params=params)[1])

@@ -28,8 +28,12 @@ faiss: Any = _faiss
 # FAISS answers 20 queries or more by matrix products, whose sums are rounded otherwise than those of single products.
 _MAX_QUERIES = 16
 
-# Vectors decoded at a time for a pass over all of them; 8 MB of 512 dimensions.
-_BLOCK = 4_096
+# Vectors decoded at a time; 2 MB of 512 dimensions.
+_BLOCK = 1_024
+
+FOUND_NS, _SCANNED_NS, _PASSED_NS = 1_000, 300, 2.3
+"""Nanoseconds on one core, of 512 dimensions: of scoring a row found by its number; and in a scan of all rows that asks of
+each whether it passes, of scoring one, and of asking."""
 
 # Where the header of a FAISS file says how many vectors follow, int64: after the kind of index and the dimension.
 _TOTAL_AT = 8
@@ -49,7 +53,6 @@ class FlatVectors:
         size = int(self._index.code_size)
         offset = path.stat().st_size - rows * size  # the vectors are the last in the file
         self._codes = np.memmap(path, np.uint8, "r", offset, (rows, size)) if rows else np.empty((0, size), np.uint8)
-        self._kind = np.float16 if isinstance(self._index, faiss.IndexScalarQuantizer) else np.float32
 
     @property
     def dim(self) -> int:
@@ -70,12 +73,28 @@ class FlatVectors:
         queries = np.ascontiguousarray(queries, np.float32)
         rows = np.full((len(queries), count), -1, np.int64)
         scores = np.full((len(queries), count), -np.inf, np.float32)
-        params = None if passing is None else faiss.SearchParameters(sel=bitmap_selector(passing, len(self)))
+        params = None
+        if passing is not None:
+            selector = bitmap_selector(passing, len(self))
+            if (num_passing := count_passing(passing)) * FOUND_NS < scan_cost_ns(len(self), num_passing):
+                return self._best_of(passing_rows(passing), queries, count)
+            params = faiss.SearchParameters(sel=selector)
         for begin in range(0, len(queries), _MAX_QUERIES):
             part = queries[begin : begin + _MAX_QUERIES]
             for number, found in enumerate(self._candidates(part, count, params), begin):
                 best, of_best = self.ranked(queries[number], found, count)
                 rows[number, : len(best)], scores[number, : len(best)] = best, of_best
+        return rows, scores
+
+    def _best_of(
+        self, candidates: NDArray[np.int64], queries: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """`search` among these rows, by the scores of all of them."""
+        rows = np.full((len(queries), count), -1, np.int64)
+        scores = np.full((len(queries), count), -np.inf, np.float32)
+        for number, query in enumerate(queries):
+            best, of_best = self.ranked(query, candidates, count)
+            rows[number, : len(best)], scores[number, : len(best)] = best, of_best
         return rows, scores
 
     def _candidates(self, queries: NDArray[np.float32], count: int, params: Any) -> list[NDArray[np.int64]]:
@@ -84,7 +103,8 @@ class FlatVectors:
             return [np.empty(0, np.int64) for _ in queries]
         asked = min(count + 1, len(self))
         while True:
-            scores, rows = self._index.search(queries, asked, params=params)
+            with threads_for(len(queries)):
+                scores, rows = self._index.search(queries, asked, params=params)
             tied = (rows[:, -1] >= 0) & (scores[:, -1] == scores[:, min(count, asked) - 1])
             if asked == len(self) or not tied.any():
                 return [of_query[of_query >= 0] for of_query in rows]
@@ -101,7 +121,7 @@ class FlatVectors:
 
     def vectors_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 [n, dim], the vectors in these rows, copied."""
-        return self._codes[rows].view(self._kind).astype(np.float32)
+        return np.asarray(self._index.sa_decode(self._codes[rows]), np.float32)
 
     def scores_at(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, n], the dot product of each query with the vector in each of these ``rows``."""
@@ -113,7 +133,7 @@ class FlatVectors:
 
     def scores(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, len], likewise with all vectors, by row. A pass over the file: 20 GB for 10 million of 512."""
-        if self._kind is np.float32:
+        if isinstance(self._index, faiss.IndexFlat):
             return _products(queries, self._index.get_xb(), len(self))
         scores = np.empty((len(queries), len(self)), np.float32)
         for begin in range(0, len(self), _BLOCK):
@@ -140,6 +160,23 @@ def _products(queries: NDArray[np.float32], vectors: Any, count: int) -> NDArray
     return products
 
 
+def scan_cost_ns(rows: int, num_passing: int) -> float:
+    """What a scan of all ``rows`` costs that scores those that pass."""
+    return rows * _PASSED_NS + num_passing * _SCANNED_NS
+
+
+def count_passing(passing: NDArray[np.uint8]) -> int:
+    """How many bits are set."""
+    return int(np.bitwise_count(passing).sum(dtype=np.int64))
+
+
+def passing_rows(passing: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """int64 [n], ascending: the rows whose bits are set; fast where these are few."""
+    filled = np.flatnonzero(passing)
+    byte, bit = np.nonzero(np.unpackbits(passing[filled, None], axis=1, bitorder="little"))
+    return filled[byte] * 8 + bit
+
+
 def bitmap_selector(passing: NDArray[np.uint8], rows: int) -> Any:
     """FAISS's selector of the rows whose bit is set: uint8 [ceil(rows / 8)], the lowest bit first."""
     if passing.dtype != np.uint8 or len(passing) != (rows + 7) // 8:
@@ -157,6 +194,17 @@ def read_index(path: Path) -> Any:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as exc:
         raise LibraryError(f"--library: {str(path)!r} cannot be read as an index; run the ingest again") from exc
+
+
+@contextmanager
+def threads_for(queries: int) -> Iterator[None]:
+    """Let FAISS answer one or a few queries with one thread: more gain nothing then, and on a busy machine wait in loops."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1 if queries < _MAX_QUERIES else before)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def check_holds(index: Any, path: Path, rows: int, dim: int) -> None:
@@ -177,7 +225,7 @@ class FlatWriter:
     """Writes vectors as FAISS would write its index of them, a batch at a time; to be used in a ``with`` statement."""
 
     def __init__(self, path: Path, empty: Any) -> None:
-        """Write to ``path``; ``empty`` is the index, trained and without vectors: an IndexFlat or an IndexScalarQuantizer."""
+        """Write to ``path``; ``empty`` is the index, trained, without vectors: an IndexFlat or an IndexScalarQuantizer."""
         self._path, self._empty = path, empty
         self._header = bytearray(faiss.serialize_index(empty).tobytes())  # ends with the size of what follows, as yet 0
         self.total = 0

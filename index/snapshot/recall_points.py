@@ -7,13 +7,12 @@ which the rows around them, so their film, are as if they were not there.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.snapshot.compressed_vectors import CompressedVectors, Point
+from index.snapshot.compressed_vectors import CompressedVectors, Point, cost_ns
 from index.snapshot.flat_vectors import FlatVectors, faiss
 
 TARGETS = 0.95, 0.99
@@ -26,11 +25,8 @@ _FILM = 100
 _AT = 100
 
 # Candidates to choose from, each half as many again as those before, and the shares of the lists.
-_CANDIDATES = [int(250 * 1.5**step) for step in range(14)]
+_CANDIDATES = [int(250 * 1.5**step) for step in range(13)]
 _SHARES = [0.5**step for step in range(8)]
-
-# Nanoseconds on one core of scanning a vector's codes and of scoring a candidate by int8.
-_SCAN_NS, _SCORE_NS = 5.5, 500
 
 # What a measured recall must lie above a target, since few queries measure it.
 _MARGIN = 0.005
@@ -95,11 +91,11 @@ def made_up_texts(sample: NDArray[np.float32], count: int, seed: int) -> NDArray
     words = _unit((rng.standard_normal((count, dim)) * sd) @ directions.T)
     aside = rng.standard_normal((count, dim))
     aside[:, dim // 2 :] *= 0.15
-    own_mean = rng.standard_normal(dim)
-    mean /= np.linalg.norm(mean)
-    own_mean = _unit((own_mean - mean * (own_mean @ mean))[None])
+    clips_mean = _unit(mean[None])
+    own_mean = rng.standard_normal((1, dim))
+    own_mean = _unit(own_mean - clips_mean * (own_mean @ clips_mean.T))
     varying = 0.36 * _unit(0.75 * meant + 0.66 * words) + 0.45 * _unit(aside @ directions.T)
-    return np.asarray(_unit(varying + 0.78 * own_mean + 0.2 * mean), np.float32)
+    return np.asarray(_unit(varying + 0.78 * own_mean + 0.2 * clips_mean), np.float32)
 
 
 def choose_points(vectors: CompressedVectors, truth: Truth) -> list[Point]:
@@ -136,8 +132,8 @@ def _recalls(vectors: CompressedVectors, truth: Truth) -> list[_Setting]:
         ]
         for candidates in _CANDIDATES:
             recall = min(float((of_kind < candidates).mean()) if of_kind.size else 1.0 for of_kind in places)
-            cost_ns = probes / vectors.lists * len(vectors) * _SCAN_NS + candidates * _SCORE_NS
-            settings.append(_Setting(cost_ns, probes, candidates, recall))
+            cost = cost_ns(len(vectors), probes / vectors.lists, candidates)
+            settings.append(_Setting(cost, probes, candidates, recall))
     return settings
 
 
@@ -151,12 +147,11 @@ def _of_each_clip(vectors: CompressedVectors, truth: Truth, count: int, probes: 
 
 
 def _places(found: NDArray[np.int64], best: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64 like ``best``: at which place of what was found each of the best is; after all of it where it is not."""
+    """int64 like ``best``, ascending: at which places of what was found the best are; after all of it those that are not."""
     places = np.full(best.shape, np.iinfo(np.int64).max)
-    for query, (of_query, wanted) in enumerate(zip(found, best, strict=True)):
-        order = np.argsort(of_query)
-        at = order[np.searchsorted(of_query, wanted, sorter=order).clip(max=len(order) - 1)]
-        places[query] = np.where(of_query[at] == wanted, at, places[query])
+    for of_query, rows, wanted in zip(places, found, best, strict=True):
+        at = np.flatnonzero(np.isin(rows, wanted))
+        of_query[: len(at)] = at
     return places
 
 
