@@ -54,6 +54,16 @@ class FlatVectors:
         offset = path.stat().st_size - rows * size  # the vectors are the last in the file
         self._codes = np.memmap(path, np.uint8, "r", offset, (rows, size)) if rows else np.empty((0, size), np.uint8)
 
+    @classmethod
+    def of(cls, vectors: NDArray[np.float32]) -> FlatVectors:
+        """Vectors float32 [n, dim], copied and kept in memory."""
+        flat = cls.__new__(cls)
+        flat._index = faiss.IndexFlatIP(vectors.shape[1])
+        flat._index.add(np.ascontiguousarray(vectors, np.float32))
+        values = faiss.rev_swig_ptr(flat._index.get_xb(), vectors.size)
+        flat._codes = values.view(np.uint8).reshape(len(vectors), flat._index.code_size)
+        return flat
+
     @property
     def dim(self) -> int:
         """Dimension of the vectors."""

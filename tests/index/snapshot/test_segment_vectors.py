@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from index.snapshot.flat_vectors import FlatVectors
 from index.snapshot.segment_vectors import SegmentVectors, open_vectors, write_vectors
 from index.snapshot.vectors import VectorIndex
 from index.snapshot.vectors import write_vectors as write_index
@@ -76,6 +77,20 @@ def test_no_vectors_and_fewer_than_asked_for(tmp_path: Path) -> None:
     assert empty.vectors_at(np.empty(0, np.int64)).shape == (0, 4)
     two = written(tmp_path, np.eye(4, dtype=np.float32)[:2])
     assert two.search(np.array([[0, 1, 0, 0]], np.float32), 3, recall=1.0)[0].tolist() == [[1, 0, -1]]
+
+
+def test_vectors_in_memory_are_asked_as_those_in_a_file(tmp_path: Path) -> None:
+    vectors = unit(np.random.default_rng(4), 300, 16)
+    kept, file = FlatVectors.of(vectors), written(tmp_path, vectors)
+    assert (len(kept), kept.dim) == (300, 16)
+    assert (kept.vectors_at(np.array([299, 0])) == vectors[[299, 0]]).all()
+    assert (kept.scores(vectors[:3]) == file.scores(vectors[:3])).all()
+    for few in (None, np.packbits(np.arange(300) % 50 == 0, bitorder="little")):
+        rows, scores = kept.search(vectors[:3], 4, passing=few)
+        rows_in_file, scores_in_file = file.search(vectors[:3], 4, recall=1.0, passing=few)
+        assert (rows == rows_in_file).all()
+        assert (scores == scores_in_file).all()
+    assert FlatVectors.of(vectors[:0]).search(vectors[:1], 2)[0].tolist() == [[-1, -1]]
 
 
 def test_a_filter_of_another_size_is_refused(tmp_path: Path) -> None:
