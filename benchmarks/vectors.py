@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -124,6 +125,17 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def resident_gb() -> float:
+    """What this process holds in memory, mapped files aside."""
+    (line,) = [line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if "RssAnon" in line]
+    return int(line.split()[1]) / 2**20
+
+
+def peak_gb() -> float:
+    """The most that this process ever held in memory, mapped files included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def segment_at(vectors: SegmentVectors, folder: Path, recall: float) -> Candidate:
     """What vidsift publishes, asked for a recall."""
     codes = folder / "codes.faiss"
@@ -185,11 +197,15 @@ def measure_segment(world: MadeUpVectors, clips: int, folder: Path, asked: list[
     info = json.loads(file.read_text(encoding="utf-8"))
     print(json.dumps(info))
     began = time.perf_counter()
+    before = resident_gb()
     vectors = open_vectors(folder, info)
-    print(f"opened in {time.perf_counter() - began:.2f} s")
+    print(
+        f"opened in {time.perf_counter() - began:.2f} s; peak until now {peak_gb():.2f} GB, of which 2 are the clips being made"
+    )
     for wanted in (0.95, 0.99) if info["kind"] == "compressed" else (1.0,):
         report(f"segment, recall {wanted}", segment_at(vectors, folder, wanted), asked, clips, info["built_s"])
     report_filters(vectors, asked[0].queries)
+    print(f"a warm reader holds {resident_gb() - before:.2f} GB, mapped files aside")
 
 
 def measure(world: MadeUpVectors, clips: int, folder: Path, asked: list[Asked], only: list[str]) -> None:
