@@ -199,9 +199,7 @@ def measure_segment(world: MadeUpVectors, clips: int, folder: Path, asked: list[
     began = time.perf_counter()
     before = resident_gb()
     vectors = open_vectors(folder, info)
-    print(
-        f"opened in {time.perf_counter() - began:.2f} s; peak until now {peak_gb():.2f} GB, of which 2 are the clips being made"
-    )
+    print(f"opened in {time.perf_counter() - began:.2f} s; at most {peak_gb():.2f} GB held until now, 1 to make the clips")
     for wanted in (0.95, 0.99) if info["kind"] == "compressed" else (1.0,):
         report(f"segment, recall {wanted}", segment_at(vectors, folder, wanted), asked, clips, info["built_s"])
     report_filters(vectors, asked[0].queries)
