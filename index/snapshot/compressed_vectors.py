@@ -1,0 +1,174 @@
+"""The vectors of a large segment: short codes find candidates, int8 and fp16 vectors in mapped files sort them out.
+
+    codes.faiss          64 bytes a vector and its row, in memory: principal components, rotated, in a product quantiser of
+                         4 bits a piece, read by FAISS's fast-scan; in inverted lists where there are millions
+    vectors.i8.faiss     one byte a dimension, mapped into memory
+    vectors.f16.faiss    two bytes a dimension, mapped into memory; the vectors that scores are of
+
+A search scans the codes of the nearest lists, scores the best of these rows by int8, the best of those by fp16.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.snapshot.flat_vectors import (
+    FOUND_NS,
+    FlatVectors,
+    bitmap_selector,
+    check_holds,
+    count_passing,
+    faiss,
+    read_index,
+    scan_cost_ns,
+    threads_for,
+)
+
+CODES_FILE, INT8_FILE, FP16_FILE = "codes.faiss", "vectors.i8.faiss", "vectors.f16.faiss"
+
+EXACT_BUDGET_NS = 30e6
+"""What scoring all rows that pass a filter may cost on one core before codes are asked instead."""
+
+# Nanoseconds on one core of scanning the codes of a vector, and of scoring a candidate by int8, of 512 dimensions.
+_SCAN_NS, _CANDIDATE_NS = 5.5, 500
+
+# Rows that are scored by fp16 in the end, at least, and for each that is asked for.
+_MIN_FINAL, _FINAL = 300, 4
+
+
+def cost_ns(rows: int, share: float, candidates: int) -> float:
+    """What a search of a ``share`` of the lists costs that scores so many candidates."""
+    return rows * share * _SCAN_NS + candidates * _CANDIDATE_NS
+
+
+class Point(NamedTuple):
+    """A setting of the search, and the recall measured with it when the segment was written."""
+
+    recall: float
+    """Share of the ten best that the setting was chosen for."""
+    probes: int
+    """Lists that are searched."""
+    candidates: int
+    """Rows that are scored by int8, when ten are asked for."""
+    texts_at_10: float
+    clips_at_10: float
+    texts_at_100: float
+    clips_at_100: float
+
+
+class CompressedVectors:
+    """Vectors of a large segment, opened for reading."""
+
+    def __init__(self, folder: Path, *, dim: int, rows: int, points: Sequence[Point]) -> None:
+        """Open the files in ``folder``; the codes are read into memory.
+
+        Raises:
+            LibraryError: a file is missing or damaged, or does not hold ``rows`` vectors of ``dim`` dimensions.
+        """
+        codes, int8 = read_index(folder / CODES_FILE), read_index(folder / INT8_FILE)
+        for index, name in ((codes, CODES_FILE), (int8, INT8_FILE)):
+            check_holds(index, folder / name, rows, dim)
+        self._exact = FlatVectors(folder / FP16_FILE, dim=dim, rows=rows)
+        self.lists = int(faiss.extract_index_ivf(codes).nlist)
+        self._by_int8 = faiss.IndexRefine(codes, int8)
+        self._by_fp16 = faiss.IndexRefine(self._by_int8, self._exact.index)
+        self._points = sorted(points)
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        return self._exact.dim
+
+    def __len__(self) -> int:
+        """Vectors in the segment."""
+        return len(self._exact)
+
+    def vectors_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32 [n, dim], the vectors in these rows, as fp16 keeps them."""
+        return self._exact.vectors_at(rows)
+
+    def scores_at(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [queries, n], the dot product of each query with the vector in each of these ``rows``."""
+        return self._exact.scores_at(rows, queries)
+
+    def scores(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [queries, len], likewise with all vectors; a pass over all of the fp16 file."""
+        return self._exact.scores(queries)
+
+    def search(
+        self, queries: NDArray[np.float32], count: int, *, recall: float, passing: NDArray[np.uint8] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The rows of the highest dot products, as `SegmentVectors.search` says.
+
+        A recall that no setting reaches is answered by a pass over all fp16 vectors, as is 1.0. Where few rows pass, all
+        of these are scored by fp16: that is exact too. Where many do, they are searched by their codes, of more lists than
+        without a filter; the recall is then as measured if the filter has nothing to do with the query, and may be less
+        if it keeps only what is far from it.
+        """
+        point = next((point for point in self._points if point.recall >= recall), None)
+        if point is None or (passing is not None and self._exact_is_cheap(point, passing)):
+            return self._exact.search(queries, count, passing=passing)
+        return self.search_with(queries, count, point.probes, point.candidates, passing)
+
+    def _exact_is_cheap(self, point: Point, passing: NDArray[np.uint8]) -> bool:
+        """Whether scoring all rows that pass takes 30 ms at most, or no longer than a search by codes."""
+        num_passing = count_passing(passing)
+        exact_ns = min(num_passing * FOUND_NS, scan_cost_ns(len(self), num_passing))
+        probes = self._probes_among(point.probes, num_passing)
+        return exact_ns <= max(EXACT_BUDGET_NS, cost_ns(len(self), probes / self.lists, point.candidates))
+
+    def search_with(
+        self,
+        queries: NDArray[np.float32],
+        count: int,
+        probes: int,
+        candidates: int,
+        passing: NDArray[np.uint8] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """`search` by these numbers of lists and candidates; by more lists where too few of their rows pass."""
+        queries = np.ascontiguousarray(queries, np.float32)
+        rows = np.full((len(queries), count), -1, np.int64)
+        scores = np.full((len(queries), count), -np.inf, np.float32)
+        available = len(self) if passing is None else count_passing(passing)
+        selector = None if passing is None else bitmap_selector(passing, len(self))
+        probes = self._probes_among(probes, available)
+        asked = np.arange(len(queries))
+        while len(asked):
+            found = self._found(queries[asked], min(count, len(self)), probes, candidates, selector)
+            lacking = ((found >= 0).sum(axis=1) < min(count, available)) & (probes < self.lists)
+            for query, of_query in zip(asked[~lacking], found[~lacking], strict=True):
+                best, of_best = self._exact.ranked(queries[query], of_query[of_query >= 0], count)
+                rows[query, : len(best)], scores[query, : len(best)] = best, of_best
+            asked, probes = asked[lacking], min(4 * probes, self.lists)
+        return rows, scores
+
+    def _probes_among(self, probes: int, available: int) -> int:
+        """Lists to search where ``available`` rows pass: the nearest of fewer rows lie farther away, in more lists."""
+        return min(self.lists, math.ceil(probes * math.sqrt(len(self) / max(available, 1))))
+
+    def _found(
+        self, queries: NDArray[np.float32], count: int, probes: int, candidates: int, selector: Any
+    ) -> NDArray[np.int64]:
+        """int64 [queries, count], the best by fp16 of the best by int8 of the best by their codes; -1 pads."""
+        final = min(max(_MIN_FINAL, _FINAL * count), len(self))
+        candidates = min(max(math.ceil(candidates * max(count / 10, 1) ** 0.5), final), len(self))
+        by_codes = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
+        by_int8 = faiss.IndexRefineSearchParameters(k_factor=candidates / final, base_index_params=by_codes)
+        by_fp16 = faiss.IndexRefineSearchParameters(k_factor=final / count, base_index_params=by_int8)
+        with threads_for(len(queries)):
+            return np.asarray(self._by_fp16.search(queries, count, params=by_fp16)[1])
+
+    def candidates_by_codes(
+        self, queries: NDArray[np.float32], count: int, probes: int, passing: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.int64]:
+        """int64 [queries, count], the best by their codes alone, best first; -1 pads."""
+        selector = None if passing is None else bitmap_selector(passing, len(self))
+        params = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
+        with threads_for(len(queries)):
+            return np.asarray(self._by_int8.base_index.search(queries, count, params=params)[1])
