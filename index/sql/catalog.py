@@ -9,19 +9,21 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from index.sql.catalog_files import CatalogFiles, attach, not_a_catalog
 from index.sql.interruptible import GivenUpError, run_interruptible
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
 
+_Setting = str | bool | int | float | list[str]
+_Settings = dict[str, str | bool | int | float | list[str]]
 # A query can reach the catalog's tables alone: no files, no network, no extensions, no settings.
-_READER: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
+_READER: _Settings = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",  # or a table name could mean a variable of this program
     "temp_directory": "",  # nothing is spilled beside the library
-    "lock_configuration": "true",
 }
+_LOCKED: _Settings = {"enable_external_access": "false", "lock_configuration": "true"}  # once the catalog's files are open
 # The most characters of a statement, and the most nested brackets. Parsing a longer one takes hundreds of times its memory
 # and cannot be interrupted, and releasing the result of a deeper one can overflow the stack.
 _MAX_LENGTH = 300_000
@@ -50,22 +52,42 @@ def several_tracks(catalog: Catalog) -> list[dict[str, Any]]:
 class Catalog:
     """A published catalog, opened for reading."""
 
-    def __init__(self, path: Path, *, memory_mb: int = 4096) -> None:
-        """Open ``path`` so that no statement can change it, reach anything else, or take more than ``memory_mb``.
+    def __init__(self, files: CatalogFiles | Path, *, memory_mb: int = 4096) -> None:
+        """Open ``files`` so that no statement can change them, reach anything else, or take more than ``memory_mb``.
+
+        Args:
+            files: of the catalog; or the one file that libraries of format 1 have.
+            memory_mb: the most that one query may take.
 
         Raises:
-            LibraryError: the file is missing or is not a DuckDB database.
+            LibraryError: a file is missing or is not a DuckDB database.
         """
-        self._path, self._memory_mb = path, memory_mb
+        self._files, self._memory_mb = files, memory_mb
         self._hits: pa.Table | None = None
         self._connection = self._connect()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        limit: dict[str, str | bool | int | float | list[str]] = {"memory_limit": f"{self._memory_mb}MB"}
+        settings = _READER | {"memory_limit": f"{self._memory_mb}MB"}
+        if isinstance(self._files, CatalogFiles):
+            connection = duckdb.connect(":memory:", config=settings)
+            attach(connection, self._files)
+            for name, value in _LOCKED.items():
+                connection.execute(f"set {name} = {value}")
+            return connection
         try:
-            return duckdb.connect(str(self._path.absolute()), read_only=True, config=_READER | limit)
+            return duckdb.connect(str(self._files.absolute()), read_only=True, config=settings | _LOCKED)
         except duckdb.Error as exc:
-            raise LibraryError(f"--library: {str(self._path)!r} cannot be read as a catalog; run the ingest again") from exc
+            raise not_a_catalog(self._files) from exc
+
+    @property
+    def _path(self) -> Path:
+        """What is named where a file is damaged; DuckDB does not say which one."""
+        return self._files.videos.parent if isinstance(self._files, CatalogFiles) else self._files
+
+    @property
+    def _rebuilt(self) -> str:
+        """What an ingest makes anew from the tables, in words."""
+        return "the folders snapshots and segments" if isinstance(self._files, CatalogFiles) else "the folder snapshots"
 
     def _connect_anew(self) -> None:
         """Abandon the connection together with what runs in it, since some of DuckDB's functions cannot be interrupted."""
@@ -124,8 +146,8 @@ class Catalog:
         except duckdb.Error as exc:
             if isinstance(exc, duckdb.IOException) or _CORRUPT in str(exc):
                 raise LibraryError(
-                    f"--library: the catalog {str(self._path)!r} is damaged ({explain(exc)}); delete CURRENT and the "
-                    "folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
+                    f"--library: the catalog {str(self._path)!r} is damaged ({explain(exc)}); delete CURRENT and "
+                    f"{self._rebuilt}, and run the ingest of any of its folders again: they are rebuilt"
                 ) from exc
             raise QueryError(f"{argument}: {explain(exc)}; {_hint(exc, argument)}") from exc
 
@@ -146,9 +168,12 @@ class Catalog:
                     f"{argument}: got a statement of type {statements[0].type.name}, expected reading (SELECT, WITH, "
                     "DESCRIBE, SHOW, EXPLAIN); a library changes through vidsift ingest only"
                 )
+            # EXPLAIN ANALYZE runs what it explains, and could delete hits or drop a view.
+            connection.execute("begin transaction read only")
             return self._fetched(connection.sql(statements[0], params=parameters), argument)
         finally:
             statements.clear()
+            _roll_back(connection)
 
     def _fetched(self, result: duckdb.DuckDBPyRelation, argument: str) -> pa.Table:
         """All rows of a result, if they fit into the memory that queries may take."""
@@ -192,6 +217,18 @@ class Catalog:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """Undo what the transaction has done, if there is one; an interruption may arrive only now."""
+    while True:
+        try:
+            connection.execute("rollback")
+        except duckdb.InterruptException:
+            continue
+        except duckdb.TransactionException:
+            pass  # none was begun
+        return
 
 
 def _depth(query: str) -> int:
