@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from index.sql.catalog_files import CatalogFiles, attach, not_a_catalog
+from index.sql.catalog_files import AttachedSegment, CatalogFiles, attach, not_a_catalog
 from index.sql.interruptible import GivenUpError, run_interruptible
+from schemas import sql
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
 
 _Setting = str | bool | int | float | list[str]
@@ -64,13 +68,15 @@ class Catalog:
         """
         self._files, self._memory_mb = files, memory_mb
         self._hits: pa.Table | None = None
+        self.segments: tuple[AttachedSegment, ...] | None = None
+        """Of the catalog; None where it is one file."""
         self._connection = self._connect()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         settings = _READER | {"memory_limit": f"{self._memory_mb}MB"}
         if isinstance(self._files, CatalogFiles):
             connection = duckdb.connect(":memory:", config=settings)
-            attach(connection, self._files)
+            self.segments = attach(connection, self._files)
             for name, value in _LOCKED.items():
                 connection.execute(f"set {name} = {value}")
             return connection
@@ -201,6 +207,41 @@ class Catalog:
         self._connection.register("arriving_hits", hits)
         self._connection.execute("create or replace temp table hits as from arriving_hits")
         self._connection.unregister("arriving_hits")
+
+    def clips_at(self, segment: int, rows: NDArray[np.int64]) -> pa.Table:
+        """The rows of ``clips`` that are in these rows of a segment, in their order.
+
+        A catalog that is one file counts as one segment, see `rows_of`.
+
+        Raises:
+            LibraryError: one of them is dead or not there.
+        """
+        keys, positions = np.unique(rows, return_inverse=True)
+        if self.segments is None:
+            keys, source = self._ids_by_row[keys], "clips join _wanted on clip_id = _key"
+        else:
+            of = self.segments[segment]
+            source = f"_wanted join {of.stored('clips')} c on c.rowid = _key join {of.videos} using (video)"
+        columns = ", ".join(sql.CLIPS.column_names)
+        query = f"with _wanted as (select unnest($keys) as _key) select _key, {columns} from {source}"
+        found = self.sql(query, {"keys": keys.tolist()})
+        if found.num_rows != len(keys):
+            raise LibraryError(
+                f"--library: the catalog {str(self._path)!r} lacks clips that are asked for; run the ingest again"
+            )
+        order = np.argsort(found["_key"].to_numpy())[np.argsort(np.argsort(keys))]
+        return found.drop_columns("_key").take(order[positions])
+
+    def rows_of(self, clip_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of a catalog that is one file: the rows of these clips in the order of video_id, start_s and end_s, ascending."""
+        order = np.argsort(self._ids_by_row)
+        return np.sort(order[np.searchsorted(self._ids_by_row, clip_ids, sorter=order)])
+
+    @cached_property
+    def _ids_by_row(self) -> NDArray[np.int64]:
+        """Of a catalog that is one file: the ids of all clips in the order of video_id, start_s and end_s."""
+        ids = self.sql("select clip_id from clips order by video_id, start_s, end_s")
+        return np.asarray(ids["clip_id"].to_numpy(), np.int64)
 
     def fingerprint(self, table: str) -> dict[str, object]:
         """The row count and hashes of ``table``: equal in two catalogs that hold the same rows, in any order."""

@@ -8,11 +8,18 @@ of which any one row meets all of it: ``label = 'waving' and rank <= 3``. The sa
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from index.sql.catalog import Catalog
-from schemas.errors import UnknownNameError
+from index.sql.catalog_files import AttachedSegment
+from index.sql.remembered import remembered
+from schemas.errors import QueryError, UnknownNameError
+from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
 
 _TIMEOUT_S = 60.0
 
@@ -27,6 +34,9 @@ _SOURCES = (
     f"select distinct clip_id from {_LABELS} join tags {_KEYS} join videos using (video_id, path)",
 )
 
+# A segment's number and a row of it in one number.
+_PLACE_BITS = 32
+
 
 def passing_clips(catalog: Catalog, condition: str) -> NDArray[np.int64]:
     """The ids of the clips that meet ``condition``, each once, in no order.
@@ -34,12 +44,97 @@ def passing_clips(catalog: Catalog, condition: str) -> NDArray[np.int64]:
     Raises:
         QueryError: it is not a condition over these tables, or takes too long.
     """
-    name_errors: list[UnknownNameError] = []
-    for source in _SOURCES:
+    return np.asarray(_first_that_fits(catalog, _SOURCES, condition)["clip_id"].to_numpy(), np.int64)
+
+
+def passing_rows(catalog: Catalog, condition: str) -> list[NDArray[np.int64]]:
+    """For each segment, the rows of its clips that meet ``condition``, ascending.
+
+    A catalog that is one file counts as one segment whose rows are in the order of video_id, start_s and end_s. The last
+    answers are remembered, but for conditions that may mean something else a moment later, such as ``random() < 0.1``.
+
+    Raises:
+        QueryError: it is not a condition over these tables, or takes too long.
+    """
+    answers = remembered(catalog)
+    if (known := answers.get(condition)) is not None:
+        return known
+    if catalog.segments is None:
+        rows = [catalog.rows_of(passing_clips(catalog, condition))]
+    else:
+        places = _first_that_fits(catalog, _place_sources(catalog.segments), condition)["_place"]
+        rows = _by_segment(_ascending(places), catalog.segments)
+    answers.add(condition, rows)
+    return rows
+
+
+def _first_that_fits(catalog: Catalog, sources: Iterable[str], condition: str) -> pa.Table:
+    """The rows that meet ``condition`` of the first source that has all columns that it names."""
+    for source in sources:
         try:
-            clips = catalog.sql(f"{source} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
-        except UnknownNameError as exc:
-            name_errors.append(exc)
+            return catalog.sql(f"{source} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
+        except UnknownNameError:
             continue
-        return np.asarray(clips["clip_id"].to_numpy(), np.int64)
-    raise name_errors[1]  # about the columns of clips and videos, which nearly every condition names
+    # Said about the columns of clips and videos, which nearly every condition names.
+    return catalog.sql(f"{_SOURCES[1]} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
+
+
+def _place_sources(segments: Sequence[AttachedSegment]) -> Iterator[str]:
+    """What `_SOURCES` says, of the places of clips: each in a fast form, and in one that has all qualified names.
+
+    The fast forms join by numbers. They lack what hardly a condition names: ``clips.path`` where ``path`` would do, or a
+    label together with the best label's score.
+    """
+    columns = ", ".join(VIDEOS.column_names)
+    videos = f"(select segment as _segment, video as _video, {columns} from _videos.videos) videos"
+    by_number = f"join {videos} using (_segment, _video)"
+    by_names = f"join {videos} using (_segment, _video, video_id, path)"
+    clips, labels, tags = (_rows(table, segments, "named") for table in (CLIPS, LABELS, TAGS))
+    keys = "using (_segment, _video, _place, clip_id, video_id, path, start_s, end_s)"
+    others = f"join (select * exclude (label) from {clips}) clips {keys}"
+    yield f"select _place from {_rows(CLIPS, segments, 'live')}"
+    yield f"select _place from {_rows(CLIPS, segments, 'all')} {by_number}"
+    yield f"select _place from {clips} {by_names}"
+    yield f"select _place from {_rows(LABELS, segments, 'all')} {by_number}"
+    yield f"select _place from {labels} {others} {by_names}"
+    yield f"select _place from {_rows(TAGS, segments, 'all')} {by_number}"
+    yield f"select _place from {clips} join {tags} {keys} {by_names}"
+    yield f"select _place from {labels} {others} join {tags} {keys} {by_names}"
+
+
+def _rows(table: TableMeaning, segments: Sequence[AttachedSegment], which: Literal["all", "live", "named"]) -> str:
+    """The rows of a table with their places: also the dead ones, the live ones, or those with ids and paths of videos."""
+    columns = [name for name in table.column_names if which == "named" or name not in ("video_id", "path")]
+    parts = []
+    for segment in segments:
+        stored = segment.stored(table.name)
+        if stored is not None:
+            row = f"{stored}.rowid" if table is CLIPS else '"row"'
+            place = f"{segment.number << _PLACE_BITS} + {row} as _place, {segment.number} as _segment, video as _video"
+            rows = stored if which == "all" else segment.rows(table.name)
+            parts.append(f"select {place}, {', '.join(columns)} from {rows}")
+    none = ", ".join(f"null::{column.type} as {column.name}" for column in table.columns if column.name in columns)
+    nowhere = f"select 0::bigint as _place, 0 as _segment, 0 as _video, {none} where false"
+    return f"({' union all '.join(parts) or nowhere}) {table.name}"
+
+
+def _ascending(places: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Each place once, ascending, which they nearly always are already."""
+    if places.type != pa.int64() or places.null_count:  # "true) union all select 'x' from clips where (true"
+        raise QueryError("--where: got more than a condition, expected one such as: label = 'waving'")
+    found = np.asarray(places.to_numpy(), np.int64)
+    steps = np.diff(found)
+    if (steps < 0).any():
+        return np.unique(found)
+    return found if (steps > 0).all() else found[np.concatenate([[True], steps > 0])]
+
+
+def _by_segment(places: NDArray[np.int64], segments: Sequence[AttachedSegment]) -> list[NDArray[np.int64]]:
+    """Places as rows of each segment."""
+    firsts = np.arange(len(segments) + 1, dtype=np.int64) << _PLACE_BITS
+    bounds = np.searchsorted(places, firsts)
+    rows = [places[bounds[n] : bounds[n + 1]] - firsts[n] for n in range(len(segments))]
+    fits = all(not len(one) or one[-1] < segment.num_clips for one, segment in zip(rows, segments, strict=True))
+    if not fits or sum(map(len, rows)) < len(places):
+        raise QueryError("--where: got more than a condition, expected one such as: label = 'waving'")
+    return rows
