@@ -121,12 +121,9 @@ def write_videos(path: Path, files: Sequence[str], places: pa.Table) -> int:
             "cast(segment as integer) as segment, cast(video as integer) as video "
             "from video_rows left join places using (video_id) order by path"
         )
-        ((last,),) = connection.execute("select coalesce(max(segment), -1) from videos").fetchall()
-        for segment in range(last + 1):
-            connection.execute(
-                f"create table live_{segment} as "
-                f"select video, video_id, path from videos where segment = {segment} order by video"
-            )
+        connection.execute(
+            "create table live as select segment, video, video_id, path from videos where segment is not null order by all"
+        )
         return _count(connection, "videos")
 
 

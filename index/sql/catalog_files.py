@@ -20,6 +20,10 @@ from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
 # longer than most queries.
 _SORTED_CLIPS = 20_000
 
+# A segment's number and a row of it in one number.
+PLACE_BITS = 32
+
+_NAMES = ("video_id", "path")
 _ORDERS = {CLIPS: "path, start_s", LABELS: "path, start_s, rank", TAGS: "tag, path, start_s"}
 
 
@@ -65,28 +69,50 @@ class AttachedSegment:
     has_dead: bool
     has_tags: bool
 
-    def rows(self, table: str) -> str | None:
-        """Its live rows of clips, labels or tags, with the id and path of their video; None where it has none.
-
-        Where no row is dead, DuckDB leaves out the join in queries that name no column of videos: it is a left join, and the
-        grouping says that it finds at most one row for each.
-        """
-        rows = self.stored(table)
-        if rows is None or self.has_dead:
-            return rows and f"{rows} join {self.videos} using (video)"
-        names = f"select video, any_value(video_id) as video_id, any_value(path) as path from {self.videos} group by video"
-        return f"{rows} left join ({names}) using (video)"
-
     def stored(self, table: str) -> str | None:
-        """Its rows of clips, labels or tags as they are stored; None where none is live."""
+        """The name of its part of clips, labels or tags; None where no row of it is live."""
         if not self.has_live or (table == "tags" and not self.has_tags):
             return None
         return f"_tags_{self.number}.tags" if table == "tags" else f"_segment_{self.number}.{table}"
 
     @property
-    def videos(self) -> str:
+    def live_videos(self) -> str:
         """Its current videos: video, video_id, path."""
-        return f"_videos.live_{self.number}"
+        return f"(select video, video_id, path from _videos.live where segment = {self.number})"
+
+
+def live_rows(
+    table: TableMeaning,
+    segments: Sequence[AttachedSegment],
+    *,
+    also_dead: bool = False,
+) -> str:
+    """The rows of a table that are stored in segments: ``_place``, ``_segment``, ``_video``, and all but names of videos.
+
+    ``_place`` is the number of the segment, shifted by `PLACE_BITS`, and that of the clip's row in it.
+    """
+    columns = ", ".join(column.name for column in table.columns if column.name not in _NAMES)
+    parts = []
+    for segment in segments:
+        if stored := segment.stored(table.name):
+            row = f"{stored}.rowid" if table is CLIPS else '"row"'
+            place = f"{segment.number << PLACE_BITS} + {row} as _place, {segment.number} as _segment, video as _video"
+            is_checked = segment.has_dead and not also_dead
+            live = f" semi join {segment.live_videos} using (video)" if is_checked else ""
+            parts.append(f"select {place}, {columns} from {stored}{live}")
+    return f"({' union all '.join(parts) or _no_rows(table)})"
+
+
+def named_rows(table: TableMeaning, segments: Sequence[AttachedSegment]) -> str:
+    """The live rows of a table with all columns, and the three that `live_rows` adds.
+
+    DuckDB leaves out the join in queries that name no column of videos: it is a left join, and the grouping says that it
+    finds at most one row for each. For this it has to be one join of all segments.
+    """
+    names = ", ".join(f"any_value({name}) as {name}" for name in _NAMES)
+    videos = f"(select segment as _segment, video as _video, {names} from _videos.live group by all)"
+    columns = ", ".join(("_place", "_segment", "_video", *table.column_names))
+    return f"(select {columns} from {live_rows(table, segments)} left join {videos} using (_segment, _video))"
 
 
 def attach(connection: duckdb.DuckDBPyConnection, files: CatalogFiles) -> tuple[AttachedSegment, ...]:
@@ -106,9 +132,7 @@ def attach(connection: duckdb.DuckDBPyConnection, files: CatalogFiles) -> tuple[
         connection.execute(f"create view videos as select {', '.join(VIDEOS.column_names)} from _videos.videos")
         is_small = sum(segment.num_clips for segment in segments) <= _SORTED_CLIPS
         for table, order in _ORDERS.items():
-            sources = [source for segment in segments if (source := segment.rows(table.name))]
-            parts = [f"select {', '.join(table.column_names)} from {source}" for source in sources]
-            rows = " union all ".join(parts) or _no_rows(table)
+            rows = f"select {', '.join(table.column_names)} from {named_rows(table, segments)}"
             connection.execute(f"create view {table.name} as {rows}{f' order by {order}' if is_small else ''}")
     except duckdb.Error as exc:
         raise not_a_catalog(files.videos.parent) from exc
@@ -125,16 +149,14 @@ def _segment(connection: duckdb.DuckDBPyConnection, files: CatalogFiles, number:
     ((num_clips, num_videos),) = connection.sql(
         f"select (select count(*) from _segment_{number}.clips), (select count(*) from _segment_{number}.videos)"
     ).fetchall()
-    num_live = 0
-    # There is no such table for a segment of which no video is current.
-    if connection.sql(f"select 1 from duckdb_tables() where table_name = 'live_{number}'").fetchall():
-        ((num_live,),) = connection.sql(
-            f"select count(*) from _segment_{number}.videos semi join _videos.live_{number} using (video)"
-        ).fetchall()
+    ((num_live,),) = connection.sql(
+        f"select count(*) from _segment_{number}.videos "
+        f"semi join (select video from _videos.live where segment = {number}) using (video)"
+    ).fetchall()
     has_tags = number < len(files.tags) and files.tags[number] is not None
     return AttachedSegment(number, num_clips, num_live > 0, num_live < num_videos, has_tags)
 
 
 def _no_rows(table: TableMeaning) -> str:
-    """A select of no rows with a table's columns."""
-    return f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
+    columns = ", ".join(f"null::{column.type} as {column.name}" for column in table.columns if column.name not in _NAMES)
+    return f"select 0::bigint as _place, 0 as _segment, 0 as _video, {columns} where false"

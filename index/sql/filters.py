@@ -9,17 +9,16 @@ of which any one row meets all of it: ``label = 'waving' and rank <= 3``. The sa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from index.sql.catalog import Catalog
-from index.sql.catalog_files import AttachedSegment
+from index.sql.catalog_files import PLACE_BITS, AttachedSegment, live_rows, named_rows
 from index.sql.remembered import remembered
 from schemas.errors import QueryError, UnknownNameError
-from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
+from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS
 
 _TIMEOUT_S = 60.0
 
@@ -33,9 +32,6 @@ _SOURCES = (
     f"select distinct clip_id from clips join tags {_KEYS} join videos using (video_id, path)",
     f"select distinct clip_id from {_LABELS} join tags {_KEYS} join videos using (video_id, path)",
 )
-
-# A segment's number and a row of it in one number.
-_PLACE_BITS = 32
 
 
 def passing_clips(catalog: Catalog, condition: str) -> NDArray[np.int64]:
@@ -89,33 +85,17 @@ def _place_sources(segments: Sequence[AttachedSegment]) -> Iterator[str]:
     videos = f"(select segment as _segment, video as _video, {columns} from _videos.videos) videos"
     by_number = f"join {videos} using (_segment, _video)"
     by_names = f"join {videos} using (_segment, _video, video_id, path)"
-    clips, labels, tags = (_rows(table, segments, "named") for table in (CLIPS, LABELS, TAGS))
+    clips, labels, tags = (f"{named_rows(table, segments)} {table.name}" for table in (CLIPS, LABELS, TAGS))
     keys = "using (_segment, _video, _place, clip_id, video_id, path, start_s, end_s)"
     others = f"join (select * exclude (label) from {clips}) clips {keys}"
-    yield f"select _place from {_rows(CLIPS, segments, 'live')}"
-    yield f"select _place from {_rows(CLIPS, segments, 'all')} {by_number}"
+    yield f"select _place from {live_rows(CLIPS, segments)} clips"
+    yield f"select _place from {live_rows(CLIPS, segments, also_dead=True)} clips {by_number}"
     yield f"select _place from {clips} {by_names}"
-    yield f"select _place from {_rows(LABELS, segments, 'all')} {by_number}"
+    yield f"select _place from {live_rows(LABELS, segments, also_dead=True)} labels {by_number}"
     yield f"select _place from {labels} {others} {by_names}"
-    yield f"select _place from {_rows(TAGS, segments, 'all')} {by_number}"
+    yield f"select _place from {live_rows(TAGS, segments, also_dead=True)} tags {by_number}"
     yield f"select _place from {clips} join {tags} {keys} {by_names}"
     yield f"select _place from {labels} {others} join {tags} {keys} {by_names}"
-
-
-def _rows(table: TableMeaning, segments: Sequence[AttachedSegment], which: Literal["all", "live", "named"]) -> str:
-    """The rows of a table with their places: also the dead ones, the live ones, or those with ids and paths of videos."""
-    columns = [name for name in table.column_names if which == "named" or name not in ("video_id", "path")]
-    parts = []
-    for segment in segments:
-        stored = segment.stored(table.name)
-        if stored is not None:
-            row = f"{stored}.rowid" if table is CLIPS else '"row"'
-            place = f"{segment.number << _PLACE_BITS} + {row} as _place, {segment.number} as _segment, video as _video"
-            rows = stored if which == "all" else segment.rows(table.name)
-            parts.append(f"select {place}, {', '.join(columns)} from {rows}")
-    none = ", ".join(f"null::{column.type} as {column.name}" for column in table.columns if column.name in columns)
-    nowhere = f"select 0::bigint as _place, 0 as _segment, 0 as _video, {none} where false"
-    return f"({' union all '.join(parts) or nowhere}) {table.name}"
 
 
 def _ascending(places: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -125,13 +105,14 @@ def _ascending(places: pa.ChunkedArray) -> NDArray[np.int64]:
     found = np.asarray(places.to_numpy(), np.int64)
     steps = np.diff(found)
     if (steps < 0).any():
-        return np.unique(found)
+        found = np.sort(found, kind="stable")  # which is fast for numbers that are ascending but for a few places
+        steps = np.diff(found)
     return found if (steps > 0).all() else found[np.concatenate([[True], steps > 0])]
 
 
 def _by_segment(places: NDArray[np.int64], segments: Sequence[AttachedSegment]) -> list[NDArray[np.int64]]:
     """Places as rows of each segment."""
-    firsts = np.arange(len(segments) + 1, dtype=np.int64) << _PLACE_BITS
+    firsts = np.arange(len(segments) + 1, dtype=np.int64) << PLACE_BITS
     bounds = np.searchsorted(places, firsts)
     rows = [places[bounds[n] : bounds[n + 1]] - firsts[n] for n in range(len(segments))]
     fits = all(not len(one) or one[-1] < segment.num_clips for one, segment in zip(rows, segments, strict=True))
