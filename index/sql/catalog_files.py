@@ -8,6 +8,7 @@ elsewhere by now are dead: the views leave them out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _SORTED_CLIPS = 20_000
 # A segment's number and a row of it in one number.
 PLACE_BITS = 32
 
+_TABLE_OF = {"videos": "live", "segment": "videos", "tags": "tags"}
 _NAMES = ("video_id", "path")
 _ORDERS = {CLIPS: "path, start_s", LABELS: "path, start_s, rank", TAGS: "tag, path, start_s"}
 
@@ -122,21 +124,30 @@ def attach(connection: duckdb.DuckDBPyConnection, files: CatalogFiles) -> tuple[
         LibraryError: a file is missing, damaged, or is not what it should be.
     """
     for name, path in files.named():
-        quoted = str(path.absolute()).replace("'", "''")
-        try:
+        with _reading(path):
+            quoted = str(path.absolute()).replace("'", "''")
             connection.execute(f"attach '{quoted}' as {name} (type duckdb, read_only)")
-        except duckdb.Error as exc:
-            raise not_a_catalog(path) from exc
-    try:
-        segments = tuple(_segment(connection, files, number) for number in range(len(files.segments)))
+            connection.execute(f"select 1 from {name}.{_TABLE_OF[name.split('_')[1]]} limit 0")  # it may be another database
+    segments = []
+    for number, path in enumerate(files.segments):
+        with _reading(path):
+            segments.append(_segment(connection, files, number))
+    with _reading(files.videos):
         connection.execute(f"create view videos as select {', '.join(VIDEOS.column_names)} from _videos.videos")
         is_small = sum(segment.num_clips for segment in segments) <= _SORTED_CLIPS
         for table, order in _ORDERS.items():
             rows = f"select {', '.join(table.column_names)} from {named_rows(table, segments)}"
             connection.execute(f"create view {table.name} as {rows}{f' order by {order}' if is_small else ''}")
+    return tuple(segments)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raises LibraryError where DuckDB cannot read what is in ``path``."""
+    try:
+        yield
     except duckdb.Error as exc:
-        raise not_a_catalog(files.videos.parent) from exc
-    return segments
+        raise not_a_catalog(path) from exc
 
 
 def not_a_catalog(path: Path) -> LibraryError:
