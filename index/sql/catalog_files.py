@@ -19,7 +19,7 @@ from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
 
 # Up to so many clips, tables come in the order of paths and time where a query asks for none. Sorting a million labels takes
 # longer than most queries.
-_SORTED_CLIPS = 20_000
+_SORTED_CLIPS = 5_000
 
 # A segment's number and a row of it in one number.
 PLACE_BITS = 32
@@ -98,7 +98,9 @@ def live_rows(
     for segment in segments:
         if stored := segment.stored(table.name):
             row = f"{stored}.rowid" if table is CLIPS else '"row"'
-            place = f"{segment.number << PLACE_BITS} + {row} as _place, {segment.number} as _segment, video as _video"
+            place = (
+                f"{segment.number << PLACE_BITS}::bigint + {row} as _place, {segment.number} as _segment, video as _video"
+            )
             is_checked = segment.has_dead and not also_dead
             live = f" semi join {segment.live_videos} using (video)" if is_checked else ""
             parts.append(f"select {place}, {columns} from {stored}{live}")
