@@ -220,8 +220,8 @@ class Catalog:
         if self.segments is None:
             keys, source = self._ids_by_row[keys], "clips join _wanted on clip_id = _key"
         else:
-            of = self.segments[segment]
-            source = f"_wanted join {of.stored('clips')} c on c.rowid = _key join {of.live_videos} using (video)"
+            videos = self.segments[segment].live_videos
+            source = f"_wanted join _segment_{segment}.clips c on c.rowid = _key join {videos} using (video)"
         columns = ", ".join(sql.CLIPS.column_names)
         query = f"with _wanted as (select unnest($keys) as _key) select _key, {columns} from {source}"
         found = self.sql(query, {"keys": keys.tolist()})

@@ -66,13 +66,15 @@ def passing_rows(catalog: Catalog, condition: str) -> list[NDArray[np.int64]]:
 
 def _first_that_fits(catalog: Catalog, sources: Iterable[str], condition: str) -> pa.Table:
     """The rows that meet ``condition`` of the first source that has all columns that it names."""
+    where = f"where (\n{condition}\n)"
     for source in sources:
         try:
-            return catalog.sql(f"{source} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
-        except UnknownNameError:
-            continue
+            return catalog.sql(f"{source} {where}", timeout_s=_TIMEOUT_S, argument="--where")
+        except UnknownNameError as exc:
+            error = exc
     # Said about the columns of clips and videos, which nearly every condition names.
-    return catalog.sql(f"{_SOURCES[1]} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
+    catalog.sql(f"{_SOURCES[1]} {where} limit 0", timeout_s=_TIMEOUT_S, argument="--where")
+    raise error
 
 
 def _place_sources(segments: Sequence[AttachedSegment]) -> Iterator[str]:

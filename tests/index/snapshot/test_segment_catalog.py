@@ -45,6 +45,7 @@ def test_rows_are_in_the_order_that_they_come_in(
         (2, 7, 2, 0.0, 4.0, 1, "diving", 0.125, "c@1"),
     ]
     assert rows(tmp_path / "c", "from videos") == [(0, 2), (2, 1)]
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_a_segment_of_no_clips(tmp_path: Path) -> None:

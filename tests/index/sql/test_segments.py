@@ -123,6 +123,8 @@ def test_a_segment_without_a_current_video_shows_nothing(tmp_path: Path) -> None
     assert rows(catalog, "select clip_id from clips") == [(30,), (31,)]
     assert rows(catalog, "select clip_id from labels where rank = 1") == [(30,)]
     assert rows(catalog, "select clip_id from tags") == []
+    with pytest.raises(LibraryError, match="lacks clips that are asked for"):
+        catalog.clips_at(0, np.array([0]))
     catalog.close()
 
 
