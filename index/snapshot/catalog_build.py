@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -12,6 +13,7 @@ import pyarrow.dataset as dataset
 from numpy.typing import NDArray
 
 from index.sql.catalog import explain
+from schemas import sql
 from schemas.errors import LibraryError
 from schemas.tables import CLIPS, TAGS, VIDEOS
 
@@ -45,22 +47,141 @@ def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str], tags:
     Raises:
         LibraryError: a file cannot be read, or the catalog cannot be written.
     """
+    with _new_catalog(path) as connection:
+        for name, files, schema in (
+            ("video_rows", videos, VIDEOS),
+            ("clip_rows", clips, CLIPS),
+            ("tag_rows", tags, TAGS),
+        ):
+            connection.register(name, _dataset(files, schema))
+        connection.execute(_TABLES)
+        return {name: _count(connection, name) for name in ("videos", "clips", "labels", "tags")}
+
+
+_SEGMENT_TABLES = """
+create table clips (clip_id bigint, video integer, start_s double, end_s double, label varchar, label_score float);
+create table labels (
+  "row" integer, clip_id bigint, video integer, start_s double, end_s double, rank integer, label varchar, score float,
+  model varchar
+);
+"""
+_ADD_CLIPS = """
+insert into clips
+  select clip_id, video, start_s, end_s, labels[1].label, labels[1].score from arriving;
+insert into labels
+  select "row", clip_id, video, start_s, end_s, cast(position as integer), entry.label, entry.score, classifier
+  from (select *, unnest(labels) as entry, generate_subscripts(labels, 1) as position from arriving);
+"""
+_SEGMENT_VIDEOS = "create table videos as select video, count(*) as num_clips from clips group by video order by video"
+# Clips that are added at a time: some of DuckDB's row groups, and some 200 MB.
+_CHUNK_CLIPS = 4 * 122_880
+
+
+def write_segment_catalog(path: Path, batches: Iterable[pa.RecordBatch]) -> dict[str, int]:
+    """Write the catalog's rows of one segment, and return the row count of each of its tables.
+
+    Args:
+        path: the file to write.
+        batches: the segment's clips in the order of its rows: clip_id, video (a number within the segment), start_s, end_s,
+            labels, classifier.
+
+    Raises:
+        LibraryError: the file cannot be written.
+    """
+    num_clips = 0
+    with _new_catalog(path) as connection:
+        connection.execute(_SEGMENT_TABLES)
+        for chunk in _chunks(batches):
+            rows = np.arange(num_clips, num_clips + len(chunk), dtype=np.int32)
+            connection.register("arriving", chunk.append_column("row", pa.array(rows)))
+            connection.execute(_ADD_CLIPS)
+            connection.unregister("arriving")
+            num_clips += len(chunk)
+        connection.execute(_SEGMENT_VIDEOS)
+        return {name: _count(connection, name) for name in ("clips", "labels", "videos")}
+
+
+def write_videos(path: Path, files: Sequence[str], places: pa.Table) -> int:
+    """Write the videos of a snapshot, and return how many there are.
+
+    Args:
+        path: the file to write.
+        files: the Parquet files of one version of the table ``videos``.
+        places: where each video's clips are: video_id, segment, video (its number within the segment). Videos that have no
+            clips are left out, or have null.
+
+    Raises:
+        LibraryError: the table's files cannot be read, or the file cannot be written.
+    """
+    with _new_catalog(path) as connection:
+        connection.register("video_rows", _dataset(files, VIDEOS))
+        connection.register("places", places)
+        connection.execute(
+            f"create table videos as select {', '.join(sql.VIDEOS.column_names)}, "
+            "cast(segment as integer) as segment, cast(video as integer) as video "
+            "from video_rows left join places using (video_id) order by path"
+        )
+        connection.execute(
+            "create table live as select segment, video, video_id, path from videos where segment is not null order by all"
+        )
+        return _count(connection, "videos")
+
+
+def write_tag_part(path: Path, rows: pa.Table | pa.RecordBatchReader, segment: Path) -> int:
+    """Write the tags of one segment, and return how many rows there are.
+
+    Args:
+        path: the file to write.
+        rows: "row" of a clip in the segment, tag, score, prompt, model.
+        segment: the file that `write_segment_catalog` wrote, since rows of tags repeat what identifies a clip: a join of
+            all tags with all clips for every query would take seconds.
+
+    Raises:
+        LibraryError: the segment's file cannot be read, or the file cannot be written.
+    """
+    with _new_catalog(path) as connection:
+        quoted = str(segment.absolute()).replace("'", "''")
+        connection.execute(f"attach '{quoted}' as _segment (type duckdb, read_only)")
+        connection.register("tag_rows", rows)
+        connection.execute(
+            'create table tags as select cast(t."row" as integer) as "row", c.clip_id, c.video, c.start_s, c.end_s, '
+            "t.tag, cast(t.score as float) as score, t.prompt, t.model "
+            'from tag_rows t join _segment.clips c on c.rowid = t."row" order by t.tag, t."row"'
+        )
+        return _count(connection, "tags")
+
+
+@contextmanager
+def _new_catalog(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A new DuckDB file, closed in the end.
+
+    Raises:
+        LibraryError: DuckDB cannot do what is asked of it within.
+    """
     try:
         with duckdb.connect(str(path)) as connection:
-            for name, files, schema in (
-                ("video_rows", videos, VIDEOS),
-                ("clip_rows", clips, CLIPS),
-                ("tag_rows", tags, TAGS),
-            ):
-                connection.register(name, _dataset(files, schema))
-            connection.execute(_TABLES)
-            counts = {}
-            for name in ("videos", "clips", "labels", "tags"):
-                row = connection.execute(f"select count(*) from {name}").fetchone()
-                counts[name] = int(row[0]) if row else 0
-            return counts
+            yield connection
     except duckdb.Error as exc:
         raise LibraryError(f"--library: the catalog {str(path)!r} cannot be written: {explain(exc)}") from exc
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    ((count,),) = connection.execute(f"select count(*) from {table}").fetchall()
+    return int(count)
+
+
+def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in tables of at least some row groups, but for the last."""
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += len(batch)
+        if count >= _CHUNK_CLIPS:
+            yield pa.Table.from_batches(waiting)
+            waiting, count = [], 0
+    if count:
+        yield pa.Table.from_batches(waiting)
 
 
 def visible_embeddings(

@@ -8,11 +8,17 @@ of which any one row meets all of it: ``label = 'waving' and rank <= 3``. The sa
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from index.sql.catalog import Catalog
-from schemas.errors import UnknownNameError
+from index.sql.catalog_files import PLACE_BITS, AttachedSegment, live_rows, named_rows
+from index.sql.remembered import remembered
+from schemas.errors import QueryError, UnknownNameError
+from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS
 
 _TIMEOUT_S = 60.0
 
@@ -34,12 +40,84 @@ def passing_clips(catalog: Catalog, condition: str) -> NDArray[np.int64]:
     Raises:
         QueryError: it is not a condition over these tables, or takes too long.
     """
-    name_errors: list[UnknownNameError] = []
-    for source in _SOURCES:
+    return np.asarray(_first_that_fits(catalog, _SOURCES, condition)["clip_id"].to_numpy(), np.int64)
+
+
+def passing_rows(catalog: Catalog, condition: str) -> list[NDArray[np.int64]]:
+    """For each segment, the rows of its clips that meet ``condition``, ascending.
+
+    A catalog that is one file counts as one segment whose rows are in the order of video_id, start_s and end_s. The last
+    answers are remembered, but for conditions that may mean something else a moment later, such as ``random() < 0.1``.
+
+    Raises:
+        QueryError: it is not a condition over these tables, or takes too long.
+    """
+    answers = remembered(catalog)
+    if (known := answers.get(condition)) is not None:
+        return known
+    if catalog.segments is None:
+        rows = [catalog.rows_of(passing_clips(catalog, condition))]
+    else:
+        places = _first_that_fits(catalog, _place_sources(catalog.segments), condition)["_place"]
+        rows = _by_segment(_ascending(places), catalog.segments)
+    answers.add(condition, rows)
+    return rows
+
+
+def _first_that_fits(catalog: Catalog, sources: Iterable[str], condition: str) -> pa.Table:
+    """The rows that meet ``condition`` of the first source that has all columns that it names."""
+    where = f"where (\n{condition}\n)"
+    for source in sources:
         try:
-            clips = catalog.sql(f"{source} where (\n{condition}\n)", timeout_s=_TIMEOUT_S, argument="--where")
+            return catalog.sql(f"{source} {where}", timeout_s=_TIMEOUT_S, argument="--where")
         except UnknownNameError as exc:
-            name_errors.append(exc)
-            continue
-        return np.asarray(clips["clip_id"].to_numpy(), np.int64)
-    raise name_errors[1]  # about the columns of clips and videos, which nearly every condition names
+            error = exc
+    # Said about the columns of clips and videos, which nearly every condition names.
+    catalog.sql(f"{_SOURCES[1]} {where} limit 0", timeout_s=_TIMEOUT_S, argument="--where")
+    raise error
+
+
+def _place_sources(segments: Sequence[AttachedSegment]) -> Iterator[str]:
+    """What `_SOURCES` says, of the places of clips: each in a fast form, and in one that has all qualified names.
+
+    The fast forms join by numbers. They lack what hardly a condition names: ``clips.path`` where ``path`` would do, or a
+    label together with the best label's score.
+    """
+    columns = ", ".join(VIDEOS.column_names)
+    videos = f"(select segment as _segment, video as _video, {columns} from _videos.videos) videos"
+    by_number = f"join {videos} using (_segment, _video)"
+    by_names = f"join {videos} using (_segment, _video, video_id, path)"
+    clips, labels, tags = (f"{named_rows(table, segments)} {table.name}" for table in (CLIPS, LABELS, TAGS))
+    keys = "using (_segment, _video, _place, clip_id, video_id, path, start_s, end_s)"
+    others = f"join (select * exclude (label) from {clips}) clips {keys}"
+    yield f"select _place from {live_rows(CLIPS, segments)} clips"
+    yield f"select _place from {live_rows(CLIPS, segments, also_dead=True)} clips {by_number}"
+    yield f"select _place from {clips} {by_names}"
+    yield f"select _place from {live_rows(LABELS, segments, also_dead=True)} labels {by_number}"
+    yield f"select _place from {labels} {others} {by_names}"
+    yield f"select _place from {live_rows(TAGS, segments, also_dead=True)} tags {by_number}"
+    yield f"select _place from {clips} join {tags} {keys} {by_names}"
+    yield f"select _place from {labels} {others} join {tags} {keys} {by_names}"
+
+
+def _ascending(places: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Each place once, ascending, which they nearly always are already."""
+    if places.type != pa.int64() or places.null_count:  # "true) union all select 'x' from clips where (true"
+        raise QueryError("--where: got more than a condition, expected one such as: label = 'waving'")
+    found = np.asarray(places.to_numpy(), np.int64)
+    steps = np.diff(found)
+    if (steps < 0).any():
+        found = np.sort(found, kind="stable")  # which is fast for numbers that are ascending but for a few places
+        steps = np.diff(found)
+    return found if (steps > 0).all() else found[np.concatenate([[True], steps > 0])]
+
+
+def _by_segment(places: NDArray[np.int64], segments: Sequence[AttachedSegment]) -> list[NDArray[np.int64]]:
+    """Places as rows of each segment."""
+    firsts = np.arange(len(segments) + 1, dtype=np.int64) << PLACE_BITS
+    bounds = np.searchsorted(places, firsts)
+    rows = [places[bounds[n] : bounds[n + 1]] - firsts[n] for n in range(len(segments))]
+    fits = all(not len(one) or one[-1] < segment.num_clips for one, segment in zip(rows, segments, strict=True))
+    if not fits or sum(map(len, rows)) < len(places):
+        raise QueryError("--where: got more than a condition, expected one such as: label = 'waving'")
+    return rows

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index.snapshot.catalog_build import write_catalog
+from index.snapshot.catalog_build import write_catalog, write_segment_catalog, write_videos
 from index.sql.catalog import Catalog
+from index.sql.catalog_files import CatalogFiles
 from schemas.errors import LibraryError, QueryError
 from schemas.models import Label
 from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
@@ -39,13 +40,27 @@ def files(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "videos.parquet"), str(tmp_path / "clips.parquet")
 
 
-@pytest.fixture
-def catalog(tmp_path: Path, files: tuple[str, str]) -> Iterator[Catalog]:
-    counts = write_catalog(tmp_path / "c.duckdb", [files[0]], [files[1]])
-    assert counts == {"videos": 2, "clips": 2, "labels": 3, "tags": 0}
-    opened = Catalog(tmp_path / "c.duckdb")
+@pytest.fixture(params=["one file", "segments"])
+def catalog(request: pytest.FixtureRequest, tmp_path: Path, files: tuple[str, str]) -> Iterator[Catalog]:
+    if request.param == "one file":
+        counts = write_catalog(tmp_path / "c.duckdb", [files[0]], [files[1]])
+        assert counts == {"videos": 2, "clips": 2, "labels": 3, "tags": 0}
+        opened = Catalog(tmp_path / "c.duckdb")
+    else:
+        opened = Catalog(segment_files(tmp_path, files))
     yield opened
     opened.close()
+
+
+def segment_files(tmp_path: Path, files: tuple[str, str]) -> CatalogFiles:
+    """The same videos and clips in one segment, in which one video's rows are dead."""
+    clips = pq.read_table(files[1]).sort_by([("video_id", "ascending"), ("start_s", "ascending")])
+    numbers = pa.array([0, 0, 1], pa.int32())
+    counts = write_segment_catalog(tmp_path / "0.duckdb", clips.append_column("video", numbers).to_batches())
+    assert counts == {"videos": 2, "clips": 3, "labels": 4}
+    places = pa.table({"video_id": [A.video_id], "segment": pa.array([0], pa.int32()), "video": pa.array([0], pa.int32())})
+    assert write_videos(tmp_path / "v.duckdb", [files[0]], places) == 2
+    return CatalogFiles(tmp_path / "v.duckdb", [tmp_path / "0.duckdb"], [None])
 
 
 def test_what_sql_sees(catalog: Catalog) -> None:

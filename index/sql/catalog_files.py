@@ -1,0 +1,175 @@
+"""The files of a catalog, and the views that make four tables of them: videos, clips, labels and tags.
+
+A segment's file says of each clip the number of its video within the segment. What that video is called and where it lies
+now is in the file of videos, which also says for each video which segment holds its clips. Rows of a segment whose video is
+elsewhere by now are dead: the views leave them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from schemas.errors import LibraryError
+from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
+
+# Up to so many clips, tables come in the order of paths and time where a query asks for none. Sorting a million labels takes
+# longer than most queries.
+_SORTED_CLIPS = 5_000
+
+# A segment's number and a row of it in one number.
+PLACE_BITS = 32
+
+_TABLE_OF = {"videos": "live", "segment": "videos", "tags": "tags"}
+_NAMES = ("video_id", "path")
+_ORDERS = {CLIPS: "path, start_s", LABELS: "path, start_s, rank", TAGS: "tag, path, start_s"}
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFiles:
+    """The files that a catalog consists of, as `index.snapshot.catalog_build` writes them.
+
+    Attributes:
+        videos: by ``write_videos``.
+        segments: one for each segment, by ``write_segment_catalog``.
+        tags: one for each segment, by ``write_tag_part``; None where it has no tags.
+    """
+
+    videos: Path
+    segments: Sequence[Path] = ()
+    tags: Sequence[Path | None] = ()
+
+    def named(self) -> Iterator[tuple[str, Path]]:
+        """Each file with the name that it is attached by."""
+        yield "_videos", self.videos
+        for number, segment in enumerate(self.segments):
+            yield f"_segment_{number}", segment
+        for number, part in enumerate(self.tags):
+            if part is not None:
+                yield f"_tags_{number}", part
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedSegment:
+    """A segment of a catalog that is open.
+
+    Attributes:
+        number: its position among the segments.
+        num_clips: its rows, also those that are dead.
+        has_live: whether any video of it is current.
+        has_dead: whether any is not.
+        has_tags: whether there is a file of its tags.
+    """
+
+    number: int
+    num_clips: int
+    has_live: bool
+    has_dead: bool
+    has_tags: bool
+
+    def stored(self, table: str) -> str | None:
+        """The name of its part of clips, labels or tags; None where no row of it is live."""
+        if not self.has_live or (table == "tags" and not self.has_tags):
+            return None
+        return f"_tags_{self.number}.tags" if table == "tags" else f"_segment_{self.number}.{table}"
+
+    @property
+    def live_videos(self) -> str:
+        """Its current videos: video, video_id, path."""
+        return f"(select video, video_id, path from _videos.live where segment = {self.number})"
+
+
+def live_rows(
+    table: TableMeaning,
+    segments: Sequence[AttachedSegment],
+    *,
+    also_dead: bool = False,
+) -> str:
+    """The rows of a table that are stored in segments: ``_place``, ``_segment``, ``_video``, and all but names of videos.
+
+    ``_place`` is the number of the segment, shifted by `PLACE_BITS`, and that of the clip's row in it.
+    """
+    columns = ", ".join(column.name for column in table.columns if column.name not in _NAMES)
+    parts = []
+    for segment in segments:
+        if stored := segment.stored(table.name):
+            row = f"{stored}.rowid" if table is CLIPS else '"row"'
+            place = (
+                f"{segment.number << PLACE_BITS}::bigint + {row} as _place, {segment.number} as _segment, video as _video"
+            )
+            is_checked = segment.has_dead and not also_dead
+            live = f" semi join {segment.live_videos} using (video)" if is_checked else ""
+            parts.append(f"select {place}, {columns} from {stored}{live}")
+    return f"({' union all '.join(parts) or _no_rows(table)})"
+
+
+def named_rows(table: TableMeaning, segments: Sequence[AttachedSegment]) -> str:
+    """The live rows of a table with all columns, and the three that `live_rows` adds.
+
+    DuckDB leaves out the join in queries that name no column of videos: it is a left join, and the grouping says that it
+    finds at most one row for each. For this it has to be one join of all segments.
+    """
+    names = ", ".join(f"any_value({name}) as {name}" for name in _NAMES)
+    videos = f"(select segment as _segment, video as _video, {names} from _videos.live group by all)"
+    columns = ", ".join(("_place", "_segment", "_video", *table.column_names))
+    return f"(select {columns} from {live_rows(table, segments)} left join {videos} using (_segment, _video))"
+
+
+def attach(connection: duckdb.DuckDBPyConnection, files: CatalogFiles) -> tuple[AttachedSegment, ...]:
+    """Attach all files for reading, make the views, and return the segments.
+
+    Raises:
+        LibraryError: a file is missing, damaged, or is not what it should be.
+    """
+    for name, path in files.named():
+        with _reading(path):
+            quoted = str(path.absolute()).replace("'", "''")
+            connection.execute(f"attach '{quoted}' as {name} (type duckdb, read_only)")
+            connection.execute(f"select 1 from {name}.{_TABLE_OF[name.split('_')[1]]} limit 0")  # it may be another database
+    segments = []
+    for number, path in enumerate(files.segments):
+        with _reading(path):
+            segments.append(_segment(connection, files, number))
+    with _reading(files.videos):
+        connection.execute(f"create view videos as select {', '.join(VIDEOS.column_names)} from _videos.videos")
+        is_small = sum(segment.num_clips for segment in segments) <= _SORTED_CLIPS
+        for table, order in _ORDERS.items():
+            rows = f"select {', '.join(table.column_names)} from {named_rows(table, segments)}"
+            connection.execute(f"create view {table.name} as {rows}{f' order by {order}' if is_small else ''}")
+    return tuple(segments)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raises LibraryError where DuckDB cannot read what is in ``path``."""
+    try:
+        yield
+    except duckdb.Error as exc:
+        raise not_a_catalog(path) from exc
+
+
+def not_a_catalog(path: Path) -> LibraryError:
+    """What is said of a file that is missing, or is none of DuckDB's."""
+    return LibraryError(f"--library: {str(path)!r} cannot be read as a catalog; run the ingest again")
+
+
+def _segment(connection: duckdb.DuckDBPyConnection, files: CatalogFiles, number: int) -> AttachedSegment:
+    """What is to be known of a segment whose files are attached."""
+    ((num_clips, num_videos),) = connection.sql(
+        f"select (select count(*) from _segment_{number}.clips), (select count(*) from _segment_{number}.videos)"
+    ).fetchall()
+    ((num_live,),) = connection.sql(
+        f"select count(*) from _segment_{number}.videos "
+        f"semi join (select video from _videos.live where segment = {number}) using (video)"
+    ).fetchall()
+    has_tags = number < len(files.tags) and files.tags[number] is not None
+    return AttachedSegment(number, num_clips, num_live > 0, num_live < num_videos, has_tags)
+
+
+def _no_rows(table: TableMeaning) -> str:
+    columns = ", ".join(f"null::{column.type} as {column.name}" for column in table.columns if column.name not in _NAMES)
+    return f"select 0::bigint as _place, 0 as _segment, 0 as _video, {columns} where false"
