@@ -28,11 +28,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from index.snapshot.catalog_build import write_catalog, write_segment_catalog, write_videos
+from index.snapshot.catalog_build import write_segment_catalog, write_videos
 from index.sql import remembered
 from index.sql.catalog import Catalog
 from index.sql.catalog_files import CatalogFiles
 from index.sql.filters import passing_rows
+from tests.helpers.format_1 import write_catalog
 
 _SHARES = (0.6, 0.25, 0.1, 0.04, 0.01)
 _PER_VIDEO = 100

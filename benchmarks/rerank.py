@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, XCLIPModel
 
 from demo.checkpoints import Size, write_embedder
-from index.snapshot.rerank_features import FeatureStore, write_features
-from index.snapshot.snapshot import file_hash
+from index.snapshot.feature_records import SegmentFeatures, features_info, write_records
 from pipeline.models.embedders.xclip_scorer import PromptScorer
 from pipeline.write import write_clips
 from schemas.records import ClipRow, Span
@@ -129,24 +128,28 @@ def print_storage(scratch: Path, layout: FeatureLayout, count: int) -> None:
     hours = count / 900
     print(f"\n{count:,} clips, {hours:.0f} h of video, as {layout.kind}:")
     print(f"{'Parquet':<34}{sum(file.size_bytes for file in files) / 1e6 / hours:8.1f} MB an hour")
-    for name, shown, previous in (
-        ("first snapshot", count - 128, None),
-        ("one with 128 new clips", count, "first snapshot"),
+    known: list[str] = []
+    places = np.empty(0, np.int64)
+    for name, shown in (
+        ("first segment", np.arange(count - 128)),
+        ("one with 128 new clips", np.arange(count - 128, count)),
     ):
-        (scratch / name).mkdir()
         began = time.perf_counter()
-        write_features(scratch / name, paths, np.arange(shown), scratch / previous if previous else None)
-        print(f"{name + ', write':<34}{(time.perf_counter() - began) * 1e3:8.0f} ms")
-        new = [path for path in (scratch / name).iterdir() if path.stat().st_nlink == 1]
-        began = time.perf_counter()
-        size = sum(path.stat().st_size for path in new)
-        for path in new:
-            file_hash(path)
-        print(f"{name + ', hash':<34}{(time.perf_counter() - began) * 1e3:8.0f} ms for {size / 1e6:.1f} MB")
-    chosen = rng.choice(count, 100, replace=False).tolist()
-    store = FeatureStore(scratch / name)
-    print(f"{'open':<34}{milliseconds(lambda: FeatureStore(scratch / name), 9):8.1f} ms")
-    print(f"{'fetch 100 clips':<34}{milliseconds(lambda: store.described(chosen), 9):8.1f} ms")
+        places, names, _ = write_records(scratch / "records", paths, shown, known)
+        size = sum((scratch / "records" / file).stat().st_size for file in names)
+        print(f"{name + ', write':<34}{(time.perf_counter() - began) * 1e3:8.0f} ms for {size / 1e6:.1f} MB")
+        if not known:
+            known, first = names, places
+    info = features_info(layout, known)
+
+    def opened() -> SegmentFeatures:
+        return SegmentFeatures(first, scratch / "records", info)
+
+    chosen, features_of = rng.choice(len(first), 100, replace=False), opened()
+    print(f"{'open':<34}{milliseconds(opened, 9):8.1f} ms")
+    print(
+        f"{'fetch 100 clips':<34}{milliseconds(lambda: layout.decode_features(features_of.records_at(chosen)), 9):8.1f} ms"
+    )
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from commands.search_output import answer_text
 from schemas.search import SearchOptions, moment_json
 from schemas.text import json_text
 
+_RECALLS = {"0.95": 0.95, "0.99": 0.99, "exact": 1.0}
+
 
 @click.command(cls=Command)
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
@@ -41,10 +43,17 @@ from schemas.text import json_text
     help="Example to match: FILE, FILE@START-END, IMAGE or CLIP_ID; may be repeated.",
 )
 @rerank_option
+@click.option(
+    "--recall",
+    type=click.Choice(list(_RECALLS)),
+    default="0.95",
+    show_default=True,
+    help="Share of the ten best clips to find in a library of more than 200,000 clips.",
+)
 @click.option("--all", "show_all", is_flag=True, help="Show results even when none is confident.")
 @embedder_option
 @json_option("Print one JSON object per answer.")
-def search(folder: Path, embedder: str | None, as_json: bool, **given: Any) -> None:
+def search(folder: Path, embedder: str | None, as_json: bool, recall: str, **given: Any) -> None:
     """Find moments by text, by example, or by both.
 
     Several TEXTs and examples describe one moment together.
@@ -57,7 +66,7 @@ def search(folder: Path, embedder: str | None, as_json: bool, **given: Any) -> N
     vidsift search "baking" --where "label = 'baking cookies' and duration_s > 60" --library ~/videos.vidsift
     vidsift search --like holiday.mp4@12.5-16 --library ~/videos.vidsift
     """
-    options = SearchOptions(**given)
+    options = SearchOptions(recall=_RECALLS[recall], **given)
     from index.search.searcher import search as run
 
     answer = run(folder, options, embedder=embedder, say=note)

@@ -14,6 +14,9 @@ By = Literal["moment", "clip", "video"]
 
 DEFAULT_WITHIN_S = 30.0
 
+RECALLS = (0.95, 0.99, 1.0)
+"""The shares of the ten best clips that a search of a large library can be asked to find; 1 is exact."""
+
 MOST = 2**31 - 1
 """The largest number of answers that can be asked for: more than any library has clips."""
 
@@ -33,6 +36,8 @@ class SearchOptions:
         k: the number of answers; fewer where there are fewer.
         rerank: how many of the best clips by dot product are put in order by the embedder's rerank score; 0 keeps the dot
             product's order.
+        recall: of a library too large to be scanned as a whole, the share of the ten best clips that are to be found, on
+            average; 1 is exact, and slower.
         show_all: answer also where nothing stands out.
     """
 
@@ -45,6 +50,7 @@ class SearchOptions:
     by: By = "moment"
     k: int = 10
     rerank: int = 100
+    recall: float = 0.95
     show_all: bool = False
 
     def __post_init__(self) -> None:
@@ -57,6 +63,8 @@ class SearchOptions:
                 raise UsageError(f"got {value}, expected {minimum} or more", argument=argument)
             if value > MOST:
                 raise UsageError(f"got {value}, expected at most {MOST}", argument=argument)
+        if self.recall not in RECALLS:
+            raise UsageError(f"got {self.recall!r}, expected {', '.join(map(str, RECALLS))}", argument="recall")
         if self.within_s is None:
             return
         if self.then_text is None:

@@ -10,8 +10,8 @@ import pytest
 
 from docs.generate import REGENERATE, pages, stale_pages, tables_page
 from index.search.hits import hits_table
-from index.snapshot.catalog_build import write_catalog
 from index.sql.catalog import Catalog
+from tests.helpers.format_1 import write_catalog
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

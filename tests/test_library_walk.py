@@ -320,14 +320,12 @@ class LibraryWalk(RuleBasedStateMachine):
             assert content is not None
             embeddings.append(content.embedding(number))
             scores.append((clip["path"], clip["start_s"], round(float(embeddings[-1][0]), 5)))
-        vectors, features = searcher.snapshot.vectors(), searcher.snapshot.features()
-        assert sorted(vectors.ids().tolist()) == sorted(clips)
+        stored = searcher.snapshot.clips()
+        assert sorted(stored.ids().tolist()) == sorted(clips)
         if clips:
-            found = vectors.vectors_at(vectors.rows_of(np.array(list(clips), np.int64)))
-            assert np.array_equal(found, np.stack(embeddings))
-            assert features is not None
-            assert np.array_equal(features.described(list(clips))[0], np.stack(embeddings))
-            assert features.ids().tolist() == sorted(clips)
+            rows = stored.rows_of(np.array(list(clips), np.int64))
+            assert np.array_equal(stored.vectors_at(rows), np.stack(embeddings))
+            assert np.array_equal(stored.described(rows)[0], np.stack(embeddings))
         question = SearchOptions(texts=("first",), by="clip", k=100, rerank=0, show_all=True)
         moments = searcher.search(question).moments
         searcher.snapshot.catalog.close()

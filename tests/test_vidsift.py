@@ -145,7 +145,7 @@ def test_an_evaluation_is_the_commands(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"top": 3}, "search: got top, expected like, without, then_text, within_s, where, by, k, rerank, show_all"),
+        ({"top": 3}, "search: got top, expected like, without, then_text, within_s, where, by, k, rerank, recall, show_all"),
         ({"by": "second"}, "by: got 'second', expected moment, clip, video"),
         ({"k": 0}, "k: got 0, expected 1 or more"),
         ({"without": " "}, "without: got nothing but blanks"),

@@ -1,4 +1,4 @@
-"""Answers as users see them: ranked segments with their confidence, and with what the catalog knows of their clips."""
+"""Answers as users see them: ranked segments with their confidence, and with what the library knows of their clips."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from index.search.moments import Segment
 from index.search.ranking import Ranking
-from index.sql.catalog import Catalog
+from index.snapshot.clips import SnapshotClips
 from schemas.models import Label
 from schemas.search import Moment, Part
 
 
 def describe(
-    catalog: Catalog,
+    clips: SnapshotClips,
     ranking: Ranking,
     segments: Sequence[tuple[Segment, int]],
     confidences: Sequence[float],
@@ -22,7 +22,7 @@ def describe(
     """The moments of an answer, best first.
 
     Args:
-        catalog: of the library.
+        clips: of the snapshot.
         ranking: whose positions the segments have.
         segments: each with how many moments of its video answer as well.
         confidences: of the segments, in [0, 1].
@@ -30,15 +30,10 @@ def describe(
     """
     ids = ranking.timeline.ids
     positions = sorted({position for segment, _ in segments for position in (segment.best, *segment.clips)})
-    rows = catalog.sql(
-        "select clip_id, video_id, path, start_s, end_s, label, label_score from clips "
-        "where clip_id in (select unnest($ids))",
-        {"ids": ids[positions].tolist()},
-    )
-    clips: dict[int, dict[str, Any]] = {row["clip_id"]: row for row in rows.to_pylist()}
+    known = {row["clip_id"]: row for row in clips.rows_as_dicts(ranking.timeline.rows[positions])}
     moments = []
     for number, ((segment, moments_of_video), confidence) in enumerate(zip(segments, confidences, strict=True), start=1):
-        best = clips[int(ids[segment.best])]
+        best = known[int(ids[segment.best])]
         moments.append(
             Moment(
                 rank=number,
@@ -54,7 +49,7 @@ def describe(
                 best_start_s=best["start_s"],
                 best_end_s=best["end_s"],
                 windows=len(segment.clips),
-                labels=_labels(clips[int(ids[position])] for position in segment.clips),
+                labels=_labels(known[int(ids[position])] for position in segment.clips),
                 moments=moments_of_video,
                 parts=tuple(
                     Part(int(ids[part.best]), float(scores.score[part.best]), part.start_s, part.end_s)

@@ -75,8 +75,8 @@ def still_clip(path: str, model_input: ModelInput) -> NDArray[np.uint8]:
                 picture = _upright(opened)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, MemoryError) as exc:
         raise UsageError(
-            f"--like: {path_text(path)!r} cannot be read as a picture ({str(exc) or 'too much memory'}); "
-            "expected PNG and JPEG"
+            f"{path_text(path)!r} cannot be read as a picture ({str(exc) or 'too much memory'}); expected PNG and JPEG",
+            argument="like",
         ) from exc
     picture = picture.resize(geometry.resized(*picture.size), _RESAMPLING[geometry.interpolation])
     frame = centre_crop(np.asarray(picture, np.uint8), geometry.crop)
@@ -105,7 +105,8 @@ def _parse(like: str) -> tuple[str, Span | None]:
     path = on_disk(match["path"] if match else like)
     if not os.path.isfile(path):
         raise UsageError(
-            f"--like: no such file: {path_text(path)!r}; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID"
+            f"no such file: {path_text(path)!r}; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID",
+            argument="like",
         )
     return path, Span(float(match["start"]), float(match["end"])) if match else None
 
@@ -116,20 +117,24 @@ def _video_clips(path: str, times: Span | None, model_input: ModelInput, samplin
         meta = probe(path)
         return np.stack(decode_seen(path, meta, _spans(path, meta, times, sampling), model_input).frames)
     except VideoError as exc:
-        raise UsageError(f"--like: {path_text(path)!r} cannot be used ({exc.stage}: {exc.reason}); give another") from exc
+        raise UsageError(
+            f"{path_text(path)!r} cannot be used ({exc.stage}: {exc.reason}); give another", argument="like"
+        ) from exc
 
 
 def _spans(path: str, meta: VideoMeta, times: Span | None, sampling: Sampling) -> list[Span]:
     if times is not None:
         if not times.start_s < times.end_s <= meta.end_s + SAME_MOMENT_S:
             raise UsageError(
-                f"--like: got {times.start_s:g}-{times.end_s:g} s of {path_text(path)!r}, expected any moment from 0 to "
-                f"{meta.end_s:.3f} s, where it ends; give START before END within it"
+                f"got {times.start_s:g}-{times.end_s:g} s of {path_text(path)!r}, expected any moment from 0 to "
+                f"{meta.end_s:.3f} s, where it ends; give START before END within it",
+                argument="like",
             )
         return [times]
     if meta.end_s > LONGEST_S:
         raise UsageError(
-            f"--like: got {meta.end_s:.0f} s of video, {path_text(path)!r}, expected {LONGEST_S:g} s without times; "
-            "name a moment, such as FILE@12.5-16"
+            f"got {meta.end_s:.0f} s of video, {path_text(path)!r}, expected {LONGEST_S:g} s without times; "
+            "name a moment, such as FILE@12.5-16",
+            argument="like",
         )
     return spans_of(meta.end_s, sampling)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.search.confidence import GENERIC_TEXTS
-from index.snapshot.vectors import VectorIndex
+from index.snapshot.clips import SnapshotClips
 from pipeline.models.base import Embedder
 from pipeline.models.cut_texts import cut_note
 from schemas.errors import LibraryError, UsageError
@@ -46,17 +46,17 @@ class QuestionEncoder:
     """Embeds questions, and keeps the vectors of their texts. The embedder is loaded when it is first needed."""
 
     def __init__(
-        self, vectors: VectorIndex, load: Callable[[], Embedder], sampling: Sampling, say: Callable[[str], None]
+        self, clips: SnapshotClips, load: Callable[[], Embedder], sampling: Sampling, say: Callable[[str], None]
     ) -> None:
         """Make an encoder.
 
         Args:
-            vectors: of the library; a clip id as an example stands for its vector there.
+            clips: of the snapshot; a clip id as an example stands for its vector there.
             load: gives the library's embedder.
             sampling: how the library's videos were cut into clips, as examples are.
             say: told which texts are longer than the embedder reads.
         """
-        self._vectors, self._load, self._sampling, self._say = vectors, load, sampling, say
+        self._clips, self._load, self._sampling, self._say = clips, load, sampling, say
         self._embedder: Embedder | None = None
         self._text_vectors: dict[str, NDArray[np.float32]] = {}
         self._checked_for_length: set[str] = set()
@@ -81,7 +81,7 @@ class QuestionEncoder:
             self._embed([*texts, *also, *GENERIC_TEXTS])  # confidence needs the last; one batch is faster than two
         wanted = [self._text_vectors[text] for text in question.texts] + [self._example(like) for like in question.like]
         unwanted = [self._text_vectors[text] for text in question.without]
-        dim = self._vectors.dim
+        dim = self._clips.dim
         return EncodedQuestion(
             question, np.stack(wanted), np.stack(unwanted) if unwanted else np.zeros((0, dim), np.float32)
         )
@@ -118,17 +118,18 @@ class QuestionEncoder:
             vector = embed_example(like, self.embedder, self._sampling)
             self._check_dim(len(vector))
             return vector
-        (row,) = self._vectors.rows_of(np.array([clip_id])) if clip_id < 2**63 else (-1,)
+        (row,) = self._clips.rows_of(np.array([clip_id])) if clip_id < 2**63 else (-1,)
         if row < 0:
             raise UsageError(
-                f"--like: the library has no clip {clip_id}, and there is no file of that name; "
-                "vidsift search --json prints clip_id"
+                f"the library has no clip {clip_id}, and there is no file of that name; "
+                "vidsift search --json prints clip_id",
+                argument="like",
             )
-        return np.asarray(self._vectors.vectors_at(np.array([row]))[0], np.float32)
+        return np.asarray(self._clips.vectors_at(np.array([row]))[0], np.float32)
 
     def _check_dim(self, dim: int) -> None:
-        if dim != self._vectors.dim:
+        if dim != self._clips.dim:
             raise LibraryError(
-                f"--embedder: got a model of {dim} dimensions, the library holds {self._vectors.dim}; "
-                "give the embedder it was made with"
+                f"got a model of {dim} dimensions, the library holds {self._clips.dim}; give the embedder it was made with",
+                argument="embedder",
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from index.snapshot.snapshot import Snapshot
+from index.snapshot.clips import SnapshotClips
 from pipeline.models.base import Embedder, RerankEmbedder
 
 # Clips whose features are fetched at a time: X-CLIP base takes 0.1 MB of each.
@@ -15,15 +15,15 @@ _BATCH_CLIPS = 1_024
 
 
 def rerank_scores(
-    snapshot: Snapshot, embedder: Embedder, texts: Sequence[str], clip_ids: Sequence[int]
+    clips: SnapshotClips, embedder: Embedder, texts: Sequence[str], rows: NDArray[np.int64]
 ) -> NDArray[np.float32] | None:
     """Scores float32 [texts, clips] as the embedder's own forward pass would give them: X-CLIP's ``logits_per_text``.
 
     Args:
-        snapshot: of the library that the clips are in.
+        clips: of the snapshot.
         embedder: the one that the library was made with.
         texts: what is looked for.
-        clip_ids: the clips, in any order.
+        rows: int64 [clips], rows of the snapshot, in any order.
 
     Returns:
         None where the library has no features (``ingest --features none``, or a library from before features), or the
@@ -34,11 +34,10 @@ def rerank_scores(
     """
     if not isinstance(embedder, RerankEmbedder):
         return None
-    store = snapshot.features()
-    if store is None:
+    if clips.feature_layout() is None:
         return None
-    scores = np.empty((len(texts), len(clip_ids)), np.float32)
-    for start in range(0, len(clip_ids), _BATCH_CLIPS):
+    scores = np.empty((len(texts), len(rows)), np.float32)
+    for start in range(0, len(rows), _BATCH_CLIPS):
         batch = slice(start, start + _BATCH_CLIPS)
-        scores[:, batch] = embedder.rerank_scores(texts, *store.described(clip_ids[batch]))
+        scores[:, batch] = embedder.rerank_scores(texts, *clips.described(rows[batch]))
     return scores

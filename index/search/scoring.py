@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +12,14 @@ from numpy.typing import NDArray
 from index.search.combine import align, combine
 from index.search.confidence import GENERIC_TEXTS, Background, Reference, background_of, reference_of
 from index.search.question import EncodedQuestion, Question, QuestionEncoder
-from index.search.sample import sample_positions
-from index.search.timeline import ClipTimeline, read_timeline
+from index.search.timeline import ClipTimeline, timeline_of
 from index.snapshot.snapshot import Snapshot
 from pipeline.models.base import Embedder
 from schemas.options import Sampling
 
 _EXAMPLES = 32
 """Clips, evenly spaced over the library, that stand for any example."""
-_NO_FEATURES = "this library has no features for the model's own score; answers are in the order of the dot product"
+_NO_FEATURES = "this library has no features for the rerank score; answers are in the order of the dot product"
 
 Floats = NDArray[np.float64]
 
@@ -76,19 +76,39 @@ class Scorer:
         self, snapshot: Snapshot, load: Callable[[], Embedder], sampling: Sampling, say: Callable[[str], None]
     ) -> None:
         """``load`` gives the library's embedder when a text or a file is first to be embedded; ``say`` is told notes."""
-        self._snapshot, self._say = snapshot, say
-        self._vectors = snapshot.vectors()
-        self.timeline = read_timeline(snapshot.catalog, self._vectors)
-        self.encoder = QuestionEncoder(self._vectors, load, sampling, say)
-        self._sample = sample_positions(len(self.timeline))
+        self._say = say
+        self.clips = snapshot.clips()
+        self.encoder = QuestionEncoder(self.clips, load, sampling, say)
         self._references: dict[bool, Reference] = {}
+        self._last_in_sample: list[tuple[EncodedQuestion, Floats]] = []
         self._has_features = True
+
+    @cached_property
+    def timeline(self) -> ClipTimeline:
+        """All clips of the library."""
+        return timeline_of(self.clips, np.flatnonzero(self.clips.live))
+
+    @cached_property
+    def _sample(self) -> ClipTimeline:
+        """The clips that stand for all in backgrounds and confidence."""
+        return timeline_of(self.clips, self.clips.sample())
+
+    @cached_property
+    def _sample_vectors(self) -> NDArray[np.float32]:
+        """float32 [sample, dim]."""
+        return self.clips.vectors_at(self._sample.rows)
 
     def score(self, encoded: EncodedQuestion, timeline: ClipTimeline | None = None) -> ClipScores:
         """Scores by dot product of the clips of ``timeline``; of all clips of the library without one."""
         timeline = self.timeline if timeline is None else timeline
         vectors = np.concatenate([encoded.wanted, encoded.unwanted])
-        cosines, in_sample = self._cosines(vectors, timeline)
+        in_sample = self._question_in_sample(encoded).copy()
+        if len(timeline) == len(self._sample) == len(self.clips):
+            cosines = in_sample.copy()
+        elif len(timeline) == len(self.clips):
+            cosines = self.clips.scores(vectors)[:, timeline.rows].astype(np.float64)
+        else:
+            cosines = self.clips.scores_at(timeline.rows, vectors).astype(np.float64)
         count, texts = len(encoded.wanted), len(encoded.question.texts)
         if 0 < texts < count:
             first_text = background_of(in_sample[0])
@@ -111,7 +131,7 @@ class Scorer:
         question, texts = scores.question, [*scores.question.texts, *scores.question.without]
         if not texts or not len(positions):
             return scores
-        rerank_cosines = self._rerank_cosines(texts, scores.timeline.ids[positions].tolist())
+        rerank_cosines = self._rerank_cosines(texts, scores.timeline.rows[positions])
         if rerank_cosines is None:
             return scores
         count = len(question.texts)
@@ -148,7 +168,7 @@ class Scorer:
         """The scores of questions that fit anything here: generic texts, or clips of the library among other videos."""
         if of_texts not in self._references:
             scores = self._generic_text_scores() if of_texts else self._example_scores()
-            self._references[of_texts] = reference_of(scores, clips=len(self.timeline))
+            self._references[of_texts] = reference_of(scores, clips=len(self.clips))
         return self._references[of_texts]
 
     def _generic_text_scores(self) -> Floats:
@@ -160,44 +180,40 @@ class Scorer:
 
         NaN for clips of the same video; in a library of one video, for those that show some of the same seconds.
         """
-        timeline, sample = self.timeline, self._sample
-        examples = np.unique(np.linspace(0, len(timeline) - 1, min(_EXAMPLES, len(timeline))).astype(np.int64))
-        scores = self._sample_cosines(self._vectors.vectors_at(timeline.rows[examples]))
-        several_videos = timeline.video[0] != timeline.video[-1]
+        sample = self._sample
+        examples = np.unique(np.linspace(0, len(sample) - 1, min(_EXAMPLES, len(sample))).astype(np.int64))
+        scores = self._sample_cosines(self._sample_vectors[examples])
+        several_videos = sample.video[0] != sample.video[-1]
         for row, position in zip(scores, examples, strict=True):
             if several_videos:
-                row[timeline.video[sample] == timeline.video[position]] = np.nan
+                row[sample.video == sample.video[position]] = np.nan
             else:
-                start_s, end_s = timeline.start_s[position], timeline.end_s[position]
-                row[np.isin(sample, timeline.overlapping(int(position), start_s, end_s))] = np.nan
+                row[sample.overlapping(int(position), sample.start_s[position], sample.end_s[position])] = np.nan
         comparable = scores[~np.isnan(scores).all(axis=1)]
         return comparable if len(comparable) else np.ones((1, 1))
 
-    def _cosines(self, vectors: NDArray[np.float32], timeline: ClipTimeline) -> tuple[Floats, Floats]:
-        """float64 [vectors, n] with the clips of ``timeline``, and float64 [vectors, sample] with the library's sample."""
-        if timeline is self.timeline:
-            cosines = self._all_cosines(vectors)
-            return cosines, cosines[:, self._sample]
-        return self._vectors.scores_at(timeline.rows, vectors).astype(np.float64), self._sample_cosines(vectors)
-
-    def _all_cosines(self, vectors: NDArray[np.float32]) -> Floats:
-        """float64 [vectors, n] with all clips of the library."""
-        return self._vectors.scores(vectors)[:, self.timeline.rows].astype(np.float64)
+    def _question_in_sample(self, encoded: EncodedQuestion) -> Floats:
+        """float64 [vectors, sample], of a question; kept, since it is scored over candidates and then over their videos."""
+        known = next((cosines for question, cosines in self._last_in_sample if question is encoded), None)
+        if known is None:
+            known = self._sample_cosines(np.concatenate([encoded.wanted, encoded.unwanted]))
+            self._last_in_sample = [(encoded, known), *self._last_in_sample[:1]]
+        return known
 
     def _sample_cosines(self, vectors: NDArray[np.float32]) -> Floats:
         """float64 [vectors, sample]."""
-        if len(self._sample) == len(self.timeline):
-            return self._all_cosines(vectors)
-        return self._vectors.scores_at(self.timeline.rows[self._sample], vectors).astype(np.float64)
+        if len(self._sample) == len(self.clips):
+            return self.clips.scores(vectors)[:, self._sample.rows].astype(np.float64)
+        return np.asarray(vectors @ self._sample_vectors.T, np.float64)
 
-    def _rerank_cosines(self, texts: Sequence[str], clip_ids: Sequence[int]) -> Floats | None:
+    def _rerank_cosines(self, texts: Sequence[str], rows: NDArray[np.int64]) -> Floats | None:
         """float64 [texts, clips], rerank scores as cosines; None where the library or the embedder has none."""
         from index.search.rerank import rerank_scores
 
         if not self._has_features:
             return None
         embedder = self.encoder.embedder
-        logits = rerank_scores(self._snapshot, embedder, texts, clip_ids)
+        logits = rerank_scores(self.clips, embedder, texts, rows)
         if logits is None:
             self._has_features = False
             self._say(_NO_FEATURES)

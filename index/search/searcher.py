@@ -3,11 +3,11 @@
 Read `Searcher.search` first; it goes through these stages:
 
 1. Question: texts and examples become vectors (`question`).
-2. Candidates: which clips may answer, all of them today (`candidates`); of those, which meet ``where``.
+2. Candidates: which clips may answer (`candidates`); of those, which meet ``where``.
 3. Scores: the dot product for every candidate, then the rerank score for the best of them (`scoring`, `rerank`).
    Where one thing has to follow another, each clip is paired with its best follower (`sequence`).
 4. Moments: the best clips and neighbours that score nearly as well are merged (`ranking`, `moments`).
-5. Answer: confidence, from a sample of the library (`confidence`, `sample`), and what the catalog knows (`answers`).
+5. Answer: confidence, from a sample of the library (`confidence`), and what the library knows of the clips (`answers`).
 
 Clips are known by their position in a `ClipTimeline` (`timeline`), and all scores are arrays over it.
 """
@@ -22,7 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.search.answers import describe
-from index.search.candidates import AllClips, Candidates, CandidateStage, find_candidates
+from index.search.candidates import (
+    SCANNED_CLIPS,
+    AllClips,
+    Candidates,
+    CandidateStage,
+    NearestClips,
+    find_candidates,
+)
 from index.search.confidence import confidence, stands_out
 from index.search.question import EncodedQuestion, Question
 from index.search.ranking import best_segments, clips_to_rerank, rank
@@ -30,7 +37,7 @@ from index.search.scoring import ClipScores, Scorer
 from index.search.text_encoder import find_embedder
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
-from index.sql.filters import passing_clips
+from index.sql.filters import passing_rows
 from index.storage.config import existing_library_config
 from index.storage.paths import Library
 from pipeline.models.base import Embedder
@@ -81,7 +88,8 @@ class Searcher:
             say: as in `search`.
             memory_mb: how much memory the catalog's queries may take.
             load: gives the library's embedder, instead of looking for it; for callers who have it already.
-            candidates: finds the clips that may answer a question; without one, all clips may.
+            candidates: finds the clips that may answer a question; without one, all clips of a library of up to
+                `index.search.candidates.SCANNED_CLIPS` may, and those that FAISS finds of a larger one.
 
         Raises:
             LibraryError: no library, or nothing published in it.
@@ -94,20 +102,22 @@ class Searcher:
             return find_embedder(config, embedder)
 
         self.scorer = Scorer(self.snapshot, load or find, config.sampling, say)
-        self._stage = candidates or AllClips()
+        self._stage = candidates
+        self._last_passing: tuple[list[NDArray[np.int64]], NDArray[np.bool_]] | None = None  # of the last condition
 
     def search(self, options: SearchOptions) -> Answer:
         """The best answers to one question; raises as `search` does."""
-        clips, passing = len(self.scorer.timeline), self._passing(options.where)
-        nothing = Answer((), clips, int(passing.sum()), 0.0, False)
-        if not passing.any():
+        clips, passing = len(self.scorer.clips), self._passing(options.where)
+        passed = clips if passing is None else int(np.count_nonzero(passing))
+        nothing = Answer((), clips, passed, 0.0, False)
+        if not passed:
             return nothing
 
         # 1. Question
         questions = self._encode(options)
 
         # 2. Candidates
-        candidates = self.candidates(questions, passing, max(options.rerank, options.k))
+        candidates = self.candidates(questions, passing, options)
         if not candidates.passing.any():
             return nothing
 
@@ -129,30 +139,37 @@ class Searcher:
         is_answer = bool(segments) and stands_out(best, clips)
         if not is_answer and not options.show_all:
             segments, confidences = [], []
-        moments = describe(self.snapshot.catalog, ranking, segments, confidences, self._tracks)
-        return Answer(moments, clips, nothing.passed, best, is_answer)
+        moments = describe(self.scorer.clips, ranking, segments, confidences, self._tracks)
+        return Answer(moments, clips, passed, best, is_answer)
 
     def candidates(
-        self, questions: Sequence[EncodedQuestion], passing: NDArray[np.bool_] | None = None, count: int = 100
+        self, questions: Sequence[EncodedQuestion], passing: NDArray[np.bool_] | None, options: SearchOptions
     ) -> Candidates:
         """The clips that are scored for ``questions``.
 
         Args:
             questions: one, or two of which the second follows the first.
-            passing: bool [n], which clips of the library may answer; None for all.
-            count: how many clips are ranked at most.
+            passing: bool [rows of the snapshot], which clips meet the condition; None where there is none.
+            options: of the search.
         """
+        clips = self.scorer.clips
+        stage = self._stage or (AllClips() if len(clips) <= SCANNED_CLIPS else NearestClips(clips, options.recall))
+        found = find_candidates(
+            stage, questions, clips, passing, options, lambda question, of: self.scorer.score(question, of).calibrated
+        )
+        if found is not None:
+            return found
         timeline = self.scorer.timeline
-        if passing is None:
-            passing = np.ones(len(timeline), np.bool_)
-        return find_candidates(self._stage, questions, timeline, passing, count)
+        return Candidates(timeline, np.ones(len(timeline), np.bool_) if passing is None else passing[timeline.rows])
 
-    def _passing(self, where: str | None) -> NDArray[np.bool_]:
-        """For each clip of the library, bool [n], whether it meets the condition."""
-        timeline = self.scorer.timeline
+    def _passing(self, where: str | None) -> NDArray[np.bool_] | None:
+        """Bool [rows of the snapshot], which clips meet the condition; None for all."""
         if where is None:
-            return np.ones(len(timeline), np.bool_)
-        return timeline.among(passing_clips(self.snapshot.catalog, where))
+            return None
+        rows_of_segments = passing_rows(self.snapshot.catalog, where)
+        if self._last_passing is None or self._last_passing[0] is not rows_of_segments:
+            self._last_passing = rows_of_segments, self.scorer.clips.mask_of(rows_of_segments)
+        return self._last_passing[1]
 
     def _encode(self, options: SearchOptions) -> list[EncodedQuestion]:
         """The question; the second of the two is what has to follow."""

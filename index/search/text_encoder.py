@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
 
 from index.storage.config import LibraryConfig
 from pipeline.models.base import Embedder
 from pipeline.models.checkpoint import locate
 from pipeline.models.registry import import_text_embedder, load_text_embedder
+from schemas.errors import ModelError
 
 
 def find_embedder(config: LibraryConfig, given: str | None = None) -> Embedder:
@@ -31,6 +35,18 @@ def find_embedder(config: LibraryConfig, given: str | None = None) -> Embedder:
         import_text_embedder(config.embedder.model_type)
         checkpoint = located.result()
     return load_text_embedder(checkpoint, "fp32")
+
+
+def text_vectors_of(config: LibraryConfig) -> Callable[[Sequence[str]], NDArray[np.float32] | None]:
+    """A function that gives the vectors float32 [texts, dim] of texts, or None where the embedder is not at hand."""
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32] | None:
+        try:
+            return find_embedder(config).embed_texts(texts)
+        except ModelError:
+            return None
+
+    return embed
 
 
 @contextmanager

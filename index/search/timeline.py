@@ -1,4 +1,4 @@
-"""All clips of a snapshot as arrays in the order of time, for arithmetic over the whole library at once."""
+"""Clips of a snapshot as arrays in the order of time: all of them, or those that may answer a question."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from index.snapshot.vectors import VectorIndex
-from index.sql.catalog import Catalog
+from index.snapshot.clips import SnapshotClips
 from schemas.times import SAME_MOMENT_S
 
 
 @dataclass(frozen=True, eq=False)
 class ClipTimeline:
-    """Clips by video, and within a video by start: all clips of a library, or all clips of some of its videos.
+    """Clips by video, and within a video by start: all clips of a library, or some of its clips and their neighbours.
 
     The stages of a search know a clip by its position in these arrays.
 
     Attributes:
         ids: int64 [n], clip ids.
-        rows: int64 [n], the row of each clip in the vector index.
-        video: int64 [n], a number for each video, ascending.
+        rows: int64 [n], the row of each clip in the snapshot.
+        video: int64 [n], the snapshot's number of each clip's video, ascending.
         start_s: float64 [n].
         end_s: float64 [n].
     """
@@ -57,10 +56,6 @@ class ClipTimeline:
             is_among[places[self.ids[places] == clip_ids]] = True
         return is_among
 
-    def in_videos_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """int64 [m], ascending: positions of all clips of the videos that have a clip in one of these ``rows``."""
-        return np.flatnonzero(np.isin(self.video, self.video[np.isin(self.rows, rows)]))
-
     def at(self, positions: NDArray[np.int64]) -> ClipTimeline:
         """The clips at ``positions`` (ascending) alone."""
         return ClipTimeline(
@@ -76,17 +71,16 @@ class ClipTimeline:
         return np.argsort(self.ids)
 
 
-def read_timeline(catalog: Catalog, vectors: VectorIndex) -> ClipTimeline:
-    """The clips that both the catalog and the vector index hold."""
-    clips = catalog.sql("select clip_id, video_id, start_s, end_s from clips order by video_id, start_s, end_s")
-    ids = np.asarray(clips["clip_id"].to_numpy(), np.int64)
-    rows = vectors.rows_of(ids)
-    indexed = rows >= 0
-    video = clips["video_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+def timeline_of(clips: SnapshotClips, rows: NDArray[np.int64]) -> ClipTimeline:
+    """The clips in these rows of a snapshot."""
+    gathered = clips.timeline_at(rows)
+    if (np.diff(gathered["video"]) < 0).any():  # rows of several segments
+        order = np.argsort(gathered["video"], kind="stable")
+        gathered, rows = gathered[order], rows[order]
     return ClipTimeline(
-        ids[indexed],
-        rows[indexed],
-        np.asarray(video, np.int64)[indexed],
-        np.asarray(clips["start_s"].to_numpy(), np.float64)[indexed],
-        np.asarray(clips["end_s"].to_numpy(), np.float64)[indexed],
+        gathered["clip_id"].copy(),
+        rows,
+        gathered["video"].astype(np.int64),
+        gathered["start_s"].copy(),
+        gathered["end_s"].copy(),
     )

@@ -1,4 +1,4 @@
-"""Builds a snapshot's catalog: the DuckDB file made from the tables."""
+"""Writes the DuckDB files of a catalog: of a segment's clips, of a snapshot's videos, and of the tags of a segment."""
 
 from __future__ import annotations
 
@@ -10,53 +10,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as dataset
-from numpy.typing import NDArray
 
 from index.sql.catalog import explain
 from schemas import sql
 from schemas.errors import LibraryError
-from schemas.tables import CLIPS, TAGS, VIDEOS
+from schemas.tables import VIDEOS
 
-_TABLES = """
-create table videos as
-  select video_id, path, size_bytes, modified_at, content_hash, container, codec, width, height, rotation_deg, fps,
-         duration_s, track, tracks, clip_count, status, error_stage, error, ingested_at
-  from video_rows order by path;
-create temp table seen as
-  select c.clip_id, c.video_id, v.path, c.start_s, c.end_s, c.labels, c.classifier
-  from clip_rows c join videos v using (video_id)
-  order by v.path, c.start_s;
-create table clips as
-  select clip_id, video_id, path, start_s, end_s, labels[1].label as label, labels[1].score as label_score from seen;
-create table labels as
-  select clip_id, video_id, path, start_s, end_s, cast(position as integer) as rank, entry.label as label,
-         entry.score as score, classifier as model
-  from (select *, unnest(labels) as entry, generate_subscripts(labels, 1) as position from seen);
-create table tags as
-  select s.clip_id, s.video_id, s.path, s.start_s, s.end_s, t.tag, t.score, t.prompt, t.model
-  from tag_rows t join seen s using (clip_id, video_id) order by t.tag, s.path, s.start_s;
-drop table seen;
-"""
-
-
-def write_catalog(path: Path, videos: Sequence[str], clips: Sequence[str], tags: Sequence[str] = ()) -> dict[str, int]:
-    """Build the catalog from the Parquet files of one version of each table, and return the row count of each of its tables.
-
-    Clips whose video has no row are left out, since their video is not finished. So are tags of clips that are left out.
-
-    Raises:
-        LibraryError: a file cannot be read, or the catalog cannot be written.
-    """
-    with _new_catalog(path) as connection:
-        for name, files, schema in (
-            ("video_rows", videos, VIDEOS),
-            ("clip_rows", clips, CLIPS),
-            ("tag_rows", tags, TAGS),
-        ):
-            connection.register(name, _dataset(files, schema))
-        connection.execute(_TABLES)
-        return {name: _count(connection, name) for name in ("videos", "clips", "labels", "tags")}
-
+PATHS = pa.schema([("segment", pa.int32()), ("video", pa.int32()), ("path", pa.string())])
+"""The columns of paths.arrow."""
 
 _SEGMENT_TABLES = """
 create table clips (clip_id bigint, video integer, start_s double, end_s double, label varchar, label_score float);
@@ -127,6 +88,25 @@ def write_videos(path: Path, files: Sequence[str], places: pa.Table) -> int:
         return _count(connection, "videos")
 
 
+def write_paths(path: Path, videos: Path) -> None:
+    """Write the path of each video that has clips, by segment and number, as an Arrow file that is read without DuckDB.
+
+    Args:
+        path: the file to write.
+        videos: the file that `write_videos` wrote.
+
+    Raises:
+        LibraryError: a file cannot be read or written.
+    """
+    try:
+        with duckdb.connect(str(videos.absolute()), read_only=True) as connection:
+            rows = connection.sql("select segment, video, path from live order by segment, video").to_arrow_table()
+        with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, PATHS) as writer:
+            writer.write_table(rows.cast(PATHS).combine_chunks())
+    except (duckdb.Error, OSError, pa.ArrowException) as exc:
+        raise LibraryError(f"{str(path)!r} cannot be written: {str(exc).splitlines()[0]}") from exc
+
+
 def write_tag_part(path: Path, rows: pa.Table | pa.RecordBatchReader, segment: Path) -> int:
     """Write the tags of one segment, and return how many rows there are.
 
@@ -162,7 +142,7 @@ def _new_catalog(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect(str(path)) as connection:
             yield connection
     except duckdb.Error as exc:
-        raise LibraryError(f"--library: the catalog {str(path)!r} cannot be written: {explain(exc)}") from exc
+        raise LibraryError(f"the catalog {str(path)!r} cannot be written: {explain(exc)}") from exc
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -184,25 +164,6 @@ def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def visible_embeddings(
-    catalog: Path, clips: Sequence[str], dim: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Ids int64 [n] and embeddings float32 [n, dim] of the clips that ``catalog`` shows, read from ``clips`` in batches."""
-    with duckdb.connect(str(catalog), read_only=True) as connection:
-        connection.register("clip_rows", _dataset(clips, CLIPS))
-        rows = connection.sql("select clip_id, embedding from clip_rows where clip_id in (select clip_id from clips)")
-        for batch in rows.to_arrow_reader(16_384):
-            flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
-            yield batch["clip_id"].to_numpy(), flat.reshape(-1, dim)
-
-
-def visible_ids(catalog: Path) -> NDArray[np.int64]:
-    """Ids int64 [n] of the clips that ``catalog`` shows."""
-    with duckdb.connect(str(catalog), read_only=True) as connection:
-        rows = connection.sql("select clip_id from clips").to_arrow_table()
-        return np.asarray(rows["clip_id"].to_numpy(), np.int64)
-
-
 def _dataset(files: Sequence[str], schema: pa.Schema) -> object:
     """Parquet files as one table, read by Arrow, since DuckDB would take a * or a [ in their path for a pattern.
 
@@ -214,4 +175,4 @@ def _dataset(files: Sequence[str], schema: pa.Schema) -> object:
     try:
         return dataset.dataset(list(files), schema=schema, format="parquet")
     except (OSError, pa.ArrowException) as exc:
-        raise LibraryError(f"--library: a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc
+        raise LibraryError(f"a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc

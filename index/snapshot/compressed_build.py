@@ -94,7 +94,7 @@ def open_compressed(folder: Path, info: dict[str, Any]) -> CompressedVectors:
         points = [Point(**point) for point in info["points"]]
     except (TypeError, KeyError) as exc:
         raise LibraryError(
-            f"--library: the settings of the vectors in {str(folder)!r} cannot be read ({exc}); run the ingest again"
+            f"the settings of the vectors in {str(folder)!r} cannot be read ({exc}); run the ingest again"
         ) from exc
     return CompressedVectors(folder, dim=info["dim"], rows=info["rows"], points=points)
 
@@ -174,4 +174,4 @@ def _write_codes(path: Path, codes: Any) -> None:
     try:
         faiss.write_index(codes, str(path))
     except RuntimeError as exc:
-        raise LibraryError(f"--library: the index {str(path)!r} cannot be written: {str(exc).splitlines()[-1]}") from exc
+        raise LibraryError(f"the index {str(path)!r} cannot be written: {str(exc).splitlines()[-1]}") from exc

@@ -38,8 +38,11 @@ EXACT_BUDGET_NS = 30e6
 # Nanoseconds on one core of scanning the codes of a vector, and of scoring a candidate by int8, of 512 dimensions.
 _SCAN_NS, _CANDIDATE_NS = 5.5, 500
 
-# Rows that are scored by fp16 in the end, at least, and for each that is asked for.
-_MIN_FINAL, _FINAL = 300, 4
+# Rows that are scored by fp16 in the end, at least.
+_MIN_FINAL = 300
+
+# Up to so many rows, as many candidates are scored by int8 as the recall of the ten best was measured with.
+_MEASURED = 40
 
 
 def cost_ns(rows: int, share: float, candidates: int) -> float:
@@ -155,9 +158,13 @@ class CompressedVectors:
     def _found(
         self, queries: NDArray[np.float32], count: int, probes: int, candidates: int, selector: Any
     ) -> NDArray[np.int64]:
-        """int64 [queries, count], the best by fp16 of the best by int8 of the best by their codes; -1 pads."""
-        final = min(max(_MIN_FINAL, _FINAL * count), len(self))
-        candidates = min(max(math.ceil(candidates * max(count / 10, 1) ** 0.5), final), len(self))
+        """int64 [queries, count], the best by fp16 of the best by int8 of the best by their codes; -1 pads.
+
+        For more than `_MEASURED` rows, more candidates are scored by int8, so that the first quarter is found as the ten
+        best are.
+        """
+        final = min(max(_MIN_FINAL, count), len(self))
+        candidates = min(max(math.ceil(candidates * max(count / _MEASURED, 1) ** 0.5), final), len(self))
         by_codes = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
         by_int8 = faiss.IndexRefineSearchParameters(k_factor=candidates / final, base_index_params=by_codes)
         by_fp16 = faiss.IndexRefineSearchParameters(k_factor=final / count, base_index_params=by_int8)

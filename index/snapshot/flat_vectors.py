@@ -131,7 +131,8 @@ class FlatVectors:
 
     def vectors_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 [n, dim], the vectors in these rows, copied."""
-        return np.asarray(self._index.sa_decode(self._codes[rows]), np.float32)
+        with threads_for(1):
+            return np.asarray(self._index.sa_decode(self._codes[rows]), np.float32)
 
     def scores_at(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, n], the dot product of each query with the vector in each of these ``rows``."""
@@ -203,7 +204,7 @@ def read_index(path: Path) -> Any:
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as exc:
-        raise LibraryError(f"--library: {str(path)!r} cannot be read as an index; run the ingest again") from exc
+        raise LibraryError(f"{str(path)!r} cannot be read as an index; run the ingest again") from exc
 
 
 @contextmanager
@@ -226,7 +227,7 @@ def check_holds(index: Any, path: Path, rows: int, dim: int) -> None:
     holds = (int(index.ntotal), int(index.d))
     if holds != (rows, dim):
         raise LibraryError(
-            f"--library: {str(path)!r} holds {holds[0]} vectors of {holds[1]} dimensions, expected {rows} of {dim}; "
+            f"{str(path)!r} holds {holds[0]} vectors of {holds[1]} dimensions, expected {rows} of {dim}; "
             "run the ingest again"
         )
 
@@ -274,4 +275,4 @@ class FlatWriter:
         try:
             yield
         except OSError as exc:
-            raise LibraryError(f"--library: the index {str(self._path)!r} cannot be written: {exc.strerror}") from exc
+            raise LibraryError(f"the index {str(self._path)!r} cannot be written: {exc.strerror}") from exc

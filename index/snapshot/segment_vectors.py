@@ -110,6 +110,6 @@ def open_vectors(folder: Path, info: dict[str, Any]) -> SegmentVectors:
     if info.get("kind") == "compressed":
         return open_compressed(folder, info)
     raise LibraryError(
-        f"--library: the vectors in {str(folder)!r} are of kind {info.get('kind')!r}, expected flat or compressed; "
+        f"the vectors in {str(folder)!r} are of kind {info.get('kind')!r}, expected flat or compressed; "
         "this vidsift is too old for the library"
     )

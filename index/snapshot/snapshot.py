@@ -1,18 +1,38 @@
-"""Snapshots: the readable files of one state of the tables, written aside and then made current in one step."""
+"""Snapshots: which segments readers see of a library, and of these which videos. Made aside, then made current in one step.
+
+    snapshots/N/
+        snapshot.json        `SnapshotInfo`: counts, the segments, the SHA-256 of every other file
+        videos.duckdb        the videos, and where the clips of each are
+        paths.arrow          the path of each video that has clips, by segment and number
+        dead-SEGMENT.npy     numbers of the segment's videos that the snapshot does not show, if there are any
+        tags-SEGMENT.duckdb  the tags of the segment's clips, if there are any
+        files.json           the Parquet files that the segments were made from
+
+A snapshot of format 1, from before there were segments, holds all clips itself (`index.snapshot.format_1`).
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
-from index.snapshot.rerank_features import FeatureStore
-from index.snapshot.vectors import VectorIndex
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from index.snapshot.catalog_build import PATHS
+from index.snapshot.clips import SnapshotClips
+from index.snapshot.feature_records import digests_file
+from index.snapshot.format_1 import format_1_clips
+from index.snapshot.segment import FORMAT, Segment, file_hash
 from index.sql.catalog import Catalog
+from index.sql.catalog_files import CatalogFiles
 from index.storage.atomic_file import replace_file
 from index.storage.config import existing_library_config
 from index.storage.paths import Library
@@ -33,14 +53,19 @@ def current_snapshot(library: Library) -> Path:
         number = int(library.current_file.read_text(encoding="ascii"))
     except FileNotFoundError as exc:
         raise LibraryError(
-            f"--library: nothing has been published in {str(library.folder)!r} yet; "
-            "wait for its first ingest to end, or run it again"
+            f"nothing has been published in {str(library.folder)!r} yet; wait for its first ingest to end, or run it again"
         ) from exc
     except (OSError, ValueError) as exc:
-        raise LibraryError(
-            f"--library: {str(library.current_file)!r} names no snapshot; run the ingest again to publish one"
-        ) from exc
+        raise LibraryError(f"{str(library.current_file)!r} names no snapshot; run the ingest again to publish one") from exc
     return library.snapshots / str(number)
+
+
+class SegmentRef(NamedTuple):
+    """A segment of a snapshot, by name: how many clips it holds, and how many of them the snapshot shows."""
+
+    name: str
+    clips: int
+    live: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +77,14 @@ class SnapshotInfo:
         rows: the number of rows of each table in the catalog, of vectors in the index, and of clips with features.
         classifier: stamp of the model behind the labels.
         embedder: stamp of the model behind the vectors.
-        recall_at_10: `index.snapshot.vectors.RECALL_AT_10` of the kind of index, by construction and not measured; `vidsift
-            evaluate` measures what a search finds.
+        recall_at_10: the least of the segments' recall of the ten best, as measured when they were written; 1 for those that
+            are scanned as a whole. ``vidsift evaluate`` measures what a search finds.
         published_at: ISO 8601, UTC.
         changes: counts of what the publishing job did, by the names that an ingest reports.
         sha256: of each file beside snapshot.json.
+        format: of the files.
+        segments: in the order of their rows; none in format 1.
+        dim: dimension of the vectors; 0 in format 1.
     """
 
     versions: dict[str, int]
@@ -67,6 +95,9 @@ class SnapshotInfo:
     published_at: str
     changes: dict[str, int] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
+    format: int = 1
+    segments: tuple[SegmentRef, ...] = ()
+    dim: int = 0
 
 
 def read_info(snapshot: Path) -> SnapshotInfo:
@@ -77,18 +108,21 @@ def read_info(snapshot: Path) -> SnapshotInfo:
     """
     try:
         info = SnapshotInfo(**json.loads((snapshot / "snapshot.json").read_text(encoding="utf-8")))
+        info = replace(info, segments=tuple(SegmentRef(*ref) for ref in info.segments))
+        if odd := [ref.name for ref in info.segments if not ref.name.isalnum()]:
+            raise ValueError(f"it names the segment {odd[0]!r}")
         if not {"clips", "vectors"} <= info.rows.keys():
             raise ValueError("it does not say how many rows there are")
         return info
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as exc:
-        raise LibraryError(f"--library: snapshot {str(snapshot)!r} is damaged ({exc}); run the ingest again") from exc
+        raise LibraryError(f"snapshot {str(snapshot)!r} is damaged ({exc}); run the ingest again") from exc
 
 
 def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     """Let ``write`` fill a folder aside, then make it the snapshot that readers open.
 
-    Readers see either the old snapshot or the complete new one; a publishing that is stopped leaves the old one current. A
-    file whose hash is in what ``write`` returns is not read again to compute it.
+    Readers see either the old snapshot or the complete new one; a publishing that is stopped leaves the old one current.
+    Segments that none of the snapshots refers to whose files are kept are deleted.
     """
     library.snapshots.mkdir(exist_ok=True)
     for leftover in library.snapshots.glob(".writing-*"):
@@ -96,9 +130,7 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     aside = library.snapshots / f".writing-{os.getpid()}"
     aside.mkdir()
     info = write(aside)
-    # Hashing takes 1.6 s a gigabyte; files that are linked from an older snapshot have their hash already.
-    known = info.sha256
-    info = replace(info, sha256={path.name: known.get(path.name) or file_hash(path) for path in sorted(aside.iterdir())})
+    info = replace(info, sha256={path.name: file_hash(path) for path in sorted(aside.iterdir())})
     (aside / "snapshot.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
     numbers = snapshot_numbers(library)
     number = numbers[-1] + 1 if numbers else 1
@@ -108,11 +140,47 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     target = library.snapshots / str(number)
     aside.rename(target)
     replace_file(library.current_file, f"{number}\n")
-    for old in numbers[: -(_KEPT - 1)]:
+    kept, gone = [*numbers[-(_KEPT - 1) :], number], numbers[: -(_KEPT - 1)]
+    for old in gone:
         for path in (library.snapshots / str(old)).iterdir():
             if path.name != "snapshot.json":  # history and rollback go by it
                 path.unlink(missing_ok=True)
+    _delete_unreferenced(library, [library.snapshots / str(number) for number in kept])
     return target
+
+
+def _delete_unreferenced(library: Library, snapshots: list[Path]) -> None:
+    """Delete the segments, and the files of records, that none of these snapshots refers to."""
+    segments: set[str] = set()
+    records: set[str] = set()
+    for snapshot in snapshots:
+        try:
+            segments.update(ref.name for ref in read_info(snapshot).segments)
+        except LibraryError:
+            continue  # it cannot be opened in any case
+    for folder in sorted(library.segments.glob("*")):
+        if folder.name not in segments:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        try:
+            features = Segment(folder).info.features
+        except LibraryError:
+            continue
+        for name in features["files"] if features else ():
+            records.update((name, digests_file(name)))
+    for file in library.records.glob("*"):
+        if file.name not in records:
+            file.unlink(missing_ok=True)
+
+
+def dead_file(segment: str) -> str:
+    """The name of a snapshot's file of the videos of a segment that it does not show."""
+    return f"dead-{segment}.npy"
+
+
+def tag_file(segment: str) -> str:
+    """The name of a snapshot's file of the tags of a segment's clips."""
+    return f"tags-{segment}.duckdb"
 
 
 def snapshot_numbers(library: Library) -> list[int]:
@@ -120,12 +188,6 @@ def snapshot_numbers(library: Library) -> list[int]:
     if not library.snapshots.is_dir():
         return []
     return sorted(int(path.name) for path in library.snapshots.iterdir() if path.name.isdigit())
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class Snapshot:
@@ -140,21 +202,71 @@ class Snapshot:
         self._folder = current_snapshot(library)
         self.number = int(self._folder.name)
         self.info = read_info(self._folder)
-        self.catalog = Catalog(self._folder / "catalog.duckdb", memory_mb=memory_mb)
+        self._library = library
+        if self.info.format > FORMAT:
+            raise LibraryError(
+                f"snapshot {str(self._folder)!r} has format {self.info.format}, expected {FORMAT} or less; "
+                "a newer version of vidsift wrote it: use that one"
+            )
+        self.catalog = Catalog(self._catalog_files(), memory_mb=memory_mb)
 
     @property
     def folder(self) -> Path:
         """The folder with its files."""
         return self._folder
 
-    def features(self) -> FeatureStore | None:
-        """Open the rerank features; None where the library keeps none, or has no clips.
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments, in the order of their rows; none in format 1.
 
         Raises:
-            LibraryError: a file of them is missing or damaged.
+            LibraryError: one is missing or damaged.
         """
-        return FeatureStore(self._folder) if self.info.rows.get("features") else None
+        return tuple(Segment(self._library.segments / ref.name) for ref in self.info.segments)
 
-    def vectors(self) -> VectorIndex:
-        """Open the vector index, which a search needs and SQL does not."""
-        return VectorIndex(self._folder / "clips.faiss")
+    def clips(self) -> SnapshotClips:
+        """All clips: their times, vectors and features, which a search needs and SQL does not.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        if self.info.format == 1:
+            return format_1_clips(self._folder, self.catalog, features=bool(self.info.rows.get("features")))
+        return self._clips
+
+    @cached_property
+    def _clips(self) -> SnapshotClips:
+        dead = [self._dead(ref) for ref in self.info.segments]
+        return SnapshotClips(self.segments, dead, self.info.dim, self._paths())
+
+    def _paths(self) -> pa.Table:
+        """`PATHS`, memory-mapped."""
+        path = self._folder / "paths.arrow"
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            table.validate(full=True)
+            if table.schema != PATHS:
+                raise ValueError(f"got the columns {', '.join(table.column_names)}")
+            return table.combine_chunks()
+        except (OSError, ValueError, pa.ArrowException) as exc:
+            raise LibraryError(f"{str(path)!r} is damaged ({exc}); run the ingest again") from exc
+
+    def _dead(self, ref: SegmentRef) -> NDArray[np.int64]:
+        """int64: numbers of the segment's videos that the snapshot does not show."""
+        path = self._folder / dead_file(ref.name)
+        if path.name not in self.info.sha256:
+            return np.empty(0, np.int64)
+        try:
+            return np.asarray(np.load(path, allow_pickle=False), np.int64)
+        except (OSError, ValueError, EOFError, SyntaxError) as exc:
+            raise LibraryError(f"{str(path)!r} is damaged ({exc}); run the ingest again") from exc
+
+    def _catalog_files(self) -> Path | CatalogFiles:
+        """The files that SQL reads."""
+        if self.info.format == 1:
+            return self._folder / "catalog.duckdb"
+        names = [ref.name for ref in self.info.segments]
+        tags = [self._folder / tag_file(name) if tag_file(name) in self.info.sha256 else None for name in names]
+        return CatalogFiles(
+            self._folder / "videos.duckdb", [self._library.segments / name / "clips.duckdb" for name in names], tags
+        )

@@ -152,7 +152,7 @@ class Catalog:
         except duckdb.Error as exc:
             if isinstance(exc, duckdb.IOException) or _CORRUPT in str(exc):
                 raise LibraryError(
-                    f"--library: the catalog {str(self._path)!r} is damaged ({explain(exc)}); delete CURRENT and "
+                    f"the catalog {str(self._path)!r} is damaged ({explain(exc)}); delete CURRENT and "
                     f"{self._rebuilt}, and run the ingest of any of its folders again: they are rebuilt"
                 ) from exc
             raise QueryError(f"{argument}: {explain(exc)}; {_hint(exc, argument)}") from exc
@@ -239,9 +239,7 @@ class Catalog:
         """
         found = self.sql(f"with _wanted as (select unnest($keys) as _key) {query}", {"keys": keys.tolist()})
         if found.num_rows != len(keys):
-            raise LibraryError(
-                f"--library: the catalog {str(self._path)!r} lacks clips that are asked for; run the ingest again"
-            )
+            raise LibraryError(f"the catalog {str(self._path)!r} lacks clips that are asked for; run the ingest again")
         return found.take(np.argsort(found["_key"].to_numpy()))
 
     def rows_of(self, clip_ids: NDArray[np.int64]) -> NDArray[np.int64]:

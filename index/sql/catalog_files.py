@@ -154,7 +154,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 def not_a_catalog(path: Path) -> LibraryError:
     """What is said of a file that is missing, or is none of DuckDB's."""
-    return LibraryError(f"--library: {str(path)!r} cannot be read as a catalog; run the ingest again")
+    return LibraryError(f"{str(path)!r} cannot be read as a catalog; run the ingest again")
 
 
 def _segment(connection: duckdb.DuckDBPyConnection, files: CatalogFiles, number: int) -> AttachedSegment:

@@ -101,7 +101,8 @@ def _check_links(library: Library) -> None:
         OSError: one of them cannot be read.
     """
     folders = (
-        library.videos, library.clips, library.features, library.tags, library.snapshots, *_annotator_tables(library)
+        library.videos, library.clips, library.features, library.tags, library.snapshots, library.segments, library.records,
+        *_annotator_tables(library),
     )  # fmt: skip
     entries = (Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder))
     for path in (*folders, *entries):

@@ -57,6 +57,16 @@ class Library:
         return self._absolute / "snapshots"
 
     @property
+    def segments(self) -> Path:
+        """The folder of segments, which snapshots are made of."""
+        return self._absolute / "segments"
+
+    @property
+    def records(self) -> Path:
+        """The folder of the files of records for rerank scores, which segments refer to."""
+        return self._absolute / "records"
+
+    @property
     def current_file(self) -> Path:
         """CURRENT: the number of the snapshot that readers open."""
         return self.folder / "CURRENT"

@@ -106,6 +106,11 @@ class Tables:
         with self._explained():
             return self.videos.to_pyarrow_table(columns=KNOWN_VIDEOS.names).sort_by("ingested_at")
 
+    def video_keys(self) -> pa.Table:
+        """The columns of ``videos`` that tell which clips the library should show."""
+        with self._explained():
+            return self.videos.to_pyarrow_table(columns=["video_id", "ingested_at", "clip_count"])
+
     def commit_clips(self, files: Sequence[Written]) -> None:
         """Make written Parquet files part of annotators' tables, ``features`` and then ``clips``, a transaction each."""
         for name, table in self.annotators.items():
@@ -276,7 +281,7 @@ class Tables:
             yield
         except (DeltaError, OSError, pa.ArrowException) as exc:
             raise LibraryError(
-                f"--library: the tables in {str(self._library.folder)!r} cannot be read or written: "
+                f"the tables in {str(self._library.folder)!r} cannot be read or written: "
                 f"{(str(exc) or type(exc).__name__).splitlines()[0]}"
             ) from exc
 
@@ -301,7 +306,7 @@ def _files(table: DeltaTable, folder: Path) -> list[str]:
     names = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
     if odd := [name for name in names if "/" in name or "\\" in name or "%" in name or not name.endswith(".parquet")]:
         raise LibraryError(
-            f"--library: the table {str(folder)!r} names the file {odd[0]!r}, expected Parquet files of its own folder; "
+            f"the table {str(folder)!r} names the file {odd[0]!r}, expected Parquet files of its own folder; "
             "somebody else has written to it: restore it from a backup, or ingest into a new folder"
         )
     return [str(folder / name) for name in names]

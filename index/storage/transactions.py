@@ -140,11 +140,11 @@ def _chunks(table: DeltaTable, names: Sequence[str], columns: list[str] | None =
 
 def _write(table: DeltaTable, chunks: Iterable[pa.Table], *, data_change: bool = True) -> list[AddAction | RemoveAction]:
     """Write rows into a file, and return the action that adds it; none where there are no rows."""
-    path, num_rows = _folder(table) / f"part-{uuid.uuid4().hex}.parquet", 0
+    path, num_rows, schema = _folder(table) / f"part-{uuid.uuid4().hex}.parquet", 0, _schema(table)
     with path.open("wb") as stream:
-        with pq.ParquetWriter(stream, _schema(table), compression="zstd") as writer:
+        with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
             for chunk in chunks:
-                writer.write_table(chunk.cast(_schema(table)))
+                writer.write_table(chunk.select(schema.names).cast(schema))  # columns that were added later come last
                 num_rows += len(chunk)
         stream.flush()
         os.fsync(stream.fileno())

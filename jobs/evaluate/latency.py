@@ -83,7 +83,7 @@ def index_recall(folder: Path, searcher: Searcher, texts: Sequence[str]) -> tupl
     scores = np.full(answered.shape, -np.inf, np.float32)
     best = np.full((len(queries), 0), -np.inf, np.float32)
     files = Tables(library).parquet_files()[1]
-    for ids, vectors in _stored(files, scorer.timeline.ids, queries.shape[1]):
+    for ids, vectors in _stored(files, scorer.clips.ids(), queries.shape[1]):
         true = queries @ vectors.T
         best = -np.sort(-np.concatenate([best, true], axis=1), axis=1)[:, :_BEST]
         order = np.argsort(ids)
@@ -116,7 +116,8 @@ def _stored(
 def _score(searcher: Searcher, text: str) -> ClipScores:
     """The dot products of a text with its candidates: a search up to the rerank."""
     question = searcher.scorer.encoder.encode(Question((text,)))
-    return searcher.scorer.score(question, searcher.candidates([question]).timeline)
+    options = SearchOptions(texts=(text,))
+    return searcher.scorer.score(question, searcher.candidates([question], None, options).timeline)
 
 
 def _look_up(catalog: Catalog, ids: Sequence[int]) -> object:

@@ -90,7 +90,7 @@ def evaluate(
         snapshot=snapshot.number,
         classifier=snapshot.info.classifier,
         embedder=snapshot.info.embedder,
-        clips=len(searcher.scorer.timeline),
+        clips=len(searcher.scorer.clips),
         truth=str(truth),
         rows=moments.rows,
         judged=len(moments.judged),

@@ -235,6 +235,7 @@ def _published(
     Raises:
         Interrupted: the block was interrupted.
     """
+    from index.search.text_encoder import text_vectors_of
     from index.snapshot.publish import publish_tables
 
     try:
@@ -243,7 +244,7 @@ def _published(
         raise Interrupted(report) from exc
     finally:
         with profile.timed("publish") as timing:
-            publish_tables(library, tables, config, report.changes())
+            publish_tables(library, tables, config, report.changes(), embed_texts=text_vectors_of(config))
             timing.count = report.clips
         report.bottleneck = profile.bottleneck
         report.profile = profile.profile(report.video_seconds)

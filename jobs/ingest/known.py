@@ -15,6 +15,9 @@ from schemas.records import video_id_of
 _BATCH = 65_536
 
 
+_MOST_TRACKS = 2**31 - 1  # that the column ``tracks`` can hold
+
+
 class KnownRows:
     """One row per path. Each column ends with one more value, for row -1: that of a file which is not known.
 
@@ -40,6 +43,7 @@ class KnownRows:
         self._could_not_be_opened = _mask(pc.equal(known["error_stage"], "find"))
         self.of_track = np.ones(len(self.sizes), bool)
         if track is not None:
+            track = min(track, _MOST_TRACKS)
             is_track = _mask(pc.equal(known["track"], track)) & _mask(pc.is_valid(known["tracks"]))
             self.of_track = is_track | _mask(pc.less(known["tracks"], track))
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from index.search.text_encoder import text_vectors_of
+from index.snapshot.merging import MERGED_BY_COMPACT
 from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import SnapshotInfo, current_snapshot, read_info, snapshot_numbers
 from index.storage.lock import open_for_writing
@@ -106,12 +108,13 @@ def _compacted_since(library: Library, number: int) -> LibraryError | None:
 
 
 def compact(folder: Path) -> dict[str, int]:
-    """Merge small files, and delete files that nothing refers to any more. Earlier snapshots cannot be rolled back to.
+    """Merge small files and segments, and delete files that nothing refers to. Earlier snapshots cannot be rolled back to.
 
     Returns:
         ``files_before`` and ``files_after``: how many Parquet files there were, and are.
     """
     with open_for_writing(folder) as (library, config, tables):
         counts = tables.compact()
-        publish_tables(library, tables, config, {"compacted": 1})
+        embed_texts = text_vectors_of(config)
+        publish_tables(library, tables, config, {"compacted": 1}, most_merged=MERGED_BY_COMPACT, embed_texts=embed_texts)
         return counts

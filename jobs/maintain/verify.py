@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,11 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index.snapshot.catalog_build import visible_embeddings, visible_ids, write_catalog
-from index.snapshot.rerank_features import FeatureStore, read_features
-from index.snapshot.snapshot import Snapshot, file_hash
-from index.snapshot.vectors import VectorIndex
+from index.snapshot.catalog_build import write_videos
+from index.snapshot.clips import SnapshotClips
+from index.snapshot.feature_records import read_features
+from index.snapshot.publish import places_of, write_tags
+from index.snapshot.segment import Segment, file_hash
+from index.snapshot.segment_build import NewVideos, clip_batches, in_parts, write_catalog_of
+from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import Catalog
+from index.sql.catalog_files import CatalogFiles
 from index.storage.lock import open_for_writing
 from index.storage.paths import Library
 from index.storage.tables import Tables
@@ -140,18 +144,27 @@ def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64]
     """
     try:
         snapshot = Snapshot(library)
-        vectors = snapshot.vectors()
-        features = snapshot.features()
+        clips = snapshot.clips()
+        for segment in clips.segments:
+            segment.open_files()
     except LibraryError as exc:
         yield Check("the current snapshot can be opened", str(exc), _PUBLISH_AGAIN)
         return
     yield Check("the current snapshot can be opened")
     changed = [name for name, digest in snapshot.info.sha256.items() if _hash(snapshot.folder / name) != digest]
+    changed += [f"{segment.name}/{name}" for segment in clips.segments for name in segment.changed_files()]
+    changed += _changed_records(library, clips.segments)
     yield _none("its files are as they were written", changed, _PUBLISH_AGAIN)
     try:
-        yield from _check_contents(snapshot, vectors, features, tables, visible)
+        yield from _check_contents(snapshot, clips, tables, visible)
     except LibraryError as exc:
         yield Check("its files can be read", str(exc), _PUBLISH_AGAIN)
+
+
+def _changed_records(library: Library, segments: Sequence[Segment]) -> list[str]:
+    """The files of records that are not as they were written: each is named by the beginning of its hash."""
+    names = {name for segment in segments if segment.info.features for name in segment.info.features["files"]}
+    return [name for name in sorted(names) if not (_hash(library.records / name) or "").startswith(Path(name).stem)]
 
 
 def _hash(file: Path) -> str | None:
@@ -163,45 +176,61 @@ def _hash(file: Path) -> str | None:
 
 
 def _check_contents(
-    snapshot: Snapshot,
-    vectors: VectorIndex,
-    features: FeatureStore | None,
-    tables: Tables,
-    visible: NDArray[np.int64] | None,
+    snapshot: Snapshot, clips: SnapshotClips, tables: Tables, visible: NDArray[np.int64] | None
 ) -> Iterator[Check]:
-    """Check that the catalog, the index and the features of a snapshot agree, with each other and with the tables."""
+    """Check that the catalog, the vectors and the features of a snapshot agree, with each other and with the tables."""
     shown = snapshot.catalog.sql("select clip_id from clips")["clip_id"].to_numpy()
-    alike = np.array_equal(np.sort(shown), np.sort(vectors.ids()))
+    alike = np.array_equal(np.sort(shown), np.sort(clips.ids()))
     yield Check("its catalog and its index hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
-    if features is not None:
-        alike = np.array_equal(np.sort(shown), features.ids())
+    if snapshot.info.rows.get("features"):
+        alike = clips.have_features()
         yield Check("its catalog and its features hold the same clips", None if alike else "they differ", _PUBLISH_AGAIN)
     if snapshot.info.versions != tables.versions():
         yield Check("it shows what the tables hold", "something was committed and not published", _INGEST_AGAIN)
         return
     if visible is not None:
         alike = np.array_equal(np.sort(shown), np.sort(visible))
-        differing = _differing_contents(snapshot, vectors, tables) if alike else ["clips"]
+        differing = _differing_contents(snapshot, clips, tables) if alike else ["clips"]
         breach = f"they differ in {', '.join(differing)}: the one or the other is damaged" if differing else None
         yield Check("it shows what the tables hold", breach, _PUBLISH_AGAIN)
 
 
-def _differing_contents(snapshot: Snapshot, vectors: VectorIndex, tables: Tables) -> list[str]:
+def _differing_contents(snapshot: Snapshot, clips: SnapshotClips, tables: Tables) -> list[str]:
     """Names of the tables, and ``embeddings``, that would differ in a new snapshot of the same tables."""
-    videos, clips = tables.parquet_files()
+    videos, files = tables.parquet_files()
+    keys = tables.video_keys()
     with TemporaryDirectory() as folder:
-        anew = Path(folder) / "catalog.duckdb"
-        write_catalog(anew, videos, clips, tables.tag_files())
-        same_ids = np.array_equal(np.sort(visible_ids(anew)), np.sort(vectors.ids()))
-        same_vectors = not same_ids or all(  # different ids are a breach of their own
-            np.array_equal(vectors.vectors_at(vectors.rows_of(ids)), embeddings)
-            for ids, embeddings in visible_embeddings(anew, clips, vectors.dim)
-        )
-        catalog = Catalog(anew)
+        scratch = Path(folder)
+        parts = in_parts(NewVideos(keys, files, ()))
+        catalogs = [scratch / f"{number}.duckdb" for number in range(len(parts))]
+        written = [write_catalog_of(path, part, clips.dim, scratch) for path, part in zip(catalogs, parts, strict=True)]
+        live = [np.arange(len(part.videos)) for part in written]
+        places = places_of([(part.videos, of) for part, of in zip(written, live, strict=True)])
+        write_videos(scratch / "videos.duckdb", videos, places)
+        rows = tables.read_tags()
+        tags = [scratch / f"tags-{number}.duckdb" for number in range(len(written))]
+        counts = [
+            write_tags(path, catalog, part.timeline, of, rows)
+            for path, catalog, part, of in zip(tags, catalogs, written, live, strict=True)
+        ]
+        parts_of_tags = [path if count else None for path, count in zip(tags, counts, strict=True)]
+        catalog = Catalog(CatalogFiles(scratch / "videos.duckdb", catalogs, parts_of_tags))
         names = ("videos", "clips", "labels", "tags")
         differing = [name for name in names if catalog.fingerprint(name) != snapshot.catalog.fingerprint(name)]
         catalog.close()
-    return differing if same_vectors else [*differing, "embeddings"]
+    return differing if _same_vectors(clips, files, keys["video_id"]) else [*differing, "embeddings"]
+
+
+def _same_vectors(clips: SnapshotClips, files: Sequence[str], video_ids: pa.ChunkedArray) -> bool:
+    """Whether the vectors of a snapshot are the embeddings of the tables, or what is left of them in half precision."""
+    for batch in clip_batches(files, video_ids, ["video_id", "clip_id", "embedding"]):
+        embeddings = pc.list_flatten(batch["embedding"]).to_numpy().reshape(-1, clips.dim)
+        vectors = clips.vectors_at(clips.rows_of(batch["clip_id"].to_numpy()))
+        with np.errstate(over="ignore"):  # of damaged embeddings
+            halves = embeddings.astype(np.float16)
+        if not np.array_equal(vectors, embeddings) and not np.array_equal(vectors, halves):
+            return False
+    return True
 
 
 def _none(what: str, offenders: list[object] | list[str] | list[int], remedy: str) -> Check:

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from cli import main
 from commands.schema_output import row_counts, schema_json, schema_text
 from index.search.hits import hits_table
-from index.snapshot.catalog_build import write_catalog
 from index.sql.catalog import Catalog
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint
 from schemas.sql import CLIPS, HITS, TABLES
+from tests.helpers.format_1 import write_catalog
 from tests.helpers.searchable import write_searchable
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from index.snapshot.catalog_build import write_catalog, write_segment_catalog, write_tag_part, write_videos
+from index.snapshot.catalog_build import write_segment_catalog, write_tag_part, write_videos
 from index.sql.catalog_files import CatalogFiles
 from schemas.records import VideoFile, VideoInfo, VideoRow
 from schemas.tables import CLIPS, LABEL, TAGS, videos_table
+from tests.helpers.format_1 import write_catalog
 
 SEGMENT_ROWS = pa.schema(
     [

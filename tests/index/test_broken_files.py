@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
+from index.snapshot.snapshot import Snapshot
+from index.storage.paths import Library
 from pipeline.models.registry import load_embedder
 from schemas.models import Checkpoint
 
@@ -28,8 +30,9 @@ COMMANDS = {
 FILES = (
     "library.json", "CURRENT", "tags.json", "videos/*.parquet", "clips/*.parquet", "features/*.parquet", "tags/*.parquet",
     "videos/_delta_log/*.json", "clips/_delta_log/*.json", "features/_delta_log/*.json", "tags/_delta_log/*.json",
-    "snapshots/3/snapshot.json", "snapshots/3/catalog.duckdb", "snapshots/3/clips.faiss", "snapshots/3/features.json",
-    "snapshots/3/features.npy", "snapshots/3/features-*.bin",
+    "snapshots/3/snapshot.json", "snapshots/3/videos.duckdb", "snapshots/3/tags-*.duckdb", "segments/*/segment.json",
+    "segments/*/timeline.npy", "segments/*/sample.npy", "segments/*/videos.parquet", "segments/*/clips.duckdb",
+    "segments/*/vectors.f32.faiss", "segments/*/features.npy", "records/*.bin",
 )  # fmt: skip
 
 
@@ -80,6 +83,8 @@ def contents(library: Path) -> list[pa.Table]:
 @pytest.mark.parametrize("pattern", FILES)
 def test_damage_is_told_or_does_no_harm(whole_library: Path, right: dict[str, str], tmp_path: Path, pattern: str) -> None:
     wrong = []
+    (segment,) = Snapshot(Library(whole_library)).info.segments
+    pattern = pattern.replace("segments/*", f"segments/{segment.name}")
     file = sorted(whole_library.glob(pattern))[-1].relative_to(whole_library)
     intact = (whole_library / file).read_bytes()
     for what, damage in DAMAGES.items():

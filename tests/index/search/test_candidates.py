@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from index.search.question import EncodedQuestion
 from index.search.searcher import Searcher
-from index.snapshot.vectors import VectorIndex
+from index.snapshot.clips import SnapshotClips
 from jobs.evaluate.latency import index_recall
 from schemas.search import Answer, SearchOptions
 from tests.helpers.made_library import Made, WordEmbedder, background, embedder, make_library
@@ -24,14 +24,14 @@ __all__ = ["embedder"]
 class Nearest:
     """Gives the clips nearest to any of what is wanted, as an approximate index would, and notes what it was asked."""
 
-    vectors: VectorIndex
+    clips: SnapshotClips
     count: int
     asked: list[tuple[int | None, int]] = field(default_factory=list)
 
-    def rows(self, question: EncodedQuestion, passing: NDArray[np.int64] | None, count: int) -> NDArray[np.int64] | None:
-        self.asked.append((None if passing is None else len(passing), count))
-        allowed = np.arange(len(self.vectors)) if passing is None else passing
-        scores = self.vectors.scores(question.wanted).max(axis=0)[allowed]
+    def rows(self, question: EncodedQuestion, passing: NDArray[np.bool_] | None, count: int) -> NDArray[np.int64] | None:
+        self.asked.append((None if passing is None else int(passing.sum()), count))
+        allowed = np.arange(len(self.clips)) if passing is None else np.flatnonzero(passing)
+        scores = self.clips.scores(question.wanted).max(axis=0)[allowed]
         return allowed[np.argsort(-scores, kind="stable")[: self.count]]
 
 
@@ -47,7 +47,7 @@ def library(tmp_path: Path, embedder: WordEmbedder) -> Path:
 
 def search(library: Path, count: int, **options: Any) -> tuple[Answer, Nearest]:
     searcher = Searcher(library)
-    stage = Nearest(searcher.snapshot.vectors(), count)
+    stage = Nearest(searcher.snapshot.clips(), count)
     searcher = Searcher(library, candidates=stage)
     return searcher.search(SearchOptions(**{"rerank": 0, "k": 3, **options})), stage
 
@@ -82,9 +82,9 @@ def test_candidates_that_hold_the_best_clips_give_the_same_answer(library: Path,
 
 def test_a_stage_is_told_the_condition_and_how_many_clips_are_ranked(library: Path) -> None:
     _, stage = search(library, 3, texts=("jumping",), where="start_s < 8", k=7)
-    assert stage.asked == [(44, 7)]  # two clips of each film, and 40 of the background
-    _, stage = search(library, 3, texts=("jumping",), then_text="red", rerank=50)
-    assert stage.asked == [(None, 50), (None, 50)]
+    assert stage.asked == [(44, 200)]  # two clips of each film, and 40 of the background
+    _, stage = search(library, 3, texts=("jumping",), then_text="red", rerank=500)
+    assert stage.asked == [(None, 2000), (None, 2000)]
 
 
 def test_what_is_no_candidate_is_not_answered(library: Path) -> None:
@@ -97,7 +97,7 @@ def test_what_is_no_candidate_is_not_answered(library: Path) -> None:
 def test_recall_is_that_of_the_candidates(library: Path) -> None:
     """Of the ten best for jumping, those of film a and b; the truth comes from the tables."""
     stored = Searcher(library)
-    vectors = stored.snapshot.vectors()
+    vectors = stored.snapshot.clips()
     assert index_recall(library, stored, ["jumping", "red"]) == (1.0, 2)
     one_film = Searcher(library, candidates=Nearest(vectors, 1))
     recall, queries = index_recall(library, one_film, ["jumping"])

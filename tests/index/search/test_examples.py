@@ -95,28 +95,27 @@ def test_digits_are_a_clip_unless_a_file_has_that_name(tmp_path: Path, monkeypat
     [
         (
             "{folder}/no.mp4",
-            "--like: no such file: '{folder}/no.mp4'; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID",
+            "like: no such file: '{folder}/no.mp4'; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID",
         ),
-        ("{folder}", "--like: no such file: '{folder}'; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID"),
+        ("{folder}", "like: no such file: '{folder}'; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID"),
         (
             "{video}@8-12",
-            "--like: got 8-12 s of '{video}', expected any moment from 0 to 10.000 s, where it ends; "
+            "like: got 8-12 s of '{video}', expected any moment from 0 to 10.000 s, where it ends; "
             "give START before END within it",
         ),
         (
             "{video}@5-5",
-            "--like: got 5-5 s of '{video}', expected any moment from 0 to 10.000 s, where it ends; "
+            "like: got 5-5 s of '{video}', expected any moment from 0 to 10.000 s, where it ends; "
             "give START before END within it",
         ),
-        ("{folder}/text.png", "--like: '{folder}/text.png' cannot be read as a picture (cannot identify image file "),
+        ("{folder}/text.png", "like: '{folder}/text.png' cannot be read as a picture (cannot identify image file "),
         (
             "{folder}/text.mp4",
-            "--like: '{folder}/text.mp4' cannot be used (probe: no video container that FFmpeg can read: ",
+            "like: '{folder}/text.mp4' cannot be used (probe: no video container that FFmpeg can read: ",
         ),
         (
             "{folder}/long.mp4",
-            "--like: got 61 s of video, '{folder}/long.mp4', expected 60 s without times; "
-            "name a moment, such as FILE@12.5-16",
+            "like: got 61 s of video, '{folder}/long.mp4', expected 60 s without times; name a moment, such as FILE@12.5-16",
         ),
     ],
 )
@@ -184,7 +183,7 @@ def test_what_is_no_picture_of_anything_is_refused_in_little_memory(
     path, done = refused[name]
     assert (done.code, done.stderr) == (0, "")
     told, more_mb = done.stdout.splitlines()
-    assert re.match(rf"--like: '{path}' cannot be read as a picture \(.*{BOMBS[name][1]}.*; expected PNG and JPEG$", told)
+    assert re.match(rf"like: '{path}' cannot be read as a picture \(.*{BOMBS[name][1]}.*; expected PNG and JPEG$", told)
     assert int(more_mb) < 100
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from index.search.question import Question
 from index.search.rerank import rerank_scores
 from index.search.scoring import Scorer
+from index.snapshot.clips import SnapshotClips
 from index.snapshot.publish import publish_tables
-from index.snapshot.rerank_features import FeatureStore
 from index.snapshot.snapshot import Snapshot
 from index.storage.config import LibraryConfig, read_library_config, write_library_config
 from index.storage.paths import Library
@@ -81,10 +82,23 @@ def clip_rows(library: Library) -> list[dict[str, Any]]:
     return rows
 
 
-def store_of(library: Library) -> FeatureStore:
-    store = Snapshot(library).features()
-    assert store is not None
-    return store
+def rows_of(library: Library, clip_ids: Sequence[int]) -> tuple[SnapshotClips, NDArray[np.int64]]:
+    """The clips of the current snapshot, and the rows of some of them."""
+    clips = Snapshot(library).clips()
+    return clips, clips.rows_of(np.array(clip_ids, np.int64))
+
+
+def features_of(library: Library, clip_ids: Sequence[int]) -> NDArray[np.float32]:
+    """float32 [clips, tokens, dim]."""
+    clips, rows = rows_of(library, clip_ids)
+    return clips.described(rows)[1]
+
+
+def num_stored(library: Library) -> int:
+    """Records in the files of records."""
+    layout = Snapshot(library).clips().feature_layout()
+    assert layout is not None
+    return sum(path.stat().st_size // layout.record_bytes for path in library.records.glob("*.bin"))
 
 
 def breaches(library: Library) -> dict[str, str]:
@@ -93,8 +107,7 @@ def breaches(library: Library) -> dict[str, str]:
 
 def agrees(library: Library) -> bool:
     """Whether the clips that readers see are those with features, and every invariant holds."""
-    seen = sorted(row["clip_id"] for row in clip_rows(library))
-    return store_of(library).ids().tolist() == seen and breaches(library) == {}
+    return Snapshot(library).clips().have_features() and breaches(library) == {}
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +154,16 @@ def expected(
 def test_a_library_scores_as_the_model_itself_would(
     made: dict[str, Path], sharp_folder: Path, expected: dict[int, NDArray[np.float32]], kind: str, most: float
 ) -> None:
-    snapshot = Snapshot(Library(made[kind]))
     embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
     ids = [row["clip_id"] for row in clip_rows(Library(made[kind]))]
     assert sorted(ids) == sorted(expected)
-    found = rerank_scores(snapshot, embedder, TEXTS, ids)
+    clips, rows = rows_of(Library(made[kind]), ids)
+    found = rerank_scores(clips, embedder, TEXTS, rows)
     assert found is not None
     assert found.dtype == np.float32
     assert found.shape == (len(TEXTS), len(ids))
     assert np.abs(found - np.stack([expected[i] for i in ids], axis=1)).max() < most
-    back = rerank_scores(snapshot, embedder, TEXTS[:1], ids[::-1])
+    back = rerank_scores(clips, embedder, TEXTS[:1], rows[::-1])
     assert back is not None
     assert back[0, ::-1] == pytest.approx(found[0], abs=1e-5)
     assert agrees(Library(made[kind]))
@@ -181,20 +194,28 @@ def test_none_where_there_are_no_features_or_no_rerank_score(made: dict[str, Pat
     embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
     without = Library(made["none"])
     assert not without.features.exists()
-    assert rerank_scores(Snapshot(without), embedder, TEXTS, [1]) is None
+    assert rerank_scores(Snapshot(without).clips(), embedder, TEXTS, np.array([1])) is None
     assert breaches(without) == {}
     assert len(verify(without.folder)) == 14
 
     class Plain:
         dim = 64
 
-    assert rerank_scores(Snapshot(Library(made["int8"])), Plain(), TEXTS, [1]) is None  # type: ignore[arg-type]
+    assert rerank_scores(Snapshot(Library(made["int8"])).clips(), Plain(), TEXTS, np.array([1])) is None  # type: ignore[arg-type]
 
 
-def test_a_clip_that_is_not_there_is_an_error(made: dict[str, Path], sharp_folder: Path) -> None:
+def test_a_clip_without_features_is_an_error(library: Library, classifier: Checkpoint, sharp_folder: Path) -> None:
+    """A row of features that was lost: the rest can be published and searched."""
     embedder = load_embedder(find_checkpoint(str(sharp_folder), "--embedder"), "fp32")
-    with pytest.raises(LibraryError, match="clip 5 has no features in the snapshot"):
-        rerank_scores(Snapshot(Library(made["int8"])), embedder, TEXTS, [5])
+    lost = clip_rows(library)[0]["clip_id"]
+    DeltaTable(library.features).delete(f"clip_id = {lost}")
+    shutil.rmtree(library.snapshots)
+    publish_tables(library, Tables(library, features=True), identity_of(classifier, sharp_folder, "int8"))
+    clips, rows = rows_of(library, [row["clip_id"] for row in clip_rows(library)])
+    assert rerank_scores(clips, embedder, TEXTS, rows[1:]) is not None
+    with pytest.raises(LibraryError, match=f"clip {lost} has no features in the snapshot"):
+        rerank_scores(clips, embedder, TEXTS, rows)
+    assert breaches(library)["its catalog and its features hold the same clips"] == "they differ"
 
 
 def test_a_library_from_before_features_is_as_it_was(made: dict[str, Path], tmp_path: Path) -> None:
@@ -235,7 +256,7 @@ def test_copies_get_features_of_their_own(
 ) -> None:
     identity = identity_of(classifier, sharp_folder, "int8")
     tables = Tables(library, features=True)
-    stored = store_of(library).num_stored
+    stored = num_stored(library)
     original = clip_rows(library)[0]["video_id"]
     row = tables.video_rows([original])[original]
     copy_id = video_id_of(row.video.content_hash, "/copy.mp4")
@@ -244,12 +265,11 @@ def test_copies_get_features_of_their_own(
     tables.commit_videos([replace(row, video=replace(row.video, video_id=copy_id, file=file))], replace_paths=False)
     publish_tables(library, tables, identity)
     assert agrees(library)
-    store = store_of(library)
     ids = {
         path: [r["clip_id"] for r in clip_rows(library) if r["path"] == path] for path in (row.video.file.path, "/copy.mp4")
     }
-    assert np.array_equal(store.get(ids["/copy.mp4"]), store.get(ids[row.video.file.path]))
-    assert store.num_stored == stored, "the same content is stored once in a snapshot"
+    assert np.array_equal(features_of(library, ids["/copy.mp4"]), features_of(library, ids[row.video.file.path]))
+    assert num_stored(library) == stored, "the same content is stored once"
 
 
 def test_features_whose_clips_never_came_are_not_seen_and_not_kept(
@@ -290,15 +310,13 @@ def test_features_whose_clips_never_came_are_not_seen_and_not_kept(
 
 
 def test_compacting_keeps_features_and_clips_in_agreement(library: Library, films: list[Path]) -> None:
-    store = store_of(library)
-    ids = store.ids().tolist()
-    before = store.get(ids)
+    ids = [row["clip_id"] for row in clip_rows(library)]
+    before, files = features_of(library, ids), sorted(path.name for path in library.records.iterdir())
     (library.features / "part-never-committed.parquet").write_bytes(b"rubbish")
     assert compact(library.folder) == {"files_before": 1 + 2 * len(films) + 1, "files_after": 3}
     assert agrees(library)
-    after = store_of(library)
-    assert np.array_equal(after.get(ids), before)
-    assert after.segments == store.segments, "nothing new, so the same file"
+    assert np.array_equal(features_of(library, ids), before)
+    assert sorted(path.name for path in library.records.iterdir()) == files, "nothing new, so the same file"
 
 
 def test_a_rollback_that_cannot_be_leaves_all_tables_as_they_are(library: Library) -> None:
@@ -332,17 +350,18 @@ def test_each_breach_is_found(library: Library, made: dict[str, Path]) -> None:
 
     shutil.rmtree(library.folder)
     shutil.copytree(made["int8"], library.folder)
-    (segment,) = (library.snapshots / "1").glob("features-*.bin")
-    content = bytearray(segment.read_bytes())
+    (records,) = library.records.glob("*.bin")
+    content = bytearray(records.read_bytes())
     content[-1] ^= 1
-    segment.write_bytes(content)
-    assert breaches(library) == {"its files are as they were written": segment.name}
-    segment.unlink()
+    records.write_bytes(content)
+    assert breaches(library) == {"its files are as they were written": records.name}
+    records.unlink()
     assert "the current snapshot can be opened" in breaches(library)
 
 
 def test_a_snapshot_that_lost_its_features_is_published_again(library: Library) -> None:
-    (library.snapshots / "1" / "features.npy").unlink()
+    (places,) = library.segments.glob("*/features.npy")
+    places.unlink()
     identity = read_library_config(library)
     assert identity is not None
     publish_tables(library, Tables(library, features=True), identity)

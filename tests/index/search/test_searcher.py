@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from index.search.question import Question
 from index.search.searcher import Searcher, search
-from index.snapshot.snapshot import Snapshot
+from index.snapshot.clips import SnapshotClips
 from schemas.errors import LibraryError, QueryError, UsageError
 from schemas.models import Label
 from schemas.search import Answer, By, Moment, SearchOptions
@@ -251,13 +251,13 @@ def test_a_text_and_an_example_mean_both(films: Path) -> None:
 
 @pytest.mark.parametrize("like", ["999", str(2**64), "nowhere.mp4", "nowhere.mp4@1-2"])
 def test_an_example_that_is_not_there_is_an_error(films: Path, like: str) -> None:
-    with pytest.raises(UsageError, match=r"^--like: (the library has no clip|no such file: 'nowhere.mp4')"):
+    with pytest.raises(UsageError, match=r"^like: (the library has no clip|no such file: 'nowhere.mp4')"):
         ask(films, like=(like,))
 
 
 def test_an_embedder_of_another_size_is_an_error(films: Path, embedder: WordEmbedder) -> None:
     embedder.embed_texts = lambda texts: np.ones((len(texts), 3), np.float32)  # type: ignore[method-assign]
-    with pytest.raises(LibraryError, match=r"^--embedder: got a model of 3 dimensions, the library holds 6; give"):
+    with pytest.raises(LibraryError, match=r"^embedder: got a model of 3 dimensions, the library holds 6; give"):
         ask(films, "jumping")
 
 
@@ -274,11 +274,11 @@ def reranks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], list
     asked: list[tuple[tuple[str, ...], list[int]]] = []
 
     def rerank_scores(
-        snapshot: Snapshot, embedder: WordEmbedder, texts: Sequence[str], clip_ids: Sequence[int]
+        clips: SnapshotClips, embedder: WordEmbedder, texts: Sequence[str], rows: NDArray[np.int64]
     ) -> NDArray[np.float32] | None:
-        asked.append((tuple(texts), list(clip_ids)))
-        vectors = snapshot.vectors()
-        scores = 10 * vectors.scores(embedder.embed_texts(texts))[:, vectors.rows_of(np.array(clip_ids))]
+        clip_ids = clips.timeline_at(rows)["clip_id"].tolist()
+        asked.append((tuple(texts), clip_ids))
+        scores = 10 * clips.scores_at(rows, embedder.embed_texts(texts))
         for row, text in enumerate(texts):
             for column, clip_id in enumerate(clip_ids):
                 if text == "jumping" and clip_id in (2, 21):
@@ -332,7 +332,7 @@ def test_a_library_without_features_says_so_once_and_goes_on(films: Path, monkey
     searcher = Searcher(films, say=said.append)
     for _ in range(2):
         assert found(searcher.search(SearchOptions(texts=("jumping",), k=1))) == [(2, 8.0, 16.0)]
-    assert said == ["this library has no features for the model's own score; answers are in the order of the dot product"]
+    assert said == ["this library has no features for the rerank score; answers are in the order of the dot product"]
 
 
 def test_rerank_scores_on_another_scale_can_be_compared(

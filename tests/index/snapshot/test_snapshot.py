@@ -4,12 +4,11 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from index.snapshot.catalog_build import write_catalog
+from index.snapshot.catalog_build import write_videos
+from index.snapshot.publish import places_of
 from index.snapshot.snapshot import Snapshot, SnapshotInfo, publish, read_info, snapshot_numbers
-from index.snapshot.vectors import write_vectors
 from index.storage.config import write_library_config
 from index.storage.paths import Library
 from schemas.errors import LibraryError
@@ -24,12 +23,14 @@ def info(version: int) -> SnapshotInfo:
         "e@1",
         1.0,
         "2026-01-02T00:00:00+00:00",
+        format=2,
+        dim=4,
     )
 
 
 def write_version(version: int, folder: Path) -> SnapshotInfo:
-    write_catalog(folder / "catalog.duckdb", [], [])
-    write_vectors(folder / "clips.faiss", 4, [(np.arange(version), np.zeros((version, 4), np.float32))])
+    write_videos(folder / "videos.duckdb", [], places_of([]))
+    (folder / "files.json").write_text("[]")
     return info(version)
 
 
@@ -43,11 +44,11 @@ def test_readers_open_what_was_published_last(library: Library) -> None:
     for version in (1, 2):
         publish(library, lambda folder, version=version: write_version(version, folder))  # type: ignore[misc]
         snapshot = Snapshot(library)
-        assert (snapshot.number, len(snapshot.vectors())) == (version, version)
+        assert (snapshot.number, snapshot.info.rows["clips"]) == (version, version)
         assert replace(snapshot.info, sha256={}) == info(version)
         assert snapshot.info.sha256 == {
             name: hashlib.sha256((snapshot.folder / name).read_bytes()).hexdigest()
-            for name in ("catalog.duckdb", "clips.faiss")
+            for name in ("files.json", "videos.duckdb")
         }
 
 

@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index.snapshot.catalog_build import write_catalog, write_segment_catalog, write_videos
+from index.snapshot.catalog_build import write_segment_catalog, write_videos
 from index.sql.catalog import Catalog
 from index.sql.catalog_files import CatalogFiles
 from schemas.errors import LibraryError, QueryError
 from schemas.models import Label
 from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
 from schemas.tables import TAGS, clips_table, videos_table
+from tests.helpers.format_1 import write_catalog
 from tests.helpers.processes import Ended, in_forks
 
 VECTOR = np.zeros(4, np.float32)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from index.snapshot.snapshot import Snapshot
-from index.storage.paths import Library
+from index.snapshot.segment import Segment, name_of
 from jobs.ingest.ingest import ingest
 from jobs.maintain.history import compact, rollback
 from jobs.maintain.verify import verify
@@ -42,7 +40,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize(
     "name",
-    ["videos", "clips", "features", "tags", "snapshots", "clips/_delta_log", "clips/sub", "snapshots/1", "snapshots/9"],
+    [
+        "videos",
+        "clips",
+        "features",
+        "tags",
+        "snapshots",
+        "segments",
+        "records",
+        "clips/_delta_log",
+        "clips/sub",
+        "snapshots/1",
+        "snapshots/9",
+        "segments/0123456789abcdef",
+    ],
 )
 def test_nothing_is_done_behind_a_link_to_a_folder(library: Path, tmp_path: Path, name: str, write: str) -> None:
     outside, link = tmp_path / "outside", library / name
@@ -70,7 +81,7 @@ def test_a_lock_that_is_a_link_empties_no_file(library: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["CURRENT", "tags.json", "library.json", "clips/*.parquet", "videos/_delta_log/*.json", "snapshots/3/clips.faiss"],
+    ["CURRENT", "tags.json", "library.json", "clips/*.parquet", "videos/_delta_log/*.json", "segments/*/vectors.f32.faiss"],
 )
 def test_a_file_behind_a_link_stays_as_it_is(library: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "outside").mkdir()
@@ -93,9 +104,12 @@ def test_a_library_that_is_a_link_itself_is_a_library(library: Path, tmp_path: P
 
 
 def test_features_are_read_from_no_other_folder(library: Path) -> None:
-    path = library / "snapshots" / "3" / "features.json"
-    found = json.loads(path.read_text())
-    os.unlink(path)
-    path.write_text(json.dumps(found | {"segments": [f"../3/{name}" for name in found["segments"]]}))
-    with pytest.raises(LibraryError, match=r"it names '\.\./3/features-.*', expected files beside it"):
-        Snapshot(Library(library)).features()
+    path = sorted(library.glob("segments/*/segment.json"))[0]
+    content = json.loads(path.read_text())
+    content["features"]["files"] = [f"../records/{name}" for name in content["features"]["files"]]
+    text = json.dumps(content).encode()
+    path.write_bytes(text)
+    renamed = path.parent.with_name(name_of(text))
+    path.parent.rename(renamed)
+    with pytest.raises(LibraryError, match=r"it names '\.\./records/.*', expected files in the folder records"):
+        _ = Segment(renamed).features

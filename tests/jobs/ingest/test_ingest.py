@@ -107,7 +107,7 @@ def test_clips_of_an_ingest_that_was_stopped_are_not_seen_and_not_kept(run: Inge
     assert run.sql("select count(*) as n from clips") == [{"n": 0}]
     assert counts(run()) == {"indexed": 1, "clips": 3}
     assert run.sql("select count(*) as n, count(distinct clip_id) as ids from clips") == [{"n": 3, "ids": 3}]
-    assert len(Snapshot(Library(run.library)).vectors()) == 3
+    assert len(Snapshot(Library(run.library)).clips()) == 3
 
 
 def test_another_model_or_sampling_is_refused_with_what_differs(run: Ingest, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_library_remembers_how_it_keeps_features(run: Ingest, tmp_path: Path) 
     assert counts(run(features="none")) == {"indexed": 1, "clips": 1}
     write_video(run.folder / "b.mp4", 30)
     assert counts(run(features="none")) == {"indexed": 1, "unchanged": 1, "clips": 1}
-    assert Snapshot(Library(run.library)).features() is None
+    assert Snapshot(Library(run.library)).clips().feature_layout() is None
     assert not (run.library / "features").exists()
     options = SearchOptions(texts=("cake",), by="clip", show_all=True)
     assert len(search(run.library, options).moments) == 2
@@ -217,6 +217,14 @@ def test_a_copy_that_comes_back_after_a_move_is_a_video_of_its_own(run: Ingest) 
     assert run.sql("select path from clips") == [{"path": str(run.folder / "a.mp4")}]
 
 
+def test_one_source_or_glob_needs_no_list(run: Ingest) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (run.folder / name).write_text("no video")
+    report = ingest(str(run.folder), run.library, **run.models, include="b*", exclude="a*")
+    assert counts(report) == {"failed": 1}
+    assert run.sql("select path[-5:] as name from videos") == [{"name": "b.mp4"}]
+
+
 @pytest.mark.parametrize("name", ["my library", "ünï", "h#a*x", 'it\'s "quoted"'])
 def test_a_library_may_be_called_what_folders_are_called(run: Ingest, name: str) -> None:
     run.library = run.library.parent / name
@@ -258,7 +266,7 @@ def test_an_odd_modification_time_costs_nothing(run: Ingest) -> None:
 def test_a_snapshot_that_is_damaged_is_published_again(run: Ingest) -> None:
     write_video(run.folder / "a.mp4", 25)
     run()
-    (run.library / "snapshots" / "1" / "catalog.duckdb").unlink()
+    (run.library / "snapshots" / "1" / "videos.duckdb").unlink()
     with pytest.raises(LibraryError, match=r"cannot be read as a catalog; run the ingest again"):
         run.sql("select 1")
     assert counts(run()) == {"unchanged": 1}

@@ -349,7 +349,7 @@ def test_a_retry_that_cannot_start_takes_nothing_away(
     run: Ingest, shared_clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(job: Job) -> None:
-        raise UsageError("--decoder nvdec: got a Ray cluster without GPUs; take pyav")
+        raise UsageError("got a Ray cluster without GPUs; take pyav", argument="decoder")
 
     shutil.copy(shared_clips / "corrupted.mp4", run.folder / "a.mp4")
     first = counts(run())

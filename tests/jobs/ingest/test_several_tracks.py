@@ -27,6 +27,7 @@ from schemas.records import Span, VideoFile, VideoInfo, VideoRow
 from schemas.search import SearchOptions, moment_json
 from schemas.tables import videos_table
 from schemas.text import json_text
+from tests.helpers.format_1 import as_format_1
 from tests.helpers.library_builder import sql
 from tests.helpers.made_up_run import Content, make_up_runs
 from tests.helpers.videos import number_in
@@ -86,6 +87,7 @@ def test_a_library_from_before_tracks_were_counted_goes_on(tmp_path: Path, monke
     write_deltalake(library / "videos", table)
     assert ingest([videos], library).unchanged == 1
     assert sql(library, "select track, tracks from videos") == [{"track": None, "tracks": None}]
+    as_format_1(library)
     with duckdb.connect(str(current_snapshot(Library(library)) / "catalog.duckdb")) as catalog:
         catalog.execute("alter table videos drop column tracks")  # as it was published then
     assert library_status(library).several_tracks == []

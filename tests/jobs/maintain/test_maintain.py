@@ -17,6 +17,8 @@ from deltalake import DeltaTable, write_deltalake
 
 import jobs.ingest.make_job
 from benchmarks.crashes import children
+from index.snapshot.snapshot import Snapshot
+from index.storage.paths import Library
 from jobs.ingest.ingest import ingest
 from jobs.maintain.history import compact, history, history_text, rollback
 from jobs.maintain.verify import Check, verify
@@ -135,12 +137,13 @@ def test_each_breach_is_found_and_says_what_to_do(library: Path, made: Path) -> 
 
     shutil.rmtree(library)
     shutil.copytree(made / "library", library)
-    with (library / "snapshots" / "3" / "clips.faiss").open("r+b") as stream:
+    vectors = library / "segments" / Snapshot(Library(library)).info.segments[0].name / "vectors.f32.faiss"
+    with vectors.open("r+b") as stream:
         stream.seek(-4, os.SEEK_END)
         stream.write(b"\x00\x01\x02\x03")
     assert breaches(library) == {
-        "its files are as they were written": "clips.faiss",
-        "its catalog and its index hold the same clips": "they differ",
+        "its files are as they were written": f"{vectors.parent.name}/vectors.f32.faiss",
+        "it shows what the tables hold": "they differ in embeddings: the one or the other is damaged",
     }
 
     for path in (library / "videos").glob("*.parquet"):
