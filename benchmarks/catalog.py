@@ -181,7 +181,6 @@ def ask_all(folder: Path, layout: str) -> dict[str, tuple[float, float]]:
         for name, query in QUERIES.items()
     }
     if layout == "segments":
-        rng = np.random.default_rng(0)
         for condition in CONDITIONS:
 
             def ask(condition: str = condition) -> object:
@@ -189,9 +188,6 @@ def ask_all(folder: Path, layout: str) -> dict[str, tuple[float, float]]:
                 return passing_rows(catalog, condition)
 
             costs[f"rows: {condition}"] = cost_of(ask)
-        for count in (10, 100, 500):
-            rows = rng.choice(catalog.segments[0].num_clips, count, replace=False)
-            costs[f"{count} clips by row"] = cost_of(lambda rows=rows: catalog.clips_at(0, rows), 8)  # type: ignore[misc]
     return costs
 
 

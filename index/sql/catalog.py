@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from index.sql.catalog_files import AttachedSegment, CatalogFiles, attach, not_a_catalog
 from index.sql.interruptible import GivenUpError, run_interruptible
-from schemas import sql
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
 
 _Setting = str | bool | int | float | list[str]
@@ -207,40 +206,6 @@ class Catalog:
         self._connection.register("arriving_hits", hits)
         self._connection.execute("create or replace temp table hits as from arriving_hits")
         self._connection.unregister("arriving_hits")
-
-    def clips_at(self, segment: int, rows: NDArray[np.int64]) -> pa.Table:
-        """The rows of ``clips`` that are in these rows of a segment, in their order.
-
-        A catalog that is one file counts as one segment, see `rows_of`.
-
-        Raises:
-            LibraryError: one of them is dead or not there.
-        """
-        keys, positions = np.unique(rows, return_inverse=True)
-        if self.segments is None:
-            keys = self._ids_by_row[keys]
-            found = self._found("select _key, c.* from clips c join _wanted on clip_id = _key", keys)
-        else:
-            found = self._found(f"select _key, c.* from _wanted join _segment_{segment}.clips c on c.rowid = _key", keys)
-            # Apart, since a join of all three would read all videos: 31 ms of CPU instead of 19 for 100 of 6 million clips.
-            video, video_of = np.unique(found["video"].to_numpy(), return_inverse=True)
-            live = self.segments[segment].live_videos
-            names = self._found(f"select video as _key, video_id, path from _wanted join {live} on video = _key", video)
-            for name in ("video_id", "path"):
-                found = found.append_column(name, names[name].take(video_of))
-        order = np.argsort(np.argsort(keys))  # keys of one file are ids, in any order
-        return found.select(sql.CLIPS.column_names).take(order[positions])
-
-    def _found(self, query: str, keys: NDArray[np.int64]) -> pa.Table:
-        """The rows that a query finds for ``keys``, which it sees as ``_wanted``, in the order of ``_key``.
-
-        Raises:
-            LibraryError: it does not find one for each.
-        """
-        found = self.sql(f"with _wanted as (select unnest($keys) as _key) {query}", {"keys": keys.tolist()})
-        if found.num_rows != len(keys):
-            raise LibraryError(f"the catalog {str(self._path)!r} lacks clips that are asked for; run the ingest again")
-        return found.take(np.argsort(found["_key"].to_numpy()))
 
     def rows_of(self, clip_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Of a catalog that is one file: the rows of these clips in the order of video_id, start_s and end_s, ascending."""

@@ -123,8 +123,6 @@ def test_a_segment_without_a_current_video_shows_nothing(tmp_path: Path) -> None
     assert rows(catalog, "select clip_id from clips") == [(30,), (31,)]
     assert rows(catalog, "select clip_id from labels where rank = 1") == [(30,)]
     assert rows(catalog, "select clip_id from tags") == []
-    with pytest.raises(LibraryError, match="lacks clips that are asked for"):
-        catalog.clips_at(0, np.array([0]))
     catalog.close()
 
 
@@ -162,26 +160,10 @@ def test_queries_that_name_no_video_take_no_join(tmp_path: Path, monkeypatch: py
     catalog.close()
 
 
-def test_clips_are_looked_up_by_their_row(catalog: Catalog) -> None:
-    found = catalog.clips_at(0, np.array([4, 2, 4]))
-    assert found.column_names == ["clip_id", "video_id", "path", "start_s", "end_s", "label", "label_score"]
-    assert [tuple(row.values()) for row in found.to_pylist()] == [
-        (21, "c1", "/v/c.mp4", 4.0, 8.0, None, None),
-        (11, "b1", "/v/it's [a] *.mp4", 0.0, 4.0, "running", 0.75),
-        (21, "c1", "/v/c.mp4", 4.0, 8.0, None, None),
-    ]
-    assert catalog.clips_at(1, np.array([0, 1]))["clip_id"].to_pylist() == [30, 31]
-    assert catalog.clips_at(1, np.array([], np.int64)).num_rows == 0
-    for rows_that_are_not_there in ([1], [2, 99], [-1]):
-        with pytest.raises(LibraryError, match="lacks clips that are asked for; run the ingest again"):
-            catalog.clips_at(0, np.array(rows_that_are_not_there))
-
-
 def test_one_file_counts_as_one_segment_in_the_order_of_ids_and_time(tmp_path: Path) -> None:
     catalog = Catalog(write_one_file(tmp_path / "one", SEGMENTS))
     assert catalog.segments is None
     # By video_id: a2 (30, 31), b1 (11), c1 (20, 21).
-    assert catalog.clips_at(0, np.array([2, 0, 4]))["clip_id"].to_pylist() == [11, 30, 21]
     assert catalog.rows_of(np.array([20, 31, 30])).tolist() == [0, 1, 3]
     catalog.close()
 
