@@ -32,6 +32,9 @@ SCANNED_CLIPS = 200_000
 AROUND = 512
 """Clips before and after a candidate that are scored with it, of a video with more than twice as many."""
 
+MOST_RANKED = 16_384
+"""Who asks for more clips than this gets a scan as well: FAISS is made to find a few."""
+
 _MIN_NEAREST = 200
 _MAX_NEAREST = 65_536
 _DEEPER = 4
@@ -85,6 +88,13 @@ class NearestClips:
             queries = np.concatenate([queries, queries.mean(axis=0, keepdims=True)])
         rows, _ = self.clips.search(queries, count, recall=self.recall, passing=passing)
         return np.unique(rows[rows >= 0])
+
+
+def stage_for(clips: SnapshotClips, options: SearchOptions) -> CandidateStage:
+    """The stage that suits a library's size and the number of answers."""
+    if len(clips) <= SCANNED_CLIPS or max(options.k, options.rerank) > MOST_RANKED:
+        return AllClips()
+    return NearestClips(clips, options.recall)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,14 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.search.answers import describe
-from index.search.candidates import (
-    SCANNED_CLIPS,
-    AllClips,
-    Candidates,
-    CandidateStage,
-    NearestClips,
-    find_candidates,
-)
+from index.search.candidates import Candidates, CandidateStage, find_candidates, stage_for
 from index.search.confidence import confidence, stands_out
 from index.search.question import EncodedQuestion, Question
 from index.search.ranking import best_segments, clips_to_rerank, rank
@@ -153,7 +146,7 @@ class Searcher:
             options: of the search.
         """
         clips = self.scorer.clips
-        stage = self._stage or (AllClips() if len(clips) <= SCANNED_CLIPS else NearestClips(clips, options.recall))
+        stage = self._stage or stage_for(clips, options)
         found = find_candidates(
             stage, questions, clips, passing, options, lambda question, of: self.scorer.score(question, of).calibrated
         )

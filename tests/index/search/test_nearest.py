@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.made_up_vectors import CLIPS_PER_FILM, MadeUpVectors
-from index.search.candidates import AllClips, NearestClips
+from index.search.candidates import AllClips, NearestClips, stage_for
 from index.search.confidence import GENERIC_TEXTS
 from index.search.searcher import Searcher
 from index.snapshot.compressed_vectors import CompressedVectors
@@ -141,3 +141,18 @@ def test_approximate_candidates_find_nine_of_ten_and_nothing_that_does_not_pass(
             assert "0003" not in {m.video_id for m in nearest.moments}
         total = 20 * min(10, 6 if where == "label = 'rare'" else 10)
         assert right >= 0.9 * total
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "options", "stage"),
+    [
+        (200_000, {}, AllClips),
+        (200_001, {}, NearestClips),
+        (200_001, {"k": 16_384}, NearestClips),
+        (200_001, {"k": 16_385}, AllClips),
+        (200_001, {"rerank": 20_000}, AllClips),
+    ],
+)
+def test_small_libraries_and_long_lists_are_scanned(num_clips: int, options: dict[str, Any], stage: type) -> None:
+    clips: Any = range(num_clips)
+    assert isinstance(stage_for(clips, SearchOptions(texts=("a",), **options)), stage)
