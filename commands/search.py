@@ -9,10 +9,10 @@ import click
 
 from commands.common import Command, echo, embedder_option, json_option, library_option, note, rerank_option
 from commands.search_output import answer_text
-from schemas.search import SearchOptions, moment_json
+from schemas.search import RECALLS, SearchOptions, moment_json
 from schemas.text import json_text
 
-_RECALLS = {"0.95": 0.95, "0.99": 0.99, "exact": 1.0}
+_RECALLS = {"exact" if recall == 1 else str(recall): recall for recall in RECALLS}
 
 
 @click.command(cls=Command)

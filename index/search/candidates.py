@@ -128,9 +128,9 @@ def find_candidates(
         options: of the search.
         score: gives the scores float64 [n] of the clips of a timeline for a question.
     """
-    num_passing = clips.num_clips if passing is None else int(np.count_nonzero(passing))
-    depth, best = _MIN_NEAREST, max(options.rerank, options.k)
-    depth = max(depth, 4 * best)
+    num_passing = len(clips) if passing is None else int(np.count_nonzero(passing))
+    best = max(options.rerank, options.k)
+    depth = max(_MIN_NEAREST, 4 * best)
     while True:
         of_questions = []
         for question in questions:

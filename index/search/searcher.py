@@ -31,6 +31,7 @@ from index.search.text_encoder import find_embedder
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
 from index.sql.filters import passing_rows
+from index.sql.remembered import remembered
 from index.storage.config import existing_library_config
 from index.storage.paths import Library
 from pipeline.models.base import Embedder
@@ -96,7 +97,7 @@ class Searcher:
 
         self.scorer = Scorer(self.snapshot, load or find, config.sampling, say)
         self._stage = candidates
-        self._last_passing: tuple[list[NDArray[np.int64]], NDArray[np.bool_]] | None = None  # of the last condition
+        self._last_passing: tuple[str | None, NDArray[np.bool_] | None] = None, None  # the last condition, what meets it
 
     def search(self, options: SearchOptions) -> Answer:
         """The best answers to one question; raises as `search` does."""
@@ -159,10 +160,11 @@ class Searcher:
         """Bool [rows of the snapshot], which clips meet the condition; None for all."""
         if where is None:
             return None
-        rows_of_segments = passing_rows(self.snapshot.catalog, where)
-        if self._last_passing is None or self._last_passing[0] is not rows_of_segments:
-            self._last_passing = rows_of_segments, self.scorer.clips.mask_of(rows_of_segments)
-        return self._last_passing[1]
+        catalog, (condition, passing) = self.snapshot.catalog, self._last_passing
+        if where != condition or not remembered(catalog).is_repeatable(where):
+            passing = self.scorer.clips.mask_of(passing_rows(catalog, where))
+            self._last_passing = where, passing
+        return passing
 
     def _encode(self, options: SearchOptions) -> list[EncodedQuestion]:
         """The question; the second of the two is what has to follow."""

@@ -31,7 +31,7 @@ def find_embedder(config: LibraryConfig, given: str | None = None) -> Embedder:
         ModelError: it is not where it was, or is not what it was.
     """
     with _no_garbage_collection(), ThreadPoolExecutor(1) as pool:
-        located = pool.submit(locate, config.embedder, "--embedder", given)
+        located = pool.submit(locate, config.embedder, "embedder", given)
         import_text_embedder(config.embedder.model_type)
         checkpoint = located.result()
     return load_text_embedder(checkpoint, "fp32")

@@ -60,13 +60,12 @@ class SnapshotClips:
         return live
 
     @cached_property
-    def num_clips(self) -> int:
-        """Clips that the snapshot shows."""
+    def _num_live(self) -> int:
         return int(np.count_nonzero(self.live))
 
     def __len__(self) -> int:
         """Clips that the snapshot shows."""
-        return self.num_clips
+        return self._num_live
 
     def sample(self) -> Rows:
         """int64, ascending: the rows of the sample that stands for all clips (`index.snapshot.sample`)."""

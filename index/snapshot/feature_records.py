@@ -125,7 +125,7 @@ def write_records(
 
     Args:
         folder: that of the library's files of records.
-        files: Parquet files of the features table that have them, and may have others.
+        files: Parquet files of the features table that have them, and may have others; the likely ones first.
         clip_ids: int64 [n], the clips.
         known: names of files of records that are there.
 
@@ -137,7 +137,8 @@ def write_records(
     """
     order = np.argsort(clip_ids)
     ids, found = clip_ids[order], np.full(len(clip_ids), -1, np.int64)
-    places = _known_places(folder, known)
+    files, digests = _files_with(files, ids)
+    places = _known_places(folder, known, digests)
     layout: FeatureLayout | None = None
     new = RecordFile(folder)
     for file, batch in _batches(files, ids):
@@ -155,26 +156,45 @@ def write_records(
     return of_clips, names, layout
 
 
-def _known_places(folder: Path, known: Sequence[str]) -> dict[int, int]:
-    """The place of each record that is in one of the files ``known``, by digest."""
+def _files_with(files: Sequence[str], ids: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+    """The files that have records of clips among ``ids`` (ascending), and these records' digests.
+
+    The files behind the one with which all clips have a record are not looked into.
+    """
+    has_record, found, digests = np.zeros(len(ids), np.bool_), list[str](), [np.empty(0, np.int64)]
+    for file in files:
+        if has_record.all():
+            break
+        for batch in read_features(file, ["clip_id", "digest"]):
+            kept = np.isin(batch["clip_id"].to_numpy(), ids)
+            if kept.any():
+                has_record[np.searchsorted(ids, batch["clip_id"].to_numpy()[kept])] = True
+                digests.append(batch["digest"].to_numpy()[kept])
+                found.append(file)
+    return list(dict.fromkeys(found)), np.concatenate(digests)
+
+
+def _known_places(folder: Path, known: Sequence[str], wanted: NDArray[np.int64]) -> dict[int, int]:
+    """The place of each record with a digest among ``wanted`` that is in one of the files ``known``, by digest."""
     places: dict[int, int] = {}
+    if not len(wanted := np.unique(wanted)):
+        return places
     for number, name in enumerate(known):
         try:
-            digests = np.load(folder / digests_file(name), allow_pickle=False).tolist()
+            digests = np.load(folder / digests_file(name), allow_pickle=False)
         except (OSError, ValueError, EOFError, SyntaxError):
             continue  # its records are written once more
-        places.update((digest, (number << _FILE_BITS) | record) for record, digest in enumerate(digests))
+        at = np.minimum(np.searchsorted(wanted, digests), len(wanted) - 1)
+        records = np.flatnonzero(wanted[at] == digests)
+        places.update(zip(digests[records].tolist(), ((number << _FILE_BITS) | records).tolist(), strict=True))
     return places
 
 
 def _batches(files: Sequence[str], ids: NDArray[np.int64]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The rows of ``files`` whose clip is among ``ids`` (ascending), each batch with its file."""
+    """The rows of ``files`` whose clip is among ``ids``, each batch with its file."""
     for file in files:
-        kept = [np.isin(batch["clip_id"].to_numpy(), ids) for batch in read_features(file, ["clip_id"])]
-        if not any(some.any() for some in kept):
-            continue
-        for batch, some in zip(read_features(file, FEATURES.names), kept, strict=True):
-            rows = batch.filter(pa.array(some))
+        for batch in read_features(file, FEATURES.names):
+            rows = batch.filter(pa.array(np.isin(batch["clip_id"].to_numpy(), ids)))
             if len(rows):
                 yield file, rows
 

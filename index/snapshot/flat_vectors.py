@@ -83,29 +83,24 @@ class FlatVectors:
         queries = np.ascontiguousarray(queries, np.float32)
         rows = np.full((len(queries), count), -1, np.int64)
         scores = np.full((len(queries), count), -np.inf, np.float32)
+        for number, found in enumerate(self._found(queries, count, passing)):
+            best, of_best = self.ranked(queries[number], found, count)
+            rows[number, : len(best)], scores[number, : len(best)] = best, of_best
+        return rows, scores
+
+    def _found(
+        self, queries: NDArray[np.float32], count: int, passing: NDArray[np.uint8] | None
+    ) -> Iterator[NDArray[np.int64]]:
+        """For each query rows that hold the best: all that pass where these are few, else those that FAISS finds."""
         params = None
         if passing is not None:
             selector = bitmap_selector(passing, len(self))
             if (num_passing := count_passing(passing)) * FOUND_NS < scan_cost_ns(len(self), num_passing):
-                return self._best_of(passing_rows(passing), queries, count)
+                yield from [passing_rows(passing)] * len(queries)
+                return
             params = faiss.SearchParameters(sel=selector)
         for begin in range(0, len(queries), _MAX_QUERIES):
-            part = queries[begin : begin + _MAX_QUERIES]
-            for number, found in enumerate(self._candidates(part, count, params), begin):
-                best, of_best = self.ranked(queries[number], found, count)
-                rows[number, : len(best)], scores[number, : len(best)] = best, of_best
-        return rows, scores
-
-    def _best_of(
-        self, candidates: NDArray[np.int64], queries: NDArray[np.float32], count: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """`search` among these rows, by the scores of all of them."""
-        rows = np.full((len(queries), count), -1, np.int64)
-        scores = np.full((len(queries), count), -np.inf, np.float32)
-        for number, query in enumerate(queries):
-            best, of_best = self.ranked(query, candidates, count)
-            rows[number, : len(best)], scores[number, : len(best)] = best, of_best
-        return rows, scores
+            yield from self._candidates(queries[begin : begin + _MAX_QUERIES], count, params)
 
     def _candidates(self, queries: NDArray[np.float32], count: int, params: Any) -> list[NDArray[np.int64]]:
         """The rows of the ``count`` highest scores of each query, and all that have the last of these scores too."""

@@ -18,19 +18,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index.snapshot.catalog_build import write_paths, write_tag_part, write_videos
+from index.snapshot.clip_sources import ClipSource, NewVideos, SegmentClips, in_parts, lacking_clips, read_new
 from index.snapshot.merging import MERGED_BY_INGEST, SegmentSize, plan_merge
 from index.snapshot.segment import FORMAT, Segment
-from index.snapshot.segment_build import (
-    ClipSource,
-    EmbedTexts,
-    NewVideos,
-    SegmentClips,
-    in_parts,
-    lacking_clips,
-    read_new,
-    write_segment,
-    writing_folder,
-)
+from index.snapshot.segment_build import EmbedTexts, write_segment, writing_folder
 from index.snapshot.snapshot import SegmentRef, Snapshot, SnapshotInfo, dead_file, publish, tag_file
 from index.storage.config import LibraryConfig
 from index.storage.paths import Library
@@ -137,7 +128,8 @@ def publish_segments(
         rows["vectors"] = rows["clips"]
         if config.features != "none":
             rows["features"] = rows["clips"]
-        (folder / FILES).write_text(json.dumps(sorted(Path(file).name for file in clip_files)) + "\n", encoding="utf-8")
+        names = sorted(Path(file).name for file in (*clip_files, *tables.feature_files()))
+        (folder / FILES).write_text(json.dumps(names) + "\n", encoding="utf-8")
         return SnapshotInfo(
             versions=tables.versions(),
             rows=rows,
@@ -219,7 +211,8 @@ def _new_videos(
     files = [file for file in clip_files if Path(file).name not in known]
     if known and lacking_clips(files, new):
         files = list(clip_files)
-    return NewVideos(new.select(["video_id", "ingested_at"]), files, feature_files)
+    likely_first = sorted(feature_files, key=lambda file: Path(file).name in known)
+    return NewVideos(new.select(["video_id", "ingested_at"]), files, likely_first)
 
 
 def _write_segments(

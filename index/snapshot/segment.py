@@ -122,13 +122,7 @@ class Segment:
         Raises:
             LibraryError: the file is missing or damaged.
         """
-        try:
-            timeline = np.load(self.folder / "timeline.npy", mmap_mode="r", allow_pickle=False)
-            if timeline.dtype != TIMELINE or timeline.shape != (self.info.clips,):
-                raise ValueError(f"got {timeline.shape} of {timeline.dtype}")
-            return np.asanyarray(timeline)
-        except (OSError, ValueError, EOFError, TypeError, SyntaxError) as exc:
-            raise _damaged(self.folder, exc) from exc
+        return self._per_clip("timeline.npy", TIMELINE)
 
     @cached_property
     def labels(self) -> NDArray[np.void]:
@@ -137,11 +131,15 @@ class Segment:
         Raises:
             LibraryError: the file is missing or damaged.
         """
+        return self._per_clip("labels.npy", LABELS)
+
+    def _per_clip(self, name: str, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+        """A file of one ``dtype`` per clip, memory-mapped."""
         try:
-            labels = np.load(self.folder / "labels.npy", mmap_mode="r", allow_pickle=False)
-            if labels.dtype != LABELS or labels.shape != (self.info.clips,):
-                raise ValueError(f"got {labels.shape} of {labels.dtype}")
-            return np.asanyarray(labels)
+            values = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+            if values.dtype != dtype or values.shape != (self.info.clips,):
+                raise ValueError(f"got {values.shape} of {values.dtype}")
+            return np.asanyarray(values)
         except (OSError, ValueError, EOFError, TypeError, SyntaxError) as exc:
             raise _damaged(self.folder, exc) from exc
 
@@ -228,7 +226,7 @@ class Segment:
 
     def changed_files(self) -> list[str]:
         """The names of the files that are not as they were written."""
-        return [name for name, digest in self.info.sha256.items() if _hash_or_none(self.folder / name) != digest]
+        return [name for name, digest in self.info.sha256.items() if hash_or_none(self.folder / name) != digest]
 
 
 def finish_segment(aside: Path, segments: Path, info: SegmentInfo) -> Segment:
@@ -258,7 +256,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _hash_or_none(path: Path) -> str | None:
+def hash_or_none(path: Path) -> str | None:
     """A file's hash; None for a file that is gone."""
     try:
         return file_hash(path)

@@ -16,7 +16,6 @@ from index.sql.catalog_files import AttachedSegment, CatalogFiles, attach, not_a
 from index.sql.interruptible import GivenUpError, run_interruptible
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
 
-_Setting = str | bool | int | float | list[str]
 _Settings = dict[str, str | bool | int | float | list[str]]
 # A query can reach the catalog's tables alone: no files, no network, no extensions, no settings.
 _READER: _Settings = {

@@ -38,7 +38,7 @@ class Answers:
 
     def get(self, condition: str) -> list[NDArray[np.int64]] | None:
         """The rows that met ``condition``; None if they are not remembered, or may be others by now."""
-        if condition not in self._rows or not self._is_repeatable(condition):
+        if condition not in self._rows or not self.is_repeatable(condition):
             return None
         self._rows.move_to_end(condition)
         return [rows.astype(np.int64) for rows in self._rows[condition]]
@@ -50,7 +50,7 @@ class Answers:
         while len(self._rows) > _MOST or sum(map(_size, self._rows.values())) > _MOST_BYTES:
             self._rows.popitem(last=False)
 
-    def _is_repeatable(self, condition: str) -> bool:
+    def is_repeatable(self, condition: str) -> bool:
         """Whether ``condition`` surely holds for the same clips each time, judged by its words wherever they stand."""
         words = set(re.findall(r"\w+", condition.lower()))
         return "u&" not in condition.lower() and not words & self._changing

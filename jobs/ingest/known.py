@@ -13,8 +13,6 @@ from jobs.ingest.listing import Listing
 from schemas.records import video_id_of
 
 _BATCH = 65_536
-
-
 _MOST_TRACKS = 2**31 - 1  # that the column ``tracks`` can hold
 
 

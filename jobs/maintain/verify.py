@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index.snapshot.catalog_build import write_videos
+from index.snapshot.clip_sources import NewVideos, clip_batches, in_parts
 from index.snapshot.clips import SnapshotClips
 from index.snapshot.feature_records import read_features
 from index.snapshot.publish import places_of, write_tags
-from index.snapshot.segment import Segment, file_hash
-from index.snapshot.segment_build import NewVideos, clip_batches, in_parts, write_catalog_of
+from index.snapshot.segment import Segment, hash_or_none
+from index.snapshot.segment_build import write_catalog_of
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import Catalog
 from index.sql.catalog_files import CatalogFiles
@@ -151,7 +152,7 @@ def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64]
         yield Check("the current snapshot can be opened", str(exc), _PUBLISH_AGAIN)
         return
     yield Check("the current snapshot can be opened")
-    changed = [name for name, digest in snapshot.info.sha256.items() if _hash(snapshot.folder / name) != digest]
+    changed = [name for name, digest in snapshot.info.sha256.items() if hash_or_none(snapshot.folder / name) != digest]
     changed += [f"{segment.name}/{name}" for segment in clips.segments for name in segment.changed_files()]
     changed += _changed_records(library, clips.segments)
     yield _none("its files are as they were written", changed, _PUBLISH_AGAIN)
@@ -164,15 +165,7 @@ def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64]
 def _changed_records(library: Library, segments: Sequence[Segment]) -> list[str]:
     """The files of records that are not as they were written: each is named by the beginning of its hash."""
     names = {name for segment in segments if segment.info.features for name in segment.info.features["files"]}
-    return [name for name in sorted(names) if not (_hash(library.records / name) or "").startswith(Path(name).stem)]
-
-
-def _hash(file: Path) -> str | None:
-    """A file's hash; None for a file that is gone."""
-    try:
-        return file_hash(file)
-    except OSError:
-        return None
+    return [name for name in sorted(names) if not (hash_or_none(library.records / name) or "").startswith(Path(name).stem)]
 
 
 def _check_contents(

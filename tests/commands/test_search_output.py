@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+from click.testing import CliRunner
+
+from cli import main
 from commands.search_output import answer_text
 from schemas.models import Label
-from schemas.search import Answer, Moment, Part, moment_json
+from schemas.search import Answer, Moment, Part, SearchOptions, moment_json
 
 LABELS = (Label("jumping", 0.75), Label("squatting", 0.5), Label("bowing", 0.25), Label("waving", 0.125))
 FIRST = Moment(
@@ -84,3 +88,17 @@ def test_what_is_said_where_there_is_no_moment() -> None:
     text = answer_text(Answer((replace(SECOND, rank=1),), 53, 53, 0.2, False), "moment")
     assert text.splitlines()[0] == "nothing here looks like that; the best there is:"
     assert text.splitlines()[3].startswith("1     0.310  0.20 ")
+
+
+@pytest.mark.parametrize(("given", "recall"), [([], 0.95), (["--recall", "0.99"], 0.99), (["--recall", "exact"], 1.0)])
+def test_recall_reaches_the_search(monkeypatch: pytest.MonkeyPatch, given: list[str], recall: float) -> None:
+    asked: list[SearchOptions] = []
+
+    def search(folder: object, options: SearchOptions, **_: object) -> Answer:
+        asked.append(options)
+        return Answer((), 0, 0, 0.0, False)
+
+    monkeypatch.setattr("index.search.searcher.search", search)
+    done = CliRunner().invoke(main, ["search", "cake", "--library", ".", *given])
+    assert done.exit_code == 0, done.output
+    assert [options.recall for options in asked] == [recall]

@@ -27,6 +27,7 @@ from schemas.search import SearchOptions
         ({"texts": ("a",), "by": "film"}, "by: got 'film', expected moment, clip, video"),
         ({"texts": ("a",), "k": 0}, "k: got 0, expected 1 or more"),
         ({"texts": ("a",), "rerank": -1}, "rerank: got -1, expected 0 or more"),
+        ({"texts": ("a",), "recall": 0.9}, "recall: got 0.9, expected 0.95, 0.99, 1.0"),
         (
             {"texts": ("a",), "within_s": 5.0},
             "within_s: got 5 s without `then_text`; say what is to follow with `then_text`",

@@ -15,6 +15,7 @@ from benchmarks.made_up_vectors import CLIPS_PER_FILM, MadeUpVectors
 from index.search.candidates import AllClips, NearestClips, stage_for
 from index.search.confidence import GENERIC_TEXTS
 from index.search.searcher import Searcher
+from index.snapshot.clips import SnapshotClips
 from index.snapshot.compressed_vectors import CompressedVectors
 from index.snapshot.flat_vectors import FlatVectors
 from index.snapshot.publish import publish_tables
@@ -51,7 +52,7 @@ class NumberedTexts:
 
 
 def clips_of(begin: int, end: int) -> tuple[list[ClipRow], list[VideoInfo]]:
-    """Clips of the world by number, a film each hundred; one in ten is labelled as rare."""
+    """Clips of the world by number, a film each hundred; one in a thousand is labelled as rare."""
     rows = []
     for number, vector in enumerate(WORLD.clips(0)[begin:end], begin):
         start_s = 4.0 * (number % CLIPS_PER_FILM)
@@ -119,6 +120,32 @@ def test_exact_candidates_give_what_a_scan_of_all_gives(folder: Path, options: d
         assert (nearest.clips, nearest.passed) == (dense.clips, dense.passed)
 
 
+def test_the_clips_that_meet_a_condition_are_marked_once_while_it_stays_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked: list[list[int]] = []
+    mask_of = SnapshotClips.mask_of
+
+    def counted(clips: SnapshotClips, rows: Any) -> NDArray[np.bool_]:
+        marked.append([len(of_segment) for of_segment in rows])
+        return mask_of(clips, rows)
+
+    monkeypatch.setattr(SnapshotClips, "mask_of", counted)
+    load: Any = NumberedTexts
+    searcher = Searcher(folder, load=load)
+    for where in (
+        "label = 'rare'",
+        "label = 'rare'",
+        "label = 'common'",
+        "label = 'common'",
+        "random() < 2",
+        "random() < 2",
+    ):
+        searcher.search(SearchOptions(texts=("0",), rerank=0, where=where))
+    searcher.snapshot.catalog.close()
+    assert marked == [[5, 1], [2445, 499], [4900, 1000], [4900, 1000]]
+
+
 @pytest.mark.parametrize("options", [{"texts": ("0", "1")}, {"then_text": "1", "within_s": 40.0}])
 def test_candidates_of_two_texts_hold_most_of_the_best(folder: Path, options: dict[str, Any]) -> None:
     """The best clip of all is found, and eight of the ten best."""
@@ -155,4 +182,7 @@ def test_approximate_candidates_find_nine_of_ten_and_nothing_that_does_not_pass(
 )
 def test_small_libraries_and_long_lists_are_scanned(num_clips: int, options: dict[str, Any], stage: type) -> None:
     clips: Any = range(num_clips)
-    assert isinstance(stage_for(clips, SearchOptions(texts=("a",), **options)), stage)
+    found: Any
+    found = stage_for(clips, SearchOptions(texts=("a",), recall=0.99, **options))
+    assert type(found) is stage
+    assert getattr(found, "recall", 0.99) == 0.99

@@ -70,6 +70,14 @@ def test_records_are_fetched_by_row_in_the_order_asked_for(tmp_path: Path) -> No
     assert (tmp_path / "records" / name).stat().st_size == 3 * LAYOUT.record_bytes
 
 
+def test_files_behind_the_last_record_are_not_read(tmp_path: Path) -> None:
+    first, broken = write_file(tmp_path / "a.parquet", {1: 5, 2: 6}), str(tmp_path / "broken.parquet")
+    places, names, _ = write_records(tmp_path / "records", [first, broken], ids(1, 2), [])
+    assert contents(tmp_path / "records", places, names, 0, 1) == [5, 6]
+    with pytest.raises(LibraryError, match="a table's file cannot be read"):
+        write_records(tmp_path / "records", [first, broken], ids(1, 2, 3), [])
+
+
 def test_a_record_is_written_once_whatever_clips_have_it(tmp_path: Path) -> None:
     folder = tmp_path / "records"
     first = write_file(tmp_path / "a.parquet", {1: 5, 2: 5, 3: 6})
