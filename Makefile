@@ -12,6 +12,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # faiss-gpu where there is a GPU, else faiss-cpu; they are one module and exclude each other.
 FAISS ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+# Two to four test processes; --dist worksteal keeps a file's tests together until one of them has nothing left to do.
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 OUT := demo-out
 WORK := pocket-work
 
@@ -47,10 +49,10 @@ check: dev
 	$(BIN)/mypy
 
 quick: check
-	$(BIN)/pytest -m "not slow and not on_ray and not full_size and not hub"
+	$(PYTEST) -m "not slow and not on_ray and not full_size and not hub"
 
 test: check
-	$(BIN)/pytest
+	$(PYTEST)
 
 fix: dev
 	$(BIN)/ruff format .

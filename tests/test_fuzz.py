@@ -25,6 +25,8 @@ from pipeline.models.registry import load_embedder
 from schemas.errors import JobError
 from schemas.models import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 # What an option is given where a number, a text, or a file is wanted; each list is tried wherever it could be meant.
 NUMBERS = (
     "", "0", "-0.0", "1", "1.5", "-1", "nan", "inf", "-inf", "1e400", "1e-320", "2147483648", "99999999999999999999",

@@ -5,62 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from demo.films import Film, render
-from tests.helpers.processes import BIN, watch
+from tests.helpers.traps import Traps
 from tests.helpers.videos import write_video
 
 pytestmark = pytest.mark.slow
-
-TRAP = """import os, sys
-with open(os.path.join({sprung!r}, __name__), "a") as out:
-    out.write(f"process {{os.getpid()}}: {{sys.argv}}\\n")
-raise ImportError("a trap")
-"""
-
-
-class Traps:
-    """A folder with a module for every name that Python may look for here, and videos among them.
-
-    Attributes:
-        sprung: the folder with a file for each that was imported.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.sprung = folder / "archive", folder / "sprung"
-        for made in (self.folder, self.sprung):
-            made.mkdir()
-        own = {
-            "cli",
-            "schemas",
-            "pipeline",
-            "index",
-            "jobs",
-            "demo",
-            "tests",
-            "benchmarks",
-            "sitecustomize",
-            "usercustomize",
-        }
-        for name in own | set(sys.stdlib_module_names) | set(packages_distributions()):
-            if name.isidentifier():
-                (self.folder / f"{name}.py").write_text(TRAP.format(sprung=str(self.sprung)))
-
-    def run(self, *command: str | Path, **environment: str) -> str:
-        """What the installed command says when it is started in the folder."""
-        done = subprocess.run(
-            [BIN / "vidsift", *command], cwd=self.folder, env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
-            capture_output=True, text=True, check=False, timeout=250,
-        )  # fmt: skip
-        told = {file.name: file.read_text() for file in self.sprung.iterdir()}
-        assert told == {}
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -98,21 +51,6 @@ def test_questions_run_nothing_of_the_current_folder(traps: Traps) -> None:
 def test_training_runs_nothing_of_the_current_folder(traps: Traps, classifier_folder: Path) -> None:
     traps.run("finetune", "data", "--base", classifier_folder, "--output", "model", "--epochs", "1", "--batch-size", "2")
     traps.run("evaluate-model", "model", "data", "--split", "all")
-
-
-def test_training_in_several_processes_runs_nothing_of_it_and_listens_on_the_loopback_interface_alone(
-    traps: Traps, classifier_folder: Path
-) -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="v") as short:
-        printed, addresses, names = watch(
-            Path(short), "finetune", "data", "--base", classifier_folder, "--output", "model2", "--epochs", "1",
-            "--batch-size", "2", "--workers", "2", cwd=traps.folder,
-        )  # fmt: skip
-        assert "trained in" in printed
-        assert any(name.startswith("ray::RayTrainWorker") for name in names)
-        assert addresses == {"127.0.0.1"}
-        assert os.listdir(short) == []
-    assert list(traps.sprung.iterdir()) == []
 
 
 def test_what_is_left_of_a_pythonpath_is_not_passed_on(

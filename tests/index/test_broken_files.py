@@ -18,6 +18,8 @@ from index.storage.paths import Library
 from pipeline.models.registry import load_embedder
 from schemas.models import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = {
     "verify": ["verify"],
     "status": ["status", "--json"],

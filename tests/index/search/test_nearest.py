@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +78,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(folder: Path, recall: float | None, **options: Any) -> Answer:
+@cache
+def searcher_of(folder: Path, recall: float | None) -> Searcher:
     """With candidates of this recall; None scores every clip."""
     load: Any = NumberedTexts
-    searcher = Searcher(folder, load=load)
-    clips = searcher.scorer.clips
+    clips = Searcher(folder, load=load).scorer.clips
     assert [type(segment.vectors) for segment in clips.segments] == [CompressedVectors, FlatVectors]
     stage = AllClips() if recall is None else NearestClips(clips, recall)
-    given = {"rerank": 0, "show_all": True, **options}
-    answer = Searcher(folder, load=load, candidates=stage).search(SearchOptions(**given))
-    searcher.snapshot.catalog.close()
-    return answer
+    return Searcher(folder, load=load, candidates=stage)
+
+
+def ask(folder: Path, recall: float | None, **options: Any) -> Answer:
+    return searcher_of(folder, recall).search(SearchOptions(**{"rerank": 0, "show_all": True, **options}))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,33 +16,53 @@ from demo.films import Film, render
 from jobs.train.finetune import finetune
 from jobs.train.options import TrainOptions
 from schemas.errors import JobError
+from tests.helpers.processes import watch
+from tests.helpers.traps import Traps
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
+def traps(tmp_path_factory: pytest.TempPathFactory) -> Traps:
+    """A folder of traps with a dataset in it."""
+    traps = Traps(tmp_path_factory.mktemp("traps"))
     for motion in ("left", "right"):
-        (folder / motion).mkdir()
+        (traps.folder / "data" / motion).mkdir(parents=True)
         for number in range(5):
-            render(Film(f"{number}.mp4", "red", "disc", motion, 2.0, "libx264"), folder / motion)
-    return folder
+            render(Film(f"{number}.mp4", "red", "disc", motion, 2.0, "libx264"), traps.folder / "data" / motion)
+    return traps
+
+
+@pytest.fixture(scope="module")
+def data(traps: Traps) -> Path:
+    return traps.folder / "data"
 
 
 @pytest.mark.timeout(280)
-def test_two_workers_train_one_model(
-    data: Path, classifier_folder: Path, tmp_path: Path, ray_session_for_tests: None
+def test_two_workers_train_one_model_and_run_and_tell_nothing_else(
+    traps: Traps, data: Path, classifier_folder: Path, tmp_path: Path
 ) -> None:
-    """Batches of 2 in two processes are batches of 4 in one: the same clips are averaged over, so the loss goes alike."""
-    together = TrainOptions(epochs=2, batch_size=2, learning_rate=1e-3, workers=2)
+    """Batches of 2 in two processes are batches of 4 in one: the same clips are averaged over, so the loss goes alike.
+
+    The command runs nothing of the current folder, and listens on the loopback interface alone.
+    """
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="v") as short:
+        printed, addresses, names = watch(
+            Path(short), "finetune", "data", "--base", classifier_folder, "--output", "two", "--epochs", "2",
+            "--batch-size", "2", "--learning-rate", "1e-3", "--workers", "2", "--json",
+            cwd=traps.folder,
+        )  # fmt: skip
+        assert any(name.startswith("ray::RayTrainWorker") for name in names)
+        assert addresses == {"127.0.0.1"}
+        assert os.listdir(short) == []
+    assert list(traps.sprung.iterdir()) == []
+    first = json.loads(printed)
     alone = TrainOptions(epochs=2, batch_size=4, learning_rate=1e-3, threads=1)
-    first = finetune(data, tmp_path / "two", base=str(classifier_folder), options=together, cache=tmp_path / "cache")
-    second = finetune(data, tmp_path / "one", base=str(classifier_folder), options=alone, cache=tmp_path / "cache")
-    assert [entry["epoch"] for entry in first.trained.curve] == [1.0, 2.0]
-    assert first.clips == second.clips
-    assert first.trained.best["loss"] == pytest.approx(second.trained.best["loss"], rel=0.2)
-    two, one = (load_file(report.output / "model.safetensors") for report in (first, second))
+    second = finetune(data, tmp_path / "one", base=str(classifier_folder), options=alone)
+    assert [entry["epoch"] for entry in first["curve"]] == [1.0, 2.0]
+    assert first["clips"] == second.clips
+    assert first["best"]["loss"] == pytest.approx(second.trained.best["loss"], rel=0.2)
+    two, one = (load_file(folder / "model.safetensors") for folder in (traps.folder / "two", second.output))
     assert two.keys() == one.keys()
     name = next(key for key in two if "layer.1" in key and "value.weight" in key)
     assert torch.nn.functional.cosine_similarity(two[name].flatten(), one[name].flatten(), dim=0) > 0.99
