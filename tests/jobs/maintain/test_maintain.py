@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -140,7 +141,7 @@ def test_each_breach_is_found_and_says_what_to_do(library: Path, made: Path) -> 
     vectors = library / "segments" / Snapshot(Library(library)).info.segments[0].name / "vectors.f32.faiss"
     with vectors.open("r+b") as stream:
         stream.seek(-4, os.SEEK_END)
-        stream.write(b"\x00\x01\x02\x03")
+        stream.write(np.float32(2.0).tobytes())  # no unit vector has such a value
     assert breaches(library) == {
         "its files are as they were written": f"{vectors.parent.name}/vectors.f32.faiss",
         "it shows what the tables hold": "they differ in embeddings: the one or the other is damaged",

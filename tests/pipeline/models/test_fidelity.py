@@ -88,6 +88,7 @@ def test_small_checkpoints_on_made_up_films(films: list[Path], classifier_folder
         check(film, classifier_folder, embedder_folder)
 
 
+@pytest.mark.slow
 def test_small_checkpoints_on_real_clips(shared_clips: Path, classifier_folder: Path, embedder_folder: Path) -> None:
     for name in ("bikes.mp4", "asl_book.mkv", "mm_test.avi", "scene_cuts.mp4", "structuralize.mp4"):
         check(shared_clips / name, classifier_folder, embedder_folder)
