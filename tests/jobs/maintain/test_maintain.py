@@ -138,9 +138,12 @@ def test_each_breach_is_found_and_says_what_to_do(library: Path, made: Path) -> 
 
     shutil.rmtree(library)
     shutil.copytree(made / "library", library)
-    vectors = library / "segments" / Snapshot(Library(library)).info.segments[0].name / "vectors.f32.faiss"
+    snapshot = Snapshot(Library(library))
+    vectors = library / "segments" / snapshot.info.segments[0].name / "vectors.f32.faiss"
+    clips = snapshot.clips()
+    last_live = int(np.flatnonzero(clips.live)[-1])
     with vectors.open("r+b") as stream:
-        stream.seek(-4, os.SEEK_END)
+        stream.seek(-4 * clips.dim * (len(clips.live) - last_live), os.SEEK_END)
         stream.write(np.float32(2.0).tobytes())  # no unit vector has such a value
     assert breaches(library) == {
         "its files are as they were written": f"{vectors.parent.name}/vectors.f32.faiss",
