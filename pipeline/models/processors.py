@@ -22,7 +22,10 @@ COMMON_DEFAULTS: Mapping[str, Any] = {
     "crop_size": 224,
     "do_rescale": True,
     "rescale_factor": 1 / 255,
-    "offset": False,
+    "offset": False,  # Vivit: values from -1
+    "rescale_offset": False,  # EfficientNet: likewise
+    "max_num_patches": None,  # SigLIP 2: pictures of any shape
+    "include_top": False,  # EfficientNet: divide by image_std once more
     "do_normalize": True,
 }
 
@@ -45,6 +48,43 @@ class Processor:
 # As in transformers 5.23.
 VIDEOMAE = Processor("VideoMAE", {"image_mean": _HALF, "image_std": _HALF})
 CLIP = Processor("CLIP", {"image_mean": _CLIP_MEAN, "image_std": _CLIP_STD, "resample": BICUBIC})
+CHINESE_CLIP = Processor("ChineseCLIP", CLIP.defaults)
+SIGLIP = Processor(
+    "Siglip",
+    {
+        "image_mean": _HALF,
+        "image_std": _HALF,
+        "size": {"height": 224, "width": 224},
+        "do_center_crop": False,
+        "resample": BICUBIC,
+    },
+)
+SIGLIP2 = Processor(
+    "Siglip2",
+    {
+        "image_mean": _HALF,
+        "image_std": _HALF,
+        "do_center_crop": False,
+        "patch_size": 16,
+        "max_num_patches": 256,
+    },
+)
+VIDEOPRISM = Processor(  # its processor sets these whatever the video processor's class says
+    "VideoPrism",
+    {"size": {"height": 288, "width": 288}, "do_center_crop": False, "do_normalize": False, "resample": BICUBIC},
+)
+EFFICIENTNET = Processor(  # ALIGN's
+    "EfficientNet",
+    {
+        "image_mean": _HALF,
+        "image_std": _HALF,
+        "size": {"height": 346, "width": 346},
+        "do_center_crop": False,
+        "crop_size": 289,
+        "resample": BICUBIC,
+        "include_top": True,
+    },
+)
 VIVIT = Processor(
     "Vivit",
     {
@@ -59,7 +99,7 @@ VJEPA2 = Processor(
     "VJEPA2", {"image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD, "crop_size": 256}, Fraction(256, 224)
 )
 
-_KNOWN = (VIDEOMAE, CLIP, VIVIT, VJEPA2)
+_KNOWN = (VIDEOMAE, CLIP, CHINESE_CLIP, SIGLIP2, SIGLIP, VIDEOPRISM, EFFICIENTNET, VIVIT, VJEPA2)
 
 
 def processor_named(class_name: str, usual: Processor | None) -> Processor | None:

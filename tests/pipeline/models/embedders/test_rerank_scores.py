@@ -82,9 +82,9 @@ def test_many_pairs_come_out_as_if_alone(sharp_folder: Path, monkeypatch: pytest
 
 
 def test_a_text_that_was_asked_for_before_is_not_run_again(embedder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.models.embedders.recent_texts.MAX_TEXTS", 1)
     embedder = load(embedder_folder)
     first = embedder.embed_texts(TEXTS)
-    monkeypatch.setattr("pipeline.models.embedders.xclip._MAX_CACHED_TEXTS", 1)
     assert embedder.embed_texts(["a dog"]) == pytest.approx(first[1:2], abs=1e-6)
     monkeypatch.delattr("transformers.XCLIPModel.get_text_features")
     assert embedder.embed_texts(["a dog"]) == pytest.approx(first[1:2], abs=1e-6)
