@@ -7,14 +7,14 @@ asked for are not averaged away by the others.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import normalize
 
 from pipeline.models.base import EmbeddedClips
 from pipeline.models.embedders.two_towers import TwoTowers
@@ -23,7 +23,7 @@ from schemas.models import Checkpoint
 from schemas.options import Precision
 
 # Difference of two frames' logits (cosine times the model's scale) that makes one weigh e times as much as the other.
-_TEMPERATURE = 2.0
+TEMPERATURE = 2.0
 
 
 class ImageTextEmbedder(TwoTowers):
@@ -36,10 +36,7 @@ class ImageTextEmbedder(TwoTowers):
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto", **settings: Any) -> None:
         """See `TwoTowers`."""
         super().__init__(checkpoint, precision, **settings)
-        if hasattr(self._model, "temperature"):  # ALIGN
-            self.logit_scale = 1 / self._model.temperature.item()
-        else:
-            self.logit_scale = math.exp(self._model.logit_scale.item())
+        self.logit_scale = logit_scale_of(self._model).item()
 
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """See `pipeline.models.base.Embedder.embed_clips`."""
@@ -62,33 +59,37 @@ class ImageTextEmbedder(TwoTowers):
         """See `pipeline.models.base.RerankEmbedder.rerank_scores`: `query_weighted_cosines` times the model's scale."""
         if not texts or not len(features):
             return np.empty((len(texts), len(features)), np.float32)
-        cosines = query_weighted_cosines(self.embed_texts(texts), features, _TEMPERATURE / self.logit_scale)
-        return np.asarray(self.logit_scale * cosines, np.float32)
+        frames = normalize(torch.from_numpy(np.ascontiguousarray(features, np.float32)), dim=-1)
+        cosines = query_weighted_cosines(torch.from_numpy(self.embed_texts(texts)), frames, TEMPERATURE / self.logit_scale)
+        return np.asarray(self.logit_scale * cosines.numpy(), np.float32)
 
 
-def query_weighted_cosines(
-    texts: NDArray[np.float32], frames: NDArray[np.float32], temperature: float
-) -> NDArray[np.float32]:
+def logit_scale_of(model: Any) -> torch.Tensor:
+    """The factor from cosines to the logits that a transformers image-text model was trained with."""
+    if hasattr(model, "temperature"):  # ALIGN
+        return cast("torch.Tensor", 1 / model.temperature)
+    return cast("torch.Tensor", model.logit_scale.exp())
+
+
+def query_weighted_cosines(texts: torch.Tensor, frames: torch.Tensor, temperature: float | torch.Tensor) -> torch.Tensor:
     """Cosines of texts and clips whose frames are weighed by the text.
 
     A frame's weight is the softmax, over the clip's frames, of its cosine with the text divided by ``temperature``. With a
     high temperature all frames weigh the same, and the result is the cosine with the mean frame.
 
     Args:
-        texts: float32 [texts, dim], L2-normalised.
-        frames: float32 [clips, num_frames, dim], of length 1 up to rounding.
+        texts: float [texts, dim], L2-normalised.
+        frames: float [clips, num_frames, dim], L2-normalised.
         temperature: in cosines, above 0.
 
     Returns:
-        float32 [texts, clips].
+        float [texts, clips].
     """
-    frames = frames / np.maximum(np.linalg.norm(frames, axis=-1, keepdims=True), 1e-12)
-    cosines = np.einsum("td,cfd->tcf", texts, frames, optimize=True)
-    weights = np.exp((cosines - cosines.max(-1, keepdims=True)) / temperature)
-    weights /= weights.sum(-1, keepdims=True)
-    between_frames = np.matmul(frames, frames.transpose(0, 2, 1))
-    squared_lengths = np.einsum("tcf,cfg,tcg->tc", weights, between_frames, weights, optimize=True)
-    return np.asarray((weights * cosines).sum(-1) / np.sqrt(np.maximum(squared_lengths, 1e-12)), np.float32)
+    cosines = torch.einsum("td,cfd->tcf", texts, frames)
+    weights = torch.softmax(cosines / temperature, -1)
+    between_frames = frames @ frames.transpose(1, 2)
+    squared_lengths = torch.einsum("tcf,cfg,tcg->tc", weights, between_frames, weights)
+    return (weights * cosines).sum(-1) / squared_lengths.clamp(min=1e-12).sqrt()
 
 
 texts_first = partial(ImageTextEmbedder, texts_first=True)

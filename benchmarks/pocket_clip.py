@@ -1,0 +1,66 @@
+"""An image-text embedder beside X-CLIP, both trained on the demo's world: what a mean of frames finds, and what it cannot.
+
+    python -m benchmarks.pocket_clip WORK                  # render, decode, train and measure; half an hour on one core
+    python -m benchmarks.pocket_clip WORK --clips 3000     # a smaller world to train on
+
+Trains a small CLIP with ``vidsift align``, on films and settings of the recipe for the pocket X-CLIP (`demo.recipe`), and
+measures both on a world of another seed: text-to-video recall by the dot product and by the rerank score, for several
+temperatures of the weights of frames; actions that are each other's reversal; and the bounds of moments in long films.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from demo.bases import write_image_text_base
+from demo.captions import words
+from demo.measure import TEST_CLIPS, TEST_FILMS, TEST_SEED, Row, make_world, measure_embedder, measure_moments, table
+from demo.recipe import EMBEDDER, TRAIN_CLIPS, TRAIN_SEED
+from pipeline.models.embedders import image_text
+
+_TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)
+_RERANK = 100
+
+
+def train(work: Path, clips: int) -> Path:
+    """The trained CLIP's folder, which is made unless it exists."""
+    make_world(work / "world", clips, TRAIN_SEED)
+    output = work / "clip"
+    if not (output / "README.md").exists():
+        base = write_image_text_base(work / "base", words(), seed=TRAIN_SEED)
+        data = ["align", str(work / "world/captions.csv"), "--base", str(base), "--output", str(output)]
+        subprocess.run([sys.executable, "-m", "cli", *data, "--cache", str(work / "cache"), *EMBEDDER], check=True)
+    return output
+
+
+def measure(embedder: str, world: Path) -> list[Row]:
+    """Retrieval and pairs, then moments by the dot product and with rerank scores."""
+    rows = [row for row in measure_embedder(embedder, world) if not row[0].startswith("unseen wording")]
+    for rerank in (0, _RERANK):
+        rows += [(f"rerank {rerank}: {name}", value) for name, value in measure_moments("pocket", embedder, world, rerank)]
+    return rows
+
+
+def main() -> None:
+    """Train, measure, and print a table for each model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="where worlds, decoded clips and the model are kept")
+    parser.add_argument("--clips", type=int, default=TRAIN_CLIPS, help="clips of the world to train on")
+    arguments = parser.parse_args()
+    clip, world = str(train(arguments.work, arguments.clips)), arguments.work / "test"
+    make_world(world, TEST_CLIPS, TEST_SEED, TEST_FILMS)
+    for name, embedder in (("X-CLIP", "pocket"), ("CLIP over frames", clip)):
+        print(f"\n{name}\n\n{table(measure(embedder, world))}", flush=True)
+    print("\nCLIP over frames, rerank score by the temperature of the weights, in logits\n\n| temperature | R@1 | R@5 |")
+    print("|---|---|---|")
+    for temperature in _TEMPERATURES:
+        image_text.TEMPERATURE = temperature
+        rows = dict(measure_embedder(clip, world))
+        print(f"| {temperature:g} | {rows['exact R@1']:.3f} | {rows['exact R@5']:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
