@@ -106,7 +106,8 @@ def unseen_captions(captions: Path) -> Path:
 def measure_moments(classifier: str, embedder: str, world: Path, rerank: int = 0) -> list[Row]:
     """Ingest the long films alone, search for each scene's caption, and compare the best answer with the scene.
 
-    ``rerank`` clips of each search are ordered by their rerank scores. Where several scenes have the same action, shirt and background, the answer may be any of them.
+    The best ``rerank`` clips of each search are ordered by their rerank scores. Where several scenes have the same action,
+    shirt and background, the answer may be any of them.
     """
     with (world / "truth.csv").open(newline="", encoding="utf-8") as file:
         scenes = [row for row in csv.DictReader(file) if row["path"].startswith("films/")]
