@@ -49,9 +49,10 @@ class ImageTextEmbedder(TwoTowers):
         frames = unit_vectors(self._see(pixels)[0]).reshape(batch, num_frames, self.dim)
         return EmbeddedClips(unit_vectors(torch.from_numpy(frames.mean(1))), frames)
 
-    def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    @staticmethod
+    def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The projected frames [batch * num_frames, dim]."""
-        return (self._model.get_image_features(pixel_values=pixels.flatten(0, 1)).pooler_output,)
+        return (model.get_image_features(pixel_values=pixels.flatten(0, 1)).pooler_output,)
 
     def rerank_scores(
         self, texts: Sequence[str], embeddings: NDArray[np.float32], features: NDArray[np.float32]

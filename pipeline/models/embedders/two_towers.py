@@ -61,7 +61,10 @@ class TwoTowers:
         self._has_vision = not texts_first
         self._model, self.device, self.dtype = self._load(_without_vision(checkpoint) if texts_first else None)
         self._run: Forward = choose_runtime(
-            self._forward, self.device, self._model.config.vision_config, cuda_graphs=family.cuda_graphs
+            lambda pixels: self.forward(self._model, pixels),
+            self.device,
+            self._model.config.vision_config,
+            cuda_graphs=family.cuda_graphs,
         )
         max_tokens = family.texts.max_tokens or int(self._model.config.text_config.max_position_embeddings)
         self._tokenizer = TextTokenizer(Path(checkpoint.folder), checkpoint.name, "embedder", max_tokens, family.texts)
@@ -72,12 +75,13 @@ class TwoTowers:
             self.model_class, self._checkpoint, self._precision, "embedder", config=config, device=self._asked_device
         )
 
-    def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What the vision model says of clips, from pixels [batch, num_frames, 3, height, width]."""
+    @staticmethod
+    def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What ``model`` says of clips, from pixels [batch, num_frames, 3, height, width] on its device."""
         raise NotImplementedError
 
     def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """`_forward` on the model's device, by its runtime, once the vision model is loaded."""
+        """`forward` on the model's device, by its runtime, once the vision model is loaded."""
         if not self._has_vision:
             self._model, self.device, self.dtype = self._load()
             self._has_vision = True

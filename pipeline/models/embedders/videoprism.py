@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ class VideoPrismEmbedder(TwoTowers):
         """See `pipeline.models.base.Embedder.embed_clips`."""
         return unit_vectors(self._see(pixels)[0])
 
-    def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    @staticmethod
+    def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The projected clips [batch, dim]."""
-        others = pixels.shape[1] != self._model.config.vision_config.num_frames
-        output = self._model.get_video_features(pixels, interpolate_pos_encoding=others)
+        others = pixels.shape[1] != model.config.vision_config.num_frames
+        output = model.get_video_features(pixels, interpolate_pos_encoding=others)
         return (output.pooler_output.flatten(1),)
 
 

@@ -53,9 +53,10 @@ class XClipEmbedder(TwoTowers):
         features = patches.float().view(batch, frames, -1, self.dim).mean(1)
         return EmbeddedClips(unit_vectors(videos), cast("NDArray[np.float32]", features.cpu().numpy()))
 
-    def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    @staticmethod
+    def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Projected videos [batch, dim], and the hidden states [batch * num_frames, 1 + tokens, width] of their frames."""
-        output = self._model.get_video_features(pixels)
+        output = model.get_video_features(pixels)
         return output.pooler_output, output.last_hidden_state
 
     def rerank_scores(

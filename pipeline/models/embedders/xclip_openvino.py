@@ -33,5 +33,4 @@ class _VisionModel(torch.nn.Module):
         self.model = model
 
     def forward(self, pixels: torch.Tensor) -> Any:
-        output = self.model.get_video_features(pixels)
-        return output.pooler_output, output.last_hidden_state
+        return XClipEmbedder.forward(self.model, pixels)
