@@ -97,7 +97,7 @@ def evaluate_model(
 ) -> None:
     """Measure a model on labelled or captioned videos.
 
-    A classifier is measured on the labels of DATA, an X-CLIP on its captions. DATA is read as in a training. If it has no
+    A classifier is measured on the labels of DATA, an embedder on its captions. DATA is read as in a training. If it has no
     splits of its own, the seed of that training gives the same splits.
 
     \b

@@ -127,10 +127,13 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     """
     options = IngestOptions(**{name: given.pop(name) for name in _INGEST_OPTIONS if name in given})
     from jobs.ingest.ingest import ingest as run
+    from jobs.ingest.library_config import licence_notes
     from jobs.ingest.report import Interrupted, ingest_text
 
     interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
+    for sentence in licence_notes(folder, given["classifier"], given["embedder"]):
+        note(sentence)
     with ProgressLine() as line:
         try:
             report = run(sources, folder, options=options, on_progress=line.show, **given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 from index.storage.config import AnnotatorTable, LibraryConfig, read_library_config, write_library_config
@@ -11,6 +12,7 @@ from index.storage.paths import Library
 from pipeline.annotators import Annotator
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import embedder_family
+from pipeline.models.known import licence_note
 from pipeline.models.registry import check_classifier, check_embedder
 from schemas.errors import LibraryError, UsageError
 from schemas.models import Checkpoint
@@ -73,6 +75,23 @@ def _annotator_tables(annotators: Sequence[Annotator]) -> tuple[AnnotatorTable, 
         for annotator in annotators
         for table, columns in annotator.fills.items()
     )
+
+
+def licence_notes(folder: Path, classifier: str | None, embedder: str | None) -> list[str]:
+    """Sentences about models of a new library whose licences forbid commercial use; none for a library that is there.
+
+    Args:
+        folder: the library's.
+        classifier: as for `choose_library_config`.
+        embedder: likewise.
+
+    Raises:
+        LibraryError: the library's configuration cannot be read.
+    """
+    if read_library_config(Library(folder)) is not None:
+        return []
+    notes = map(licence_note, (classifier or DEFAULT_CLASSIFIER, embedder or DEFAULT_EMBEDDER))
+    return [sentence for sentence in notes if sentence is not None]
 
 
 def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: float | None) -> Sampling:

@@ -1,4 +1,4 @@
-"""What a model's forward pass over one clip costs, by its configuration alone: with random weights, nothing is downloaded."""
+"""The cost of a model's forward pass over a clip, by its configuration alone: with random weights, so nothing is fetched."""
 
 from __future__ import annotations
 
@@ -46,25 +46,24 @@ def measure(known: KnownModel) -> Cost:
     size = _picture_size(config)
     device = best_device()
     dtype = choose_dtype("auto", device)
-    with torch.device("meta"):
-        counted = _model(known, config, torch.float32, None)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        _forward(known, counted)(torch.empty(1, known.num_frames, 3, *size, device="meta"))
     if dtype == torch.float32 and device.type == "cpu":
         use_faster_fp32()
     with torch.device(device):
-        model = _model(known, config, dtype, attention_for(device, dtype))
+        model = _model(known, config, dtype).requires_grad_(False)
         pixels = torch.randn(8, known.num_frames, 3, *size, dtype=dtype)
+    model.set_attn_implementation("eager")  # fused kernels are not counted
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        _forward(known, model)(pixels[:1])
+    model.set_attn_implementation(attention_for(device, dtype) or "sdpa")
     vision = getattr(model.config, "vision_config", model.config)
     run = choose_runtime(_forward(known, model), device, vision, cuda_graphs=False)
     parameters = sum(weights.numel() for weights in model.parameters())
     return Cost(counter.get_total_flops() / 2e9, parameters, _clips_per_s(run, pixels))
 
 
-def _model(known: KnownModel, config: Any, dtype: torch.dtype, attention: str | None) -> Any:
+def _model(known: KnownModel, config: Any, dtype: torch.dtype) -> Any:
     auto_class: Any = AutoModelForVideoClassification if known.role == "classifier" else AutoModel
-    return auto_class.from_config(config, dtype=dtype, attn_implementation=attention).eval()
+    return auto_class.from_config(config, dtype=dtype).eval()
 
 
 def _forward(known: KnownModel, model: Any) -> Any:
