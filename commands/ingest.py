@@ -132,13 +132,14 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
 
     interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
-    for sentence in licence_notes(folder, given["classifier"], given["embedder"]):
-        note(sentence)
+    licences = licence_notes(folder, given["classifier"], given["embedder"])
     with ProgressLine() as line:
         try:
             report = run(sources, folder, options=options, on_progress=line.show, **given)
         except Interrupted as exc:
             report, interrupted = exc.report, True
+    for sentence in licences:
+        note(sentence)
     echo(json_text(report.as_json()) if as_json else ingest_text(report))
     if interrupted:
         note("interrupted; what was finished is kept, run the same command again to go on")
