@@ -34,6 +34,12 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     help=f"Model that makes clips searchable: hub id, folder or pocket. [default: the library's, or {DEFAULT_EMBEDDER}]",
 )
 @click.option(
+    "--labels-from",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Keep the labels that this library has for the same clips, as when the embedder alone is new.",
+)
+@click.option(
     "--window", "window_s", type=float, metavar="S", help="Length of a clip in seconds. [default: the library's, or 4]"
 )
 @click.option(

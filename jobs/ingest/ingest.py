@@ -56,6 +56,7 @@ def ingest(
     on_progress: Callable[[Progress], None] | None = None,
     trace: Path | None = None,
     annotators: Sequence[Annotator] = (),
+    labels_from: str | Path | None = None,
     pace: Pace | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
@@ -79,6 +80,8 @@ def ingest(
         trace: where to write what each process did and when, for Perfetto.
         annotators: what to make of every clip beside labels and embeddings (`pipeline.annotators`); the same in each ingest
             into a library.
+        labels_from: the folder of a library whose labels are kept for clips that it has too, so that only others are
+            classified. Its classifier and sampling are this library's as well.
         pace: how often to write, commit and show progress.
 
     Raises:
@@ -105,8 +108,11 @@ def ingest(
         stride_s=stride_s,
         features=features,
         annotators=annotators,
+        labels_from=labels_from,
     )
-    with write_lock(library), RaySession(partial(make_job, library, requested, options, pace, annotators)) as session:
+    kept = None if labels_from is None else Path(labels_from)
+    of_job = partial(make_job, library, requested, options, pace, annotators, kept)
+    with write_lock(library), RaySession(of_job) as session:
         config = ensure_library_config(library, requested)
         tables = _open_tables(library, config, annotators)
         known_videos = tables.known_videos()

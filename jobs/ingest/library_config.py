@@ -28,6 +28,7 @@ def choose_library_config(
     stride_s: float | None = None,
     features: FeatureKind | None = None,
     annotators: Sequence[Annotator] = (),
+    labels_from: str | Path | None = None,
 ) -> LibraryConfig:
     """The models, sampling and features that are asked for; for what is not, the library's own, or the defaults.
 
@@ -39,20 +40,26 @@ def choose_library_config(
         stride_s: seconds from one clip's start to the next one's; by default the window, where that is given.
         features: how to keep them; by default int8 where the embedder has a rerank score.
         annotators: those beside the classifier and the embedder.
+        labels_from: a library that says what else the classifier and the sampling of a new one are.
 
     Raises:
         ModelError: a model cannot be found.
-        UsageError: the sampling is out of its range, features cannot be kept in this way, or an annotator's table has the
-            name of another's.
+        UsageError: the sampling is out of its range, features cannot be kept in this way, an annotator's table has the name
+            of another's, or ``labels_from`` is not a library with the same classifier and sampling.
         LibraryError: the library was made otherwise.
     """
-    sampling = _sampling(known, window_s, stride_s)
+    labelled = None if labels_from is None else _config_of(Path(labels_from))
+    sampling = _sampling(known or labelled, window_s, stride_s)
     named = classifier or embedder or features not in (None, known.features if known else None)
     tables = _annotator_tables(annotators)
-    if known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables):
+    as_known = known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables)
+    if known is not None and as_known and labelled is None:
         return known
+    of_labels = known or labelled
     requested = LibraryConfig(
-        known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "classifier"),
+        of_labels.classifier
+        if of_labels and not classifier
+        else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "classifier"),
         known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "embedder"),
         sampling,
     )
@@ -65,7 +72,32 @@ def choose_library_config(
         raise UsageError(str(exc)) from exc
     if known is not None:
         _check_same(known, requested)
+    if labelled is not None:
+        _check_labelled(labelled, requested)
     return requested
+
+
+def _config_of(folder: Path) -> LibraryConfig:
+    """The models and the sampling of the library whose labels are to be kept."""
+    config = read_library_config(Library(folder))
+    if config is None:
+        message = "is not a vidsift library; give the folder of one that was ingested before"
+        raise UsageError(message, argument="labels_from", value=folder)
+    return config
+
+
+def _check_labelled(labelled: LibraryConfig, requested: LibraryConfig) -> None:
+    """Check that the clips of both libraries have the same seconds and the same classifier."""
+    if labelled.sampling != requested.sampling:
+        got, expected = (
+            f"clips of {of.sampling.window_s:g} s every {of.sampling.stride_s:g} s" for of in (labelled, requested)
+        )
+        difference = f"got a library with {got}, expected {expected}"
+    elif labelled.classifier.sha256 != requested.classifier.sha256:
+        difference = f"got labels of {labelled.classifier.stamp}, expected those of {requested.classifier.stamp}"
+    else:
+        return
+    raise UsageError(f"{difference}, as this library has them; leave the option out", argument="labels_from")
 
 
 def _annotator_tables(annotators: Sequence[Annotator]) -> tuple[AnnotatorTable, ...]:
