@@ -76,7 +76,7 @@ def detection_precision(ious: NDArray[np.float64], min_iou: float) -> float:
             is_right[number], free[best] = True, False
     precision = np.cumsum(is_right) / np.arange(1, num_answers + 1)
     highest_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(highest_from_here[is_right].sum()) / num_moments
+    return float(highest_from_here[is_right].sum() / num_moments)
 
 
 def best_clip(moment: Span, clips: Sequence[Span]) -> int | None:

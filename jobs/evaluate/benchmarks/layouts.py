@@ -1,4 +1,4 @@
-"""The layouts of benchmarks' annotation files as their authors publish them. To add one: a reader, and a line in `READERS`."""
+"""The layouts of benchmarks' annotation files, as published. To add one: a reader, and a line in `READERS`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def read_annotations(benchmark: str, source: Path, split: str | None = None) -> 
     Args:
         benchmark: one of `READERS`.
         source: the file.
-        split: a split that the file names, which MSR-VTT's JSON alone does (``test`` where none is given); or a text file with
-            the name of a video on each line, whose queries are taken.
+        split: a split that the file names, which MSR-VTT's JSON alone does (``test`` where none is given); or a text file
+            with the name of a video on each line, whose queries are taken.
 
     Raises:
         UsageError: the file or the split cannot be used.
@@ -37,7 +37,8 @@ def read_annotations(benchmark: str, source: Path, split: str | None = None) -> 
         raise UsageError(f"got no query, expected {_EXPECTED} of {benchmark}", argument=_ARGUMENT, value=source)
     named = sorted({query.split for query in queries if query.split is not None})
     if split is not None and split not in named and Path(split).is_file():
-        videos = set(read_text(Path(split), "split", "a text file of video names", kind="text file").split())
+        lines = read_text(Path(split), "split", "a text file of video names", kind="text file").splitlines()
+        videos = {line.strip() for line in lines}
         chosen = [query for query in queries if query.video in videos]
     elif named:
         split = split or _DEFAULT_SPLIT

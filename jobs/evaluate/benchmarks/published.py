@@ -23,6 +23,7 @@ _PERCENT: dict[str, tuple[str, tuple[float | None, float | None, float | None, f
     "siglip2-large-patch16-384": (_PERCEPTION_ENCODER, (41.5, 53.7, None, 35.9)),
     "videoprism-lvt-base-f16r288": (_VIDEOPRISM, (50.1, None, None, 48.8)),
     "videoprism-lvt-large-f8r288": (_VIDEOPRISM, (50.1, None, None, 51.3)),
+    "Qwen3-VL-Embedding-2B": (_MTEB, (55.6, 75.2, 55.6, 58.1)),
 }
 
 

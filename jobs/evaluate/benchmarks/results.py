@@ -59,8 +59,8 @@ class BenchmarkRow:
 
     Attributes:
         score: ``plain`` for the dot product; ``rerank`` where the best clips are ordered by the rerank score.
-        metrics: by name: ``R@1``, ``R@5``, ``R@10`` and ``median rank`` of videos; of moments ``R@1 0.5`` and so on, which is
-            R@1 at an IoU of 0.5, ``mAP 0.5``, ``mAP 0.75``, and ``mAP`` as the mean over the IoUs from 0.5 to 0.95.
+        metrics: by name. Of videos: ``R@1``, ``R@5``, ``R@10`` and ``median rank``. Of moments: ``R@1 0.5``, which is R@1 at
+            an IoU of 0.5, and so on; ``mAP 0.5``, ``mAP 0.75``, and ``mAP``, the mean over the IoUs from 0.5 to 0.95.
     """
 
     score: str

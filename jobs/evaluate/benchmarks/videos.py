@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from index.sql.catalog import Catalog
 from pipeline.sources import absolute_path, real_path
@@ -50,7 +51,9 @@ def find_videos(names: Iterable[str], folder: str, catalog: Catalog) -> Benchmar
     for name in dict.fromkeys(names):
         paths = next((by_stem[stem] for stem in _stems(name) if stem in by_stem), [])
         if len(paths) > 1:
-            message = f"the library has two videos of the name {name!r}, {paths[0]!r} and {paths[1]!r}; give a folder with one"
+            message = (
+                f"the library has two videos of the name {name!r}, {paths[0]!r} and {paths[1]!r}; give a folder with one"
+            )
             raise UsageError(message, argument="videos", value=folder)
         row = rows[paths[0]] if paths else None
         if row is None:
@@ -69,7 +72,7 @@ def find_videos(names: Iterable[str], folder: str, catalog: Catalog) -> Benchmar
     return BenchmarkVideos(ids, reasons)
 
 
-def _rows_below(folder: str, catalog: Catalog) -> list[dict[str, object]]:
+def _rows_below(folder: str, catalog: Catalog) -> list[dict[str, Any]]:
     """The library's videos below a folder, in any spelling of it."""
     columns = "path, video_id, clip_count, status, error"
     rows = catalog.sql(f"select {columns} from videos order by path").to_pylist()
