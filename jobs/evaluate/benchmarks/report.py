@@ -26,8 +26,8 @@ _NOTES = {
     ),
     "moments of a video": (
         "Each query is asked within its own video. R@n: share of queries for which one of the best n moments overlaps a "
-        "true one by at least the IoU. mAP as QVHighlights defines it (Lei et al., 2021), over the ten best moments; without "
-        "an IoU it is the mean over the IoUs from 0.5 to 0.95.",
+        "true one by at least the IoU. mAP as QVHighlights defines it (Lei et al., 2021), over the ten best moments; "
+        "without an IoU it is the mean over the IoUs from 0.5 to 0.95.",
     ),
     "moments of all videos": (
         "Each query is asked of all videos of the benchmark that the library has, as TVR's VCMR (Lei et al., 2020). R@n: "
