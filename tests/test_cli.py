@@ -304,8 +304,8 @@ def test_evaluate_measures_on_a_published_benchmark(library: Path, tmp_path: Pat
     windows = {"qid": 7, "query": "people baking a cake", "duration": 10, "relevant_windows": [[0, 10]]}
     source = tmp_path / "val.jsonl"
     source.write_text("".join(json.dumps(windows | {"qid": n, "vid": vid}) + "\n" for n, vid in ((7, "a"), (8, "text"))))
-    arguments = ("evaluate", "--library", library, "--benchmark", "qvhighlights", "--annotations", source)
-    arguments += ("--videos", library.parent / "videos")
+    arguments: list[str | Path] = ["evaluate", "--library", library, "--benchmark", "qvhighlights", "--annotations", source]
+    arguments += ["--videos", library.parent / "videos"]
     found = json.loads(run(*arguments, "--output", tmp_path / "out", "--json").stdout)
     assert (found["queries"], found["asked"], found["missing"]) == (2, 1, 1)
     (left_out,) = found["left_out"]

@@ -214,7 +214,7 @@ def _moments(
             ]
             predictions.append(Prediction(query, tuple(answers)))
             count()
-        rows.append(BenchmarkRow(score, moment_metrics(predictions, _ANSWERS[task])))
+        rows.append(BenchmarkRow(score, _moment_metrics(predictions, _ANSWERS[task])))
     in_file = sorted(zip(order, predictions, strict=True), key=lambda pair: pair[0])
     return tuple(rows), tuple(prediction for _, prediction in in_file)
 
@@ -230,7 +230,7 @@ def _num_videos(searcher: Searcher) -> int:
     return len(np.unique(searcher.scorer.timeline.video))
 
 
-def moment_metrics(predictions: Sequence[Prediction], recall_at: Sequence[int]) -> dict[str, float]:
+def _moment_metrics(predictions: Sequence[Prediction], recall_at: Sequence[int]) -> dict[str, float]:
     """The metrics of moments by name; see `jobs.evaluate.benchmarks.results.BenchmarkRow`.
 
     Args:

@@ -32,12 +32,12 @@ mv89psg6zh4_33_46 A bird bathes in a sink.
 
 -4wsuPCjDBc_5_15 A squirrel eats a peanut.
 """
-QV = {
+QV: dict[str, Any] = {
     "qid": 9769, "query": "some military patriots take us through their safety procedures", "duration": 150,
     "vid": "j7rJstUseKg_360.0_510.0", "relevant_clip_ids": [36, 37], "saliency_scores": [[4, 1, 1], [4, 1, 1]],
     "relevant_windows": [[72, 82], [84, 94.5]],
 }  # fmt: skip
-TVR = {
+TVR: dict[str, Any] = {
     "vid_name": "friends_s01e03_seg02_clip_19", "duration": 61.46, "ts": [14.2, 18.9], "desc_id": 90200,
     "desc": "Phoebe puts one of her ponytails in her mouth.", "type": "v",
 }  # fmt: skip
