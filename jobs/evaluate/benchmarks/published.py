@@ -6,25 +6,10 @@ They were measured with other frames, and partly on other splits, than a library
 from __future__ import annotations
 
 from jobs.evaluate.benchmarks.results import Published
+from pipeline.models.known import KNOWN
 
-_MTEB = "the results of MTEB's video benchmark (its MSR-VTT has 1,758 samples)"
-_PERCEPTION_ENCODER = "arXiv 2504.13181, table 6"
-_VIDEOPRISM = "VideoPrism's README"
-
-_BENCHMARKS = ("msrvtt", "msvd", "didemo", "activitynet")
-
-# R@1 in percent, in the order of _BENCHMARKS, by the last part of a hub id.
-_PERCENT: dict[str, tuple[str, tuple[float | None, float | None, float | None, float | None]]] = {
-    "xclip-base-patch32": (_MTEB, (10.4, 24.2, 9.9, 9.2)),
-    "xclip-base-patch16": (_MTEB, (16.0, 31.4, 13.4, 10.7)),
-    "xclip-large-patch14": (_MTEB, (26.8, 41.1, 20.0, 14.7)),
-    "clip-vit-base-patch16": (_PERCEPTION_ENCODER, (30.4, 40.5, None, 9.1)),
-    "siglip2-base-patch16-224": (_PERCEPTION_ENCODER, (38.5, 49.0, None, 28.6)),
-    "siglip2-large-patch16-384": (_PERCEPTION_ENCODER, (41.5, 53.7, None, 35.9)),
-    "videoprism-lvt-base-f16r288": (_VIDEOPRISM, (50.1, None, None, 48.8)),
-    "videoprism-lvt-large-f8r288": (_VIDEOPRISM, (50.1, None, None, 51.3)),
-    "Qwen3-VL-Embedding-2B": (_MTEB, (55.6, 75.2, 55.6, 58.1)),
-}
+# By name on the command line, the name in `pipeline.models.known.KnownModel.figures`.
+_NAMES = {"msrvtt": "MSR-VTT", "msvd": "MSVD", "didemo": "DiDeMo", "activitynet": "ActivityNet"}
 
 
 def published(embedder: str, benchmark: str) -> Published | None:
@@ -34,9 +19,12 @@ def published(embedder: str, benchmark: str) -> Published | None:
         embedder: its name: a hub id with or without a revision, or a folder that is called like it.
         benchmark: its name on the command line.
     """
-    model = embedder.split("@")[0].rstrip("/").rsplit("/", 1)[-1]
-    if model not in _PERCENT or benchmark not in _BENCHMARKS:
-        return None
-    source, figures = _PERCENT[model]
-    percent = figures[_BENCHMARKS.index(benchmark)]
-    return None if percent is None else Published(model, round(percent / 100, 3), source)
+    model = _last_part(embedder)
+    known = next((known for known in KNOWN if known.role == "embedder" and _last_part(known.name) == model), None)
+    percent = known.figures.get(_NAMES.get(benchmark, "")) if known else None
+    return None if known is None or percent is None else Published(model, round(percent / 100, 3), known.source)
+
+
+def _last_part(name: str) -> str:
+    """The last part of a hub id without its revision, or of a folder's path."""
+    return name.split("@")[0].rstrip("/").rsplit("/", 1)[-1]
