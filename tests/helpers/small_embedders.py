@@ -88,7 +88,7 @@ def _siglip2_tokenizer() -> Siglip2Tokenizer:
 
 
 # Those that transformers takes whatever tokenizer.json says; one token per character.
-_OWN_TOKENIZERS: dict[str, Callable[[], Any]] = {"videoprism": _videoprism_tokenizer, "siglip2": _siglip2_tokenizer}
+OWN_TOKENIZERS: dict[str, Callable[[], Any]] = {"videoprism": _videoprism_tokenizer, "siglip2": _siglip2_tokenizer}
 
 
 # What makes the model, and the image processor's class with the settings that its preprocessor_config.json states.
@@ -127,6 +127,6 @@ def write_small_embedder(folder: Path, model_type: str) -> Path:
     model = make()
     perturb(model)
     model.save_pretrained(folder)
-    _OWN_TOKENIZERS.get(model_type, byte_tokenizer)().save_pretrained(folder)
+    OWN_TOKENIZERS.get(model_type, byte_tokenizer)().save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(processor) + "\n", encoding="utf-8")
     return folder

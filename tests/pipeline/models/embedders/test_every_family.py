@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from demo.checkpoints import byte_tokenizer
 from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
 from pipeline.decoders.registry import load_decoder
 from pipeline.models.base import Embedder, LimitedEmbedder, RerankEmbedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import FAMILIES
+from pipeline.models.known import known_model
+from pipeline.models.pixels import make_pixels
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import check_embedder, load_classifier, load_embedder, load_text_embedder
 from pipeline.process import annotate_video
@@ -26,7 +31,7 @@ from schemas.errors import ModelError
 from schemas.models import Checkpoint, Geometry, PatchBudget
 from schemas.options import Sampling
 from schemas.records import ClipRow, Span, VideoFile
-from tests.helpers.small_embedders import IMAGE_TEXT, SIDE, VIDEO_TEXT, write_small_embedder
+from tests.helpers.small_embedders import IMAGE_TEXT, OWN_TOKENIZERS, SIDE, VIDEO_TEXT, write_small_embedder
 from tests.helpers.videos import decode_all
 
 _TEXTS = ["people baking a cake", "a dog"]
@@ -63,9 +68,12 @@ def stored(path: Path, embedder: Embedder, classifier: Checkpoint) -> list[ClipR
     return [outcome for outcome in outcomes if isinstance(outcome, ClipRow)]
 
 
+_decoded = cache(decode_all)
+
+
 def frames_of(path: Path, span: Span, num_frames: int) -> Frames:
     """Full-size frames: those on screen at the middles of equal parts."""
-    times, frames = decode_all(path)
+    times, frames = _decoded(path)
     middles = [span.start_s + (j + 0.5) * (span.end_s - span.start_s) / num_frames for j in range(num_frames)]
     return [frames[max(i for i, time in enumerate(times) if time <= middle + 1e-6 or i == 0)] for middle in middles]
 
@@ -206,3 +214,50 @@ def test_pictures_of_any_shape_keep_it(folders: dict[str, Path]) -> None:
         for width, height in ((640, 360), (1080, 1920), (1, 1000), (3840, 1600), (256, 256), (720, 576)):
             tall, wide = get_image_size_for_max_num_patches(height, width, budget.patch_size, budget.max_patches)
             assert budget.resized(width, height) == (wide, tall)
+
+
+@pytest.mark.full_size
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "openai/clip-vit-base-patch16",
+        "google/siglip2-base-patch16-224",
+        "google/siglip2-base-patch16-naflex",
+        "OFA-Sys/chinese-clip-vit-base-patch16",
+        "kakaobrain/align-base",
+        "google/videoprism-lvt-base-f16r288",
+    ],
+)
+def test_a_full_size_checkpoint_embeds_as_its_own_code(tmp_path: Path, name: str) -> None:
+    """Random weights at the published size, a clip of noise; as fp32, and as bf16 near it."""
+    known = known_model(name)
+    assert known is not None
+    assert known.shape is not None
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(known.model_type, **known.shape)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    OWN_TOKENIZERS.get(known.model_type, byte_tokenizer)().save_pretrained(tmp_path)
+    side = getattr(config.vision_config, "image_size", 256)
+    settings = {"size": {"height": side, "width": side}, "do_center_crop": False}
+    if known.model_type == "siglip2":
+        settings = {"image_processor_type": "Siglip2ImageProcessor"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    checkpoint = checkpoint_of(tmp_path)
+    assert checkpoint.embedding_dim == known.dim
+
+    frames = np.random.default_rng(0).integers(0, 256, (1, known.num_frames, side, side, 3), dtype=np.uint8)
+    vectors = {}
+    for precision in ("fp32", "bf16"):
+        embedder = load_embedder(checkpoint, precision)
+        pixels = make_pixels(frames, embedder.preprocessing, embedder.device, embedder.dtype)
+        (vectors[precision],) = embedder.embed_clips(pixels)
+        if precision == "fp32":
+            model = AutoModel.from_pretrained(tmp_path).eval()
+            with torch.inference_mode():
+                (expected,) = type(embedder).forward(model, pixels)  # type: ignore[attr-defined]
+    own = torch.nn.functional.normalize(expected.float(), dim=-1)
+    if known.model_type != "videoprism":
+        own = torch.nn.functional.normalize(own.mean(0, keepdim=True), dim=-1)
+    assert float(vectors["fp32"] @ own[0].numpy()) >= 0.999
+    assert float(vectors["bf16"] @ vectors["fp32"]) >= 0.99
