@@ -17,7 +17,7 @@ _output_option = click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write the results and the confusion matrix to this new or empty folder.",
+    help="Write the results, and tables and predictions where there are any, to this new or empty folder.",
 )
 
 
