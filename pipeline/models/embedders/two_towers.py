@@ -59,7 +59,7 @@ class TwoTowers:
         self.preprocessing = read_preprocessing(checkpoint, "embedder")
         self.dim = checkpoint.embedding_dim
         self._has_vision = not texts_first
-        self._model, self.device, self.dtype = self._load()
+        self._model, self.device, self.dtype = self._load(vision=self._has_vision)
         self._run: Forward = choose_runtime(
             lambda pixels: self.forward(self._model, pixels),
             self.device,
@@ -70,11 +70,9 @@ class TwoTowers:
         self._tokenizer = TextTokenizer(Path(checkpoint.folder), checkpoint.name, "embedder", max_tokens, family.texts)
         self._projected = RecentTexts(self._project)
 
-    def _load(self) -> tuple[Any, torch.device, torch.dtype]:
+    def _load(self, *, vision: bool) -> tuple[Any, torch.device, torch.dtype]:
         try:
-            config = (
-                self.whole_config(self._checkpoint) if self._has_vision else self.config_without_vision(self._checkpoint)
-            )
+            config = self.whole_config(self._checkpoint) if vision else self.config_without_vision(self._checkpoint)
         except Exception as exc:
             raise cannot_load(self._checkpoint, "embedder", exc) from exc
         return load_pretrained(
@@ -108,8 +106,8 @@ class TwoTowers:
     def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """`forward` on the model's device, by its runtime, once the vision model is loaded."""
         if not self._has_vision:
+            self._model, self.device, self.dtype = self._load(vision=True)
             self._has_vision = True
-            self._model, self.device, self.dtype = self._load()
         return self._run(pixels.to(self.device))
 
     def _project(self, texts: Sequence[str]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from transformers import AutoTokenizer, PeAudioVideoModel
 from pipeline.models import registry
 from pipeline.models.base import LimitedEmbedder
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import check_embedder, load_embedder, load_text_embedder
 from schemas.errors import ModelError
-from schemas.models import Checkpoint, Geometry
+from schemas.models import Checkpoint, Geometry, ModelInput
 from tests.helpers.small_embedders import SIDE, pe_audio_video_config, write_small_embedder
 from tests.pipeline.models.embedders.test_every_family import Frames, frames_of, some_pixels, stored
 
@@ -125,16 +127,21 @@ def test_nothing_is_printed(checkpoint: Checkpoint, capfd: pytest.CaptureFixture
     assert capfd.readouterr().out == ""
 
 
-@with_extra
-def test_what_is_not_said_is_as_its_processor_has_it(folder: Path) -> None:
-    """2 frames a second of 4 seconds, the whole picture as a square."""
-    checkpoint = find_checkpoint(str(folder), "embedder")
-    preprocessing = load_embedder(checkpoint, "fp32").preprocessing
-    assert preprocessing.input.num_frames == 8
-    assert preprocessing.input.geometry == Geometry((SIDE, SIDE), None, "bilinear")
+def test_what_its_files_leave_out_is_as_its_processor_has_it(tmp_path: Path) -> None:
+    """2 frames a second of 4 seconds, the whole picture as a square; the settings for sound beside it are not read."""
+    for name, settings in {
+        "config.json": {"model_type": "pe_audio_video", "text_config": {"hidden_size": 512}},
+        "video_preprocessor_config.json": {"video_processor_type": "PeVideoVideoProcessor", "num_frames": None},
+        "preprocessor_config.json": {"feature_extractor_type": "PeAudioFeatureExtractor", "sampling_rate": 48_000},
+    }.items():
+        (tmp_path / name).write_text(json.dumps(settings), encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    checkpoint = find_checkpoint(str(tmp_path), "embedder")
+    assert checkpoint.embedding_dim == 512
+    preprocessing = read_preprocessing(checkpoint, "embedder")
+    assert preprocessing.input == ModelInput(8, Geometry((336, 336), None, "bilinear"))
     assert preprocessing.gain == pytest.approx((2 / 255,) * 3)
     assert preprocessing.shift == pytest.approx((-1.0,) * 3)
-    assert checkpoint.embedding_dim == 32
 
 
 @pytest.mark.parametrize("missing", ["timm", "torchvision"])
