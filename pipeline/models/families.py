@@ -13,6 +13,7 @@ from pipeline.models.processors import (
     CHINESE_CLIP,
     CLIP,
     EFFICIENTNET,
+    PE_VIDEO,
     SIGLIP,
     SIGLIP2,
     VIDEOMAE,
@@ -36,6 +37,13 @@ def vision_width(config: Mapping[str, Any]) -> int | None:
     """``hidden_size`` of a config.json's vision model, which SigLIP and VideoPrism embed into; 768 where it is left out."""
     vision = config.get("vision_config") or {}
     width = vision.get("hidden_size", 768) if isinstance(vision, Mapping) else None
+    return width if isinstance(width, int) else None
+
+
+def text_width(config: Mapping[str, Any]) -> int | None:
+    """``hidden_size`` of a config.json's text model, which PE-AV embeds into; 1024 where it is left out."""
+    text = config.get("text_config") or {}
+    width = text.get("hidden_size", 1024) if isinstance(text, Mapping) else None
     return width if isinstance(width, int) else None
 
 
@@ -78,6 +86,8 @@ class ModelFamily:
         processor: the image processor of a preprocessor_config.json that names none.
         num_frames: frames per clip where config.json does not say.
         embedding_dim: reads an embedder's dimension from config.json.
+        packages: what its models need beside vidsift's own dependencies, by name of the import.
+        extra: vidsift's extra that installs them.
         rerank: whether its embedders are a `RerankEmbedder`.
         cuda_graphs: whether the forward pass can be recorded as a CUDA graph: it must not copy between host and GPU.
     """
@@ -92,6 +102,8 @@ class ModelFamily:
     processor: Processor | None = None
     num_frames: int | None = None
     embedding_dim: Callable[[Mapping[str, Any]], int | None] = projection_dim
+    packages: tuple[str, ...] = ()
+    extra: str = ""
     rerank: bool = False
     cuda_graphs: bool = False
 
@@ -196,6 +208,18 @@ FAMILIES: tuple[ModelFamily, ...] = (
         num_frames=16,
         embedding_dim=vision_width,
         cuda_graphs=True,
+    ),
+    ModelFamily(
+        "pe_audio_video",
+        "embedder",
+        "pipeline.models.embedders.pe_audio_video:PeAudioVideoEmbedder",
+        text_loader="pipeline.models.embedders.pe_audio_video:texts_first",
+        architectures="PeAudioVideoModel",
+        processor=PE_VIDEO,
+        num_frames=8,  # 2 a second of a clip of 4 seconds, as it was trained
+        embedding_dim=text_width,
+        packages=("timm", "torchvision"),
+        extra="pe",
     ),
 )
 

@@ -73,6 +73,10 @@ VIDEOPRISM = Processor(  # its processor sets these whatever the video processor
     "VideoPrism",
     {"size": {"height": 288, "width": 288}, "do_center_crop": False, "do_normalize": False, "resample": BICUBIC},
 )
+PE_VIDEO = Processor(
+    "PeVideo",
+    {"image_mean": _HALF, "image_std": _HALF, "size": {"height": 336, "width": 336}, "do_center_crop": False},
+)
 EFFICIENTNET = Processor(  # ALIGN's
     "EfficientNet",
     {
@@ -99,7 +103,7 @@ VJEPA2 = Processor(
     "VJEPA2", {"image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD, "crop_size": 256}, Fraction(256, 224)
 )
 
-_KNOWN = (VIDEOMAE, CLIP, CHINESE_CLIP, SIGLIP2, SIGLIP, VIDEOPRISM, EFFICIENTNET, VIVIT, VJEPA2)
+_KNOWN = (VIDEOMAE, CLIP, CHINESE_CLIP, SIGLIP2, SIGLIP, VIDEOPRISM, PE_VIDEO, EFFICIENTNET, VIVIT, VJEPA2)
 
 
 def processor_named(class_name: str, usual: Processor | None) -> Processor | None:

@@ -20,9 +20,11 @@ def check_classifier(checkpoint: Checkpoint) -> None:
     """Refuse a checkpoint that was not trained to classify video, before anything heavy starts.
 
     Raises:
-        ModelError: its weights were saved from another kind of model.
+        ModelError: its weights were saved from another kind of model, or a package that it needs is not installed.
     """
-    _check_architectures(checkpoint, classifier_family(checkpoint.model_type), "video classification")
+    family = classifier_family(checkpoint.model_type)
+    _check_architectures(checkpoint, family, "video classification")
+    _check_packages(checkpoint, family)
 
 
 def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
@@ -32,8 +34,8 @@ def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
         The family that loads it.
 
     Raises:
-        ModelError: no embedder of this type is known, its weights were saved from another kind of model, or config.json does
-            not say its embeddings' dimension.
+        ModelError: no embedder of this type is known, its weights were saved from another kind of model, config.json does
+            not say its embeddings' dimension, or a package that it needs is not installed.
     """
     family = embedder_family(checkpoint.model_type)
     if family is None or not checkpoint.embedding_dim:
@@ -45,6 +47,7 @@ def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
             value=checkpoint.name,
         )
     _check_architectures(checkpoint, family, "embedding video and text")
+    _check_packages(checkpoint, family)
     return family
 
 
@@ -110,6 +113,16 @@ def _check_architectures(checkpoint: Checkpoint, family: ModelFamily, purpose: s
         raise ModelError(
             f"got {', '.join(checkpoint.architectures)}, expected a model for {purpose}, "
             f"whose class name ends in {ending}; take a checkpoint that was trained for it",
+            argument=family.role,
+            value=checkpoint.name,
+        )
+
+
+def _check_packages(checkpoint: Checkpoint, family: ModelFamily) -> None:
+    if missing := [package for package in family.packages if find_spec(package) is None]:
+        raise ModelError(
+            f"models of type {family.model_type!r} need {' and '.join(missing)}, not installed here; "
+            f"pip install 'vidsift[{family.extra}]'",
             argument=family.role,
             value=checkpoint.name,
         )

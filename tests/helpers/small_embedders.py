@@ -20,6 +20,8 @@ from transformers import (
     CLIPModel,
     MetaClip2Config,
     MetaClip2Model,
+    PeAudioVideoConfig,
+    PeAudioVideoModel,
     Siglip2Config,
     Siglip2Model,
     Siglip2Tokenizer,
@@ -77,6 +79,45 @@ def _videoprism() -> Any:
     return VideoPrismClipModel(VideoPrismConfig(text_config=_TEXT, vision_config=vision))
 
 
+def pe_audio_video_config() -> PeAudioVideoConfig:
+    """Of a small PE-AV; it needs timm for its picture encoder."""
+    layers = {**_LAYERS, "head_dim": 16}
+    dac = {"encoder_hidden_size": 4, "decoder_hidden_size": 16, "hidden_size": 16, "downsampling_ratios": [2, 2]}
+    picture_encoder = {
+        "img_size": SIDE,
+        "patch_size": 8,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "attn_pool_num_heads": 2,
+        "ref_feat_shape": [4, 4],
+    }
+    vision = {"architecture": "vit_pe_core_tiny_patch16_384", "num_classes": 24, "model_args": picture_encoder}
+    video = {
+        **layers,
+        "model_type": "pe_video_encoder",
+        "hidden_size": 48,
+        "num_attention_heads": 3,
+        "vision_config": vision,
+    }
+    audio = {**layers, "model_type": "pe_audio_encoder", "dac_config": dac}
+    text = {**_TEXT, "model_type": "modernbert", "max_position_embeddings": 64, "cls_token_id": 257, "sep_token_id": 258}
+    config = PeAudioVideoConfig(
+        text_config=text, audio_video_config={**layers, "audio_config": audio, "video_config": video}
+    )
+    config.audio_video_config.video_config.vision_config.num_labels = 24
+    return config
+
+
+def _pe_audio_video() -> Any:
+    model = PeAudioVideoModel(pe_audio_video_config())
+    with torch.no_grad():
+        for weights in model.video_model.video_encoder.parameters():
+            if weights.ndim > 1:
+                weights.mul_(4)  # with less, all clips come out alike
+    return model
+
+
 def _videoprism_tokenizer() -> VideoPrismTokenizer:
     marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     return VideoPrismTokenizer(vocab=[*marks, *((character, -3.0) for character in string.printable.strip())])
@@ -116,13 +157,29 @@ IMAGE_TEXT: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
 VIDEO_TEXT: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "videoprism": (_videoprism, {"size": {"height": SIDE, "width": SIDE}}),
 }
+# Those that need packages beside vidsift's own.
+WITH_EXTRAS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "pe_audio_video": (
+        _pe_audio_video,
+        {
+            "video_processor_type": "PeVideoVideoProcessor",
+            "do_resize": True,
+            "do_rescale": True,
+            "do_normalize": True,
+            "do_sample_frames": False,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+            "size": {"height": SIDE, "width": SIDE},
+        },
+    ),
+}
 
 
 def write_small_embedder(folder: Path, model_type: str) -> Path:
     """Write a random checkpoint of this type: pictures of 32 x 32 (X-CLIP: 64 x 64), one token per byte of a text."""
     if model_type == "xclip":
         return write_embedder(folder)
-    make, processor = {**IMAGE_TEXT, **VIDEO_TEXT}[model_type]
+    make, processor = {**IMAGE_TEXT, **VIDEO_TEXT, **WITH_EXTRAS}[model_type]
     torch.manual_seed(0)
     model = make()
     perturb(model)

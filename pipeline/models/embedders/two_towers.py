@@ -15,7 +15,7 @@ from pipeline.models.embedders.recent_texts import RecentTexts
 from pipeline.models.embedders.tokens import TextTokenizer
 from pipeline.models.embedders.vectors import unit_vectors
 from pipeline.models.families import embedder_family
-from pipeline.models.loading import load_pretrained
+from pipeline.models.loading import cannot_load, load_pretrained
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.runtimes.choose import choose_runtime
 from pipeline.models.runtimes.cuda_graphs import Forward
@@ -59,21 +59,44 @@ class TwoTowers:
         self.preprocessing = read_preprocessing(checkpoint, "embedder")
         self.dim = checkpoint.embedding_dim
         self._has_vision = not texts_first
-        self._model, self.device, self.dtype = self._load(_without_vision(checkpoint) if texts_first else None)
+        self._model, self.device, self.dtype = self._load(vision=self._has_vision)
         self._run: Forward = choose_runtime(
             lambda pixels: self.forward(self._model, pixels),
             self.device,
-            self._model.config.vision_config,
+            self.vision_config(self._model.config),
             cuda_graphs=family.cuda_graphs,
         )
         max_tokens = family.texts.max_tokens or int(self._model.config.text_config.max_position_embeddings)
         self._tokenizer = TextTokenizer(Path(checkpoint.folder), checkpoint.name, "embedder", max_tokens, family.texts)
         self._projected = RecentTexts(self._project)
 
-    def _load(self, config: Any = None) -> tuple[Any, torch.device, torch.dtype]:
+    def _load(self, *, vision: bool) -> tuple[Any, torch.device, torch.dtype]:
+        try:
+            config = self.whole_config(self._checkpoint) if vision else self.config_without_vision(self._checkpoint)
+        except Exception as exc:
+            raise cannot_load(self._checkpoint, "embedder", exc) from exc
         return load_pretrained(
             self.model_class, self._checkpoint, self._precision, "embedder", config=config, device=self._asked_device
         )
+
+    @classmethod
+    def whole_config(cls, checkpoint: Checkpoint) -> Any:
+        """The configuration to load `model_class` with; None for the checkpoint's own."""
+        return None
+
+    @classmethod
+    def config_without_vision(cls, checkpoint: Checkpoint) -> Any:
+        """The same with a vision model of no layers."""
+        config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+        for name, value in config.vision_config.to_dict().items():
+            if name.endswith("_layers") and isinstance(value, int):
+                setattr(config.vision_config, name, 0)
+        return config
+
+    @staticmethod
+    def vision_config(config: Any) -> Any:
+        """The vision model's part of the model's configuration."""
+        return config.vision_config
 
     @staticmethod
     def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -83,7 +106,7 @@ class TwoTowers:
     def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """`forward` on the model's device, by its runtime, once the vision model is loaded."""
         if not self._has_vision:
-            self._model, self.device, self.dtype = self._load()
+            self._model, self.device, self.dtype = self._load(vision=True)
             self._has_vision = True
         return self._run(pixels.to(self.device))
 
@@ -101,12 +124,3 @@ class TwoTowers:
     def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
         """See `pipeline.models.base.LimitedEmbedder.cut_texts`."""
         return self._tokenizer.cut(texts)
-
-
-def _without_vision(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's configuration with a vision model of no layers."""
-    config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    for name, value in config.vision_config.to_dict().items():
-        if name.endswith("_layers") and isinstance(value, int):
-            setattr(config.vision_config, name, 0)
-    return config

@@ -31,7 +31,7 @@ from schemas.errors import ModelError
 from schemas.models import Checkpoint, Geometry, PatchBudget
 from schemas.options import Sampling
 from schemas.records import ClipRow, Span, VideoFile
-from tests.helpers.small_embedders import IMAGE_TEXT, OWN_TOKENIZERS, SIDE, VIDEO_TEXT, write_small_embedder
+from tests.helpers.small_embedders import IMAGE_TEXT, OWN_TOKENIZERS, SIDE, VIDEO_TEXT, WITH_EXTRAS, write_small_embedder
 from tests.helpers.videos import decode_all
 
 _TEXTS = ["people baking a cake", "a dog"]
@@ -195,7 +195,8 @@ def test_rerank_scores_weigh_the_frames_by_the_text(folders: dict[str, Path], mo
 
 
 def test_every_family_of_embedders_is_here() -> None:
-    assert {family.model_type for family in FAMILIES if family.role == "embedder"} == {"xclip", *IMAGE_TEXT, *VIDEO_TEXT}
+    here = {"xclip", *IMAGE_TEXT, *VIDEO_TEXT, *WITH_EXTRAS}
+    assert {family.model_type for family in FAMILIES if family.role == "embedder"} == here
 
 
 def test_a_checkpoint_of_another_kind_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
