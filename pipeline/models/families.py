@@ -80,7 +80,8 @@ class ModelFamily:
         role: whether its models classify clips or embed them.
         loader: import path of the class that PyTorch runs.
         engines: import paths of the classes that other engines run, by engine.
-        text_loader: import path of a class that embeds texts before the weights for clips are loaded; None takes `loader`.
+        texts_first: whether the loader takes ``texts_first=True``, to load the weights that only clips need with the first
+            clip.
         texts: how its text model was trained to read texts.
         architectures: how the class names in config.json (``architectures``) have to end; empty allows all.
         processor: the image processor of a preprocessor_config.json that names none.
@@ -96,7 +97,7 @@ class ModelFamily:
     role: Role
     loader: str
     engines: Mapping[Engine, str] = field(default_factory=dict)
-    text_loader: str | None = None
+    texts_first: bool = False
     texts: TextFormat = TextFormat()
     architectures: str = ""
     processor: Processor | None = None
@@ -140,7 +141,6 @@ def _image_text_embedder(
     texts: TextFormat = TextFormat(),
     embedding_dim: Callable[[Mapping[str, Any]], int | None] = projection_dim,
     loader: str = "image_text:ImageTextEmbedder",
-    text_loader: str = "image_text:texts_first",
     cuda_graphs: bool = True,
 ) -> ModelFamily:
     """A family of image-text encoders that transformers' AutoModel loads, over 8 frames of a clip.
@@ -152,7 +152,7 @@ def _image_text_embedder(
         model_type,
         "embedder",
         f"pipeline.models.embedders.{loader}",
-        text_loader=f"pipeline.models.embedders.{text_loader}",
+        texts_first=True,
         texts=texts,
         architectures=architecture,
         processor=processor,
@@ -175,7 +175,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "embedder",
         "pipeline.models.embedders.xclip:XClipEmbedder",
         engines={"openvino": "pipeline.models.embedders.xclip_openvino:OpenVinoXClip"},
-        text_loader="pipeline.models.embedders.xclip:texts_first",
+        texts_first=True,
         processor=CLIP,
         num_frames=8,
         rerank=True,
@@ -194,14 +194,13 @@ FAMILIES: tuple[ModelFamily, ...] = (
         texts=_SIGLIP_TEXTS,
         embedding_dim=vision_width,
         loader="naflex:NaFlexEmbedder",
-        text_loader="naflex:texts_first",
         cuda_graphs=False,
     ),
     ModelFamily(
         "videoprism",
         "embedder",
         "pipeline.models.embedders.videoprism:VideoPrismEmbedder",
-        text_loader="pipeline.models.embedders.videoprism:texts_first",
+        texts_first=True,
         texts=TextFormat(max_tokens=64, pad_to_max=True),
         architectures="VideoPrismClipModel",
         processor=VIDEOPRISM,
@@ -213,7 +212,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "pe_audio_video",
         "embedder",
         "pipeline.models.embedders.pe_audio_video:PeAudioVideoEmbedder",
-        text_loader="pipeline.models.embedders.pe_audio_video:texts_first",
+        texts_first=True,
         architectures="PeAudioVideoModel",
         processor=PE_VIDEO,
         num_frames=8,  # 2 a second of a clip of 4 seconds, as it was trained

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import torch
@@ -11,10 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification
 
 from pipeline.models.attention import attention_for
-from pipeline.models.families import classifier_family, embedder_family
 from pipeline.models.known import KnownModel
 from pipeline.models.loading import use_faster_fp32
 from pipeline.models.pixels import best_device, choose_dtype
+from pipeline.models.registry import forward_of
 from pipeline.models.runtimes.choose import choose_runtime
 
 _MIN_S = 2.0  # seconds to measure for
@@ -43,7 +42,7 @@ def measure(known: KnownModel) -> Cost:
     if known.shape is None:
         raise ValueError(f"the shape of {known.name} is not known here")
     config = AutoConfig.for_model(known.model_type, **known.shape)
-    size = _picture_size(config)
+    size, forward = _picture_size(config), forward_of(known.role, known.model_type)
     device = best_device()
     dtype = choose_dtype("auto", device)
     if dtype == torch.float32 and device.type == "cpu":
@@ -53,10 +52,10 @@ def measure(known: KnownModel) -> Cost:
         pixels = torch.randn(8, known.num_frames, 3, *size, dtype=dtype)
     model.set_attn_implementation("eager")  # fused kernels are not counted
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        _forward(known, model)(pixels[:1])
+        forward(model, pixels[:1])
     model.set_attn_implementation(attention_for(device, dtype) or "sdpa")
     vision = getattr(model.config, "vision_config", model.config)
-    run = choose_runtime(_forward(known, model), device, vision, cuda_graphs=False)
+    run = choose_runtime(lambda pixels: forward(model, pixels), device, vision, cuda_graphs=False)
     parameters = sum(weights.numel() for weights in model.parameters())
     return Cost(counter.get_total_flops() / 2e9, parameters, _clips_per_s(run, pixels))
 
@@ -64,16 +63,6 @@ def measure(known: KnownModel) -> Cost:
 def _model(known: KnownModel, config: Any, dtype: torch.dtype) -> Any:
     auto_class: Any = AutoModelForVideoClassification if known.role == "classifier" else AutoModel
     return auto_class.from_config(config, dtype=dtype).eval()
-
-
-def _forward(known: KnownModel, model: Any) -> Any:
-    if known.role == "classifier":
-        loader = resolve_name(classifier_family(known.model_type).loader)
-    else:
-        family = embedder_family(known.model_type)
-        assert family is not None, "every known embedder has a family"
-        loader = resolve_name(family.loader)
-    return lambda pixels: loader.forward(model, pixels)
 
 
 def _picture_size(config: Any) -> tuple[int, int]:

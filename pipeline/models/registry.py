@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.models import families
-from pipeline.models.families import ModelFamily, classifier_family, embedder_family
+from pipeline.models.families import ModelFamily, Role, classifier_family, embedder_family
 from schemas.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
     from pipeline.models.base import Classifier, Embedder
     from schemas.models import Checkpoint
     from schemas.options import Engine, Precision
@@ -98,13 +102,26 @@ def load_text_embedder(checkpoint: Checkpoint, precision: Precision = "auto") ->
         ModelError: as for `load_embedder`.
     """
     family = check_embedder(checkpoint)
-    return cast("Embedder", resolve_name(family.text_loader or family.loader)(checkpoint, precision))
+    settings = {"texts_first": True} if family.texts_first else {}
+    return cast("Embedder", resolve_name(family.loader)(checkpoint, precision, **settings))
 
 
 def import_text_embedder(model_type: str) -> None:
     """Import the modules that `load_text_embedder` needs, which takes seconds, so that other work can go on meanwhile."""
     if family := embedder_family(model_type):
-        resolve_name(family.text_loader or family.loader)
+        resolve_name(family.loader)
+
+
+def forward_of(role: Role, model_type: str) -> Callable[[Any, torch.Tensor], tuple[torch.Tensor, ...]]:
+    """The forward pass over clips of a family's models: of a transformers model and its pixels, by PyTorch.
+
+    Raises:
+        ModelError: no embedder of this type is known.
+    """
+    family = classifier_family(model_type) if role == "classifier" else embedder_family(model_type)
+    if family is None:
+        raise ModelError(f"got a model of type {model_type!r}, expected an embedder that vidsift knows")
+    return cast("Callable[[Any, torch.Tensor], tuple[torch.Tensor, ...]]", resolve_name(family.loader).forward)
 
 
 def _check_architectures(checkpoint: Checkpoint, family: ModelFamily, purpose: str) -> None:

@@ -8,7 +8,6 @@ asked for are not averaged away by the others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -91,6 +90,3 @@ def query_weighted_cosines(texts: torch.Tensor, frames: torch.Tensor, temperatur
     between_frames = frames @ frames.transpose(1, 2)
     squared_lengths = torch.einsum("tcf,cfg,tcg->tc", weights, between_frames, weights)
     return (weights * cosines).sum(-1) / squared_lengths.clamp(min=1e-12).sqrt()
-
-
-texts_first = partial(ImageTextEmbedder, texts_first=True)

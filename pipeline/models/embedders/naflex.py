@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +26,3 @@ class NaFlexEmbedder(ImageTextEmbedder):
             spatial_shapes=torch.tensor([[down, across]], device=patches.device).expand(len(frames), 2),
         )
         return (output.pooler_output,)
-
-
-texts_first = partial(NaFlexEmbedder, texts_first=True)

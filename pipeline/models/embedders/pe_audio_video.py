@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,6 +78,3 @@ class PeAudioVideoEmbedder(TwoTowers):
         tokens = {name: values.to(self.device) for name, values in self._tokenizer(texts).items()}
         rows: torch.Tensor = self._model.text_video_head(self._model.text_model(**tokens).last_hidden_state[:, 0])
         return rows
-
-
-texts_first = partial(PeAudioVideoEmbedder, texts_first=True)

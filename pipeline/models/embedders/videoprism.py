@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,3 @@ class VideoPrismEmbedder(TwoTowers):
         others = pixels.shape[1] != model.config.vision_config.num_frames
         output = model.get_video_features(pixels, interpolate_pos_encoding=others)
         return (output.pooler_output.flatten(1),)
-
-
-texts_first = partial(VideoPrismEmbedder, texts_first=True)

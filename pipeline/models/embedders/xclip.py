@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -71,6 +71,3 @@ class XClipEmbedder(TwoTowers):
     @cached_property
     def _scorer(self) -> PromptScorer:
         return PromptScorer(self._model)
-
-
-texts_first = partial(XClipEmbedder, texts_first=True)

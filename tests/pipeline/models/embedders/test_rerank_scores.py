@@ -17,6 +17,7 @@ from pipeline.models.registry import load_embedder
 from schemas.options import FeatureKind
 from schemas.rerank_features import FeatureLayout
 from tests.helpers.exact import TEXTS, forward, sharpen
+from tests.helpers.small_embedders import IMAGE_TEXT
 
 
 def load(folder: Path) -> RerankEmbedder:
@@ -114,5 +115,5 @@ def test_an_embedder_needs_no_rerank_score() -> None:
             return np.full((len(texts), 4), 0.5, np.float32)
 
     assert not isinstance(Plain(), RerankEmbedder)
-    assert {family.model_type for family in FAMILIES if family.rerank} == {"xclip"}
+    assert {family.model_type for family in FAMILIES if family.rerank} == {"xclip", *IMAGE_TEXT}
     assert Embedder is not RerankEmbedder
