@@ -13,6 +13,7 @@ from pipeline.models.processors import (
     CHINESE_CLIP,
     CLIP,
     EFFICIENTNET,
+    QWEN3_VL,
     SIGLIP,
     SIGLIP2,
     VIDEOMAE,
@@ -36,6 +37,13 @@ def vision_width(config: Mapping[str, Any]) -> int | None:
     """``hidden_size`` of a config.json's vision model, which SigLIP and VideoPrism embed into; 768 where it is left out."""
     vision = config.get("vision_config") or {}
     width = vision.get("hidden_size", 768) if isinstance(vision, Mapping) else None
+    return width if isinstance(width, int) else None
+
+
+def text_width(config: Mapping[str, Any]) -> int | None:
+    """``hidden_size`` of a config.json's text model, which language models embed into; None where it is missing."""
+    text = config.get("text_config")
+    width = text.get("hidden_size") if isinstance(text, Mapping) else None
     return width if isinstance(width, int) else None
 
 
@@ -74,7 +82,8 @@ class ModelFamily:
         engines: import paths of the classes that other engines run, by engine.
         text_loader: import path of a class that embeds texts before the weights for clips are loaded; None takes `loader`.
         texts: how its text model was trained to read texts.
-        architectures: how the class names in config.json (``architectures``) have to end; empty allows all.
+        architectures: how the class names in config.json (``architectures``) have to end, in one of these ways; empty allows
+            all.
         processor: the image processor of a preprocessor_config.json that names none.
         num_frames: frames per clip where config.json does not say.
         embedding_dim: reads an embedder's dimension from config.json.
@@ -88,7 +97,7 @@ class ModelFamily:
     engines: Mapping[Engine, str] = field(default_factory=dict)
     text_loader: str | None = None
     texts: TextFormat = TextFormat()
-    architectures: str = ""
+    architectures: str | tuple[str, ...] = ""
     processor: Processor | None = None
     num_frames: int | None = None
     embedding_dim: Callable[[Mapping[str, Any]], int | None] = projection_dim
@@ -196,6 +205,16 @@ FAMILIES: tuple[ModelFamily, ...] = (
         num_frames=16,
         embedding_dim=vision_width,
         cuda_graphs=True,
+    ),
+    ModelFamily(
+        "qwen3_vl",
+        "embedder",
+        "pipeline.models.embedders.qwen3_vl:Qwen3VlEmbedder",
+        texts=TextFormat(max_tokens=8_192),
+        architectures=("Qwen3VLForConditionalGeneration", "Qwen3VLModel"),
+        processor=QWEN3_VL,
+        num_frames=8,
+        embedding_dim=text_width,
     ),
 )
 

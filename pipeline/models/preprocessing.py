@@ -60,6 +60,8 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
     settings = {**COMMON_DEFAULTS, **(processor.defaults if processor else {}), **settings}
     if processor and processor.resize_of_crop:
         settings["size"] = {"shortest_edge": int(_pair(settings["crop_size"])[0] * processor.resize_of_crop)}
+    if processor and processor.square and not _says_height_and_width(settings["size"]):
+        settings["size"] = {"height": processor.square, "width": processor.square}
     try:
         geometry = Geometry(
             resize=_resize(settings) if settings["do_resize"] else None,
@@ -100,6 +102,10 @@ def _read_json(folder: Path, refuse: _Refuse) -> dict[str, Any]:
         f"the folder holds no {' or '.join(PREPROCESSING_FILES[1:])}; copy it from the model it was trained from, "
         "since guessing how its pixels were made would give wrong labels without a sign of it"
     )
+
+
+def _says_height_and_width(size: Any) -> bool:
+    return isinstance(size, dict) and "height" in size and "width" in size
 
 
 def _pair(size: int | dict[str, int]) -> tuple[int, int]:
