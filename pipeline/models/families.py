@@ -88,6 +88,8 @@ class ModelFamily:
         num_frames: frames per clip where config.json does not say.
         embedding_dim: reads an embedder's dimension from config.json.
         rerank: whether its embedders are a `RerankEmbedder`.
+        cut_dims: whether the first numbers of its vectors are embeddings too (Matryoshka), and its embedders give as many as
+            `Checkpoint.embedding_dim` says.
         cuda_graphs: whether the forward pass can be recorded as a CUDA graph: it must not copy between host and GPU.
     """
 
@@ -102,6 +104,7 @@ class ModelFamily:
     num_frames: int | None = None
     embedding_dim: Callable[[Mapping[str, Any]], int | None] = projection_dim
     rerank: bool = False
+    cut_dims: bool = False
     cuda_graphs: bool = False
 
     def loader_for(self, engine: Engine) -> str | None:
@@ -215,6 +218,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         processor=QWEN3_VL,
         num_frames=8,
         embedding_dim=text_width,
+        cut_dims=True,
     ),
 )
 

@@ -90,19 +90,19 @@ class Qwen3VlEmbedder:
     @torch.inference_mode()
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """See `pipeline.models.base.Embedder.embed_clips`."""
-        return unit_vectors(self._run(pixels.to(self.device))[0])
+        return unit_vectors(self._run(pixels.to(self.device))[0][:, : self.dim])
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `pipeline.models.base.Embedder.embed_texts`."""
-        return unit_vectors(self._texts(texts)) if texts else np.empty((0, self.dim), np.float32)
+        return unit_vectors(self._texts(texts)[:, : self.dim]) if texts else np.empty((0, self.dim), np.float32)
 
     def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
         """See `pipeline.models.base.LimitedEmbedder.cut_texts`."""
         return self._tokenizer.cut(texts)
 
     def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Clips' vectors [batch, dim], not normalised."""
+        """Clips' whole vectors, neither cut nor normalised."""
         patches, grid = video_patches(
             pixels, self._vision.patch_size, self._vision.temporal_patch_size, self._vision.spatial_merge_size
         )
@@ -123,7 +123,7 @@ class Qwen3VlEmbedder:
         return self._tokenizer.video(CLIP_INSTRUCTION, times_s, num_patches).to(self.device)
 
     def _read(self, texts: Sequence[str]) -> torch.Tensor:
-        """Texts' vectors [len(texts), dim], not normalised."""
+        """Texts' whole vectors, likewise."""
         tokens = self._tokenizer(texts)
         hidden = self._model(input_ids=tokens["input_ids"].to(self.device)).last_hidden_state
         # No mask is needed: tokens attend to those before them, and the padding comes last.
