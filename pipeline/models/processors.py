@@ -38,14 +38,14 @@ class Processor:
         prefix: the beginning of its class names: ``VideoMAE`` for VideoMAEImageProcessor and VideoMAEFeatureExtractor.
         defaults: its defaults as keys of preprocessor_config.json, where they differ from `COMMON_DEFAULTS`.
         resize_of_crop: the shorter edge after resizing, as a multiple of the crop; the class then ignores ``size``.
-        square: the side in pixels of the pictures that vidsift makes, where the class's ``size`` counts the pixels of
-            pictures of any shape; a ``size`` with height and width is taken as it is.
+        max_squares: the most squares of merged patches that vidsift makes a picture of, where the class's ``size`` counts
+            the pixels of pictures of any shape; a ``size`` with height and width is taken as it is.
     """
 
     prefix: str
     defaults: Mapping[str, Any]
     resize_of_crop: Fraction | None = None
-    square: int | None = None
+    max_squares: int | None = None
 
 
 # As in transformers 5.23.
@@ -91,7 +91,7 @@ EFFICIENTNET = Processor(  # ALIGN's
 QWEN3_VL = Processor(  # and Qwen2VLImageProcessor, which some of its checkpoints name
     "Qwen",
     {"image_mean": _HALF, "image_std": _HALF, "do_center_crop": False, "resample": BICUBIC},
-    square=384,  # the smallest in whole patches that has the 128 x 32 x 32 pixels of its authors' smallest frames
+    max_squares=144,  # 384 x 384 or 512 x 288 pixels; its authors' smallest frames have 128
 )
 VIVIT = Processor(
     "Vivit",

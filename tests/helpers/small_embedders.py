@@ -158,7 +158,7 @@ VIDEO_TEXT: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "videoprism": (_videoprism, {"size": {"height": SIDE, "width": SIDE}}),
     "qwen3_vl": (
         _qwen3_vl,
-        {"video_processor_type": "Qwen3VLVideoProcessor", "size": {"height": SIDE, "width": 2 * SIDE}},
+        {"video_processor_type": "Qwen3VLVideoProcessor", "size": {"shortest_edge": 4_096, "longest_edge": 25_165_824}},
     ),
 }
 

@@ -76,13 +76,13 @@ class Qwen3VlEmbedder:
         Raises:
             ModelError: they cannot.
         """
-        num_frames, size = self.preprocessing.input.num_frames, self.preprocessing.input.geometry.size
+        num_frames, geometry = self.preprocessing.input.num_frames, self.preprocessing.input.geometry
         side, together = self._vision.patch_size * self._vision.spatial_merge_size, self._vision.temporal_patch_size
-        if size is None or size[0] % side or size[1] % side or num_frames % together:
-            made = "pictures of differing sizes" if size is None else f"pictures of {size[1]} x {size[0]}"
+        height, width = geometry.size or (side, side)  # of any shape: in whole squares, as `read_preprocessing` checks
+        if height % side or width % side or num_frames % together:
             raise ModelError(
-                f"got {num_frames} frames and {made}, expected multiples of {together} frames and of {side} x {side} "
-                'pixels; correct "size" in preprocessor_config.json',
+                f"got {num_frames} frames of {width} x {height} pixels, expected multiples of {together} frames and of "
+                f"{side} x {side} pixels; correct size in preprocessor_config.json",
                 argument="embedder",
                 value=checkpoint.name,
             )

@@ -90,7 +90,8 @@ def plain_clip(folder: Path, model_type: str, frames: Frames) -> NDArray[np.floa
     """A clip's vector by the plain library code."""
     model = AutoModel.from_pretrained(folder).eval()
     if model_type == "qwen3_vl":
-        vector = plain_qwen_clip(model, AutoTokenizer.from_pretrained(folder), pictures_of(frames, 2 * SIDE, SIDE))
+        width, height = PatchBudget(16, 144).resized(frames[0].shape[1], frames[0].shape[0])
+        vector = plain_qwen_clip(model, AutoTokenizer.from_pretrained(folder), pictures_of(frames, width, height))
     elif model_type == "videoprism":
         values = torch.from_numpy(pictures_of(frames, SIDE, SIDE)).permute(0, 3, 1, 2)[None] / 255
         vector = model.get_video_features(values).pooler_output[0, 0]

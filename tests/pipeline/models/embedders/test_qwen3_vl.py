@@ -22,7 +22,7 @@ from pipeline.models.pixels import make_pixels
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import load_embedder
 from schemas.errors import ModelError
-from schemas.models import Geometry
+from schemas.models import Geometry, PatchBudget
 from tests.helpers.plain_qwen3_vl import TEXT_LAYOUT, plain_patches, plain_prompt, plain_qwen_clip, plain_qwen_text
 from tests.helpers.small_embedders import write_small_embedder
 
@@ -90,6 +90,12 @@ def test_clips_and_texts_equal_the_plain_model(folder: Path) -> None:
 def test_bf16_is_near(folder: Path) -> None:
     embedder, exact = embedder_of(folder, "bf16"), embedder_of(folder)
     assert (embedder.embed_texts(["a dog"]) @ exact.embed_texts(["a dog"]).T)[0, 0] >= 0.99
+    frames = np.random.default_rng(0).integers(0, 256, (1, 8, 32, 64, 3), dtype=np.uint8)
+    near, vector = (
+        model.embed_clips(make_pixels(frames, model.preprocessing, model.device, model.dtype))[0]
+        for model in (embedder, exact)
+    )
+    assert near @ vector >= 0.99
 
 
 def test_attention_with_shared_keys_is_that_of_pytorch() -> None:
@@ -140,15 +146,17 @@ def test_texts_may_have_thousands_of_tokens(folder: Path) -> None:
     assert (cut.num_tokens, cut.max_tokens) == (9_000, 8_192 - around)
 
 
-def test_a_size_in_pixels_becomes_a_square(copy: Path) -> None:
-    """The published preprocessing says how many pixels a picture of any shape may have."""
+def test_a_size_in_pixels_keeps_the_pictures_shape(copy: Path) -> None:
+    """The published preprocessing says how many pixels a picture may have. Here 144 squares of 2 x 2 patches of 8 pixels."""
     for settings in (
         {"video_processor_type": "Qwen3VLVideoProcessor", "size": {"longest_edge": 25_165_824, "shortest_edge": 4_096}},
         {"image_processor_type": "Qwen2VLImageProcessorFast", "size": None},
     ):
         (copy / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
         preprocessing = read_preprocessing(find_checkpoint(str(copy), "embedder"), "embedder")
-        assert preprocessing.input.geometry == Geometry((384, 384), None, "bicubic")
+        assert preprocessing.input.geometry == Geometry(PatchBudget(16, 144), None, "bicubic")
+        assert preprocessing.input.geometry.resized(640, 360) == (256, 144)
+        assert preprocessing.input.geometry.resized(500, 500) == (192, 192)
         assert preprocessing.input.num_frames == 8
         assert (preprocessing.gain[0] * 255, preprocessing.shift[0]) == pytest.approx((2.0, -1.0))
 
@@ -157,7 +165,7 @@ def test_what_cannot_be_cut_into_patches_is_refused(copy: Path) -> None:
     settings = {"video_processor_type": "Qwen3VLVideoProcessor", "size": {"height": 40, "width": 32}}
     (copy / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
     with pytest.raises(
-        ModelError, match="got 8 frames and pictures of 32 x 40, expected multiples of 2 frames and of 16 x 16 pixels"
+        ModelError, match="got 8 frames of 32 x 40 pixels, expected multiples of 2 frames and of 16 x 16 pixels"
     ):
         embedder_of(copy)
 
