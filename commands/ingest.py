@@ -55,6 +55,12 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     help="Keep features for reranking as int8 or fp16, or keep none. [default: the library's, or int8]",
 )
 @click.option(
+    "--dim",
+    type=int,
+    metavar="N",
+    help="Keep N numbers of each embedding, of models trained for that. [default: the library's, or all]",
+)
+@click.option(
     "--decoder", default="pyav", show_default=True, help="Decode with pyav, decord, torchcodec or nvdec (on a GPU)."
 )
 @click.option(

@@ -100,7 +100,8 @@ class Checkpoint:
         model_type: ``config.model_type``, such as ``videomae``.
         sha256: hash over weights, configuration, preprocessing and tokenizer: the same hash, the same answers.
         architectures: the classes its weights were saved from, as config.json says.
-        embedding_dim: dimension of its embeddings; None for a classifier.
+        embedding_dim: dimension of its embeddings, which are cut to it where a library keeps fewer than the model has; None
+            for a classifier.
     """
 
     name: str

@@ -46,6 +46,7 @@ def ingest(
     window_s: float | None = None,
     stride_s: float | None = None,
     features: FeatureKind | None = None,
+    dim: int | None = None,
     options: IngestOptions | None = None,
     keep_missing: bool = False,
     allow_empty: bool = False,
@@ -69,6 +70,8 @@ def ingest(
         window_s: length of a clip in seconds; None takes the library's own, or 4 s.
         stride_s: seconds from one clip's start to the next one's; None takes the library's own, or the window.
         features: how to keep what rerank scores need; None takes the library's own, or int8 for a new one.
+        dim: the number of dimensions to cut embeddings to, for embedders that were trained for it; None takes the library's
+            own, or all for a new one.
         options: how to run.
         keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
@@ -107,6 +110,7 @@ def ingest(
         window_s=window_s,
         stride_s=stride_s,
         features=features,
+        dim=dim,
         annotators=annotators,
         labels_from=labels_from,
     )

@@ -27,6 +27,7 @@ def choose_library_config(
     window_s: float | None = None,
     stride_s: float | None = None,
     features: FeatureKind | None = None,
+    dim: int | None = None,
     annotators: Sequence[Annotator] = (),
     labels_from: str | Path | None = None,
 ) -> LibraryConfig:
@@ -39,18 +40,20 @@ def choose_library_config(
         window_s: length of a clip in seconds.
         stride_s: seconds from one clip's start to the next one's; by default the window, where that is given.
         features: how to keep them; by default int8 where the embedder has a rerank score.
+        dim: the number of dimensions to cut embeddings to.
         annotators: those beside the classifier and the embedder.
         labels_from: a library that says what else the classifier and the sampling of a new one are.
 
     Raises:
         ModelError: a model cannot be found.
-        UsageError: the sampling is out of its range, features cannot be kept in this way, an annotator's table has the name
-            of another's, or ``labels_from`` is not a library with the same classifier and sampling.
+        UsageError: the sampling is out of its range, features cannot be kept or embeddings not be cut in this way, an
+            annotator's table has the name of another's, or ``labels_from`` is not a library with the same classifier and
+            sampling.
         LibraryError: the library was made otherwise.
     """
     labelled = None if labels_from is None else _config_of(Path(labels_from))
     sampling = _sampling(known or labelled, window_s, stride_s)
-    named = classifier or embedder or features not in (None, known.features if known else None)
+    named = classifier or embedder or dim is not None or features not in (None, known.features if known else None)
     tables = _annotator_tables(annotators)
     as_known = known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables)
     if known is not None and as_known and labelled is None:
@@ -64,7 +67,7 @@ def choose_library_config(
         sampling,
     )
     check_classifier(requested.classifier)
-    check_embedder(requested.embedder)
+    requested = replace(requested, embedder=_cut(known, requested.embedder, dim))
     requested = replace(requested, features=_features(known, requested.embedder, features))
     try:
         requested = replace(requested, annotator_tables=tables)
@@ -132,6 +135,29 @@ def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: flo
         return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
     window_s = Sampling().window_s if window_s is None else window_s
     return Sampling(window_s=window_s, stride_s=window_s if stride_s is None else stride_s)
+
+
+def _cut(known: LibraryConfig | None, embedder: Checkpoint, dim: int | None) -> Checkpoint:
+    """The embedder with the dimension asked for; else with that of the library, where it is the library's.
+
+    Raises:
+        ModelError: as for `check_embedder`.
+        UsageError: its embeddings cannot be cut, or have fewer dimensions.
+    """
+    family = check_embedder(embedder)
+    if known is not None and embedder.sha256 == known.embedder.sha256:
+        return replace(embedder, embedding_dim=known.embedding_dim if dim is None else dim)
+    if dim is None:
+        return embedder
+    if not family.cut_dims:
+        raise UsageError(
+            f"embeddings of type {embedder.model_type!r} cannot be cut; leave the option out, or take an `embedder` that "
+            "was trained for it, such as Qwen/Qwen3-VL-Embedding-2B",
+            argument="dim",
+        )
+    if not 1 <= dim <= (embedder.embedding_dim or 0):
+        raise UsageError(f"got {dim}, expected 1 to {embedder.embedding_dim}, which the model has", argument="dim")
+    return replace(embedder, embedding_dim=dim)
 
 
 def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureKind | None) -> FeatureKind:

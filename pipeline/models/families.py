@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from pipeline.models.processors import (
@@ -14,6 +15,7 @@ from pipeline.models.processors import (
     CLIP,
     EFFICIENTNET,
     PE_VIDEO,
+    QWEN3_VL,
     SIGLIP,
     SIGLIP2,
     VIDEOMAE,
@@ -40,10 +42,10 @@ def vision_width(config: Mapping[str, Any]) -> int | None:
     return width if isinstance(width, int) else None
 
 
-def text_width(config: Mapping[str, Any]) -> int | None:
-    """``hidden_size`` of a config.json's text model, which PE-AV embeds into; 1024 where it is left out."""
-    text = config.get("text_config") or {}
-    width = text.get("hidden_size", 1024) if isinstance(text, Mapping) else None
+def text_width(config: Mapping[str, Any], default: int | None = None) -> int | None:
+    """``hidden_size`` of a config.json's text model, which language models embed into; ``default`` where it is left out."""
+    text = config.get("text_config")
+    width = text.get("hidden_size", default) if isinstance(text, Mapping) else default
     return width if isinstance(width, int) else None
 
 
@@ -83,13 +85,16 @@ class ModelFamily:
         texts_first: whether the loader takes ``texts_first=True``, to load the weights that only clips need with the first
             clip.
         texts: how its text model was trained to read texts.
-        architectures: how the class names in config.json (``architectures``) have to end; empty allows all.
+        architectures: how the class names in config.json (``architectures``) have to end, in one of these ways; empty allows
+            all.
         processor: the image processor of a preprocessor_config.json that names none.
         num_frames: frames per clip where config.json does not say.
         embedding_dim: reads an embedder's dimension from config.json.
         packages: what its models need beside vidsift's own dependencies, by name of the import.
         extra: vidsift's extra that installs them.
         rerank: whether its embedders are a `RerankEmbedder`.
+        cut_dims: whether the first numbers of its vectors are embeddings too (Matryoshka), and its embedders give as many as
+            `Checkpoint.embedding_dim` says.
         cuda_graphs: whether the forward pass can be recorded as a CUDA graph: it must not copy between host and GPU.
     """
 
@@ -99,13 +104,14 @@ class ModelFamily:
     engines: Mapping[Engine, str] = field(default_factory=dict)
     texts_first: bool = False
     texts: TextFormat = TextFormat()
-    architectures: str = ""
+    architectures: str | tuple[str, ...] = ""
     processor: Processor | None = None
     num_frames: int | None = None
     embedding_dim: Callable[[Mapping[str, Any]], int | None] = projection_dim
     packages: tuple[str, ...] = ()
     extra: str = ""
     rerank: bool = False
+    cut_dims: bool = False
     cuda_graphs: bool = False
 
     def loader_for(self, engine: Engine) -> str | None:
@@ -216,9 +222,20 @@ FAMILIES: tuple[ModelFamily, ...] = (
         architectures="PeAudioVideoModel",
         processor=PE_VIDEO,
         num_frames=8,  # 2 a second of a clip of 4 seconds, as it was trained
-        embedding_dim=text_width,
+        embedding_dim=partial(text_width, default=1024),
         packages=("timm", "torchvision"),
         extra="pe",
+    ),
+    ModelFamily(
+        "qwen3_vl",
+        "embedder",
+        "pipeline.models.embedders.qwen3_vl:Qwen3VlEmbedder",
+        texts=TextFormat(max_tokens=8_192),
+        architectures=("Qwen3VLForConditionalGeneration", "Qwen3VLModel"),
+        processor=QWEN3_VL,
+        num_frames=8,
+        embedding_dim=text_width,
+        cut_dims=True,
     ),
 )
 

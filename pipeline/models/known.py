@@ -258,6 +258,17 @@ KNOWN: tuple[KnownModel, ...] = (
         source=MTEB,
     ),
     KnownModel(
+        "Qwen/Qwen3-VL-Embedding-2B",
+        "qwen3_vl",
+        "embedder",
+        "sentences in many languages; for GPUs",
+        8,
+        2048,
+        "Apache-2.0",
+        figures={"MSR-VTT": 55.6, "MSVD": 75.2, "DiDeMo": 55.6, "ActivityNet": 58.1},
+        source=MTEB,
+    ),
+    KnownModel(
         "MCG-NJU/videomae-base-finetuned-kinetics",
         "videomae",
         "classifier",

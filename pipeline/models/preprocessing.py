@@ -61,6 +61,8 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
     if processor and processor.resize_of_crop:
         settings["size"] = {"shortest_edge": int(_pair(settings["crop_size"])[0] * processor.resize_of_crop)}
     try:
+        if processor and processor.max_squares and not _says_height_and_width(settings["size"]):
+            settings |= {"patch_size": _square_side(config["vision_config"]), "max_num_patches": processor.max_squares}
         geometry = Geometry(
             resize=_resize(settings) if settings["do_resize"] else None,
             crop=_pair(settings["crop_size"]) if settings["do_center_crop"] else None,
@@ -102,6 +104,15 @@ def _read_json(folder: Path, refuse: _Refuse) -> dict[str, Any]:
     )
 
 
+def _says_height_and_width(size: Any) -> bool:
+    return isinstance(size, dict) and "height" in size and "width" in size
+
+
+def _square_side(vision: dict[str, Any]) -> int:
+    """The side in pixels of the patches that a vision model gives one token for: they may be merged from smaller ones."""
+    return int(vision["patch_size"]) * int(vision.get("spatial_merge_size", 1))
+
+
 def _pair(size: int | dict[str, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size["height"]), int(size["width"]))
 
@@ -137,7 +148,7 @@ def _check_size(geometry: Geometry, config: dict[str, Any], refuse: _Refuse) -> 
     made = geometry.size
     vision = config.get("vision_config") or {}
     if isinstance(geometry.resize, PatchBudget):
-        patch_size = vision.get("patch_size", geometry.resize.patch_size)
+        patch_size = _square_side({"patch_size": geometry.resize.patch_size, **vision})
         if made is None and patch_size == geometry.resize.patch_size:
             return
         raise refuse(

@@ -38,11 +38,14 @@ class Processor:
         prefix: the beginning of its class names: ``VideoMAE`` for VideoMAEImageProcessor and VideoMAEFeatureExtractor.
         defaults: its defaults as keys of preprocessor_config.json, where they differ from `COMMON_DEFAULTS`.
         resize_of_crop: the shorter edge after resizing, as a multiple of the crop; the class then ignores ``size``.
+        max_squares: the most squares of merged patches that vidsift makes a picture of, where the class's ``size`` counts
+            the pixels of pictures of any shape; a ``size`` with height and width is taken as it is.
     """
 
     prefix: str
     defaults: Mapping[str, Any]
     resize_of_crop: Fraction | None = None
+    max_squares: int | None = None
 
 
 # As in transformers 5.23.
@@ -89,6 +92,11 @@ EFFICIENTNET = Processor(  # ALIGN's
         "include_top": True,
     },
 )
+QWEN3_VL = Processor(  # and Qwen2VLImageProcessor, which some of its checkpoints name
+    "Qwen",
+    {"image_mean": _HALF, "image_std": _HALF, "do_center_crop": False, "resample": BICUBIC},
+    max_squares=144,  # 384 x 384 or 512 x 288 pixels; its authors' smallest frames have 128
+)
 VIVIT = Processor(
     "Vivit",
     {
@@ -103,7 +111,7 @@ VJEPA2 = Processor(
     "VJEPA2", {"image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD, "crop_size": 256}, Fraction(256, 224)
 )
 
-_KNOWN = (VIDEOMAE, CLIP, CHINESE_CLIP, SIGLIP2, SIGLIP, VIDEOPRISM, PE_VIDEO, EFFICIENTNET, VIVIT, VJEPA2)
+_KNOWN = (VIDEOMAE, CLIP, CHINESE_CLIP, SIGLIP2, SIGLIP, VIDEOPRISM, PE_VIDEO, QWEN3_VL, EFFICIENTNET, VIVIT, VJEPA2)
 
 
 def processor_named(class_name: str, usual: Processor | None) -> Processor | None:

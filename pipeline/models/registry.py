@@ -127,9 +127,10 @@ def forward_of(role: Role, model_type: str) -> Callable[[Any, torch.Tensor], tup
 def _check_architectures(checkpoint: Checkpoint, family: ModelFamily, purpose: str) -> None:
     ending = family.architectures
     if checkpoint.architectures and not any(name.endswith(ending) for name in checkpoint.architectures):
+        endings = ending if isinstance(ending, str) else " or ".join(ending)
         raise ModelError(
             f"got {', '.join(checkpoint.architectures)}, expected a model for {purpose}, "
-            f"whose class name ends in {ending}; take a checkpoint that was trained for it",
+            f"whose class name ends in {endings}; take a checkpoint that was trained for it",
             argument=family.role,
             value=checkpoint.name,
         )

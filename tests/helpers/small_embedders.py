@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
+    AddedToken,
     AlignConfig,
     AlignModel,
     AltCLIPConfig,
@@ -22,6 +24,9 @@ from transformers import (
     MetaClip2Model,
     PeAudioVideoConfig,
     PeAudioVideoModel,
+    Qwen2Tokenizer,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     Siglip2Config,
     Siglip2Model,
     Siglip2Tokenizer,
@@ -118,6 +123,38 @@ def _pe_audio_video() -> Any:
     return model
 
 
+_CHAT_MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>")
+
+
+def _qwen3_vl_tokenizer() -> Qwen2Tokenizer:
+    """One token per byte, then the marks."""
+    vocab = {symbol: i for i, symbol in enumerate(sorted(ByteLevel.alphabet()))}
+    tokenizer = Qwen2Tokenizer(vocab={**vocab, "<|endoftext|>": len(vocab)}, merges=[])
+    tokenizer.add_tokens([AddedToken(mark, special=True) for mark in _CHAT_MARKS])
+    return tokenizer
+
+
+def _qwen3_vl() -> Any:
+    """A whole language model, as the published checkpoints are: what gives logits is not read."""
+    text: dict[str, Any] = {**_LAYERS, "hidden_size": 48, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 262}
+    text |= {"initializer_range": 0.3}  # else all that it reads is told from its last token alone
+    text |= {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]}}
+    vision: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "depth": 2, "num_heads": 2}
+    vision |= {"patch_size": 8, "out_hidden_size": 48}
+    vision |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0], "initializer_range": 0.3}
+    marks = dict(zip(_CHAT_MARKS, range(256, 262), strict=True))
+    return Qwen3VLForConditionalGeneration(
+        Qwen3VLConfig(
+            text_config=text,
+            vision_config=vision,
+            image_token_id=marks["<|endoftext|>"],
+            video_token_id=marks["<|video_pad|>"],
+            vision_start_token_id=marks["<|vision_start|>"],
+            vision_end_token_id=marks["<|vision_end|>"],
+        )
+    )
+
+
 def _videoprism_tokenizer() -> VideoPrismTokenizer:
     marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     return VideoPrismTokenizer(vocab=[*marks, *((character, -3.0) for character in string.printable.strip())])
@@ -129,7 +166,11 @@ def _siglip2_tokenizer() -> Siglip2Tokenizer:
 
 
 # Those that transformers takes whatever tokenizer.json says; one token per character.
-OWN_TOKENIZERS: dict[str, Callable[[], Any]] = {"videoprism": _videoprism_tokenizer, "siglip2": _siglip2_tokenizer}
+OWN_TOKENIZERS: dict[str, Callable[[], Any]] = {
+    "videoprism": _videoprism_tokenizer,
+    "siglip2": _siglip2_tokenizer,
+    "qwen3_vl": _qwen3_vl_tokenizer,
+}
 
 
 # What makes the model, and the image processor's class with the settings that its preprocessor_config.json states.
@@ -156,6 +197,10 @@ IMAGE_TEXT: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
 }
 VIDEO_TEXT: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "videoprism": (_videoprism, {"size": {"height": SIDE, "width": SIDE}}),
+    "qwen3_vl": (
+        _qwen3_vl,
+        {"video_processor_type": "Qwen3VLVideoProcessor", "size": {"shortest_edge": 4_096, "longest_edge": 25_165_824}},
+    ),
 }
 # Those that need packages beside vidsift's own.
 WITH_EXTRAS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {

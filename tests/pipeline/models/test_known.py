@@ -66,6 +66,9 @@ def test_the_list_that_people_see() -> None:
     assert "MSR-VTT 10.4, MSVD 24.2, DiDeMo 9.9, ActivityNet 9.2" in lines[2]
     (metaclip,) = (line for line in lines if line.startswith("facebook/metaclip-2"))
     assert "CC-BY-NC-4.0, not commercial" in metaclip
+    (qwen,) = (line for line in lines if line.startswith("Qwen/Qwen3-VL-Embedding-2B"))
+    assert "for GPUs" in qwen
+    assert "MSR-VTT 55.6, MSVD 75.2, DiDeMo 55.6, ActivityNet 58.1" in qwen
     assert not any("videomae" in line for line in lines)
     assert "arXiv 2504.13181, table 6: openai/clip-vit-base-patch16, google/siglip2-base-patch16-224" in done.stdout
 

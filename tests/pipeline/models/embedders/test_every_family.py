@@ -31,6 +31,7 @@ from schemas.errors import ModelError
 from schemas.models import Checkpoint, Geometry, PatchBudget
 from schemas.options import Sampling
 from schemas.records import ClipRow, Span, VideoFile
+from tests.helpers.plain_qwen3_vl import plain_qwen_clip, plain_qwen_text
 from tests.helpers.small_embedders import IMAGE_TEXT, OWN_TOKENIZERS, SIDE, VIDEO_TEXT, WITH_EXTRAS, write_small_embedder
 from tests.helpers.videos import decode_all
 
@@ -78,13 +79,21 @@ def frames_of(path: Path, span: Span, num_frames: int) -> Frames:
     return [frames[max(i for i, time in enumerate(times) if time <= middle + 1e-6 or i == 0)] for middle in middles]
 
 
+def pictures_of(frames: Frames, width: int, height: int) -> NDArray[np.uint8]:
+    """uint8 [num_frames, height, width, 3]."""
+    pictures = [Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in frames]
+    return np.stack([np.asarray(picture) for picture in pictures])
+
+
 @torch.inference_mode()
 def plain_clip(folder: Path, model_type: str, frames: Frames) -> NDArray[np.float32]:
     """A clip's vector by the plain library code."""
     model = AutoModel.from_pretrained(folder).eval()
-    if model_type == "videoprism":
-        pictures = [Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for frame in frames]
-        values = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).permute(0, 3, 1, 2)[None] / 255
+    if model_type == "qwen3_vl":
+        width, height = PatchBudget(16, 144).resized(frames[0].shape[1], frames[0].shape[0])
+        vector = plain_qwen_clip(model, AutoTokenizer.from_pretrained(folder), pictures_of(frames, width, height))
+    elif model_type == "videoprism":
+        values = torch.from_numpy(pictures_of(frames, SIDE, SIDE)).permute(0, 3, 1, 2)[None] / 255
         vector = model.get_video_features(values).pooler_output[0, 0]
     else:
         module, name = _STOCK_PROCESSORS[model_type].split(":")
@@ -99,6 +108,8 @@ def plain_clip(folder: Path, model_type: str, frames: Frames) -> NDArray[np.floa
 def plain_text(folder: Path, model_type: str, text: str) -> NDArray[np.float32]:
     """A text's vector by the plain library code, with the settings of the model's documentation."""
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    if model_type == "qwen3_vl":
+        return plain_qwen_text(model, tokenizer, text)
     padded: dict[str, Any] = {"padding": "max_length", "max_length": 64} if model_type not in _CLIP_LIKE else {}
     tokens = tokenizer(text, truncation=True, return_tensors="pt", **padded)
     masked = {} if model_type in ("siglip", "siglip2") else {"attention_mask": tokens["attention_mask"]}
