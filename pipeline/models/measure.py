@@ -50,10 +50,11 @@ def measure(known: KnownModel) -> Cost:
     with torch.device(device):
         model = _model(known, config, dtype).requires_grad_(False)
         pixels = torch.randn(8, known.num_frames, 3, *size, dtype=dtype)
+    usual = attention_for(device, dtype) or model.config._attn_implementation
     model.set_attn_implementation("eager")  # fused kernels are not counted
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         forward(model, pixels[:1])
-    model.set_attn_implementation(attention_for(device, dtype) or "sdpa")
+    model.set_attn_implementation(usual)
     vision = getattr(model.config, "vision_config", model.config)
     run = choose_runtime(lambda pixels: forward(model, pixels), device, vision, cuda_graphs=False)
     parameters = sum(weights.numel() for weights in model.parameters())

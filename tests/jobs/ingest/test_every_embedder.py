@@ -52,8 +52,9 @@ def test_a_folder_is_indexed_and_searched(
     cosines = vectors @ embedder.embed_texts(["a dog"])[0]
     assert [m.score for m in found.moments] == pytest.approx(sorted(cosines, reverse=True), abs=2e-3)
 
-    alike = searcher.search(SearchOptions(like=(str(films[0]),), by="clip", k=3, rerank=0, show_all=True))
-    assert alike.moments[0].path.endswith(films[0].name)
+    alike = searcher.search(SearchOptions(like=(str(films[0]),), by="clip", k=50, rerank=0, show_all=True))
+    best = alike.moments[0].score  # of a random ALIGN, all clips are alike up to rounding
+    assert any(m.path.endswith(films[0].name) and m.score >= best - 1e-5 for m in alike.moments)
 
     family = family_of(model_type)
     assert family is not None
