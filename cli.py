@@ -37,7 +37,8 @@ COMMANDS = {
         "preview": ("commands.data:preview", "Draw the frames of a clip as a model is shown them."),
         "finetune": ("commands.train:finetune", "Train a video classifier on your own classes."),
         "pretrain": ("commands.train:pretrain", "Train a VideoMAE on videos without labels."),
-        "align": ("commands.train:align", "Train an X-CLIP on captioned moments."),
+        "align": ("commands.train:align", "Train an embedder on captioned moments."),
+        "models": ("commands.models:models", "List published models: what each is for and reaches."),
     },
     "Look after": {
         "status": ("commands.library:status", "Show what a library holds, its models, and what failed."),

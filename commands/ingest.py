@@ -34,6 +34,12 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     help=f"Model that makes clips searchable: hub id, folder or pocket. [default: the library's, or {DEFAULT_EMBEDDER}]",
 )
 @click.option(
+    "--labels-from",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Keep the labels that this library has for the same clips, as when the embedder alone is new.",
+)
+@click.option(
     "--window", "window_s", type=float, metavar="S", help="Length of a clip in seconds. [default: the library's, or 4]"
 )
 @click.option(
@@ -47,6 +53,12 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     "--features",
     metavar="KIND",
     help="Keep features for reranking as int8 or fp16, or keep none. [default: the library's, or int8]",
+)
+@click.option(
+    "--dim",
+    type=int,
+    metavar="N",
+    help="Keep N numbers of each embedding, of models trained for that. [default: the library's, or all]",
 )
 @click.option(
     "--decoder", default="pyav", show_default=True, help="Decode with pyav, decord, torchcodec or nvdec (on a GPU)."
@@ -127,15 +139,19 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     """
     options = IngestOptions(**{name: given.pop(name) for name in _INGEST_OPTIONS if name in given})
     from jobs.ingest.ingest import ingest as run
+    from jobs.ingest.library_config import licence_notes
     from jobs.ingest.report import Interrupted, ingest_text
 
     interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
+    licences = licence_notes(folder, given["classifier"], given["embedder"])
     with ProgressLine() as line:
         try:
             report = run(sources, folder, options=options, on_progress=line.show, **given)
         except Interrupted as exc:
             report, interrupted = exc.report, True
+    for sentence in licences:
+        note(sentence)
     echo(json_text(report.as_json()) if as_json else ingest_text(report))
     if interrupted:
         note("interrupted; what was finished is kept, run the same command again to go on")

@@ -167,7 +167,7 @@ def pretrain(
     "--base",
     required=True,
     metavar="MODEL",
-    help="X-CLIP to start from: hub id, folder or pocket; a config.json starts from random weights.",
+    help="X-CLIP, CLIP, SigLIP or the like to start from: hub id, folder, pocket, or a config.json for random weights.",
 )
 @click.option(
     "--plain-weight",
@@ -194,7 +194,7 @@ def align(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train an X-CLIP on captioned moments.
+    """Train an embedder on captioned moments.
 
     DATA.csv has the columns path and caption, and optionally start_s, end_s and facts.
 

@@ -11,7 +11,15 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
-from transformers import PreTrainedTokenizerFast, VideoMAEConfig, VideoMAEForPreTraining, XCLIPConfig, XCLIPModel
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    PreTrainedTokenizerFast,
+    VideoMAEConfig,
+    VideoMAEForPreTraining,
+    XCLIPConfig,
+    XCLIPModel,
+)
 
 from demo.checkpoints import write_preprocessing
 
@@ -49,17 +57,7 @@ def write_embedder_base(folder: Path, words: Sequence[str], *, seed: int = 0) ->
     torch.manual_seed(seed)
     tokenizer = word_tokenizer(words)
     config = XCLIPConfig(
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": 128,
-            "intermediate_size": 512,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "max_position_embeddings": _TEXT_TOKENS,
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        },
+        text_config=_text_config(tokenizer),
         vision_config={
             **_VISION,
             "num_frames": 8,
@@ -80,6 +78,33 @@ def write_embedder_base(folder: Path, words: Sequence[str], *, seed: int = 0) ->
     tokenizer.save_pretrained(folder)
     write_preprocessing(folder, IMAGE_SIZE)
     return folder
+
+
+def write_image_text_base(folder: Path, words: Sequence[str], *, seed: int = 0) -> Path:
+    """Write a random CLIP: pictures of 64 pixels, 4 layers for them and 3 for text, 1.9 million parameters."""
+    torch.manual_seed(seed)
+    tokenizer = word_tokenizer(words)
+    model = CLIPModel(CLIPConfig(text_config=_text_config(tokenizer), vision_config=_VISION, projection_dim=128))
+    with torch.no_grad():  # as for the X-CLIP
+        model.vision_model.embeddings.position_embedding.weight.normal_(0, 0.5)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_preprocessing(folder, IMAGE_SIZE)
+    return folder
+
+
+def _text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "max_position_embeddings": _TEXT_TOKENS,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
 
 
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:

@@ -62,7 +62,7 @@ def write_classifier(folder: Path, size: Size = "small", *, seed: int = 0, num_l
         label2id={f"made-up action {i:02d}": i for i in range(num_labels)},
     )
     model = VideoMAEForVideoClassification(config)
-    _perturb(model)
+    perturb(model)
     with torch.no_grad():  # logits with a standard deviation of about 2, like a trained model's
         model.classifier.weight.normal_(0, 2 / config.hidden_size**0.5)
     model.save_pretrained(folder)
@@ -73,7 +73,7 @@ def write_classifier(folder: Path, size: Size = "small", *, seed: int = 0, num_l
 def write_embedder(folder: Path, size: Size = "small", *, seed: int = 1) -> Path:
     """Write a random X-CLIP: ``base`` as xclip-base-patch32 (197 M parameters), ``small`` 0.5 M at 64 pixels."""
     torch.manual_seed(seed)
-    tokenizer = _byte_tokenizer()
+    tokenizer = byte_tokenizer()
     text = {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407} if size == "base" else _SMALL_TEXT
     vision: dict[str, int] = {} if size == "base" else _SMALL_VISION | _SMALL_MIT
     config = XCLIPConfig(
@@ -84,14 +84,14 @@ def write_embedder(folder: Path, size: Size = "small", *, seed: int = 1) -> Path
     )
     config.initializer_range = 0.02  # transformers 5.23 leaves it out, and the prompt generator would start at 1.0
     model = XCLIPModel(config)
-    _perturb(model)
+    perturb(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_preprocessing(folder, config.vision_config.image_size)
     return folder
 
 
-def _perturb(model: torch.nn.Module) -> None:
+def perturb(model: torch.nn.Module) -> None:
     """Move norms and biases away from their initial ones and zeros, so that tests notice mistakes with them."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -99,7 +99,7 @@ def _perturb(model: torch.nn.Module) -> None:
                 parameter.add_(torch.randn_like(parameter) * (0.1 if name.endswith("weight") else 0.02))
 
 
-def _byte_tokenizer() -> PreTrainedTokenizerFast:
+def byte_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer with one token per byte, so all texts differ. X-CLIP needs <eos> to have the highest id."""
     vocab = {symbol: i for i, symbol in enumerate(sorted(ByteLevel.alphabet()))}
     for symbol in ("<pad>", "<bos>", "<eos>"):

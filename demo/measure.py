@@ -103,10 +103,11 @@ def unseen_captions(captions: Path) -> Path:
     return path
 
 
-def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
+def measure_moments(classifier: str, embedder: str, world: Path, rerank: int = 0) -> list[Row]:
     """Ingest the long films alone, search for each scene's caption, and compare the best answer with the scene.
 
-    Where several scenes have the same action, shirt and background, the answer may be any of them.
+    The best ``rerank`` clips of each search are ordered by their rerank scores. Where several scenes have the same action,
+    shirt and background, the answer may be any of them.
     """
     with (world / "truth.csv").open(newline="", encoding="utf-8") as file:
         scenes = [row for row in csv.DictReader(file) if row["path"].startswith("films/")]
@@ -122,7 +123,9 @@ def measure_moments(classifier: str, embedder: str, world: Path) -> list[Row]:
             options=IngestOptions(batch_size=32),
         )
         searcher = Searcher(library)
-        queries = [SearchOptions(texts=(scene["caption"],), by="clip", k=1, rerank=0, show_all=True) for scene in scenes]
+        queries = [
+            SearchOptions(texts=(scene["caption"],), by="clip", k=1, rerank=rerank, show_all=True) for scene in scenes
+        ]
         best = [searcher.search(options).moments[0] for options in queries]
     overlaps = []
     for scene, hit in zip(scenes, best, strict=True):

@@ -49,7 +49,11 @@ def read_rows(
     Raises:
         UsageError: the file cannot be read, or is not a valid CSV.
     """
-    reader = csv.reader(io.StringIO(_text(source, argument, expected), newline=""), strict=True)
+    text = read_text(source, argument, expected, kind="CSV file")
+    if not text.strip():
+        message = "the file is empty; give a CSV file with a header and a row for every example"
+        raise UsageError(message, argument=argument, value=source)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: list[str] = []
     line = 1
     try:
@@ -109,11 +113,17 @@ def read_whole(source: Path) -> bytes:
     return data
 
 
-def _text(source: Path, argument: str, expected: str) -> str:
+def read_text(source: Path, argument: str, expected: str, *, kind: str) -> str:
     """The text of a file.
 
+    Args:
+        source: the file.
+        argument: the argument that named it, for messages.
+        expected: what the argument may be, for messages.
+        kind: what the file is, for messages.
+
     Raises:
-        UsageError: the file cannot be read, is empty, or is not text in UTF-8.
+        UsageError: the file cannot be read, or is not text in UTF-8.
     """
     if source.suffix.lower() in VIDEO_SUFFIXES:
         raise UsageError(f"got a video, expected {expected}", argument=argument, value=source)
@@ -124,12 +134,9 @@ def _text(source: Path, argument: str, expected: str) -> str:
         raise UsageError(f"cannot be read: {exc.strerror}; give {expected}", argument=argument, value=source) from exc
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
-        message = "got bytes that are no UTF-8; save the CSV file as UTF-8"
+        message = f"got bytes that are no UTF-8; save the {kind} as UTF-8"
         raise FileLine(argument, source, line).error(message) from exc
-    if not text.strip():
-        message = "the file is empty; give a CSV file with a header and a row for every example"
-        raise UsageError(message, argument=argument, value=source)
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise FileLine(argument, source, line).error("got a NUL byte; give a CSV file in UTF-8")
+        raise FileLine(argument, source, line).error(f"got a NUL byte; give a {kind} in UTF-8")
     return text

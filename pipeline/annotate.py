@@ -55,8 +55,12 @@ class Annotators:
 
     def annotate(self, clips: Sequence[Clip]) -> list[ClipRow]:
         """One row per clip, in order. Any number of clips is one batch; one clip is a batch of one."""
-        if not clips:
-            return []
+        rows: dict[int, ClipRow] = {}
+        for positions in _of_one_shape(clips):
+            rows |= zip(positions, self._annotate([clips[position] for position in positions]), strict=True)
+        return [rows[position] for position in range(len(clips))]
+
+    def _annotate(self, clips: Sequence[Clip]) -> list[ClipRow]:
         sent = {source: self._sender.send([clip.frames[source] for clip in clips]) for source in self._sources}
         with self._turn:
             batch = Batch(clips, self.inputs, sent)
@@ -148,6 +152,14 @@ def _row(clip: Clip, of_annotators: Sequence[Values]) -> ClipRow:
         features.get("record"),
         dict(values),
     )
+
+
+def _of_one_shape(clips: Sequence[Clip]) -> Iterable[list[int]]:
+    """The positions of the clips whose frames can be stacked. Most models are shown one shape, some the video's own."""
+    by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = defaultdict(list)
+    for position, clip in enumerate(clips):
+        by_shape[tuple(frames.shape for frames in clip.frames)].append(position)
+    return by_shape.values()
 
 
 def _source_of(shown: ModelInput, inputs: Sequence[ModelInput]) -> tuple[int, int]:

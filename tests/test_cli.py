@@ -300,6 +300,42 @@ def test_evaluate_prints_and_keeps_what_it_measures(library: Path, tmp_path: Pat
     assert "is not empty, and nothing is overwritten" in done.stderr
 
 
+def test_evaluate_measures_on_a_published_benchmark(library: Path, tmp_path: Path) -> None:
+    windows = {"qid": 7, "query": "people baking a cake", "duration": 10, "relevant_windows": [[0, 10]]}
+    source = tmp_path / "val.jsonl"
+    source.write_text("".join(json.dumps(windows | {"qid": n, "vid": vid}) + "\n" for n, vid in ((7, "a"), (8, "text"))))
+    arguments: list[str | Path] = ["evaluate", "--library", library, "--benchmark", "qvhighlights", "--annotations", source]
+    arguments += ["--videos", library.parent / "videos"]
+    found = json.loads(run(*arguments, "--output", tmp_path / "out", "--json").stdout)
+    assert (found["queries"], found["asked"], found["missing"]) == (2, 1, 1)
+    (left_out,) = found["left_out"]
+    assert (left_out["path"], left_out["rows"]) == ("text", 1)
+    assert left_out["reason"].startswith("in the library, but without clips: no video container that FFmpeg can read")
+    assert [row["score"] for row in found["rows"]] == ["plain", "rerank"][: 1 + bool(found["rerank"])]
+    assert "mAP 0.75" in found["rows"][0]["metrics"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["predictions.jsonl", "results.json", "results.md"]
+    (line,) = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    assert json.loads(line)["qid"] == 7
+    assert "on qvhighlights" in run(*arguments, "--rerank", "0").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "got neither TRUTH.csv nor --benchmark, expected one of them"),
+        (("truth.csv", "--benchmark", "tvr"), "--benchmark: got both TRUTH.csv and --benchmark, expected one of them"),
+        (("truth.csv", "--videos", "v"), "--videos: got it without --benchmark; add --benchmark, or leave it out"),
+        (("truth.csv", "--split", "val"), "--split: got it without --benchmark; add --benchmark, or leave it out"),
+        (("--benchmark", "tvr", "--videos", "v"), "--annotations: got none with --benchmark tvr, expected one"),
+        (("--benchmark", "tvr", "--annotations", "a"), "--videos: got none with --benchmark tvr, expected one"),
+    ],
+)
+def test_evaluate_takes_a_truth_or_a_benchmark(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    done = run("evaluate", "--library", tmp_path, *arguments, "--output", tmp_path / "out", expect=2)
+    assert done.stderr == f"vidsift: {message}\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_search_finds_is_exported(library: Path, tmp_path: Path) -> None:
     done = run("search", "people baking a cake", "--library", library, "--all", "--by", "clip", "-k", "2", "--json")
     (tmp_path / "hits.jsonl").write_text(done.stdout)

@@ -54,6 +54,7 @@ CALLS: dict[str, list[str]] = {
     "untag": ["falling down", "--library", "<library>"],
     "teach": ["waving", "--examples", "<examples>", "--library", "<library>"],
     "status": ["--library", "<library>"],
+    "models": ["--kind", "embedder"],
     "history": ["--library", "<library>"],
     "rollback": ["1", "--library", "<library>"],
     "compact": ["--library", "<library>"],

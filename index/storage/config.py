@@ -80,6 +80,8 @@ class LibraryConfig:
             mine, theirs = getattr(self, role), getattr(other, role)
             if mine.sha256 != theirs.sha256:
                 sentences.append(f"`{role}` is {theirs.stamp} here and {mine.stamp} in the library")
+            elif mine.embedding_dim != theirs.embedding_dim:
+                sentences.append(f"`dim` is {theirs.embedding_dim} here and {mine.embedding_dim} in the library")
         for field in ("window_s", "stride_s"):
             mine, theirs = getattr(self.sampling, field), getattr(other.sampling, field)
             if mine != theirs:

@@ -11,7 +11,7 @@ from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.sampling import frames_on_screen, sample_times_s
 from schemas.errors import UsageError
-from schemas.models import Geometry, ModelInput
+from schemas.models import Geometry, ModelInput, PatchBudget
 from schemas.records import Span
 from schemas.text import lines_text
 from schemas.times import SAME_MOMENT_S
@@ -82,6 +82,8 @@ def geometry_text(geometry: Geometry) -> str:
     steps = []
     if isinstance(geometry.resize, int):
         steps.append(f"shorter edge to {geometry.resize}")
+    elif isinstance(geometry.resize, PatchBudget):
+        steps.append(f"at most {geometry.resize.max_patches} patches of {geometry.resize.patch_size}")
     elif geometry.resize is not None:
         steps.append(f"stretched to {geometry.resize[1]} x {geometry.resize[0]}")
     if geometry.crop is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from jobs.evaluate.library_results import (
 )
 from jobs.evaluate.model_results import class_row
 from jobs.evaluate.moment_metrics import average_precision, moment_recall, temporal_iou
-from jobs.evaluate.progress import EvaluationProgress
+from jobs.evaluate.progress import EvaluationProgress, question_counter
 from jobs.overlap import shows
 from schemas.errors import UsageError
 from schemas.records import Span
@@ -78,10 +77,10 @@ def evaluate(
     actions = sorted({moment.label for moment in moments.judged if moment.label is not None})
     texts = list(dict.fromkeys([caption for _, caption in captions] + actions))
     searcher.scorer.encoder.note_cut_texts(texts, "caption")
-    rerank = rerank if rerank and _reranks(searcher.scorer, texts[0]) else 0
+    rerank = rerank if rerank and has_rerank_score(searcher.scorer, texts[0]) else 0
     scores = (PLAIN, RERANK) if rerank else (PLAIN,)
     part_captions = [(moment, caption) for moment, caption in captions if moment.share < _WHOLE_SHARE]
-    count = _counter(len(captions) + len(actions) + 2 * len(scores) * len(part_captions), on_progress)
+    count = question_counter(len(captions) + len(actions) + 2 * len(scores) * len(part_captions), on_progress)
     latency = time_queries(searcher, texts, rerank)
     recall, num_queries = index_recall(folder, searcher, texts)
     precision = tuple(_precision(searcher.scorer, moments, action, rerank, count) for action in actions)
@@ -107,19 +106,7 @@ def evaluate(
     )
 
 
-def _counter(total: int, on_progress: Callable[[EvaluationProgress], None]) -> Callable[[], None]:
-    """A function to call after each question; it reports how many of ``total`` were asked."""
-    began, done = time.monotonic(), 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        on_progress(EvaluationProgress(done, total, time.monotonic() - began, "asked", "questions"))
-
-    return count
-
-
-def _reranks(scorer: Scorer, text: str) -> bool:
+def has_rerank_score(scorer: Scorer, text: str) -> bool:
     """Whether the library and its model have a rerank score."""
     return bool(scorer.rerank(scorer.score(scorer.encoder.encode(Question((text,)))), np.arange(1)).reranked.any())
 

@@ -7,9 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.evaluate.library_results import Evaluation, MomentRow, Recognition
+from jobs.evaluate.library_results import Evaluation, MomentRow, Recognition, Unjudged
 from jobs.evaluate.results_folder import ConfusionMatrix, ResultsPage, share_text, without_nan, write_page
 from schemas.text import column_lines, lines_text
+
+NOT_RERANKED = "not reranked: --rerank is 0, or the library has no features for the rerank score"
 
 _MAX_NAMED = 20
 
@@ -40,11 +42,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
         f"{evaluation.judged} of {evaluation.rows} moments judged",
         f"classifier {evaluation.classifier}, embedder {evaluation.embedder}",
     ]
-    for video in evaluation.unjudged[:_MAX_NAMED]:
-        lines.append(f"  left out: {video.path} ({video.rows} moment{'s' * (video.rows != 1)}): {video.reason}")
-    if len(evaluation.unjudged) > _MAX_NAMED:
-        rest = evaluation.unjudged[_MAX_NAMED:]
-        lines.append(f"  left out: {len(rest)} more videos ({sum(video.rows for video in rest)} moments)")
+    lines += left_out_lines(evaluation.unjudged, "moment", "moments")
     if evaluation.recognition:
         lines += ["", *_recognition(evaluation.recognition)]
     if evaluation.retrieval:
@@ -69,8 +67,19 @@ def evaluation_text(evaluation: Evaluation) -> str:
         rows = [(row.stage, str(row.queries), f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}") for row in evaluation.latency]
         lines += ["", *column_lines(("warm query", "queries", "p50 ms", "p95 ms"), rows)]
     if not evaluation.rerank:
-        lines += ["", "not reranked: --rerank is 0, or the library has no features for the rerank score"]
+        lines += ["", NOT_RERANKED]
     return lines_text(lines)
+
+
+def left_out_lines(unjudged: Sequence[Unjudged], one: str, many: str) -> list[str]:
+    """The videos that are left out, the first of them by name; ``one`` and ``many`` are what is left out of them."""
+    named, rest = unjudged[:_MAX_NAMED], unjudged[_MAX_NAMED:]
+    lines = [
+        f"  left out: {video.path} ({video.rows} {one if video.rows == 1 else many}): {video.reason}" for video in named
+    ]
+    if rest:
+        lines.append(f"  left out: {len(rest)} more videos ({sum(video.rows for video in rest)} {many})")
+    return lines
 
 
 def _recognition(recognition: Recognition) -> list[str]:

@@ -72,16 +72,19 @@ def recall_at(scores: Scores, k: int, own_clips: NDArray[np.int64] | None = None
         k: clips that count.
         own_clips: int64 [texts], each text's own clip; None where clip i is text i's.
     """
-    return float((_ranks(scores, own_clips) <= k).mean())
+    return float((ranks(scores, own_clips) <= k).mean())
 
 
 def median_rank(scores: Scores, own_clips: NDArray[np.int64] | None = None) -> float:
     """Median over the texts of their own clip's rank; 1 is the best (Yu et al., 2018). Arguments as for `recall_at`."""
-    return float(np.median(_ranks(scores, own_clips)))
+    return float(np.median(ranks(scores, own_clips)))
 
 
-def _ranks(scores: Scores, own_clips: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """int64 [texts], the rank of each text's own clip. Clips with an equal score, or NaN, rank before it."""
+def ranks(scores: Scores, own_clips: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """int64 [texts], the rank of each text's own clip; 1 is the best. Clips with an equal score, or NaN, rank before it.
+
+    Arguments as for `recall_at`.
+    """
     own_clips = np.arange(len(scores)) if own_clips is None else own_clips
     worse = np.count_nonzero(scores < scores[np.arange(len(scores)), own_clips][:, None], axis=1)
     return np.asarray(scores.shape[1] - worse, np.int64)

@@ -17,7 +17,7 @@ from jobs.evaluate.progress import EvaluationProgress
 from pipeline.frames import Frames
 from pipeline.models.preprocessing import Preprocessing
 from schemas.errors import JobError, UsageError
-from schemas.models import Geometry, ModelInput
+from schemas.models import Geometry, ModelInput, PatchBudget
 from schemas.options import Precision
 from schemas.records import Span
 
@@ -117,6 +117,7 @@ def uncropped(geometry: Geometry) -> tuple[Geometry, tuple[int, int]]:
         crop = crop or resize
         return Geometry((max(resize[0], crop[0]), max(resize[1], crop[1])), None, geometry.interpolation), crop
     assert crop is not None  # the preprocessing was refused otherwise
+    assert not isinstance(resize, PatchBudget), "no classifier takes it"
     return Geometry(max(resize or 0, *crop), None, geometry.interpolation), crop
 
 

@@ -51,6 +51,34 @@ def average_precision(scores: NDArray[np.float64], relevant: NDArray[np.bool_]) 
     return float((np.arange(1, len(ranks) + 1) / ranks).mean()) if len(ranks) else float("nan")
 
 
+def detection_precision(ious: NDArray[np.float64], min_iou: float) -> float:
+    """Average precision of the answers to one query that has one or more true moments, at an IoU.
+
+    As QVHighlights defines it (Lei et al., 2021), after ActivityNet and the PASCAL VOC of 2011: each answer, from the best
+    one, takes the moment that it overlaps most among those that no better answer has taken; it is wrong where it overlaps
+    none of them by ``min_iou``. A moment that is found counts with the highest precision from its answer on, one that is
+    not with 0; the mean over the moments is the average precision. The mean over queries is mAP.
+
+    Args:
+        ious: float64 [answers, moments], the IoU of each answer with each true moment, the best answer first.
+        min_iou: from 0 to 1.
+
+    Of three answers of which the first and the third find one of two moments each: (1 + 2/3) / 2.
+    """
+    num_answers, num_moments = ious.shape
+    if num_moments == 0:
+        return float("nan")
+    is_right, free = np.zeros(num_answers, np.bool_), np.ones(num_moments, np.bool_)
+    for number in np.flatnonzero((ious >= min_iou).any(axis=1)):
+        overlaps = np.where(free & (ious[number] >= min_iou), ious[number], -1.0)
+        best = int(overlaps.argmax())
+        if overlaps[best] >= 0:
+            is_right[number], free[best] = True, False
+    precision = np.cumsum(is_right) / np.arange(1, num_answers + 1)
+    highest_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(highest_from_here[is_right].sum() / num_moments)
+
+
 def best_clip(moment: Span, clips: Sequence[Span]) -> int | None:
     """The number of the clip that overlaps a moment most, in seconds; None where none does.
 

@@ -46,6 +46,7 @@ def ingest(
     window_s: float | None = None,
     stride_s: float | None = None,
     features: FeatureKind | None = None,
+    dim: int | None = None,
     options: IngestOptions | None = None,
     keep_missing: bool = False,
     allow_empty: bool = False,
@@ -56,6 +57,7 @@ def ingest(
     on_progress: Callable[[Progress], None] | None = None,
     trace: Path | None = None,
     annotators: Sequence[Annotator] = (),
+    labels_from: str | Path | None = None,
     pace: Pace | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
@@ -68,6 +70,8 @@ def ingest(
         window_s: length of a clip in seconds; None takes the library's own, or 4 s.
         stride_s: seconds from one clip's start to the next one's; None takes the library's own, or the window.
         features: how to keep what rerank scores need; None takes the library's own, or int8 for a new one.
+        dim: the number of dimensions to cut embeddings to, for embedders that were trained for it; None takes the library's
+            own, or all for a new one.
         options: how to run.
         keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
@@ -79,6 +83,8 @@ def ingest(
         trace: where to write what each process did and when, for Perfetto.
         annotators: what to make of every clip beside labels and embeddings (`pipeline.annotators`); the same in each ingest
             into a library.
+        labels_from: the folder of a library whose labels are kept for clips that it has too, so that only others are
+            classified. Its classifier and sampling are this library's as well.
         pace: how often to write, commit and show progress.
 
     Raises:
@@ -104,9 +110,13 @@ def ingest(
         window_s=window_s,
         stride_s=stride_s,
         features=features,
+        dim=dim,
         annotators=annotators,
+        labels_from=labels_from,
     )
-    with write_lock(library), RaySession(partial(make_job, library, requested, options, pace, annotators)) as session:
+    kept = None if labels_from is None else Path(labels_from)
+    of_job = partial(make_job, library, requested, options, pace, annotators, kept)
+    with write_lock(library), RaySession(of_job) as session:
         config = ensure_library_config(library, requested)
         tables = _open_tables(library, config, annotators)
         known_videos = tables.known_videos()

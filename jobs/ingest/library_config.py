@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 from index.storage.config import AnnotatorTable, LibraryConfig, read_library_config, write_library_config
@@ -11,6 +12,7 @@ from index.storage.paths import Library
 from pipeline.annotators import Annotator
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import embedder_family
+from pipeline.models.known import licence_note
 from pipeline.models.registry import check_classifier, check_embedder
 from schemas.errors import LibraryError, UsageError
 from schemas.models import Checkpoint
@@ -25,7 +27,9 @@ def choose_library_config(
     window_s: float | None = None,
     stride_s: float | None = None,
     features: FeatureKind | None = None,
+    dim: int | None = None,
     annotators: Sequence[Annotator] = (),
+    labels_from: str | Path | None = None,
 ) -> LibraryConfig:
     """The models, sampling and features that are asked for; for what is not, the library's own, or the defaults.
 
@@ -36,26 +40,34 @@ def choose_library_config(
         window_s: length of a clip in seconds.
         stride_s: seconds from one clip's start to the next one's; by default the window, where that is given.
         features: how to keep them; by default int8 where the embedder has a rerank score.
+        dim: the number of dimensions to cut embeddings to.
         annotators: those beside the classifier and the embedder.
+        labels_from: a library that says what else the classifier and the sampling of a new one are.
 
     Raises:
         ModelError: a model cannot be found.
-        UsageError: the sampling is out of its range, features cannot be kept in this way, or an annotator's table has the
-            name of another's.
+        UsageError: the sampling is out of its range, features cannot be kept or embeddings not be cut in this way, an
+            annotator's table has the name of another's, or ``labels_from`` is not a library with the same classifier and
+            sampling.
         LibraryError: the library was made otherwise.
     """
-    sampling = _sampling(known, window_s, stride_s)
-    named = classifier or embedder or features not in (None, known.features if known else None)
+    labelled = None if labels_from is None else _config_of(Path(labels_from))
+    sampling = _sampling(known or labelled, window_s, stride_s)
+    named = classifier or embedder or dim is not None or features not in (None, known.features if known else None)
     tables = _annotator_tables(annotators)
-    if known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables):
+    as_known = known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables)
+    if known is not None and as_known and labelled is None:
         return known
+    of_labels = known or labelled
     requested = LibraryConfig(
-        known.classifier if known and not classifier else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "classifier"),
+        of_labels.classifier
+        if of_labels and not classifier
+        else find_checkpoint(classifier or DEFAULT_CLASSIFIER, "classifier"),
         known.embedder if known and not embedder else find_checkpoint(embedder or DEFAULT_EMBEDDER, "embedder"),
         sampling,
     )
     check_classifier(requested.classifier)
-    check_embedder(requested.embedder)
+    requested = replace(requested, embedder=_cut(known, requested.embedder, dim))
     requested = replace(requested, features=_features(known, requested.embedder, features))
     try:
         requested = replace(requested, annotator_tables=tables)
@@ -63,7 +75,32 @@ def choose_library_config(
         raise UsageError(str(exc)) from exc
     if known is not None:
         _check_same(known, requested)
+    if labelled is not None:
+        _check_labelled(labelled, requested)
     return requested
+
+
+def _config_of(folder: Path) -> LibraryConfig:
+    """The models and the sampling of the library whose labels are to be kept."""
+    config = read_library_config(Library(folder))
+    if config is None:
+        message = "is not a vidsift library; give the folder of one that was ingested before"
+        raise UsageError(message, argument="labels_from", value=folder)
+    return config
+
+
+def _check_labelled(labelled: LibraryConfig, requested: LibraryConfig) -> None:
+    """Check that the clips of both libraries have the same seconds and the same classifier."""
+    if labelled.sampling != requested.sampling:
+        got, expected = (
+            f"clips of {of.sampling.window_s:g} s every {of.sampling.stride_s:g} s" for of in (labelled, requested)
+        )
+        difference = f"got a library with {got}, expected {expected}"
+    elif labelled.classifier.sha256 != requested.classifier.sha256:
+        difference = f"got labels of {labelled.classifier.stamp}, expected those of {requested.classifier.stamp}"
+    else:
+        return
+    raise UsageError(f"{difference}, as this library has them; leave the option out", argument="labels_from")
 
 
 def _annotator_tables(annotators: Sequence[Annotator]) -> tuple[AnnotatorTable, ...]:
@@ -75,12 +112,52 @@ def _annotator_tables(annotators: Sequence[Annotator]) -> tuple[AnnotatorTable, 
     )
 
 
+def licence_notes(folder: Path, classifier: str | None, embedder: str | None) -> list[str]:
+    """Sentences about models of a new library whose licences forbid commercial use; none for a library that is there.
+
+    Args:
+        folder: the library's.
+        classifier: as for `choose_library_config`.
+        embedder: likewise.
+
+    Raises:
+        LibraryError: the library's configuration cannot be read.
+    """
+    if read_library_config(Library(folder)) is not None:
+        return []
+    notes = map(licence_note, (classifier or DEFAULT_CLASSIFIER, embedder or DEFAULT_EMBEDDER))
+    return [sentence for sentence in notes if sentence is not None]
+
+
 def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: float | None) -> Sampling:
     """The sampling asked for; else the library's own. The stride of a window that is asked for is its length."""
     if known is not None and window_s is None:
         return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
     window_s = Sampling().window_s if window_s is None else window_s
     return Sampling(window_s=window_s, stride_s=window_s if stride_s is None else stride_s)
+
+
+def _cut(known: LibraryConfig | None, embedder: Checkpoint, dim: int | None) -> Checkpoint:
+    """The embedder with the dimension asked for; else with that of the library, where it is the library's.
+
+    Raises:
+        ModelError: as for `check_embedder`.
+        UsageError: its embeddings cannot be cut, or have fewer dimensions.
+    """
+    family = check_embedder(embedder)
+    if known is not None and embedder.sha256 == known.embedder.sha256:
+        return replace(embedder, embedding_dim=known.embedding_dim if dim is None else dim)
+    if dim is None:
+        return embedder
+    if not family.cut_dims:
+        raise UsageError(
+            f"embeddings of type {embedder.model_type!r} cannot be cut; leave the option out, or take an `embedder` that "
+            "was trained for it, such as Qwen/Qwen3-VL-Embedding-2B",
+            argument="dim",
+        )
+    if not 1 <= dim <= (embedder.embedding_dim or 0):
+        raise UsageError(f"got {dim}, expected 1 to {embedder.embedding_dim}, which the model has", argument="dim")
+    return replace(embedder, embedding_dim=dim)
 
 
 def _features(known: LibraryConfig | None, embedder: Checkpoint, asked: FeatureKind | None) -> FeatureKind:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
+from jobs.ingest.kept_labels import KeptLabels
 from jobs.ingest.pace import Pace
 from jobs.ingest.steps import Job
 from pipeline.annotators import Annotator, ClassifierAnnotator, EmbedderAnnotator
@@ -21,6 +23,7 @@ def make_job(
     options: IngestOptions,
     pace: Pace | None = None,
     annotators: Sequence[Annotator] = (),
+    labels_from: Path | None = None,
 ) -> Job:
     """Make the job, after making sure that the models are still those the library was made with.
 
@@ -30,6 +33,7 @@ def make_job(
         options: how to run.
         pace: how often to write.
         annotators: those beside the classifier and the embedder.
+        labels_from: a library with the same classifier and sampling, whose labels are kept.
 
     Raises:
         ModelError: a model is not where it was, or is not what it was.
@@ -41,8 +45,9 @@ def make_job(
     where = requested.embedder.folder if requested.embedder != config.embedder else None
     embedder = locate(config.embedder, "embedder", where)
     check_engine(options.engine, classifier, embedder)
-    pair = (
-        ClassifierAnnotator(classifier, read_preprocessing(classifier, "classifier").input),
+    labels = ClassifierAnnotator(classifier, read_preprocessing(classifier, "classifier").input)
+    pair: tuple[Annotator, ...] = (
+        labels if labels_from is None else KeptLabels(labels, labels_from.absolute()),
         EmbedderAnnotator(embedder, read_preprocessing(embedder, "embedder").input, config.features),
     )
     return Job((*pair, *annotators), config.sampling, library.folder.absolute(), options, pace=pace or Pace())

@@ -105,4 +105,4 @@ def clip_bytes(inputs: Sequence[ModelInput]) -> int:
 
 
 def _pixels(shown: ModelInput) -> int:
-    return shown.num_frames * math.prod(shown.geometry.crop or (224, 224))
+    return shown.num_frames * math.prod(shown.geometry.size or (256, 256))

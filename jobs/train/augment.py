@@ -44,8 +44,8 @@ def augmented_view(
     if change.mirror and rng.random() < 0.5:
         view = view[:, :, ::-1]
     pixels = torch.from_numpy(np.ascontiguousarray(view)).permute(0, 3, 1, 2)
-    size = model_input.geometry.crop or model_input.geometry.resize
-    assert isinstance(size, tuple)  # any other preprocessing was refused when it was read
+    size = model_input.geometry.size
+    assert size is not None  # any other preprocessing was refused when it was read
     if pixels.shape[-2:] != size:
         pixels = interpolate(pixels, size=size, mode="bilinear", antialias=True)
     return pixels.permute(0, 2, 3, 1).contiguous()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,20 +38,21 @@ class Base:
     preprocessing: Preprocessing
 
 
-def find_base(name: str, kind: str, *, model_type: str | None = None) -> Base:
+def find_base(name: str, kind: str, *, model_types: Sequence[str] = ()) -> Base:
     """Find the model that ``base`` names.
 
     Args:
         name: a hub id, a folder, a config.json or its folder (which then starts from random weights), or ``pocket``.
         kind: ``classifier`` or ``embedder``: which of the two ``pocket`` is meant.
-        model_type: the only type that will do; None takes any.
+        model_types: the types that will do; empty takes any.
 
     Raises:
         ModelError: there is none, it does not say how its pixels are made, or it is of another type.
     """
     base = _find(name, kind)
-    if model_type not in (None, base.checkpoint.model_type):
-        message = f"got a model of type {base.checkpoint.model_type!r}, expected {model_type}"
+    if model_types and base.checkpoint.model_type not in model_types:
+        expected = ", ".join(model_types[:-1]) + " or " * (len(model_types) > 1) + model_types[-1]
+        message = f"got a model of type {base.checkpoint.model_type!r}, expected {expected}"
         raise ModelError(message, argument=_ARGUMENT, value=name)
     return base
 

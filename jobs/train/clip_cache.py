@@ -18,7 +18,7 @@ from jobs.datasets.examples import Example
 from pipeline.sampling import spans_of
 from pipeline.sources import source_of
 from schemas.errors import UsageError
-from schemas.models import Geometry, ModelInput
+from schemas.models import Geometry, ModelInput, PatchBudget
 from schemas.options import Sampling
 from schemas.records import Span
 
@@ -65,6 +65,7 @@ def cached_input(model_input: ModelInput) -> ModelInput:
     16 frames of 224 x 224 are kept as 24 of 252 x 252.
     """
     resize, crop = model_input.geometry.resize, model_input.geometry.crop
+    assert not isinstance(resize, PatchBudget), "find_base refuses it"
     larger = Geometry(
         resize=_larger(resize) if isinstance(resize, int) else resize and (_larger(resize[0]), _larger(resize[1])),
         crop=crop and (_larger(crop[0]), _larger(crop[1])),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, log_softmax, normalize
 
 from jobs.datasets.examples import Example
 from jobs.train.objectives import Batch, Pixels
+from pipeline.models.embedders.image_text import TEMPERATURE, logit_scale_of, query_weighted_cosines
 from pipeline.models.preprocessing import Preprocessing
 
 _NO_VALUE = -100  # a target that PyTorch's cross-entropy passes over
@@ -68,14 +69,48 @@ def _value_index(facts: frozenset[str], kind: str, values: tuple[str, ...]) -> i
     return next((i for i, value in enumerate(values) if f"{kind}={value}" in facts), _NO_VALUE)
 
 
+class PairScores(NamedTuple):
+    """Scores of all pairs of a batch's clips and captions.
+
+    Attributes:
+        rerank: float [clips, captions], rerank scores.
+        plain: float [clips, captions], dot products on the same scale.
+        clips: float [clips, dim], what auxiliary heads read of each clip.
+    """
+
+    rerank: torch.Tensor
+    plain: torch.Tensor
+    clips: torch.Tensor
+
+
+def xclip_scores(model: Any, pixels: torch.Tensor, tokens: Batch) -> PairScores:
+    """Scores by a ``transformers.XCLIPModel``, of pixels [batch, num_frames, 3, height, width]."""
+    out = model(pixel_values=pixels, **tokens)
+    text = model.text_projection(out.text_model_output.pooler_output)
+    plain = model.logit_scale.exp() * out.video_embeds.float() @ normalize(text.float(), dim=-1).T
+    return PairScores(out.logits_per_video.float(), plain, out.mit_output.pooler_output)
+
+
+def image_text_scores(model: Any, pixels: torch.Tensor, tokens: Batch) -> PairScores:
+    """Scores by an image-text model of transformers, of pixels [batch, num_frames, 3, height, width]."""
+    images = model.get_image_features(pixel_values=pixels.flatten(0, 1)).pooler_output
+    frames = normalize(images.float(), dim=-1).view(*pixels.shape[:2], -1)
+    texts = normalize(model.get_text_features(**tokens).pooler_output.float(), dim=-1)
+    scale, mean = logit_scale_of(model), frames.mean(1)
+    rerank = scale * query_weighted_cosines(texts, frames, TEMPERATURE / scale).T
+    return PairScores(rerank, scale * normalize(mean, dim=-1) @ texts.T, mean)
+
+
 class AlignmentModule(nn.Module):
-    """X-CLIP with the losses that it learns from."""
+    """An embedder with the losses that it learns from."""
 
     def __init__(
         self,
         model: Any,
         preprocessing: Preprocessing,
+        scores: Callable[[Any, torch.Tensor, Batch], PairScores],
         *,
+        dim: int,
         plain_weight: float,
         facts_weight: float,
         fact_values: dict[str, tuple[str, ...]],
@@ -84,18 +119,17 @@ class AlignmentModule(nn.Module):
         super().__init__()
         self.model = model
         self.pixels = Pixels(preprocessing)
+        self._scores = scores
         self._plain_weight = plain_weight
         self._facts_weight = facts_weight
-        dim = int(model.config.projection_dim)
         self.fact_heads = nn.ModuleList(nn.Linear(dim, len(values)) for values in fact_values.values())
 
     def forward(
         self,
         frames: torch.Tensor,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
         true: torch.Tensor,
         facts: torch.Tensor,
+        **tokens: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         """``loss``, and float [batch] ``right`` and ``plain_right``: 1 where the best caption is true of the clip.
 
@@ -103,20 +137,14 @@ class AlignmentModule(nn.Module):
 
         Args:
             frames: uint8 [batch, num_frames, height, width, 3].
-            input_ids: int64 [batch, tokens], the captions.
-            attention_mask: int64 [batch, tokens].
             true: bool [batch, batch], which captions (columns) are true of which clips (rows).
             facts: int64 [batch, kinds of fact], each clip's value.
+            tokens: the captions as the text model takes them, int64 [batch, tokens].
         """
-        out = self.model(input_ids=input_ids, attention_mask=attention_mask, pixel_values=self.pixels(frames))
-        exact = out.logits_per_video.float()
-        text = self.model.text_projection(out.text_model_output.pooler_output)
-        scale = self.model.logit_scale.exp()
-        plain = scale * out.video_embeds.float() @ normalize(text.float(), dim=-1).T
+        exact, plain, clip = self._scores(self.model, self.pixels(frames), tokens)
         weight = self._plain_weight
         loss = (1 - weight) * contrastive_loss(exact, true) + weight * contrastive_loss(plain, true)
         if self._facts_weight and len(self.fact_heads):
-            clip = out.mit_output.pooler_output
             heads = [
                 cross_entropy(head(clip).float(), facts[:, i], ignore_index=_NO_VALUE)
                 for i, head in enumerate(self.fact_heads)

@@ -47,7 +47,7 @@ def pretrain(
     """
     if not 0.1 <= mask_ratio <= 0.99:
         raise UsageError(f"got {mask_ratio:g}, expected 0.1 to 0.99", argument="mask_ratio")
-    start = find_base(base, "classifier", model_type="videomae")
+    start = find_base(base, "classifier", model_types=("videomae",))
     dataset = read_dataset(data, seed=options.seed, want="nothing")
     extra = {"mask_ratio": mask_ratio}
     run = TrainingRun(

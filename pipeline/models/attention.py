@@ -38,8 +38,8 @@ def plain_attention(
     Args:
         module: the layer; transformers passes it.
         query: [batch, heads, tokens, width].
-        key: of the same shape.
-        value: of the same shape.
+        key: of the same shape, or with fewer heads that several of the query's share.
+        value: as ``key``.
         attention_mask: added to the scores, [batch or 1, 1, tokens, tokens].
         scaling: factor of the scores; None is one over the root of the width.
         dropout: share of the attention weights that is dropped in training.
@@ -49,6 +49,8 @@ def plain_attention(
         [batch, tokens, heads, width], and None in place of the attention weights.
     """
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if (sharing := query.shape[1] // key.shape[1]) > 1:
+        key, value = key.repeat_interleave(sharing, 1), value.repeat_interleave(sharing, 1)
 
     def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         scores = query @ key.transpose(-1, -2)

@@ -17,7 +17,7 @@ from pipeline.models.checkpoint import PREPROCESSING_FILES, read_config
 from pipeline.models.families import ModelFamily, family_of
 from pipeline.models.processors import BICUBIC, BILINEAR, COMMON_DEFAULTS, processor_named
 from schemas.errors import ModelError
-from schemas.models import Checkpoint, Geometry, ModelInput
+from schemas.models import Checkpoint, Geometry, ModelInput, PatchBudget
 
 # Makes the error for a message about the checkpoint.
 _Refuse = Callable[[str], ModelError]
@@ -61,15 +61,20 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
     if processor and processor.resize_of_crop:
         settings["size"] = {"shortest_edge": int(_pair(settings["crop_size"])[0] * processor.resize_of_crop)}
     try:
+        if processor and processor.max_squares and not _says_height_and_width(settings["size"]):
+            settings |= {"patch_size": _square_side(config["vision_config"]), "max_num_patches": processor.max_squares}
         geometry = Geometry(
-            resize=_resize(settings["size"]) if settings["do_resize"] else None,
+            resize=_resize(settings) if settings["do_resize"] else None,
             crop=_pair(settings["crop_size"]) if settings["do_center_crop"] else None,
             interpolation=_interpolation(settings["resample"]),
         )
         scale = float(settings["rescale_factor"]) if settings["do_rescale"] else 1.0
-        base = -1.0 if settings["offset"] and settings["do_rescale"] else 0.0
+        offset = settings["offset"] or settings["rescale_offset"]
+        base = -1.0 if offset and settings["do_rescale"] else 0.0
         mean = [float(value) for value in settings["image_mean"]] if settings["do_normalize"] else [0.0] * 3
         std = [float(value) for value in settings["image_std"]] if settings["do_normalize"] else [1.0] * 3
+        if settings["include_top"]:
+            std = [value * float(again) for value, again in zip(std, settings["image_std"], strict=True)]
         gain = (scale / std[0], scale / std[1], scale / std[2])
         shift = ((base - mean[0]) / std[0], (base - mean[1]) / std[1], (base - mean[2]) / std[2])
     except KeyError as exc:
@@ -99,11 +104,23 @@ def _read_json(folder: Path, refuse: _Refuse) -> dict[str, Any]:
     )
 
 
+def _says_height_and_width(size: Any) -> bool:
+    return isinstance(size, dict) and "height" in size and "width" in size
+
+
+def _square_side(vision: dict[str, Any]) -> int:
+    """The side in pixels of the patches that a vision model gives one token for: they may be merged from smaller ones."""
+    return int(vision["patch_size"]) * int(vision.get("spatial_merge_size", 1))
+
+
 def _pair(size: int | dict[str, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size["height"]), int(size["width"]))
 
 
-def _resize(size: int | dict[str, int]) -> int | tuple[int, int]:
+def _resize(settings: dict[str, Any]) -> int | tuple[int, int] | PatchBudget:
+    if settings["max_num_patches"]:
+        return PatchBudget(int(settings["patch_size"]), int(settings["max_num_patches"]))
+    size = settings["size"]
     if isinstance(size, int):
         return size
     return int(size["shortest_edge"]) if "shortest_edge" in size else _pair(size)
@@ -128,7 +145,16 @@ def _num_frames(config: dict[str, Any], family: ModelFamily | None, refuse: _Ref
 
 def _check_size(geometry: Geometry, config: dict[str, Any], refuse: _Refuse) -> None:
     model_size = config.get("image_size", (config.get("vision_config") or {}).get("image_size", config.get("crop_size")))
-    made = geometry.crop or (geometry.resize if isinstance(geometry.resize, tuple) else None)
+    made = geometry.size
+    vision = config.get("vision_config") or {}
+    if isinstance(geometry.resize, PatchBudget):
+        patch_size = _square_side({"patch_size": geometry.resize.patch_size, **vision})
+        if made is None and patch_size == geometry.resize.patch_size:
+            return
+        raise refuse(
+            f"its preprocessing makes patches of {geometry.resize.patch_size} pixels{' of a centre crop' if made else ''}, "
+            f"the model takes patches of {patch_size} of the whole picture; correct preprocessor_config.json"
+        )
     if made is None:
         raise refuse("its preprocessing gives pictures of differing sizes, expected one size (a centre crop)")
     if isinstance(model_size, int) and made != (model_size, model_size):

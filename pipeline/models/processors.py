@@ -22,7 +22,10 @@ COMMON_DEFAULTS: Mapping[str, Any] = {
     "crop_size": 224,
     "do_rescale": True,
     "rescale_factor": 1 / 255,
-    "offset": False,
+    "offset": False,  # Vivit: values from -1
+    "rescale_offset": False,  # EfficientNet: likewise
+    "max_num_patches": None,  # SigLIP 2: pictures of any shape
+    "include_top": False,  # EfficientNet: divide by image_std once more
     "do_normalize": True,
 }
 
@@ -35,16 +38,65 @@ class Processor:
         prefix: the beginning of its class names: ``VideoMAE`` for VideoMAEImageProcessor and VideoMAEFeatureExtractor.
         defaults: its defaults as keys of preprocessor_config.json, where they differ from `COMMON_DEFAULTS`.
         resize_of_crop: the shorter edge after resizing, as a multiple of the crop; the class then ignores ``size``.
+        max_squares: the most squares of merged patches that vidsift makes a picture of, where the class's ``size`` counts
+            the pixels of pictures of any shape; a ``size`` with height and width is taken as it is.
     """
 
     prefix: str
     defaults: Mapping[str, Any]
     resize_of_crop: Fraction | None = None
+    max_squares: int | None = None
 
 
 # As in transformers 5.23.
 VIDEOMAE = Processor("VideoMAE", {"image_mean": _HALF, "image_std": _HALF})
 CLIP = Processor("CLIP", {"image_mean": _CLIP_MEAN, "image_std": _CLIP_STD, "resample": BICUBIC})
+CHINESE_CLIP = Processor("ChineseCLIP", CLIP.defaults)
+SIGLIP = Processor(
+    "Siglip",
+    {
+        "image_mean": _HALF,
+        "image_std": _HALF,
+        "size": {"height": 224, "width": 224},
+        "do_center_crop": False,
+        "resample": BICUBIC,
+    },
+)
+SIGLIP2 = Processor(
+    "Siglip2",
+    {
+        "image_mean": _HALF,
+        "image_std": _HALF,
+        "do_center_crop": False,
+        "patch_size": 16,
+        "max_num_patches": 256,
+    },
+)
+VIDEOPRISM = Processor(  # its processor sets these whatever the video processor's class says
+    "VideoPrism",
+    {"size": {"height": 288, "width": 288}, "do_center_crop": False, "do_normalize": False, "resample": BICUBIC},
+)
+PE_VIDEO = Processor(
+    "PeVideo",
+    {"image_mean": _HALF, "image_std": _HALF, "size": {"height": 336, "width": 336}, "do_center_crop": False},
+)
+EFFICIENTNET = Processor(  # ALIGN's
+    "EfficientNet",
+    {
+        "image_mean": _HALF,
+        "image_std": _HALF,
+        "size": {"height": 346, "width": 346},
+        "do_center_crop": False,
+        "crop_size": 289,
+        "resample": BICUBIC,
+        "include_top": True,
+    },
+)
+QWEN3_VL = Processor(  # and Qwen2VLImageProcessor, which some of its checkpoints name
+    "Qwen",
+    {"image_mean": _HALF, "image_std": _HALF, "do_center_crop": False, "resample": BICUBIC},
+    max_squares=144,  # 384 x 384 or 512 x 288 pixels; its authors' smallest frames have 128
+)
 VIVIT = Processor(
     "Vivit",
     {
@@ -59,7 +111,7 @@ VJEPA2 = Processor(
     "VJEPA2", {"image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD, "crop_size": 256}, Fraction(256, 224)
 )
 
-_KNOWN = (VIDEOMAE, CLIP, VIVIT, VJEPA2)
+_KNOWN = (VIDEOMAE, CLIP, CHINESE_CLIP, SIGLIP2, SIGLIP, VIDEOPRISM, PE_VIDEO, QWEN3_VL, EFFICIENTNET, VIVIT, VJEPA2)
 
 
 def processor_named(class_name: str, usual: Processor | None) -> Processor | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.models import families
-from pipeline.models.families import ModelFamily, classifier_family, embedder_family
+from pipeline.models.families import ModelFamily, Role, classifier_family, embedder_family
 from schemas.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
     from pipeline.models.base import Classifier, Embedder
     from schemas.models import Checkpoint
     from schemas.options import Engine, Precision
@@ -20,9 +24,11 @@ def check_classifier(checkpoint: Checkpoint) -> None:
     """Refuse a checkpoint that was not trained to classify video, before anything heavy starts.
 
     Raises:
-        ModelError: its weights were saved from another kind of model.
+        ModelError: its weights were saved from another kind of model, or a package that it needs is not installed.
     """
-    _check_architectures(checkpoint, classifier_family(checkpoint.model_type), "video classification")
+    family = classifier_family(checkpoint.model_type)
+    _check_architectures(checkpoint, family, "video classification")
+    _check_packages(checkpoint, family)
 
 
 def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
@@ -32,8 +38,8 @@ def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
         The family that loads it.
 
     Raises:
-        ModelError: no embedder of this type is known, its weights were saved from another kind of model, or config.json does
-            not say its embeddings' dimension.
+        ModelError: no embedder of this type is known, its weights were saved from another kind of model, config.json does
+            not say its embeddings' dimension, or a package that it needs is not installed.
     """
     family = embedder_family(checkpoint.model_type)
     if family is None or not checkpoint.embedding_dim:
@@ -45,6 +51,7 @@ def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
             value=checkpoint.name,
         )
     _check_architectures(checkpoint, family, "embedding video and text")
+    _check_packages(checkpoint, family)
     return family
 
 
@@ -95,21 +102,45 @@ def load_text_embedder(checkpoint: Checkpoint, precision: Precision = "auto") ->
         ModelError: as for `load_embedder`.
     """
     family = check_embedder(checkpoint)
-    return cast("Embedder", resolve_name(family.text_loader or family.loader)(checkpoint, precision))
+    settings = {"texts_first": True} if family.texts_first else {}
+    return cast("Embedder", resolve_name(family.loader)(checkpoint, precision, **settings))
 
 
 def import_text_embedder(model_type: str) -> None:
     """Import the modules that `load_text_embedder` needs, which takes seconds, so that other work can go on meanwhile."""
     if family := embedder_family(model_type):
-        resolve_name(family.text_loader or family.loader)
+        resolve_name(family.loader)
+
+
+def forward_of(role: Role, model_type: str) -> Callable[[Any, torch.Tensor], tuple[torch.Tensor, ...]]:
+    """The forward pass over clips of a family's models: of a transformers model and its pixels, by PyTorch.
+
+    Raises:
+        ModelError: no embedder of this type is known.
+    """
+    family = classifier_family(model_type) if role == "classifier" else embedder_family(model_type)
+    if family is None:
+        raise ModelError(f"got a model of type {model_type!r}, expected an embedder that vidsift knows")
+    return cast("Callable[[Any, torch.Tensor], tuple[torch.Tensor, ...]]", resolve_name(family.loader).forward)
 
 
 def _check_architectures(checkpoint: Checkpoint, family: ModelFamily, purpose: str) -> None:
     ending = family.architectures
     if checkpoint.architectures and not any(name.endswith(ending) for name in checkpoint.architectures):
+        endings = ending if isinstance(ending, str) else " or ".join(ending)
         raise ModelError(
             f"got {', '.join(checkpoint.architectures)}, expected a model for {purpose}, "
-            f"whose class name ends in {ending}; take a checkpoint that was trained for it",
+            f"whose class name ends in {endings}; take a checkpoint that was trained for it",
+            argument=family.role,
+            value=checkpoint.name,
+        )
+
+
+def _check_packages(checkpoint: Checkpoint, family: ModelFamily) -> None:
+    if missing := [package for package in family.packages if find_spec(package) is None]:
+        raise ModelError(
+            f"models of type {family.model_type!r} need {' and '.join(missing)}, not installed here; "
+            f"pip install 'vidsift[{family.extra}]'",
             argument=family.role,
             value=checkpoint.name,
         )

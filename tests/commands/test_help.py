@@ -45,7 +45,8 @@ Learn:
   preview         Draw the frames of a clip as a model is shown them.
   finetune        Train a video classifier on your own classes.
   pretrain        Train a VideoMAE on videos without labels.
-  align           Train an X-CLIP on captioned moments.
+  align           Train an embedder on captioned moments.
+  models          List published models: what each is for and reaches.
 
 Look after:
   status          Show what a library holds, its models, and what failed.
@@ -99,4 +100,4 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     assert done.exit_code == 2
     assert "Error: No such command 'frobnicate'." in done.stderr
     assert "frobnicate" not in main.commands
-    assert len(main.commands) == 21
+    assert len(main.commands) == 22

@@ -30,7 +30,7 @@ class HuggingFaceClassifier:
             AutoModelForVideoClassification, checkpoint, precision, "classifier", device=device
         )
         self._run: Forward = choose_runtime(
-            self._forward,
+            lambda pixels: self.forward(self._model, pixels),
             self.device,
             self._model.config,
             cuda_graphs=classifier_family(checkpoint.model_type).cuda_graphs,
@@ -47,9 +47,10 @@ class HuggingFaceClassifier:
             for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
 
-    def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:
-        """Logits [batch, labels]."""
-        return (self._model(**{self._model.main_input_name: pixels}).logits,)
+    @staticmethod
+    def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor]:
+        """Logits [batch, labels] by ``model``, from pixels [batch, num_frames, 3, height, width] on its device."""
+        return (model(**{model.main_input_name: pixels}).logits,)
 
 
 class OpenVinoClassifier(HuggingFaceClassifier):
@@ -70,4 +71,4 @@ class _Logits(torch.nn.Module):
         self.model = model
 
     def forward(self, pixels: torch.Tensor) -> Any:
-        return self.model(**{self.model.main_input_name: pixels}).logits
+        return HuggingFaceClassifier.forward(self.model, pixels)[0]

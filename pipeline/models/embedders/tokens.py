@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import torch
 from transformers import AutoTokenizer
 
+from pipeline.models.families import TextFormat
 from pipeline.models.loading import first_line
 from schemas.errors import ModelError
 from schemas.models import CutText
 
+_DEFAULT_FORMAT = TextFormat()
 _MAX_SHOWN = 40  # characters of the unread rest
 _MAX_WORD = 20  # characters between two blanks that are still taken for one word
 
@@ -26,8 +28,17 @@ class TextTokenizer:
         max_tokens: the most tokens that the model reads, including those that the tokenizer adds at both ends.
     """
 
-    def __init__(self, folder: Path, name: str, argument: str, max_tokens: int) -> None:
-        """Read the tokenizer from a checkpoint's folder; ``name`` and ``argument`` are for messages.
+    def __init__(
+        self, folder: Path, name: str, argument: str, max_tokens: int, text_format: TextFormat = _DEFAULT_FORMAT
+    ) -> None:
+        """Read the tokenizer from a checkpoint's folder.
+
+        Args:
+            folder: the checkpoint's.
+            name: the checkpoint's, for messages.
+            argument: the argument that named it, for messages.
+            max_tokens: the most tokens that the model reads.
+            text_format: how it was trained to read texts.
 
         Raises:
             ModelError: it is missing or damaged.
@@ -40,25 +51,31 @@ class TextTokenizer:
                 argument=argument,
                 value=name,
             ) from exc
+        self._format = text_format
         self.max_tokens = max_tokens
 
-    def __call__(self, texts: Sequence[str]) -> Any:
-        """``input_ids`` and ``attention_mask``, int64 [texts, tokens]; longer texts are cut before their end token."""
-        return self._tokenizer(
-            list(texts),
-            padding=True,
+    def __call__(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """What the text model takes: ``input_ids`` and, where it reads one, ``attention_mask``, int64 [texts, tokens].
+
+        Longer texts are cut before their end token.
+        """
+        encoded = self._tokenizer(
+            [self._format.prepared(text) for text in texts],
+            padding="max_length" if self._format.pad_to_max else True,
             truncation=True,
             max_length=self.max_tokens,
             split_special_tokens=True,
+            return_attention_mask=self._format.attention_mask,
             return_tensors="pt",
         )
+        return {name: encoded[name] for name in ("input_ids", "attention_mask") if name in encoded}
 
     def cut(self, texts: Sequence[str]) -> list[CutText]:
         """Those of ``texts`` that have more tokens than the model reads."""
         if not texts:
             return []
         encoded = self._tokenizer(
-            list(texts),
+            [self._format.prepared(text) for text in texts],
             split_special_tokens=True,
             return_offsets_mapping=True,
             return_special_tokens_mask=True,

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import XCLIPModel
 
 from pipeline.models.embedders.xclip import XClipEmbedder
-from pipeline.models.loading import load_pretrained
 from pipeline.models.pixels import choose_dtype
 from pipeline.models.runtimes.openvino import OpenVinoForward
 from schemas.models import Checkpoint
@@ -22,12 +20,9 @@ class OpenVinoXClip(XClipEmbedder):
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
         """Load the checkpoint; see `pipeline.models.registry.load_embedder`."""
-        super().__init__(checkpoint, "fp32")
+        super().__init__(checkpoint, "fp32", device=_CPU)
         self.dtype = choose_dtype(precision, _CPU)
         self._run = OpenVinoForward(checkpoint, "seen", _VisionModel(self._model), self.dtype)
-
-    def _load(self, checkpoint: Checkpoint, precision: Precision) -> tuple[Any, torch.device, torch.dtype]:
-        return load_pretrained(XCLIPModel, checkpoint, precision, "embedder", device=_CPU)
 
 
 class _VisionModel(torch.nn.Module):
@@ -38,5 +33,4 @@ class _VisionModel(torch.nn.Module):
         self.model = model
 
     def forward(self, pixels: torch.Tensor) -> Any:
-        output = self.model.get_video_features(pixels)
-        return output.pooler_output, output.last_hidden_state
+        return XClipEmbedder.forward(self.model, pixels)

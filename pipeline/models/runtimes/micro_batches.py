@@ -37,4 +37,4 @@ class MicroBatched:
             volume = tubelet * (patch**2 if isinstance(patch, int) else math.prod(patch))
         else:  # of frames, height and width
             volume = math.prod(tubelet)
-        return int(max(1, num_frames * height * width // volume) * self._config.hidden_size)
+        return int(max(1, num_frames * height * width // volume) * getattr(self._config, "hidden_size", 1))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from jobs.evaluate.moment_metrics import average_precision, best_clip, moment_recall, temporal_iou
+from jobs.evaluate.moment_metrics import average_precision, best_clip, detection_precision, moment_recall, temporal_iou
 from schemas.records import Span
 
 
@@ -39,6 +39,31 @@ def test_average_precision() -> None:
 
 def test_ties_are_no_success() -> None:
     assert average_precision(np.zeros(4), np.array([True, False, False, False])) == 1 / 4
+
+
+@pytest.mark.parametrize(
+    ("ious", "precision"),
+    [
+        ([[0.9], [0.0]], 1.0),
+        ([[0.0], [0.9]], 1 / 2),
+        ([[0.9], [0.8]], 1.0),  # the moment is taken: the second answer is wrong, after all moments are found
+        ([[0.8, 0.0], [0.9, 0.0], [0.0, 0.7]], (1 + 2 / 3) / 2),  # as the second is here, before the other moment is
+        ([[0.6, 0.7], [0.9, 0.0]], 1.0),  # the first takes the one that it overlaps most
+        ([[0.6, 0.7], [0.4, 0.9], [0.9, 0.0]], (1 + 2 / 3) / 2),
+        ([[0.6, 0.7], [0.55, 0.9]], 1.0),  # its best is taken, and the other is free
+        ([[0.0, 0.0], [0.9, 0.0], [0.0, 0.9]], (2 / 3 + 2 / 3) / 2),  # the highest precision from there on
+        ([[0.5], [0.0]], 1.0),
+        ([[0.49], [0.0]], 0.0),
+        ([[0.9, 0.0, 0.0]], 1 / 3),
+    ],
+)
+def test_detection_precision_at_half(ious: list[list[float]], precision: float) -> None:
+    assert detection_precision(np.array(ious), 0.5) == pytest.approx(precision)
+
+
+def test_detection_precision_without_answers_or_moments() -> None:
+    assert detection_precision(np.zeros((0, 2)), 0.5) == 0
+    assert math.isnan(detection_precision(np.zeros((3, 0)), 0.5))
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,24 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 from cli import main
 from demo.films import Film, render
 from jobs.train.align import align
+from jobs.train.contrastive import image_text_scores
 from jobs.train.finetune import finetune
 from jobs.train.options import Augmentation, TrainOptions
 from jobs.train.pretrain import pretrain
 from jobs.train.report import TrainReport
 from jobs.train.trainer import TrainProgress
+from pipeline.models.base import RerankEmbedder
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.embedders.tokens import TextTokenizer
+from pipeline.models.families import embedder_family
 from pipeline.models.registry import load_classifier, load_embedder
 from schemas.errors import ModelError, UsageError
+from tests.helpers.small_embedders import write_small_embedder
 
 COLOURS = ("red", "green", "blue")
 OPTIONS = TrainOptions(
@@ -160,6 +166,29 @@ def test_aligning_gives_what_ingest_takes(captions: Path, cache: Path, embedder_
     assert embedder.embed_clips(torch.zeros(1, 8, 3, 64, 64)).shape == (1, 64)
 
 
+@pytest.mark.parametrize("model_type", ["clip", "siglip", "align"])
+def test_aligning_an_image_text_model(captions: Path, cache: Path, tmp_path: Path, model_type: str) -> None:
+    """What it learns by are the scores that a search computes."""
+    base = write_small_embedder(tmp_path / "base", model_type)
+    report = align(captions, tmp_path / "model", base=str(base), options=OPTIONS, plain_weight=0.5, facts_weight=0.5)
+    losses = [entry["loss"] for entry in report.trained.curve]
+    assert len(losses) == 3
+    embedder = load_embedder(find_checkpoint(str(report.output), "embedder"), "fp32")
+    assert isinstance(embedder, RerankEmbedder)
+    pixels = torch.randn(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    texts = ["a red disc", "a disc moving left"]
+    clips = embedder.embed_clips_with_features(pixels)
+    model = AutoModel.from_pretrained(report.output).eval()
+    family = embedder_family(model_type)
+    assert family is not None
+    tokens = TextTokenizer(report.output, "model", "base", family.texts.max_tokens or 77, family.texts)(texts)
+    with torch.inference_mode():
+        scores = image_text_scores(model, pixels, tokens)
+    assert scores.rerank.T.numpy() == pytest.approx(embedder.rerank_scores(texts, *clips), abs=2e-3)
+    plain = embedder.logit_scale * embedder.embed_texts(texts) @ clips.embeddings.T
+    assert scores.plain.T.numpy() == pytest.approx(plain, abs=2e-3)
+
+
 def test_half_stores_fp16(captions: Path, cache: Path, embedder_folder: Path, tmp_path: Path) -> None:
     options = TrainOptions(epochs=1, batch_size=4, threads=1, half=True)
     report = align(captions, tmp_path / "model", base=str(embedder_folder), options=options, cache=cache)
@@ -188,7 +217,9 @@ def test_another_training_does_not_go_on_with_an_unfinished_one(
 
 
 def test_bases_of_another_kind_are_refused(data: Path, captions: Path, classifier_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"base .*: got a model of type 'videomae', expected xclip"):
+    with pytest.raises(
+        ModelError, match=r"base .*: got a model of type 'videomae', expected xclip, clip, .*align or siglip"
+    ):
         align(captions, tmp_path / "a", base=str(classifier_folder), options=OPTIONS)
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled/config.json").write_text((classifier_folder / "config.json").read_text(encoding="utf-8"))

@@ -17,6 +17,7 @@ from pipeline.models.registry import load_embedder
 from schemas.options import FeatureKind
 from schemas.rerank_features import FeatureLayout
 from tests.helpers.exact import TEXTS, forward, sharpen
+from tests.helpers.small_embedders import IMAGE_TEXT
 
 
 def load(folder: Path) -> RerankEmbedder:
@@ -82,9 +83,9 @@ def test_many_pairs_come_out_as_if_alone(sharp_folder: Path, monkeypatch: pytest
 
 
 def test_a_text_that_was_asked_for_before_is_not_run_again(embedder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.models.embedders.recent_texts.MAX_TEXTS", 1)
     embedder = load(embedder_folder)
     first = embedder.embed_texts(TEXTS)
-    monkeypatch.setattr("pipeline.models.embedders.xclip._MAX_CACHED_TEXTS", 1)
     assert embedder.embed_texts(["a dog"]) == pytest.approx(first[1:2], abs=1e-6)
     monkeypatch.delattr("transformers.XCLIPModel.get_text_features")
     assert embedder.embed_texts(["a dog"]) == pytest.approx(first[1:2], abs=1e-6)
@@ -114,5 +115,5 @@ def test_an_embedder_needs_no_rerank_score() -> None:
             return np.full((len(texts), 4), 0.5, np.float32)
 
     assert not isinstance(Plain(), RerankEmbedder)
-    assert {family.model_type for family in FAMILIES if family.rerank} == {"xclip"}
+    assert {family.model_type for family in FAMILIES if family.rerank} == {"xclip", *IMAGE_TEXT}
     assert Embedder is not RerankEmbedder

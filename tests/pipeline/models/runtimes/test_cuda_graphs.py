@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import (
+    AutoModel,
     TimesformerConfig,
     TimesformerForVideoClassification,
     VideoMAEConfig,
@@ -19,13 +21,14 @@ from transformers import (
     VivitForVideoClassification,
     VJEPA2Config,
     VJEPA2ForVideoClassification,
-    XCLIPModel,
 )
 
-from pipeline.models.families import FAMILIES
+from pipeline.models.families import FAMILIES, ModelFamily
 from pipeline.models.loading import move_unregistered_tensors
 from pipeline.models.runtimes.cuda_graphs import CudaGraphed, Forward, Recording, round_up
+from tests.helpers.small_embedders import write_small_embedder
 
+RECORDABLE_EMBEDDERS = [family for family in FAMILIES if family.cuda_graphs and family.role == "embedder"]
 SMALL = {"image_size": 32, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
 
@@ -76,14 +79,17 @@ def test_a_recordable_classifier_asks_the_host_for_nothing(family: str) -> None:
     assert len(logits) == 2
 
 
-def test_xclips_clips_ask_the_host_for_nothing(embedder_folder: Path) -> None:
-    model = XCLIPModel.from_pretrained(embedder_folder).eval()
+@pytest.mark.parametrize(
+    "family", [f for f in FAMILIES if f.cuda_graphs and f.role == "embedder"], ids=lambda f: f.model_type
+)
+def test_a_recordable_embedders_clips_ask_the_host_for_nothing(family: ModelFamily, tmp_path: Path) -> None:
+    model = AutoModel.from_pretrained(write_small_embedder(tmp_path, family.model_type)).eval()
     move_unregistered_tensors(model, torch.device("meta"))
     model.to("meta")
-    size = model.config.vision_config.image_size
+    size, frames = model.config.vision_config.image_size, family.num_frames or 8
     with torch.inference_mode(), NothingFromTheHost():  # type: ignore[no-untyped-call]
-        seen = model.get_video_features(torch.empty(2, 8, 3, size, size, device="meta"))
-    assert seen.pooler_output.shape == (2, model.config.projection_dim)
+        outputs = resolve_name(family.loader).forward(model, torch.empty(2, frames, 3, size, size, device="meta"))
+    assert len(outputs[0]) in (2, 2 * frames)
 
 
 def test_videomae_would_ask_for_its_table_of_positions_if_that_were_not_moved() -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from demo.checkpoints import write_embedder
 from pipeline.models.base import RerankEmbedder
 from pipeline.models.checkpoint import find_checkpoint
-from pipeline.models.embedders.xclip_text import XClipTextsFirst
+from pipeline.models.embedders.xclip import XClipEmbedder
 from pipeline.models.registry import load_embedder, load_text_embedder
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
@@ -20,13 +20,13 @@ from schemas.models import Checkpoint
 TEXTS = ["people baking a cake", "a dog", "日本語 🎂", "w " * 300]
 
 
-def parameters(embedder: XClipTextsFirst) -> int:
+def parameters(embedder: XClipEmbedder) -> int:
     return sum(parameter.numel() for parameter in embedder._model.parameters())
 
 
 def check(checkpoint: Checkpoint, side: int) -> None:
     half, whole = load_text_embedder(checkpoint, "fp32"), load_embedder(checkpoint, "fp32")
-    assert isinstance(half, XClipTextsFirst)
+    assert isinstance(half, XClipEmbedder)
     assert isinstance(whole, RerankEmbedder)
     generator = np.random.default_rng(0)
     pixels = torch.from_numpy(generator.normal(size=(2, 8, 3, side, side)).astype(np.float32))
@@ -51,7 +51,7 @@ def test_texts_and_clips_are_as_the_whole_models(embedder_checkpoint: Checkpoint
 def test_a_full_size_checkpoint_is_read_for_less_than_half(tmp_path: Path) -> None:
     checkpoint = find_checkpoint(str(write_embedder(tmp_path / "base", "base")), "--embedder")
     embedder = load_text_embedder(checkpoint, "fp32")
-    assert isinstance(embedder, XClipTextsFirst)
+    assert isinstance(embedder, XClipEmbedder)
     assert parameters(embedder) < 0.4 * 196_585_729
     check(checkpoint, 224)
 

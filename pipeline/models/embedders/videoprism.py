@@ -1,0 +1,28 @@
+"""VideoPrism with its text model, as an embedder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.models.embedders.two_towers import TwoTowers
+from pipeline.models.embedders.vectors import unit_vectors
+
+
+class VideoPrismEmbedder(TwoTowers):
+    """VideoPrism LvT (Zhao et al., 2024, "VideoPrism: A Foundational Visual Encoder for Video Understanding")."""
+
+    @torch.inference_mode()
+    def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
+        """See `pipeline.models.base.Embedder.embed_clips`."""
+        return unit_vectors(self._see(pixels)[0])
+
+    @staticmethod
+    def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The projected clips [batch, dim]."""
+        others = pixels.shape[1] != model.config.vision_config.num_frames
+        output = model.get_video_features(pixels, interpolate_pos_encoding=others)
+        return (output.pooler_output.flatten(1),)

@@ -1,0 +1,337 @@
+"""Published checkpoints that vidsift runs: what each is for, what it reaches, what it costs, and under which licence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.models.families import Role
+
+MTEB = "embeddings-benchmark/results, MTEB's video benchmark (its MSR-VTT has 1,758 samples)"
+COMPARED = "arXiv 2504.13181, table 6"
+VIDEOPRISM_README = "README of google-deepmind/videoprism"
+AUTHORS = "as its authors report"
+_UNKNOWN = "see its card"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A published checkpoint.
+
+    Figures of different sources are not strictly comparable: numbers of test captions, of frames and of views differ.
+
+    Attributes:
+        name: its hub id, with the revision where only that one can be loaded.
+        model_type: ``model_type`` of its config.json.
+        role: classifier or embedder.
+        purpose: what it is for, in a few words.
+        num_frames: frames of a clip that it is shown.
+        dim: dimension of its embeddings, or the number of its labels.
+        licence: of the weights, as far as it was looked up.
+        commercial: whether the licence allows commercial use.
+        figures: by benchmark, text-to-video R@1 of an embedder or top-1 of a classifier, in percent.
+        source: of the figures.
+        shape: what differs from the defaults of transformers' configuration of its type; None where that is not known here.
+    """
+
+    name: str
+    model_type: str
+    role: Role
+    purpose: str
+    num_frames: int
+    dim: int
+    licence: str = _UNKNOWN
+    commercial: bool = True
+    figures: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+    shape: Mapping[str, Any] | None = None
+
+
+def _vit(width: int, layers: int, patch: int, size: int = 224) -> dict[str, int]:
+    """A vision transformer's configuration."""
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": width // 64,
+        "patch_size": patch,
+        "image_size": size,
+    }
+
+
+_BASE, _LARGE = (768, 12), (1024, 24)
+_CLIP_TEXT_L = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
+_ENGLISH = "English sentences"
+
+KNOWN: tuple[KnownModel, ...] = (
+    KnownModel(
+        "microsoft/xclip-base-patch32",
+        "xclip",
+        "embedder",
+        "action words; the default",
+        8,
+        512,
+        "MIT",
+        figures={"MSR-VTT": 10.4, "MSVD": 24.2, "DiDeMo": 9.9, "ActivityNet": 9.2},
+        source=MTEB,
+        shape={"vision_config": {"num_frames": 8}},
+    ),
+    KnownModel(
+        "microsoft/xclip-base-patch16",
+        "xclip",
+        "embedder",
+        "action words",
+        8,
+        512,
+        "MIT",
+        figures={"MSR-VTT": 16.0, "MSVD": 31.4, "DiDeMo": 13.4, "ActivityNet": 10.7},
+        source=MTEB,
+        shape={"vision_config": {**_vit(*_BASE, 16), "num_frames": 8}},
+    ),
+    KnownModel(
+        "microsoft/xclip-large-patch14",
+        "xclip",
+        "embedder",
+        "action words",
+        8,
+        768,
+        "MIT",
+        figures={"MSR-VTT": 26.8, "MSVD": 41.1, "DiDeMo": 20.0, "ActivityNet": 14.7},
+        source=MTEB,
+        shape={
+            "projection_dim": 768,
+            "text_config": _CLIP_TEXT_L,
+            "vision_config": {
+                **_vit(*_LARGE, 14),
+                "num_frames": 8,
+                "mit_hidden_size": 768,
+                "mit_intermediate_size": 3072,
+                "mit_num_attention_heads": 12,
+            },
+        },
+    ),
+    KnownModel(
+        "openai/clip-vit-base-patch16",
+        "clip",
+        "embedder",
+        _ENGLISH,
+        8,
+        512,
+        "MIT",
+        figures={"MSR-VTT": 30.4, "MSVD": 40.5, "ActivityNet": 9.1},
+        source=COMPARED,
+        shape={"vision_config": _vit(*_BASE, 16)},
+    ),
+    KnownModel(
+        "openai/clip-vit-large-patch14",
+        "clip",
+        "embedder",
+        _ENGLISH,
+        8,
+        768,
+        "MIT",
+        shape={"projection_dim": 768, "text_config": _CLIP_TEXT_L, "vision_config": _vit(*_LARGE, 14)},
+    ),
+    KnownModel(
+        "google/siglip2-base-patch16-224",
+        "siglip",
+        "embedder",
+        "sentences in many languages",
+        8,
+        768,
+        "Apache-2.0",
+        figures={"MSR-VTT": 38.5, "MSVD": 49.0, "ActivityNet": 28.6},
+        source=COMPARED,
+        shape={"text_config": {"vocab_size": 256_000}, "vision_config": _vit(*_BASE, 16)},
+    ),
+    KnownModel(
+        "google/siglip2-large-patch16-384",
+        "siglip",
+        "embedder",
+        "sentences in many languages",
+        8,
+        1024,
+        "Apache-2.0",
+        figures={"MSR-VTT": 41.5, "MSVD": 53.7, "ActivityNet": 35.9},
+        source=COMPARED,
+        shape={
+            "text_config": {"vocab_size": 256_000, **_vit(*_LARGE, 16)},
+            "vision_config": _vit(*_LARGE, 16, 384),
+        },
+    ),
+    KnownModel(
+        "google/siglip2-base-patch16-naflex",
+        "siglip2",
+        "embedder",
+        "the same, pictures in their own shape",
+        8,
+        768,
+        "Apache-2.0",
+        shape={"text_config": {"vocab_size": 256_000}, "vision_config": {"num_patches": 256}},
+    ),
+    KnownModel(
+        "google/siglip-base-patch16-224",
+        "siglip",
+        "embedder",
+        _ENGLISH,
+        8,
+        768,
+        "Apache-2.0",
+        shape={"vision_config": _vit(*_BASE, 16)},
+    ),
+    KnownModel(
+        "facebook/metaclip-2-worldwide-huge-quickgelu",
+        "metaclip_2",
+        "embedder",
+        "sentences in many languages",
+        8,
+        1024,
+        "CC-BY-NC-4.0",
+        commercial=False,
+    ),
+    KnownModel(
+        "OFA-Sys/chinese-clip-vit-base-patch16",
+        "chinese_clip",
+        "embedder",
+        "Chinese sentences",
+        8,
+        512,
+        shape={"vision_config": _vit(*_BASE, 16)},
+    ),
+    KnownModel("BAAI/AltCLIP", "altclip", "embedder", "English and Chinese sentences", 8, 768),
+    KnownModel("kakaobrain/align-base", "align", "embedder", _ENGLISH, 8, 640, shape={"vision_config": {"image_size": 289}}),
+    KnownModel(
+        "google/videoprism-lvt-base-f16r288@fb6de9f0eb7bc285be86bdca1cf7daa3e3ef51ff",
+        "videoprism",
+        "embedder",
+        "sentences about motion",
+        16,
+        768,
+        "Apache-2.0, CC-BY",
+        figures={"MSR-VTT": 50.1, "ActivityNet": 48.8},
+        source=VIDEOPRISM_README,
+        shape={},
+    ),
+    KnownModel(
+        "google/videoprism-lvt-large-f8r288@03900b4ecc0b278b30abdc5953c575bb5f083865",
+        "videoprism",
+        "embedder",
+        "sentences about motion",
+        8,
+        1024,
+        "Apache-2.0, CC-BY",
+        figures={"MSR-VTT": 50.1, "ActivityNet": 51.3},
+        source=VIDEOPRISM_README,
+    ),
+    KnownModel(
+        "facebook/pe-av-small",
+        "pe_audio_video",
+        "embedder",
+        f"{_ENGLISH}; needs vidsift[pe]",
+        8,
+        1024,
+        "Apache-2.0",
+        figures={"MSR-VTT": 37.9, "ActivityNet": 50.2},
+        source=MTEB,
+    ),
+    KnownModel(
+        "facebook/pe-av-base",
+        "pe_audio_video",
+        "embedder",
+        f"{_ENGLISH}; needs vidsift[pe]",
+        8,
+        1024,
+        "Apache-2.0",
+        figures={"MSR-VTT": 38.8, "ActivityNet": 51.7},
+        source=MTEB,
+    ),
+    KnownModel(
+        "facebook/pe-av-large",
+        "pe_audio_video",
+        "embedder",
+        f"{_ENGLISH}; needs vidsift[pe]",
+        8,
+        1024,
+        "Apache-2.0",
+        figures={"MSR-VTT": 42.3, "ActivityNet": 51.7},
+        source=MTEB,
+    ),
+    KnownModel(
+        "Qwen/Qwen3-VL-Embedding-2B",
+        "qwen3_vl",
+        "embedder",
+        "sentences in many languages; for GPUs",
+        8,
+        2048,
+        "Apache-2.0",
+        figures={"MSR-VTT": 55.6, "MSVD": 75.2, "DiDeMo": 55.6, "ActivityNet": 58.1},
+        source=MTEB,
+    ),
+    KnownModel(
+        "MCG-NJU/videomae-base-finetuned-kinetics",
+        "videomae",
+        "classifier",
+        "400 actions; the default",
+        16,
+        400,
+        "CC-BY-NC-4.0",
+        commercial=False,
+        figures={"Kinetics-400": 80.9},
+        source=AUTHORS,
+        shape={"num_labels": 400},
+    ),
+    KnownModel(
+        "MCG-NJU/videomae-large-finetuned-kinetics",
+        "videomae",
+        "classifier",
+        "400 actions",
+        16,
+        400,
+        "CC-BY-NC-4.0",
+        commercial=False,
+        figures={"Kinetics-400": 84.7},
+        source=AUTHORS,
+        shape={**_vit(*_LARGE, 16), "num_labels": 400},
+    ),
+    KnownModel(
+        "MCG-NJU/videomae-base-finetuned-ssv2",
+        "videomae",
+        "classifier",
+        "174 things done with objects",
+        16,
+        174,
+        "CC-BY-NC-4.0",
+        commercial=False,
+        figures={"SSv2": 70.6},
+        source=AUTHORS,
+        shape={"num_labels": 174},
+    ),
+    KnownModel(
+        "facebook/timesformer-base-finetuned-k400",
+        "timesformer",
+        "classifier",
+        "400 actions",
+        8,
+        400,
+        "CC-BY-NC-4.0",
+        commercial=False,
+        figures={"Kinetics-400": 77.9},
+        source=AUTHORS,
+        shape={"num_labels": 400},
+    ),
+)
+
+
+def known_model(name: str) -> KnownModel | None:
+    """The entry of a hub id; of any revision, where the entry names another. None where there is none."""
+    repository = name.partition("@")[0]
+    return next((known for known in KNOWN if known.name.partition("@")[0] == repository), None)
+
+
+def licence_note(name: str) -> str | None:
+    """A sentence about a model whose licence forbids commercial use; None for others."""
+    known = known_model(name)
+    if known is None or known.commercial:
+        return None
+    return f"the licence of {name} ({known.licence}) forbids commercial use"

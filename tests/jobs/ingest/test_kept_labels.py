@@ -1,0 +1,89 @@
+"""A library with a new embedder takes the labels that another library has for the same clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.ingest.ingest import ingest
+from jobs.ingest.kept_labels import LabelsByClip
+from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
+from schemas.errors import UsageError
+from tests.helpers.library_builder import sql
+from tests.helpers.small_embedders import write_small_embedder
+from tests.helpers.videos import write_video
+
+pytestmark = pytest.mark.usefixtures("inline_run")
+_LABELS = "select path, start_s, rank, label, score from labels order by all"
+
+
+@pytest.fixture
+def classified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of clips in each call of a classifier."""
+    calls: list[int] = []
+    classify = HuggingFaceClassifier.classify
+
+    def counted(self: Any, pixels: Any, top: int) -> Any:
+        calls.append(len(pixels))
+        return classify(self, pixels, top)
+
+    monkeypatch.setattr(HuggingFaceClassifier, "classify", counted)
+    return calls
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    write_video(folder / "a.mp4", 250)
+    write_video(folder / "b.mp4", 100)
+    return folder
+
+
+@pytest.fixture
+def first(tmp_path: Path, videos: Path, classifier_folder: Path, embedder_folder: Path) -> Path:
+    """A library of the videos."""
+    ingest(videos, tmp_path / "first", classifier=str(classifier_folder), embedder=str(embedder_folder))
+    return tmp_path / "first"
+
+
+def test_clips_of_both_are_not_classified_again(tmp_path: Path, videos: Path, first: Path, classified: list[int]) -> None:
+    classified.clear()
+    embedder, second = write_small_embedder(tmp_path / "clip", "clip"), tmp_path / "second"
+    report = ingest(videos, second, embedder=str(embedder), labels_from=first)
+    assert report.indexed == 2
+    assert classified == []
+    assert sql(second, _LABELS) == sql(first, _LABELS)
+    assert sql(second, "select distinct model from labels") == sql(first, "select distinct model from labels")
+
+    write_video(videos / "c.mp4", 50)
+    ingest(videos, second, labels_from=first)
+    assert classified == [1]
+    assert sql(second, "select count(*) as n from clips") == [{"n": 5}]
+    assert {row["label"] for row in sql(second, "select label from labels where path like '%c.mp4'")}
+
+
+def test_a_clip_that_the_other_library_lacks_has_no_labels(first: Path) -> None:
+    kept = LabelsByClip(first)
+    (row,) = sql(first, "select clip_id, label, label_score from clips where path like '%b.mp4'")
+    labels, lacking = kept.of([row["clip_id"], row["clip_id"] + 1])
+    assert lacking is None
+    assert labels is not None
+    assert labels[0].label == row["label"]
+    assert labels[0].score == pytest.approx(row["label_score"])
+    assert len(labels) == 5
+
+
+def test_a_library_of_other_clips_or_labels_is_refused(
+    tmp_path: Path, videos: Path, first: Path, classifier_folder: Path, embedder_folder: Path
+) -> None:
+    second = tmp_path / "second"
+    with pytest.raises(UsageError, match=r"clips of 4 s every 4 s, expected clips of 2 s every 2 s, as this library"):
+        ingest(videos, second, embedder=str(embedder_folder), window_s=2.0, labels_from=first)
+    with pytest.raises(UsageError, match=r"got labels of classifier@\w{8}, expected those of pocket@\w{8}, as this library"):
+        ingest(videos, second, classifier="pocket", embedder=str(embedder_folder), labels_from=first)
+    with pytest.raises(UsageError, match="is not a vidsift library; give the folder of one that was ingested before"):
+        ingest(videos, second, embedder=str(embedder_folder), labels_from=videos)
+    assert not second.exists()
