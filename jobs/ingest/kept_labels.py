@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from pipeline.annotators import ClassifierAnnotator, LoadedAnnotator, Values
+from schemas.errors import LibraryError
 from schemas.models import Checkpoint, Label, ModelInput
 from schemas.options import IngestOptions
 
@@ -66,7 +67,11 @@ class KeptLabels:
             ModelError: the classifier cannot be loaded.
             LibraryError: the other library cannot be read.
         """
-        return LoadedKeptLabels(self.classifier.load(options), LabelsByClip(self.library))
+        try:
+            labels = LabelsByClip(self.library)
+        except LibraryError as exc:
+            raise LibraryError(exc.message, argument="labels_from", value=self.library) from exc
+        return LoadedKeptLabels(self.classifier.load(options), labels)
 
 
 class LoadedKeptLabels:

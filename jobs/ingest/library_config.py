@@ -82,7 +82,10 @@ def choose_library_config(
 
 def _config_of(folder: Path) -> LibraryConfig:
     """The models and the sampling of the library whose labels are to be kept."""
-    config = read_library_config(Library(folder))
+    try:
+        config = read_library_config(Library(folder))
+    except LibraryError as exc:
+        raise UsageError(exc.message, argument="labels_from") from exc
     if config is None:
         message = "is not a vidsift library; give the folder of one that was ingested before"
         raise UsageError(message, argument="labels_from", value=folder)
