@@ -138,20 +138,23 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     vidsift ingest ~/Videos --library ~/videos.vidsift --include '*.mov' --include 'holidays/*' --exclude proxies
     """
     options = IngestOptions(**{name: given.pop(name) for name in _INGEST_OPTIONS if name in given})
+    from index.storage.config import read_library_config
+    from index.storage.paths import Library
     from jobs.ingest.ingest import ingest as run
     from jobs.ingest.library_config import licence_notes
     from jobs.ingest.report import Interrupted, ingest_text
 
     interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
-    licences = licence_notes(folder, given["classifier"], given["embedder"])
+    is_new = read_library_config(Library(folder)) is None
     with ProgressLine() as line:
         try:
             report = run(sources, folder, options=options, on_progress=line.show, **given)
         except Interrupted as exc:
             report, interrupted = exc.report, True
-    for sentence in licences:
-        note(sentence)
+    if is_new and (config := read_library_config(Library(folder))) is not None:
+        for sentence in licence_notes(config):
+            note(sentence)
     echo(json_text(report.as_json()) if as_json else ingest_text(report))
     if interrupted:
         note("interrupted; what was finished is kept, run the same command again to go on")

@@ -81,7 +81,7 @@ def write_embedder_base(folder: Path, words: Sequence[str], *, seed: int = 0) ->
 
 
 def write_image_text_base(folder: Path, words: Sequence[str], *, seed: int = 0) -> Path:
-    """Write a random CLIP: pictures of 64 pixels, 4 layers for them and 3 for text, 1.9 million parameters."""
+    """Write a random CLIP: pictures of 64 pixels, 4 layers for them and 3 for text, 1.5 million parameters."""
     torch.manual_seed(seed)
     tokenizer = word_tokenizer(words)
     model = CLIPModel(CLIPConfig(text_config=_text_config(tokenizer), vision_config=_VISION, projection_dim=128))

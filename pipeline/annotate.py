@@ -54,7 +54,7 @@ class Annotators:
         self._turn = threading.Lock()
 
     def annotate(self, clips: Sequence[Clip]) -> list[ClipRow]:
-        """One row per clip, in order. Any number of clips is one batch; one clip is a batch of one."""
+        """One row per clip, in order. Clips whose frames have one shape are one batch, however many they are."""
         rows: dict[int, ClipRow] = {}
         for positions in _of_one_shape(clips):
             rows |= zip(positions, self._annotate([clips[position] for position in positions]), strict=True)

@@ -71,14 +71,15 @@ class KeptLabels:
             labels = LabelsByClip(self.library)
         except LibraryError as exc:
             raise LibraryError(exc.message, argument="labels_from", value=self.library) from exc
-        return LoadedKeptLabels(self.classifier.load(options), labels)
+        return LoadedKeptLabels(self.classifier.load(options), labels, options.top_labels)
 
 
 class LoadedKeptLabels:
     """`KeptLabels` ready to run."""
 
-    def __init__(self, classifier: LoadedAnnotator, kept: LabelsByClip) -> None:
-        self.classifier, self._kept = classifier, kept
+    def __init__(self, classifier: LoadedAnnotator, kept: LabelsByClip, top_labels: int) -> None:
+        """Keep the ``top_labels`` best labels of each clip, or as many as the other library has."""
+        self.classifier, self._kept, self._top_labels = classifier, kept, top_labels
 
     @property
     def model(self) -> VideoModel | None:
@@ -88,13 +89,14 @@ class LoadedKeptLabels:
     def annotate(self, batch: Batch) -> Iterable[Values]:
         """The labels of each clip; the classifier's for the whole batch where the other library lacks one of its clips."""
         kept = self._kept.of([clip.clip_id for clip in batch.clips])
-        if any(labels is None for labels in kept):
+        known = [labels[: self._top_labels] for labels in kept if labels is not None]
+        if len(known) < len(kept):
             return self.classifier.annotate(batch)
-        return [{"clips": {"labels": labels}} for labels in kept]
+        return [{"clips": {"labels": labels}} for labels in known]
 
 
 class LabelsByClip:
-    """The labels of all clips of a library, in 50 bytes a clip."""
+    """The labels of all clips of a library, in memory: each name once, and numbers."""
 
     def __init__(self, folder: Path) -> None:
         """Read them.

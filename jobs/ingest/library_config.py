@@ -115,20 +115,9 @@ def _annotator_tables(annotators: Sequence[Annotator]) -> tuple[AnnotatorTable, 
     )
 
 
-def licence_notes(folder: Path, classifier: str | None, embedder: str | None) -> list[str]:
-    """Sentences about models of a new library whose licences forbid commercial use; none for a library that is there.
-
-    Args:
-        folder: the library's.
-        classifier: as for `choose_library_config`.
-        embedder: likewise.
-
-    Raises:
-        LibraryError: the library's configuration cannot be read.
-    """
-    if read_library_config(Library(folder)) is not None:
-        return []
-    notes = map(licence_note, (classifier or DEFAULT_CLASSIFIER, embedder or DEFAULT_EMBEDDER))
+def licence_notes(config: LibraryConfig) -> list[str]:
+    """Sentences about those models of a library whose licences forbid commercial use."""
+    notes = map(licence_note, (config.classifier.name, config.embedder.name))
     return [sentence for sentence in notes if sentence is not None]
 
 

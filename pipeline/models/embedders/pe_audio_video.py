@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel
 from transformers.models.pe_video.modeling_pe_video import (
     PeVideoContrastiveHead,
@@ -16,7 +14,6 @@ from transformers.models.pe_video.modeling_pe_video import (
 )
 
 from pipeline.models.embedders.two_towers import TwoTowers
-from pipeline.models.embedders.vectors import unit_vectors
 from schemas.models import Checkpoint
 
 
@@ -64,17 +61,12 @@ class PeAudioVideoEmbedder(TwoTowers):
         """The picture encoder's part of the configuration."""
         return config.video_config.vision_config
 
-    @torch.inference_mode()
-    def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """See `pipeline.models.base.Embedder.embed_clips`."""
-        return unit_vectors(self._see(pixels)[0])
-
     @staticmethod
     def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The projected clips [batch, dim]."""
         return (model.video_head(model.video_encoder(pixels.contiguous()).pooler_output),)
 
-    def _project(self, texts: Sequence[str]) -> torch.Tensor:
-        tokens = {name: values.to(self.device) for name, values in self._tokenizer(texts).items()}
-        rows: torch.Tensor = self._model.text_video_head(self._model.text_model(**tokens).last_hidden_state[:, 0])
-        return rows
+    @staticmethod
+    def text_vectors(model: Any, tokens: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The projected texts [texts, dim]."""
+        return cast("torch.Tensor", model.text_video_head(model.text_model(**tokens).last_hidden_state[:, 0]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from schemas.models import Checkpoint, CutText
 from schemas.options import Precision
 
 
-class TwoTowers:
+class TwoTowers(ABC):
     """A text model and a vision model that end in one space. Subclasses say how the vision model sees a clip.
 
     Attributes:
@@ -99,9 +100,12 @@ class TwoTowers:
         return config.vision_config
 
     @staticmethod
+    @abstractmethod
     def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What ``model`` says of clips, from pixels [batch, num_frames, 3, height, width] on its device."""
-        raise NotImplementedError
+        """What ``model`` says of clips, from pixels [batch, num_frames, 3, height, width] on its device.
+
+        The first of what it returns are the clips' vectors [batch, dim], not normalised, for this class's `embed_clips`.
+        """
 
     def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """`forward` on the model's device, by its runtime, once the vision model is loaded."""
@@ -110,11 +114,19 @@ class TwoTowers:
             self._has_vision = True
         return self._run(pixels.to(self.device))
 
+    @torch.inference_mode()
+    def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
+        """See `pipeline.models.base.Embedder.embed_clips`."""
+        return unit_vectors(self._see(pixels)[0])
+
     def _project(self, texts: Sequence[str]) -> torch.Tensor:
         """[len(texts), dim], projected and not normalised."""
-        tokens = {name: values.to(self.device) for name, values in self._tokenizer(texts).items()}
-        rows: torch.Tensor = self._model.get_text_features(**tokens).pooler_output
-        return rows
+        return self.text_vectors(self._model, {name: ids.to(self.device) for name, ids in self._tokenizer(texts).items()})
+
+    @staticmethod
+    def text_vectors(model: Any, tokens: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What ``model`` says of texts, [texts, dim], not normalised, from their tokens on its device."""
+        return cast("torch.Tensor", model.get_text_features(**tokens).pooler_output)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:

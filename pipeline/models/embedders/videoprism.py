@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from pipeline.models.embedders.two_towers import TwoTowers
-from pipeline.models.embedders.vectors import unit_vectors
 
 
 class VideoPrismEmbedder(TwoTowers):
     """VideoPrism LvT (Zhao et al., 2024, "VideoPrism: A Foundational Visual Encoder for Video Understanding")."""
-
-    @torch.inference_mode()
-    def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """See `pipeline.models.base.Embedder.embed_clips`."""
-        return unit_vectors(self._see(pixels)[0])
 
     @staticmethod
     def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:

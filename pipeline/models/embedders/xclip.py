@@ -39,11 +39,6 @@ class XClipEmbedder(TwoTowers):
         self.logit_scale = math.exp(self._model.logit_scale.item())
 
     @torch.inference_mode()
-    def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """See `pipeline.models.base.Embedder.embed_clips`."""
-        return unit_vectors(self._see(pixels)[0])
-
-    @torch.inference_mode()
     def embed_clips_with_features(self, pixels: torch.Tensor) -> EmbeddedClips:
         """See `pipeline.models.base.RerankEmbedder.embed_clips_with_features`."""
         videos, hidden = self._see(pixels)

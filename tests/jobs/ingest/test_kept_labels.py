@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cli import main
 from jobs.ingest.ingest import ingest
 from jobs.ingest.kept_labels import LabelsByClip
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 from schemas.errors import UsageError
+from schemas.options import IngestOptions
 from tests.helpers.library_builder import sql
 from tests.helpers.small_embedders import write_small_embedder
 from tests.helpers.videos import write_video
@@ -63,6 +66,26 @@ def test_clips_of_both_are_not_classified_again(tmp_path: Path, videos: Path, fi
     assert classified == [1]
     assert sql(second, "select count(*) as n from clips") == [{"n": 5}]
     assert {row["label"] for row in sql(second, "select label from labels where path like '%c.mp4'")}
+
+
+def test_no_more_labels_are_kept_than_are_asked_for(
+    tmp_path: Path, videos: Path, first: Path, embedder_folder: Path
+) -> None:
+    options = IngestOptions(top_labels=2)
+    ingest(videos, tmp_path / "second", embedder=str(embedder_folder), labels_from=first, options=options)
+    assert sql(tmp_path / "second", _LABELS) == [row for row in sql(first, _LABELS) if row["rank"] <= 2]
+
+
+def test_an_ingest_tells_the_licences_of_the_models_that_a_new_library_has(
+    tmp_path: Path, videos: Path, first: Path, embedder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of the classifier that comes with the labels; of a library that is there, nothing."""
+    monkeypatch.setattr("jobs.ingest.library_config.licence_note", lambda name: f"the licence of {Path(name).name}")
+    given = ["--library", str(tmp_path / "second"), "--embedder", str(embedder_folder), "--labels-from", str(first)]
+    new, again = (CliRunner().invoke(main, ["ingest", str(videos), *given]) for _ in range(2))
+    assert (new.exit_code, again.exit_code) == (0, 0)
+    assert "vidsift: the licence of classifier\nvidsift: the licence of embedder\n" in new.stderr
+    assert "licence" not in again.stderr
 
 
 def test_a_clip_that_the_other_library_lacks_has_no_labels(first: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from cli import main
-from jobs.ingest.library_config import licence_notes
 from pipeline.models.families import family_of
 from pipeline.models.known import KNOWN, KnownModel, known_model, licence_note
 from pipeline.models.measure import measure
@@ -81,9 +79,8 @@ def test_the_list_that_programs_see() -> None:
     assert (first["dim"], first["num_frames"], first["licence"], first["measured"]) == (512, 8, "MIT", None)
 
 
-def test_licences_that_forbid_commercial_use_are_told_for_a_new_library(tmp_path: Path, whole_library: Path) -> None:
-    sentence = "the licence of facebook/timesformer-base-finetuned-k400 (CC-BY-NC-4.0) forbids commercial use"
-    assert licence_note("facebook/timesformer-base-finetuned-k400") == sentence
-    assert licence_notes(tmp_path / "new", "facebook/timesformer-base-finetuned-k400", "pocket") == [sentence]
-    assert licence_notes(tmp_path / "new", "pocket", "google/siglip2-base-patch16-224") == []
-    assert licence_notes(whole_library, "facebook/timesformer-base-finetuned-k400", None) == []
+def test_licences_that_forbid_commercial_use() -> None:
+    sentence = "the licence of facebook/timesformer-base-finetuned-k400@main (CC-BY-NC-4.0) forbids commercial use"
+    assert licence_note("facebook/timesformer-base-finetuned-k400@main") == sentence
+    assert licence_note("google/siglip2-base-patch16-224") is None
+    assert licence_note("/models/timesformer-base-finetuned-k400") is None
