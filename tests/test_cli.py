@@ -343,3 +343,19 @@ def test_what_search_finds_is_exported(library: Path, tmp_path: Path) -> None:
     assert done.stdout.startswith("2 moments: ")
     assert len(list((tmp_path / "out").glob("00?-*.mp4"))) == 2
     assert len(list((tmp_path / "out").glob("*.vtt"))) in (1, 2)
+
+
+def test_the_process_ends_by_its_exit_functions_without_unloading_modules() -> None:
+    """While modules are unloaded, a thread of Arrow that lets go of an object of Python aborts the process."""
+    code = """
+import atexit, sys
+import cli
+class Loaded:
+    def __del__(self): print("unloaded", flush=True)
+sys.modules["loaded"] = Loaded()
+atexit.register(print, "exit functions ran")
+sys.argv = ["vidsift", "--version"]
+cli.run()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1:] == ["exit functions ran"]

@@ -26,6 +26,7 @@ from index.storage.transactions import (
     delete_except,
     distinct,
     merge_small_files,
+    read_columns,
     replace_rows,
     rows_with,
 )
@@ -104,12 +105,12 @@ class Tables:
     def known_videos(self) -> pa.Table:
         """The columns ``KNOWN_VIDEOS`` of ``videos``, ascending by ``ingested_at``."""
         with self._explained():
-            return self.videos.to_pyarrow_table(columns=KNOWN_VIDEOS.names).sort_by("ingested_at")
+            return read_columns(self.videos, KNOWN_VIDEOS.names).sort_by("ingested_at")
 
     def video_keys(self) -> pa.Table:
         """The columns of ``videos`` that tell which clips the library should show."""
         with self._explained():
-            return self.videos.to_pyarrow_table(columns=["video_id", "ingested_at", "clip_count"])
+            return read_columns(self.videos, ["video_id", "ingested_at", "clip_count"])
 
     def commit_clips(self, files: Sequence[Written]) -> None:
         """Make written Parquet files part of annotators' tables, ``features`` and then ``clips``, a transaction each."""

@@ -19,6 +19,7 @@ from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tags_file import read_definitions
+from index.storage.transactions import read_columns
 from schemas.errors import LibraryError
 from schemas.tables import CLIPS, TAGS
 from schemas.tags import TagDefinition
@@ -83,7 +84,7 @@ def visible_clips(tables: Tables) -> pa.Table:
     """Columns ``clip_id``, ``video_id``, ``start_s`` and ``end_s`` of the clips whose video has a row in ``videos``."""
     columns = ["clip_id", "video_id", "start_s", "end_s"]
     with tables.tags.explained():
-        owners = pc.unique(tables.videos.to_pyarrow_table(columns=["video_id"])["video_id"])
+        owners = pc.unique(read_columns(tables.videos, ["video_id"])["video_id"])
         clips = _clips(tables).to_table(columns)
         # Not as a filter of the dataset: files that Delta Lake has rewritten have texts of another type, whose statistics
         # Arrow cannot compare with these.

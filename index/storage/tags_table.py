@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from index.storage.transactions import delete_except
+from index.storage.transactions import delete_except, read_columns
 from schemas.tables import TAGS
 
 
@@ -52,7 +52,7 @@ class TagTable:
     def scored(self) -> pa.Table:
         """Which clips have been scored by which definition: columns ``clip_id`` and ``definition``."""
         with self.explained():
-            return self.table.to_pyarrow_table(columns=["clip_id", "definition"])
+            return read_columns(self.table, ["clip_id", "definition"])
 
     def keep(self, digests: Collection[str]) -> None:
         """Delete the rows of all definitions but those with these digests."""

@@ -16,6 +16,7 @@ from index.storage.lock import open_for_writing
 from index.storage.tables import Tables
 from index.storage.tag_scores import embedded_clips, visible_clips
 from index.storage.tags_file import read_definitions
+from index.storage.transactions import read_columns
 from jobs.tag.labeled_moments import LabeledMoment, MatchedClips, match, read_examples
 from jobs.tag.linear_probe import assign_folds, cross_validated_probabilities, fit, whitening_matrix
 from jobs.tag.report import TagReport, TaughtTag, TeachReport
@@ -82,7 +83,7 @@ def teach(
         clips = visible_clips(tables)
         with tables.tags.explained():
             columns = ["video_id", "path", "duration_s", "status", "error"]
-            videos = tables.videos.to_pyarrow_table(columns=columns)
+            videos = read_columns(tables.videos, columns)
         clips = clips.join(videos.select(["video_id", "path"]), "video_id").sort_by(
             [("path", "ascending"), ("start_s", "ascending")]
         )

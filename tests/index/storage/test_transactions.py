@@ -12,6 +12,7 @@ from index.storage.transactions import (
     delete_except,
     distinct,
     merge_small_files,
+    read_columns,
     replace_rows,
     rows_with,
 )
@@ -43,6 +44,14 @@ def test_rows_with_values(table: DeltaTable) -> None:
     found = pa.concat_tables(rows_with(table, "video_id", pa.array(["a1", "c3", "a'1"])))
     assert sorted(found["n"].to_pylist()) == [1, 3, 4, 5, 6]
     assert len(pa.concat_tables(rows_with(table, "video_id", pa.array([], pa.string())))) == 0
+
+
+def test_columns_are_read_as_delta_lake_reads_them(table: DeltaTable) -> None:
+    add_rows(table, [rows(["d4"], 5)])
+    assert read_columns(table, ["n"]).sort_by("n").to_pydict() == {"n": [1, 2, 3, 4, 5]}
+    assert read_columns(table, ["n", "video_id"]).schema.names == ["n", "video_id"]
+    delete_except(table, "video_id", [])
+    assert read_columns(table, ["n"]).to_pydict() == {"n": []}
 
 
 def test_rows_of_other_values_are_deleted(table: DeltaTable) -> None:
