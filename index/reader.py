@@ -12,7 +12,9 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from index.search.confidence import GENERIC_TEXTS
 from index.search.hits import DEFAULT_HITS, hits_options, hits_table
+from index.search.marks import Marks
 from index.search.searcher import Searcher
 from index.search.text_encoder import find_embedder
 from index.status import LibraryStatus, status_of
@@ -76,6 +78,16 @@ class LibraryReader:
         with self._lock:
             return self._current().snapshot.number
 
+    def ask(self, options: SearchOptions, marks: Marks | None = None) -> Answer:
+        """The answer to a question, in the light of answers that were called right and wrong.
+
+        Raises:
+            UsageError: as for `search`; or a marked clip is not in the library.
+            ModelError: as for `search`.
+        """
+        with self._lock:
+            return self._current().search(options, marks)
+
     def answer(self, *texts: str, **options: Any) -> Answer:
         """The same search as `search`, as an `Answer`: the moments, and whether the best one stands out.
 
@@ -83,8 +95,7 @@ class LibraryReader:
             UsageError: as for `search`.
             ModelError: as for `search`.
         """
-        with self._lock:
-            return self._current().search(_search_options(texts, options))
+        return self.ask(_search_options(texts, options))
 
     def search(self, *texts: str, **options: Any) -> pa.Table:
         """The moments that fit all of ``texts`` best, best first; none where nothing stands out, as on the command line.
@@ -136,6 +147,49 @@ class LibraryReader:
                 hits = hits_table(answer.moments)
             searcher.snapshot.catalog.show_hits(hits)
             return searcher.snapshot.catalog.sql(query, timeout_s=timeout_s)
+
+    def rows(self, query: str, parameters: dict[str, object]) -> list[dict[str, Any]]:
+        """The rows of a query with named ``parameters``, each as a dict by column.
+
+        Raises:
+            QueryError: the query is malformed, or does more than read.
+        """
+        with self._lock:
+            rows: list[dict[str, Any]] = self._current().snapshot.catalog.sql(query, parameters).to_pylist()
+            return rows
+
+    def keywords(self) -> list[str]:
+        """The keywords of SQL, in lower case."""
+        with self._lock:
+            return self._current().snapshot.catalog.keywords()
+
+    def clips_of_video(self, video_id: str, options: SearchOptions | None = None) -> pa.Table:
+        """All clips of a video in the order of time: clip_id, start_s, end_s, label, label_score and score.
+
+        Args:
+            video_id: of the video; one that is not there has no clips.
+            options: the question that ``score`` (by dot product) is for; without one it is null.
+
+        Raises:
+            UsageError: as for `search`.
+            ModelError: as for `search`.
+        """
+        with self._lock:
+            searcher = self._current()
+            clips = searcher.snapshot.catalog.sql(
+                "select clip_id, start_s, end_s, label, label_score from clips where video_id = $video_id "
+                "order by start_s, end_s",
+                {"video_id": video_id},
+            )
+            scores: pa.Array = pa.nulls(len(clips), pa.float64())
+            if options is not None and len(clips):
+                scores = pa.array(searcher.scores_in_video(options, clips["clip_id"].to_numpy()), from_pandas=True)
+            return clips.append_column("score", scores)
+
+    def load(self) -> None:
+        """Load the embedder now, so that the first search need not."""
+        with self._lock:
+            self._current().scorer.encoder.text_vectors(GENERIC_TEXTS)
 
     def status(self) -> LibraryStatus:
         """The library's videos and clips, the models that made it, and the videos that could not be indexed."""

@@ -297,14 +297,14 @@ def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
         if not frames:
             return None
         stated.complete(frames[0])
-        return _FirstFrame(*_turned(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
+        return _FirstFrame(*orientation(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
     except av.FFmpegError:
         return None  # such as a packet before the first keyframe
     except Exception:  # noqa: BLE001 - whatever a library raises here
         return _FirstFrame(0, False, context.width, context.height, False)
 
 
-def _turned(frame: av.VideoFrame) -> tuple[int, bool]:
+def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     """The rotation that a player applies, in counter-clockwise degrees; and whether it swaps left and right first."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:

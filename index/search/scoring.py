@@ -53,6 +53,12 @@ class ClipScores:
     reranked: NDArray[np.bool_]
     background: Background
 
+    def moved(self, shift: Floats | None) -> ClipScores:
+        """The same scores, each higher by ``shift``, float64 [n]; confidence does not change."""
+        if shift is None:
+            return self
+        return replace(self, calibrated=self.calibrated + shift, score=self.score + shift)
+
     def on_scale_of(self, other: ClipScores) -> ClipScores:
         """The same scores before reranking, with the background of ``other``: clips are more like clips than like texts."""
         scores = align(self.before_rerank, self.background, other.background)

@@ -24,10 +24,12 @@ from numpy.typing import NDArray
 from index.search.answers import describe
 from index.search.candidates import Candidates, CandidateStage, find_candidates, stage_for
 from index.search.confidence import confidence, stands_out
+from index.search.marks import Marks, passing_marks, shift_by_marks
 from index.search.question import EncodedQuestion, Question
 from index.search.ranking import best_segments, clips_to_rerank, rank
 from index.search.scoring import ClipScores, Scorer
 from index.search.text_encoder import find_embedder
+from index.search.timeline import timeline_of
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
 from index.sql.filters import passing_rows
@@ -99,8 +101,8 @@ class Searcher:
         self._stage = candidates
         self._last_passing: tuple[str | None, NDArray[np.bool_] | None] = None, None  # the last condition, what meets it
 
-    def search(self, options: SearchOptions) -> Answer:
-        """The best answers to one question; raises as `search` does."""
+    def search(self, options: SearchOptions, marks: Marks | None = None) -> Answer:
+        """The best answers to one question, in the light of ``marks`` on earlier ones; raises as `search` does."""
         clips, passing = len(self.scorer.clips), self._passing(options.where)
         passed = clips if passing is None else int(np.count_nonzero(passing))
         nothing = Answer((), clips, passed, 0.0, False)
@@ -117,11 +119,12 @@ class Searcher:
 
         # 3. Scores
         scores = self._scores(questions, candidates)
-        ranking = rank(scores, candidates.passing, options.gap_s)
-        if options.rerank:
+        passing, shift = self._marked(scores[0], candidates.passing, marks)
+        ranking = rank([scores[0].moved(shift), *scores[1:]], passing, options.gap_s)
+        if options.rerank and passing.any():
             positions = clips_to_rerank(ranking, options)
-            reranked = [self.scorer.rerank(of_question, positions) for of_question in scores]
-            ranking = rank(reranked, candidates.passing, options.gap_s)
+            first, *rest = [self.scorer.rerank(of_question, positions) for of_question in scores]
+            ranking = rank([first.moved(shift), *rest], passing, options.gap_s)
 
         # 4. Moments
         segments = list(best_segments(ranking, options))
@@ -155,6 +158,27 @@ class Searcher:
             return found
         timeline = self.scorer.timeline
         return Candidates(timeline, np.ones(len(timeline), np.bool_) if passing is None else passing[timeline.rows])
+
+    def scores_in_video(self, options: SearchOptions, clip_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The score by dot product of each of these clips for a question, float64 [n]; NaN for one that is not there."""
+        rows = self.scorer.clips.rows_of(clip_ids)
+        timeline = timeline_of(self.scorer.clips, np.sort(rows[rows >= 0]))
+        scores = np.full(len(clip_ids), np.nan)
+        if len(timeline):
+            (first, *_) = self._scores(self._encode(options), Candidates(timeline, np.ones(len(timeline), np.bool_)))
+            place = {int(row): number for number, row in enumerate(timeline.rows)}
+            there = np.flatnonzero(rows >= 0)
+            scores[there] = first.score[[place[int(row)] for row in rows[there]]]
+        return scores
+
+    def _marked(
+        self, scores: ClipScores, passing: NDArray[np.bool_], marks: Marks | None
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float64] | None]:
+        """Which clips may answer after ``marks``, bool [n], and how much each clip's score moves, float64 [n]."""
+        if not marks:
+            return passing, None
+        shift = shift_by_marks(self.scorer.clips, scores.timeline, scores.calibrated, scores.background.spread, marks)
+        return passing_marks(scores.timeline, passing, marks), shift
 
     def _passing(self, where: str | None) -> NDArray[np.bool_] | None:
         """Bool [rows of the snapshot], which clips meet the condition; None for all."""

@@ -49,6 +49,16 @@ def write_table(table: pa.Table, form: str, output: Path | None) -> None:
         raise UsageError(f"{str(output)!r} cannot be written: {exc.strerror}", argument="output") from exc
 
 
+def json_rows(table: pa.Table) -> list[list[object]]:
+    """The rows of a result as lists of values that JSON has: times as text, bytes in hexadecimal, null for NaN."""
+    return [[jsonable(value) for value in row] for rows in _parts(table) for row in rows]
+
+
+def cell_rows(table: pa.Table) -> list[list[str]]:
+    """The rows of a result as texts, as a table shows them."""
+    return [list(map(_cell, row)) for rows in _parts(table) for row in rows]
+
+
 def table_text(table: pa.Table) -> str:
     """A query's result as aligned lines for people."""
     return b"".join(_table(table)).decode().rstrip("\n")
@@ -111,7 +121,7 @@ def _csv_text(rows: Sequence[Sequence[str | None]]) -> bytes:
 
 def _json(table: pa.Table) -> Iterator[bytes]:
     for rows in _parts(table):
-        objects = (dict(zip(table.column_names, map(_jsonable, row), strict=True)) for row in rows)
+        objects = (dict(zip(table.column_names, map(jsonable, row), strict=True)) for row in rows)
         yield "".join(f"{json_text(row, ensure_ascii=False)}\n" for row in objects).encode()
 
 
@@ -138,14 +148,14 @@ def _plain(value: object) -> object:
     return value.hex() if isinstance(value, bytes) else value
 
 
-def _jsonable(value: object) -> object:
+def jsonable(value: object) -> object:
     """The value as JSON can hold it: None for infinity and NaN, text for times and other types."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     value = _plain(value)
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from index.search.linear_probe import assign_folds, cross_validated_probabilities, fit, whitening_matrix
 from index.storage.config import LibraryConfig
 from index.storage.lock import open_for_writing
 from index.storage.tables import Tables
@@ -18,7 +19,6 @@ from index.storage.tag_scores import embedded_clips, visible_clips
 from index.storage.tags_file import read_definitions
 from index.storage.transactions import read_columns
 from jobs.tag.labeled_moments import LabeledMoment, MatchedClips, match, read_examples
-from jobs.tag.linear_probe import assign_folds, cross_validated_probabilities, fit, whitening_matrix
 from jobs.tag.report import TagReport, TaughtTag, TeachReport
 from jobs.tag.tag import change_tags, reports
 from schemas.errors import UsageError, check_utf8
@@ -57,8 +57,8 @@ def teach(
 
     No video is decoded. A clip shows a moment by the rule of `jobs.overlap.shows`. The negatives of a tag are the clips of
     other tags' moments and unlabeled clips sampled from the library: ten for each positive, and at least a hundred. The
-    score of a clip is the probability of `jobs.tag.linear_probe.fit`, on embeddings that
-    `jobs.tag.linear_probe.whitening_matrix` has whitened.
+    score of a clip is the probability of `index.search.linear_probe.fit`, on embeddings that
+    `index.search.linear_probe.whitening_matrix` has whitened.
 
     Args:
         folder: the library's.

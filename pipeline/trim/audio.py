@@ -11,12 +11,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.trim.players import Players
 from schemas.records import Span
 from schemas.times import ROUNDING_S
 from schemas.video_meta import VideoMeta
 
-# The codecs that MP4 holds and players know.
-_COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})
 _AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
 _ANY_RATE = 48000
 _FORMAT = "fltp"
@@ -57,7 +56,7 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 
 
 def sound_of(
-    source: av.container.InputContainer, target: av.container.OutputContainer, meta: VideoMeta, span: Span
+    source: av.container.InputContainer, target: av.container.OutputContainer, meta: VideoMeta, span: Span, players: Players
 ) -> Sound:
     """The sound of a piece; an empty one where the source has none that can be placed in time.
 
@@ -66,10 +65,11 @@ def sound_of(
         target: the piece's container.
         meta: the metadata of the source.
         span: the piece, beginning at what becomes its time 0.
+        players: what is to play it.
     """
     audio = audio_stream(source) if meta.timed else None
     start_s, end_s = (meta.start_pts * meta.time_base + Fraction(time_s) for time_s in span)
-    return Sound(audio, target, start_s, end_s)
+    return Sound(audio, target, start_s, end_s, players)
 
 
 class Sound:
@@ -82,9 +82,15 @@ class Sound:
     """
 
     def __init__(
-        self, source: av.AudioStream | None, target: av.container.OutputContainer, start_s: Fraction, end_s: Fraction
+        self,
+        source: av.AudioStream | None,
+        target: av.container.OutputContainer,
+        start_s: Fraction,
+        end_s: Fraction,
+        players: Players,
     ) -> None:
         """Prepare for [start_s, end_s), in seconds of the source's packets."""
+        self._copied = players.audio
         self.sources: tuple[av.AudioStream, ...] = () if source is None else (source,)
         self.done = source is None
         self.damaged = 0
@@ -103,7 +109,7 @@ class Sound:
             self.take(packet)
 
     def _add_stream(self, source: av.AudioStream) -> None:
-        if source.codec_context.name in _COPIED:
+        if source.codec_context.name in self._copied:
             self._stream = self._target.add_stream_from_template(source, opaque=True)
             return
         rate = source.codec_context.sample_rate

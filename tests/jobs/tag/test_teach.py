@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import cli
 import jobs.tag.tag
+from index.search.linear_probe import fit
 from index.status import library_status
 from index.storage.paths import Library
 from index.storage.tables import Tables
@@ -21,7 +22,6 @@ from index.storage.tags_file import read_definitions
 from jobs.maintain.history import history
 from jobs.maintain.verify import verify
 from jobs.tag.labeled_moments import match, read_examples
-from jobs.tag.linear_probe import fit
 from jobs.tag.teach import teach
 from schemas.errors import LibraryError, UsageError
 from tests.helpers.library_builder import sql

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.tag.linear_probe import L2, assign_folds, cross_validated_probabilities, fit, whitening_matrix
+from index.search.linear_probe import L2, assign_folds, cross_validated_probabilities, fit, whitening_matrix
 
 
 def test_two_points_have_a_solution_in_closed_form() -> None:

@@ -1,0 +1,149 @@
+"""Who may ask: checks of Host, Origin and the token before anything else, and the headers that keep a page to itself."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Iterable
+from http import HTTPStatus
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.problems import Problem, problem_response
+
+COOKIE = "vidsift-token"
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+# On every answer.
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Access:
+    """An ASGI application around another, which lets through who may ask.
+
+    - Host has to be an address, localhost or a name of this machine: a name that an attacker points at this machine (DNS
+      rebinding) is refused with 421.
+    - What another site's page makes a browser ask is refused with 403, but for following a link to a page.
+    - With a token, a call has to bring it: as ``Authorization: Bearer``, as a cookie, or once as ``?token=`` in the address
+      of a page, which sets the cookie. Else 401.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str, token: str | None, names: Iterable[str] = ()) -> None:
+        """Wrap ``app``.
+
+        Args:
+            app: what answers.
+            host: the address or name that the server listens on.
+            token: the secret; None asks for none.
+            names: other names under which the server may be asked.
+        """
+        self._app, self._token = app, token
+        self._names = {host.lower(), "localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # there are no WebSockets here
+            return
+        headers = Headers(scope=scope)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    answer.setdefault(name, value)
+            await send(message)
+
+        try:
+            self._check(scope, headers)
+        except Problem as problem:
+            await problem_response(problem)(scope, receive, send_with_headers)
+            return
+        given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
+        if self._token is not None and given is not None and scope["method"] == "GET":
+            await self._remember(scope)(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if not self._is_own(host):
+            raise Problem(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                f"got the host {host!r}, expected this machine's address or name; open it by its address, or start "
+                "vidsift serve with --name for another name",
+            )
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            raise Problem(HTTPStatus.FORBIDDEN, f"got a call from a page of {origin}, expected one of this server")
+        from_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if from_elsewhere and not (headers.get("sec-fetch-mode") == "navigate" and scope["method"] in _SAFE_METHODS):
+            raise Problem(HTTPStatus.FORBIDDEN, "got a call from another site's page, expected one of this server")
+        if self._token is not None and scope["path"] != "/healthz" and not self._has_token(scope, headers):
+            raise Problem(
+                HTTPStatus.UNAUTHORIZED,
+                "got no valid token; open the address that vidsift serve printed, or send Authorization: Bearer TOKEN",
+                {"www-authenticate": "Bearer"},
+            )
+
+    def _is_own(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _has_token(self, scope: Scope, headers: Headers) -> bool:
+        assert self._token is not None
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        given = [
+            bearer if scheme.lower() == "bearer" else "",
+            cookie_parser(headers.get("cookie", "")).get(COOKIE, ""),
+            query.get("token", ""),
+        ]
+        # All are compared, so that the time tells nothing.
+        return any([hmac.compare_digest(one.encode(), self._token.encode()) for one in given])
+
+    def _remember(self, scope: Scope) -> RedirectResponse:
+        """Keep the token as a cookie, and go to the same address without it."""
+        rest = [(key, value) for key, value in parse_qsl(scope["query_string"].decode("latin-1")) if key != "token"]
+        response = RedirectResponse(scope["path"] + (f"?{urlencode(rest)}" if rest else ""), HTTPStatus.SEE_OTHER)
+        assert self._token is not None
+        response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
+        return response
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on ``host``."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

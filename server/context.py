@@ -1,0 +1,58 @@
+"""What all routes of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+
+from server.libraries import ServedLibraries, ServedLibrary
+from server.media.renderings import Renderings
+from server.metrics import Metrics
+
+Result = TypeVar("Result")
+
+# Calls that wait for a library at a time: searches are answered one after the other anyway, by one text model.
+_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all routes of one server share.
+
+    Attributes:
+        libraries: what is served.
+        renderings: makes pictures and moments.
+        metrics: counts.
+        may_write: whether a user may add tags.
+        threads: bounds the calls that wait in threads.
+    """
+
+    libraries: ServedLibraries
+    renderings: Renderings
+    metrics: Metrics
+    may_write: bool
+    threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """The result of a call that blocks."""
+        return await anyio.to_thread.run_sync(work, limiter=self.threads)
+
+
+def context_of(request: Request) -> Context:
+    """The context of the server that a request has reached."""
+    context: Context = request.app.state.context
+    return context
+
+
+def library_of(request: Request) -> ServedLibrary:
+    """The library that a request names by ``library``; the first one where it names none.
+
+    Raises:
+        Problem: there is no such library (404).
+    """
+    return context_of(request).libraries.named(request.query_params.get("library"))

@@ -1,0 +1,216 @@
+"""The libraries that are served: each opened once, asked by several users at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from index.reader import LibraryReader
+from index.search.marks import Marks
+from index.status import LibraryStatus
+from schemas.records import Span
+from schemas.search import Answer, SearchOptions
+from server.media.video_file import VideoFile
+from server.problems import Problem
+
+SQL_TIMEOUT_S = 30.0
+"""The longest that a user's query may take."""
+
+_SQL_MEMORY_MB = 1024
+
+
+class ServedLibrary:
+    """One library, through three readers: a search, a query and a look-up do not wait for each other.
+
+    Attributes:
+        name: names it in addresses.
+        folder: where it is.
+    """
+
+    def __init__(self, name: str, folder: Path, *, embedder: str | None, say: Callable[[str], None]) -> None:
+        """Open it.
+
+        Raises:
+            LibraryError: no library, or nothing published in it.
+        """
+        self.name, self.folder = name, folder
+        self._search, self._sql, self._look_up = (
+            LibraryReader(folder, embedder=embedder, memory_mb=_SQL_MEMORY_MB, say=say) for _ in range(3)
+        )
+        self._remembered: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+        self.is_loaded = threading.Event()
+
+    def load(self) -> None:
+        """Load the text model, so that the first search need not wait for it.
+
+        Raises:
+            ModelError: it is not where it was, or is not what it was.
+        """
+        self._search.load()
+        self.is_loaded.set()
+
+    @property
+    def snapshot(self) -> int:
+        """The number of the snapshot that is answered from."""
+        return self._look_up.snapshot
+
+    def status(self) -> LibraryStatus:
+        """What the library holds."""
+        return self._look_up.status()
+
+    def search(self, options: SearchOptions, marks: Marks) -> Answer:
+        """The answer to a question.
+
+        Raises:
+            UsageError: the question cannot be answered as it is.
+            ModelError: the embedder cannot be loaded.
+        """
+        answer = self._search.ask(options, marks)
+        self.is_loaded.set()
+        return answer
+
+    def sql(self, query: str, timeout_s: float = SQL_TIMEOUT_S) -> pa.Table:
+        """The result of a user's query.
+
+        Raises:
+            QueryError: it is malformed, does more than read, or takes too long.
+        """
+        return self._sql.sql(query, timeout_s=timeout_s)
+
+    def rows(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        """The result of a query of this program's own."""
+        return self._look_up.rows(query, parameters)
+
+    def remembered_rows(self, query: str) -> list[dict[str, Any]]:
+        """The result of a query of this program's own, computed once for each snapshot."""
+        snapshot = self.snapshot
+        known = self._remembered.get(query)
+        if known is None or known[0] != snapshot:
+            known = self._remembered[query] = snapshot, self.rows(query)
+        return known[1]
+
+    def video_row(self, video_id: str) -> dict[str, Any]:
+        """The row of a video.
+
+        Raises:
+            Problem: there is none (404).
+        """
+        rows = self.rows("from videos where video_id = $video_id", video_id=video_id)
+        if not rows:
+            raise Problem(HTTPStatus.NOT_FOUND, f"the library {self.name!r} has no video {video_id!r}; search again")
+        return rows[0]
+
+    def clips_of_video(self, video_id: str, options: SearchOptions | None) -> pa.Table:
+        """The clips of a video, with their scores for a question; see `index.reader.LibraryReader.clips_of_video`."""
+        reader = self._look_up if options is None else self._search
+        return reader.clips_of_video(video_id, options)
+
+    def clip_row(self, clip_id: int) -> dict[str, Any]:
+        """The row of a clip.
+
+        Raises:
+            Problem: there is none (404).
+        """
+        rows = self.rows("from clips where clip_id = $clip_id", clip_id=clip_id) if clip_id < 2**63 else []
+        if not rows:
+            raise Problem(HTTPStatus.NOT_FOUND, f"the library {self.name!r} has no clip {clip_id}; search again")
+        return rows[0]
+
+    def moment(self, clip_id: int, start_s: float | None, end_s: float | None) -> tuple[VideoFile, Span]:
+        """The file that a clip is from, and the clip's span, or another one of the same video.
+
+        Raises:
+            Problem: there is no such clip (404), or the video has no such span (400).
+        """
+        clip = self.clip_row(clip_id)
+        video = self.video_row(clip["video_id"])
+        span = Span(clip["start_s"] if start_s is None else start_s, clip["end_s"] if end_s is None else end_s)
+        longest = video["duration_s"] or span.end_s
+        if not 0 <= span.start_s < span.end_s <= longest + 1:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                f"start: got {span.start_s:g} to {span.end_s:g} s, expected a moment of the {longest:g} s of the video",
+            )
+        return video_file(video), Span(span.start_s, min(span.end_s, longest))
+
+    def keywords(self) -> list[str]:
+        """The keywords of SQL, in lower case."""
+        return self._look_up.keywords()
+
+    def close(self) -> None:
+        """Close all readers."""
+        for reader in (self._search, self._sql, self._look_up):
+            reader.close()
+
+
+class ServedLibraries:
+    """The libraries by name, in the order in which they were given; the first one answers who names none."""
+
+    def __init__(self, folders: Sequence[Path], *, embedder: str | None, say: Callable[[str], None]) -> None:
+        """Open the libraries in ``folders``.
+
+        Raises:
+            LibraryError: one is no library, or has nothing published.
+        """
+        self._libraries: dict[str, ServedLibrary] = {}
+        for folder in folders:
+            name = _distinct(folder.resolve().name or "library", self._libraries)
+            self._libraries[name] = ServedLibrary(name, folder, embedder=embedder, say=say)
+
+    def __iter__(self) -> Any:
+        """The libraries in order."""
+        return iter(self._libraries.values())
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._libraries)
+
+    @property
+    def names(self) -> list[str]:
+        """Their names in order."""
+        return list(self._libraries)
+
+    def named(self, name: str | None) -> ServedLibrary:
+        """The library of that name; the first one for None or an empty name.
+
+        Raises:
+            Problem: there is no such library (404).
+        """
+        if not name:
+            return next(iter(self._libraries.values()))
+        if name not in self._libraries:
+            raise Problem(HTTPStatus.NOT_FOUND, f"library: got {name!r}, expected one of {', '.join(self._libraries)}")
+        return self._libraries[name]
+
+    def close(self) -> None:
+        """Close all of them."""
+        for library in self._libraries.values():
+            library.close()
+
+
+def video_file(row: dict[str, Any]) -> VideoFile:
+    """The file of a row of ``videos``."""
+    modified_at: datetime = row["modified_at"]
+    return VideoFile(
+        video_id=row["video_id"],
+        path=row["path"],
+        size_bytes=row["size_bytes"],
+        modified_at=modified_at,
+        codec=row["codec"],
+        container=row["container"],
+        track=row["track"],
+    )
+
+
+def _distinct(name: str, taken: dict[str, ServedLibrary]) -> str:
+    number = 2
+    distinct = name
+    while distinct in taken:
+        distinct, number = f"{name}-{number}", number + 1
+    return distinct

@@ -1,0 +1,1 @@
+"""Files of videos, and pictures and clips of their moments, as browsers play them."""

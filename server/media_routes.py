@@ -1,0 +1,71 @@
+"""Routes to the files of videos, and to pictures and clips of moments."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from server.context import context_of, library_of
+from server.libraries import video_file
+from server.media.files import file_response
+from server.media.renderings import RenderingError
+from server.parameters import number
+from server.problems import Problem
+
+# Widths of pictures that can be asked for, in pixels.
+_WIDTHS = range(16, 1281)
+
+# A rendering never changes: its clip's id stands for the content of the file.
+_KEPT = {"cache-control": "private, max-age=86400"}
+
+
+async def media(request: Request) -> Response:
+    """A video's file, by ranges."""
+    library = library_of(request)
+    row = await context_of(request).in_thread(lambda: library.video_row(request.path_params["video_id"]))
+    return file_response(video_file(row), request)
+
+
+async def picture(request: Request) -> Response:
+    """A picture of a moment, JPEG."""
+    return await _rendered(request, "picture", "image/jpeg")
+
+
+async def strip(request: Request) -> Response:
+    """An animation of a moment, WebP."""
+    return await _rendered(request, "strip", "image/webp")
+
+
+async def moment(request: Request) -> Response:
+    """A moment by itself, MP4 as browsers play it, by ranges."""
+    return await _rendered(request, "moment", "video/mp4")
+
+
+ROUTES = [
+    Route("/media/{video_id}", media, methods=["GET"]),
+    Route("/api/moments/{clip_id:int}.jpg", picture, methods=["GET"]),
+    Route("/api/moments/{clip_id:int}.webp", strip, methods=["GET"]),
+    Route("/api/moments/{clip_id:int}.mp4", moment, methods=["GET"]),
+]
+
+
+async def _rendered(request: Request, kind: str, media_type: str) -> Response:
+    library, given, context = library_of(request), request.query_params, context_of(request)
+    start_s, end_s = number(given, "start", float, None), number(given, "end", float, None)
+    width = number(given, "width", int, 320)
+    if width not in _WIDTHS:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"width: got {width}, expected {_WIDTHS[0]} to {_WIDTHS[-1]} pixels")
+    video, span = await context.in_thread(lambda: library.moment(request.path_params["clip_id"], start_s, end_s))
+    try:
+        if kind == "moment":
+            file = await context.renderings.moment(video, span)
+        elif kind == "strip":
+            file = await context.renderings.strip(video, span, width)
+        else:
+            file = await context.renderings.picture(video, span, width)
+    except RenderingError as exc:
+        raise Problem(exc.status, str(exc)) from exc
+    return FileResponse(file, media_type=media_type, headers=_KEPT)

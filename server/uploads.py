@@ -1,0 +1,54 @@
+"""Files that a browser sends as examples: of bounded size, kept while they are looked at, and deleted."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import anyio.to_thread
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from server.problems import Problem
+
+MOST_BYTES = 256 << 20
+"""The largest request."""
+
+_PICTURES = {"image/png": ".png", "image/jpeg": ".jpg"}
+
+
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[tuple[FormData, Path | None]]:
+    """The fields of a form, and its ``file`` in a folder of its own, which is deleted afterwards.
+
+    Raises:
+        Problem: the request holds no form, or something else as the file (400).
+    """
+    try:
+        form = await request.form(max_files=1, max_fields=100)
+    except HTTPException as exc:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"got no form that can be read ({exc.detail})") from exc
+    folder = Path(tempfile.mkdtemp(prefix="vidsift-upload-"))
+    try:
+        sent = form.get("file")
+        path = None
+        if isinstance(sent, UploadFile):
+            kind = _PICTURES.get(sent.content_type or "") or Path(sent.filename or "").suffix.lower()
+            path = folder / ("example" + (kind if kind in {".png", ".jpg", ".jpeg"} else ".video"))
+            await anyio.to_thread.run_sync(_copy, sent, path)
+        elif sent:
+            raise Problem(HTTPStatus.BAD_REQUEST, "file: got a text, expected a file")
+        yield form, path
+    finally:
+        await form.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(sent: UploadFile, path: Path) -> None:
+    with path.open("wb") as file:
+        shutil.copyfileobj(sent.file, file)
