@@ -17,6 +17,7 @@ from index.search.hits import DEFAULT_HITS, hits_options, hits_table
 from index.search.marks import Marks
 from index.search.searcher import Searcher
 from index.search.text_encoder import find_embedder
+from index.sql.filters import TIMEOUT_S
 from index.status import LibraryStatus, status_of
 from index.storage.config import read_library_config
 from index.storage.paths import Library
@@ -62,11 +63,20 @@ class LibraryReader:
     snapshot.
     """
 
-    def __init__(self, folder: Path, *, embedder: str | None, memory_mb: int, say: Callable[[str], None]) -> None:
-        """Open the library; see `vidsift.open_library` for the arguments."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        embedder: str | None,
+        memory_mb: int,
+        say: Callable[[str], None],
+        where_timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """Open the library; see `vidsift.open_library` for the arguments. A condition may take ``where_timeout_s``."""
         self._lock = threading.RLock()
         self._library = Library(folder)
         self._named, self._memory_mb, self._say = embedder, memory_mb, say
+        self._where_timeout_s = where_timeout_s
         self._model: tuple[str, Embedder] | None = None
         self._searcher: Searcher | None = None
         self._published: tuple[int, int] | None = None
@@ -234,7 +244,11 @@ class LibraryReader:
         published = _stamp(self._library.current_file)
         if self._searcher is None or published is None or published != self._published:
             opened = Searcher(
-                self._library.folder, say=self._say, memory_mb=self._memory_mb, load=self._embedder
+                self._library.folder,
+                say=self._say,
+                memory_mb=self._memory_mb,
+                load=self._embedder,
+                where_timeout_s=self._where_timeout_s,
             )  # where this raises, what was open stays open
             self._close_files()
             self._searcher, self._published = opened, published

@@ -22,6 +22,9 @@ from server.problems import Problem
 SQL_TIMEOUT_S = 30.0
 """The longest that a user's query may take."""
 
+WHERE_TIMEOUT_S = 5.0
+"""The longest that a search's condition may take: other searches wait meanwhile."""
+
 _SQL_MEMORY_MB = 1024
 
 
@@ -41,7 +44,8 @@ class ServedLibrary:
         """
         self.name, self.folder = name, folder
         self._search, self._sql, self._look_up = (
-            LibraryReader(folder, embedder=embedder, memory_mb=_SQL_MEMORY_MB, say=say) for _ in range(3)
+            LibraryReader(folder, embedder=embedder, memory_mb=_SQL_MEMORY_MB, say=say, where_timeout_s=WHERE_TIMEOUT_S)
+            for _ in range(3)
         )
         self._remembered: dict[str, tuple[int, list[dict[str, Any]]]] = {}
         self.is_loaded = threading.Event()

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from index.search.confidence import MIN_CONFIDENCE
 from index.search.marks import Marks
 from index.sql.formats import cell_rows
 from schemas.errors import UsageError
@@ -148,7 +149,7 @@ def _moment(request: Request, library: ServedLibrary) -> Response:
     options = search_options(asked) if texts(asked, "text") or texts(asked, "like") else None
     clips = library.clips_of_video(video["video_id"], options).to_pylist()
     hits = library.search(options, marks_of(asked)).moments if options else ()
-    own_hits = sorted((hit for hit in hits if hit.video_id == video["video_id"]), key=lambda hit: hit.start_s)
+    own_hits = sorted((hit for hit in hits if _is_hit(hit, video["video_id"])), key=lambda hit: hit.start_s)
     plays = how_to_play(video["codec"], video["container"])
     media = f"/media/{video['video_id']}?{urlencode({'library': library.name})}"
     moment_file = rendering_address(clip["clip_id"], span.start_s, span.end_s, library, "mp4")
@@ -264,6 +265,11 @@ def _address(path: str, given: Any, **changed: str) -> str:
 def _moment_address(clip_id: int, given: Any, start_s: float, end_s: float) -> str:
     question = [(name, value) for name, value in given.multi_items() if name in SEARCH_PARAMETERS and value]
     return f"/moment/{clip_id}?{urlencode([('start', f'{start_s:.3f}'), ('end', f'{end_s:.3f}'), *question])}"
+
+
+def _is_hit(hit: Moment, video_id: str) -> bool:
+    """Whether an answer is of this video, and sure enough to be called a hit."""
+    return hit.video_id == video_id and hit.confidence >= MIN_CONFIDENCE
 
 
 def _hit_address(hits: Sequence[Moment], given: Any) -> str | None:

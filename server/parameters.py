@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
 from starlette.datastructures import FormData, QueryParams
@@ -10,6 +11,7 @@ from starlette.datastructures import FormData, QueryParams
 from index.search.marks import Marks
 from schemas.errors import UsageError
 from schemas.search import RECALLS, By, SearchOptions
+from server.problems import Problem
 
 Value = TypeVar("Value")
 
@@ -30,10 +32,12 @@ def search_options(given: QueryParams | FormData, *, also_like: tuple[str, ...] 
         also_like: files that were sent along as examples.
 
     Raises:
-        UsageError: a parameter is unknown, or its value is not allowed.
+        Problem: there is no such parameter (400).
+        UsageError: the value of one is not allowed.
     """
     if unknown := sorted(set(given.keys()) - set(SEARCH_PARAMETERS) - {"file"}):
-        raise UsageError(f"{unknown[0]}: no such parameter, expected {', '.join(SEARCH_PARAMETERS)}")
+        detail = f"{unknown[0]}: no such parameter, expected {', '.join(SEARCH_PARAMETERS)}"
+        raise Problem(HTTPStatus.BAD_REQUEST, detail)
     k = number(given, "k", int, 10)
     if k > MOST_ANSWERS:
         raise UsageError(f"k: got {k}, expected {MOST_ANSWERS} or less; ask for fewer, or use vidsift search")

@@ -32,7 +32,7 @@ from index.search.text_encoder import find_embedder
 from index.search.timeline import timeline_of
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
-from index.sql.filters import passing_rows
+from index.sql.filters import TIMEOUT_S, passing_rows
 from index.sql.remembered import remembered
 from index.storage.config import existing_library_config
 from index.storage.paths import Library
@@ -75,6 +75,7 @@ class Searcher:
         memory_mb: int = 4096,
         load: Callable[[], Embedder] | None = None,
         candidates: CandidateStage | None = None,
+        where_timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Open the library's current snapshot.
 
@@ -86,6 +87,7 @@ class Searcher:
             load: gives the library's embedder, instead of looking for it; for callers who have it already.
             candidates: finds the clips that may answer a question; without one, all clips of a library of up to
                 `index.search.candidates.SCANNED_CLIPS` may, and those that FAISS finds of a larger one.
+            where_timeout_s: seconds that a condition may take.
 
         Raises:
             LibraryError: no library, or nothing published in it.
@@ -98,7 +100,7 @@ class Searcher:
             return find_embedder(config, embedder)
 
         self.scorer = Scorer(self.snapshot, load or find, config.sampling, say)
-        self._stage = candidates
+        self._stage, self._where_timeout_s = candidates, where_timeout_s
         self._last_passing: tuple[str | None, NDArray[np.bool_] | None] = None, None  # the last condition, what meets it
 
     def search(self, options: SearchOptions, marks: Marks | None = None) -> Answer:
@@ -186,7 +188,7 @@ class Searcher:
             return None
         catalog, (condition, passing) = self.snapshot.catalog, self._last_passing
         if where != condition or not remembered(catalog).is_repeatable(where):
-            passing = self.scorer.clips.mask_of(passing_rows(catalog, where))
+            passing = self.scorer.clips.mask_of(passing_rows(catalog, where, self._where_timeout_s))
             self._last_passing = where, passing
         return passing
 

@@ -20,7 +20,8 @@ from index.sql.remembered import remembered
 from schemas.errors import QueryError, UnknownNameError
 from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS
 
-_TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0
+"""Seconds that a condition may take."""
 
 _LABELS = "labels join (select * exclude (label) from clips) clips using (clip_id, video_id, path, start_s, end_s)"
 _KEYS = "using (clip_id, video_id, path, start_s, end_s)"
@@ -34,46 +35,46 @@ _SOURCES = (
 )
 
 
-def passing_clips(catalog: Catalog, condition: str) -> NDArray[np.int64]:
+def passing_clips(catalog: Catalog, condition: str, timeout_s: float = TIMEOUT_S) -> NDArray[np.int64]:
     """The ids of the clips that meet ``condition``, each once, in no order.
 
     Raises:
         QueryError: it is not a condition over these tables, or takes too long.
     """
-    return np.asarray(_first_that_fits(catalog, _SOURCES, condition)["clip_id"].to_numpy(), np.int64)
+    return np.asarray(_first_that_fits(catalog, _SOURCES, condition, timeout_s)["clip_id"].to_numpy(), np.int64)
 
 
-def passing_rows(catalog: Catalog, condition: str) -> list[NDArray[np.int64]]:
+def passing_rows(catalog: Catalog, condition: str, timeout_s: float = TIMEOUT_S) -> list[NDArray[np.int64]]:
     """For each segment, the rows of its clips that meet ``condition``, ascending.
 
     A catalog that is one file counts as one segment whose rows are in the order of video_id, start_s and end_s. The last
     answers are remembered, but for conditions that may mean something else a moment later, such as ``random() < 0.1``.
 
     Raises:
-        QueryError: it is not a condition over these tables, or takes too long.
+        QueryError: it is not a condition over these tables, or takes longer than ``timeout_s`` seconds.
     """
     answers = remembered(catalog)
     if (known := answers.get(condition)) is not None:
         return known
     if catalog.segments is None:
-        rows = [catalog.rows_of(passing_clips(catalog, condition))]
+        rows = [catalog.rows_of(passing_clips(catalog, condition, timeout_s))]
     else:
-        places = _first_that_fits(catalog, _place_sources(catalog.segments), condition)["_place"]
+        places = _first_that_fits(catalog, _place_sources(catalog.segments), condition, timeout_s)["_place"]
         rows = _by_segment(_ascending(places), catalog.segments)
     answers.add(condition, rows)
     return rows
 
 
-def _first_that_fits(catalog: Catalog, sources: Iterable[str], condition: str) -> pa.Table:
+def _first_that_fits(catalog: Catalog, sources: Iterable[str], condition: str, timeout_s: float) -> pa.Table:
     """The rows that meet ``condition`` of the first source that has all columns that it names."""
     where = f"where (\n{condition}\n)"
     for source in sources:
         try:
-            return catalog.sql(f"{source} {where}", timeout_s=_TIMEOUT_S, argument="--where")
+            return catalog.sql(f"{source} {where}", timeout_s=timeout_s, argument="--where")
         except UnknownNameError as exc:
             error = exc
     # Said about the columns of clips and videos, which nearly every condition names.
-    catalog.sql(f"{_SOURCES[1]} {where} limit 0", timeout_s=_TIMEOUT_S, argument="--where")
+    catalog.sql(f"{_SOURCES[1]} {where} limit 0", timeout_s=timeout_s, argument="--where")
     raise error
 
 

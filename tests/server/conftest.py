@@ -1,0 +1,75 @@
+"""A library of rendered films, served."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from demo.render import render_all
+from demo.world import plan
+from jobs.ingest.ingest import ingest
+from server.app import Settings, make_app
+from server.libraries import ServedLibraries
+from server.run import listen
+from tests.helpers.inline_run import run_inline
+from tests.helpers.videos import write_video
+
+
+@dataclass(frozen=True)
+class FilmLibrary:
+    """A library and its videos: two films of several actions, an AVI file, and one that is no video."""
+
+    folder: Path
+    videos: Path
+
+
+@pytest.fixture(scope="session")
+def film_library(tmp_path_factory: pytest.TempPathFactory) -> FilmLibrary:
+    folder = tmp_path_factory.mktemp("served")
+    videos = folder / "videos"
+    videos.mkdir()
+    for _ in render_all(plan(0, 4, 2, "base"), videos, 2):
+        pass
+    write_video(videos / "numbers.avi", 60, codec="mpeg4")
+    (videos / "broken.mp4").write_text("this is no video\n")
+    with pytest.MonkeyPatch.context() as patch:
+        run_inline(patch)
+        ingest([videos], folder / "films", classifier="pocket", embedder="pocket", window_s=2.4, stride_s=0.8)
+    return FilmLibrary(folder / "films", videos)
+
+
+def make_client(library: Path, cache: Path, **settings: object) -> TestClient:
+    """A client of a server over one library, as a browser on this machine asks it."""
+    libraries = ServedLibraries([library], embedder=None, say=lambda note: None)
+    app = make_app(libraries, Settings(cache_folder=cache, **settings), lambda note: None)  # type: ignore[arg-type]
+    return TestClient(app, base_url="http://127.0.0.1:8765", raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def client(film_library: FilmLibrary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with make_client(film_library.folder, tmp_path_factory.mktemp("cache")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def address(film_library: FilmLibrary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real server."""
+    libraries = ServedLibraries([film_library.folder], embedder=None, say=lambda note: None)
+    settings = Settings(cache_folder=tmp_path_factory.mktemp("cache"))
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(make_app(libraries, settings, print), log_level="warning", ws="none"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()

@@ -1,0 +1,254 @@
+"""The API: the same answers as the commands, errors that say what to do, and nothing for who may not ask."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from index.search.searcher import search
+from schemas.search import SearchOptions, moment_json
+from server.api import ROUTES
+from server.parameters import SEARCH_PARAMETERS
+from tests.server.conftest import FilmLibrary, make_client
+
+pytestmark = pytest.mark.slow
+
+JUGGLING = "someone juggling"
+
+
+def found(client: TestClient, **given: Any) -> dict[str, Any]:
+    answer = client.get("/api/search", params=given)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def refused(client: TestClient, status: int, address: str, **given: Any) -> str:
+    answer = client.get(address, params=given)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    body = answer.json()
+    assert (body["status"], set(body)) == (status, {"type", "title", "status", "detail"})
+    detail: str = body["detail"]
+    return detail
+
+
+def test_a_search_answers_as_the_command_does(client: TestClient, film_library: FilmLibrary) -> None:
+    given = {"text": JUGGLING, "k": 3, "not": "someone bowing", "where": "duration_s > 5", "by": "clip", "all": "true"}
+    options = SearchOptions(
+        texts=(JUGGLING,), k=3, without=("someone bowing",), where="duration_s > 5", by="clip", show_all=True
+    )
+    answer = search(film_library.folder, options)
+    expected = [json.loads(json.dumps(moment_json(moment))) for moment in answer.moments]
+    body = found(client, **given)
+    assert body["moments"] == expected
+    assert len(expected) == 3
+    assert (body["clips"], body["passed"]) == (answer.clips, answer.passed)
+    assert (body["confidence"], body["stands_out"]) == (answer.confidence, answer.stands_out)
+
+
+def test_one_thing_follows_another(client: TestClient) -> None:
+    (moment, *_) = found(client, text="someone waving", then=JUGGLING, within=60, all=1, k=1)["moments"]
+    first, second = moment["parts"]
+    assert first["end_s"] <= second["start_s"] + 1.2
+
+
+def test_clips_like_a_clip_begin_with_itself(client: TestClient) -> None:
+    clip_id = found(client, text=JUGGLING, by="clip", k=1, all=1)["moments"][0]["clip_id"]
+    similar = client.get(f"/api/clips/{clip_id}/similar", params={"by": "clip", "k": 5, "all": 1}).json()["moments"]
+    assert [len(similar), similar[0]["clip_id"]] == [5, clip_id]
+    assert similar == found(client, like=clip_id, by="clip", k=5, all=1)["moments"]
+
+
+def test_marks_bring_the_list_into_another_order(client: TestClient) -> None:
+    before = found(client, text="someone", by="clip", k=40, all=1)["moments"]
+    right = found(client, text=JUGGLING, by="clip", k=3, all=1)["moments"]
+    wrong = next(moment for moment in before if moment["clip_id"] not in {one["clip_id"] for one in right})
+    given = {"text": "someone", "by": "clip", "k": 40, "all": 1, "right": [one["clip_id"] for one in right]}
+    after = found(client, **given, wrong=wrong["clip_id"])["moments"]
+    assert {one["clip_id"] for one in after[:3]} == {one["clip_id"] for one in right}
+    assert wrong["clip_id"] not in {one["clip_id"] for one in after}
+    sent = client.post("/api/feedback", json={**given, "wrong": [str(wrong["clip_id"])]})
+    assert sent.json()["moments"] == after
+    detail = refused(client, 400, "/api/search", text="someone", right=wrong["clip_id"], wrong=wrong["clip_id"])
+    assert detail.startswith("right: got clip ")
+
+
+def test_a_picture_is_an_example(client: TestClient, film_library: FilmLibrary, tmp_path: Path) -> None:
+    clip = found(client, text=JUGGLING, by="clip", k=1, all=1)["moments"][0]
+    picture = client.get(f"/api/moments/{clip['clip_id']}.jpg", params={"width": 320}).content
+    answer = client.post(
+        "/api/search", data={"by": "video", "k": "1", "all": "1"}, files={"file": ("seen.jpg", picture, "image/jpeg")}
+    )
+    assert answer.json()["moments"][0]["video_id"] == clip["video_id"]
+    video = Path(clip["path"]).read_bytes()
+    answer = client.post("/api/search", data={"k": "1"}, files={"file": ("seen.mp4", video, "video/mp4")})
+    assert answer.json()["moments"][0]["video_id"] == clip["video_id"]
+    answer = client.post("/api/search", files={"file": ("seen.jpg", b"no picture", "image/jpeg")})
+    assert (answer.status_code, "cannot be read as a picture" in answer.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "detail"),
+    [
+        ({}, "text: got none; say what to look for, such as 'people baking a cake', or show it with `like`"),
+        ({"text": "a", "k": "0"}, "k: got 0, expected 1 or more"),
+        ({"text": "a", "k": "x"}, "k: got 'x', expected a whole number"),
+        ({"text": "a", "k": "1001"}, "k: got 1001, expected 1000 or less; ask for fewer, or use vidsift search"),
+        ({"text": "a", "by": "hour"}, "by: got 'hour', expected moment, clip, video"),
+        ({"text": "a", "recall": ".5"}, "recall: got '.5', expected 0.95, 0.99, exact"),
+        ({"text": "a", "all": "maybe"}, "all: got 'maybe', expected true or false"),
+        (
+            {"like": "/etc/passwd"},
+            "like: got '/etc/passwd', expected the id of a clip, as a search gives it; send files by POST",
+        ),
+        ({"texts": "a"}, f"texts: no such parameter, expected {', '.join(SEARCH_PARAMETERS)}"),
+        ({"text": "a", "then": "b", "within": "-1"}, "within: got -1 s, expected more than 0 s"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(client: TestClient, given: dict[str, str], detail: str) -> None:
+    assert refused(client, 400, "/api/search", **given) == detail
+
+
+def test_what_is_not_there_is_said(client: TestClient) -> None:
+    assert refused(client, 404, "/api/videos/nothing") == "the library 'films' has no video 'nothing'; search again"
+    assert refused(client, 404, "/api/moments/5.jpg") == "the library 'films' has no clip 5; search again"
+    assert refused(client, 404, "/api/status", library="x") == "library: got 'x', expected one of films"
+    assert refused(client, 404, "/api/nothing") == "Not Found"
+
+
+def test_sql_is_caged_as_on_the_command_line(client: TestClient, film_library: FilmLibrary) -> None:
+    answer = client.get("/api/sql", params={"query": "select status, count(*) as n from videos group by 1 order by 1"})
+    assert answer.json() == {"columns": ["status", "n"], "rows": [["failed", 1], ["indexed", 3]], "num_rows": 2}
+    answer = client.get("/api/sql", params={"query": "select clip_id from clips", "limit": 2}).json()
+    assert (len(answer["rows"]), answer["num_rows"] > 10) == (2, True)
+    for query in (
+        "select * from read_text('/etc/passwd')",
+        f"attach '{film_library.folder}/CURRENT'",
+        "copy (select 1) to '/tmp/x.csv'",
+        "delete from videos",
+        "set memory_limit = '100GB'",
+        "select * from read_csv('http://127.0.0.1/')",
+    ):
+        assert refused(client, 400, "/api/sql", query=query).startswith("query: "), query
+    detail = refused(client, 400, "/api/sql", query="select count(*) from range(100000000000) a, range(1000) b", timeout=0.2)
+    assert "ran longer than 0.2 s" in detail
+
+
+def test_status_and_schema(client: TestClient) -> None:
+    status = client.get("/api/status").json()
+    assert (status["library"], status["videos"]) == ("films", {"indexed": 3, "partial": 0, "failed": 1})
+    tables = client.get("/api/schema").json()["tables"]
+    assert [table["table"] for table in tables] == ["videos", "clips", "labels", "tags"]
+
+
+def test_a_video_with_its_scores(client: TestClient) -> None:
+    best = found(client, text=JUGGLING, by="clip", k=1, all=1, rerank=0)["moments"][0]
+    body = client.get(f"/api/videos/{best['video_id']}", params={"text": JUGGLING}).json()
+    assert (body["video"]["path"], body["plays"]) == (best["path"], "file")
+    scores = {clip["clip_id"]: clip["score"] for clip in body["clips"]}
+    assert max(scores, key=lambda clip_id: scores[clip_id]) == best["clip_id"]
+    assert scores[best["clip_id"]] == pytest.approx(best["score"], abs=1e-6)
+    plain = client.get(f"/api/videos/{best['video_id']}").json()["clips"]
+    assert ([clip["clip_id"] for clip in plain], {clip["score"] for clip in plain}) == (list(scores), {None})
+
+
+def test_marked_clips_become_a_tag(film_library: FilmLibrary, tmp_path: Path) -> None:
+    library = tmp_path / "films"
+    shutil.copytree(film_library.folder, library)
+    with make_client(library, tmp_path / "cache") as client:
+        clips = found(client, text=JUGGLING, by="moment", k=3, all=1)["moments"]
+        ids = [clip["clip_id"] for clip in clips]
+        answer = client.post("/api/tags", json={"name": "juggles", "right": ids[:2], "wrong": ids[2:]})
+        assert answer.status_code == 201, answer.text
+        rows = client.get("/api/sql", params={"query": "select count(*) from tags where tag = 'juggles'"}).json()["rows"]
+        assert rows == client.get("/api/sql", params={"query": "select count(*) from clips"}).json()["rows"]
+        answer = client.post("/api/tags", json={"name": "juggles", "right": ids[:1]})
+        assert (answer.status_code, "expected 2 or more" in answer.json()["detail"]) == (400, True)
+    with make_client(library, tmp_path / "cache", may_write=False) as client:
+        assert client.post("/api/tags", json={"name": "x", "right": ids[:2]}).status_code == 403
+
+
+def test_moments_are_exported(client: TestClient) -> None:
+    clips = found(client, text=JUGGLING, k=2, all=1)["moments"]
+    moments = [{"clip_id": clip["clip_id"], "start_s": clip["start_s"], "end_s": clip["end_s"]} for clip in clips]
+    answer = client.post("/api/export", json={"moments": moments, "form": "csv"})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.namelist() == ["moments.csv"]
+        rows = list(csv.DictReader(io.TextIOWrapper(archive.open("moments.csv"))))
+    assert [row["path"] for row in rows] == [clip["path"] for clip in clips]
+    for form, ending in (("mp4", ".mp4"), ("edl", ".edl"), ("webvtt", ".vtt")):
+        answer = client.post("/api/export", json={"moments": moments, "form": form})
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert any(name.endswith(ending) for name in archive.namelist()), archive.namelist()
+    answer = client.post("/api/export", json={"moments": moments, "form": "gif"})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "form: got 'gif', expected mp4, edl, webvtt, csv")
+    assert client.post("/api/export", json={"moments": []}).status_code == 400
+
+
+def test_health_and_metrics(client: TestClient) -> None:
+    assert client.get("/healthz").text == "ok\n"
+    found(client, text=JUGGLING)
+    metrics = client.get("/metrics").text
+    assert 'vidsift_requests_total{route="/api/search",status="200"}' in metrics
+    assert 'vidsift_snapshot{library="films"} 1.0' in metrics
+    assert "vidsift_renderings_cache_bytes" in metrics
+
+
+def test_every_route_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    for route in ROUTES:
+        assert f"`{route.path.replace(':int', '')}`" in page, route.path
+
+
+def test_a_new_snapshot_is_seen(film_library: FilmLibrary, tmp_path: Path) -> None:
+    from jobs.tag.tag import tag
+
+    library = tmp_path / "films"
+    shutil.copytree(film_library.folder, library)
+    with make_client(library, tmp_path / "cache") as client:
+        query = {"query": "select count(*) from tags"}
+        assert client.get("/api/sql", params=query).json()["rows"] == [[0]]
+        tag(library, ["juggling"])
+        assert client.get("/api/sql", params=query).json()["rows"][0][0] > 0
+
+
+def test_pictures_of_moments(client: TestClient) -> None:
+    clip = found(client, text=JUGGLING, k=1, all=1)["moments"][0]
+    address = f"/api/moments/{clip['clip_id']}"
+    picture = client.get(f"{address}.jpg", params={"width": 200})
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert max(Image.open(io.BytesIO(picture.content)).size) <= 200
+    strip = Image.open(io.BytesIO(client.get(f"{address}.webp").content))
+    assert (strip.format, strip.n_frames) == ("WEBP", 8)
+    moment = client.get(f"{address}.mp4", headers={"range": "bytes=4-7"})
+    assert (moment.status_code, moment.content) == (206, b"ftyp")
+    assert refused(client, 400, f"{address}.jpg", width=5) == "width: got 5, expected 16 to 1280 pixels"
+    assert refused(client, 400, f"{address}.jpg", start=5, end=4).startswith("start: got 5 to 4 s")
+
+
+def test_a_file_that_was_swapped_is_not_served(film_library: FilmLibrary, tmp_path: Path) -> None:
+    """Nor is what a link that took its place leads to."""
+    with make_client(film_library.folder, tmp_path / "cache") as client:
+        video = client.get("/api/sql", params={"query": "select video_id, path from videos where codec = 'mpeg4'"})
+        ((video_id, path),) = video.json()["rows"]
+        assert client.get(f"/media/{video_id}").status_code == 200
+        aside = Path(path + ".aside")
+        os.rename(path, aside)
+        try:
+            assert client.get(f"/media/{video_id}").status_code == 404
+            for swap in (lambda: os.symlink("/etc/passwd", path), lambda: os.mkfifo(path), lambda: os.mkdir(path)):
+                swap()
+                assert client.get(f"/media/{video_id}").status_code in (404, 409)
+                os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+        finally:
+            os.rename(aside, path)
