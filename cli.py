@@ -19,8 +19,8 @@ COMMANDS = {
         "demo": ("commands.demo:demo", "Render films, index them, and check the answers."),
     },
     "Ask": {
-        "serve": ("commands.serve:serve", "Show libraries in a browser: search, play moments, SQL."),
         "search": ("commands.search:search", "Find moments by text, by example, or by both."),
+        "serve": ("commands.serve:serve", "Show libraries in a browser: search, play moments, SQL."),
         "sql": ("commands.sql:sql", "Query videos, clips, labels and tags with SQL."),
         "schema": ("commands.sql:schema", "List the SQL tables and what their columns mean."),
         "export": ("commands.export:export", "Cut found moments into files, or list them as chapters."),

@@ -35,8 +35,8 @@ def history(folder: Path, as_json: bool) -> None:
     \b
     vidsift history --library ~/videos.vidsift
     """
-    from jobs.maintain.history import history as run
-    from jobs.maintain.history import history_text
+    from index.history import history as run
+    from index.history import history_text
 
     entries = run(folder)
     if not as_json:
@@ -57,7 +57,7 @@ def rollback(number: int, folder: Path) -> None:
     \b
     vidsift rollback 3 --library ~/videos.vidsift
     """
-    from jobs.maintain.history import rollback as run
+    from jobs.maintain.rollback import rollback as run
 
     echo(f"back to snapshot {number}, published as snapshot {run(folder, number)}")
 
@@ -72,7 +72,7 @@ def compact(folder: Path) -> None:
     \b
     vidsift compact --library ~/videos.vidsift
     """
-    from jobs.maintain.history import compact as run
+    from jobs.maintain.rollback import compact as run
 
     counts = run(folder)
     echo(f"{counts['files_before']} Parquet files before, {counts['files_after']} now")

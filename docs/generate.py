@@ -1,6 +1,7 @@
 """Writes the generated pages of docs/reference: ``make docs-reference``, or ``python -m docs.generate``.
 
-commands.md comes from the commands themselves, tables.md from `schemas.sql`. With ``--check`` nothing is written: the exit
+commands.md comes from the commands themselves, tables.md from `schemas.sql`, api.md from `server.openapi`. With ``--check``
+nothing is written: the exit
 code is 1 where a page differs from what would be.
 """
 
@@ -17,6 +18,7 @@ import click
 
 import cli
 from schemas.sql import HITS, TABLES, TableMeaning
+from server.openapi import CALLS, Call
 
 REFERENCE = Path(__file__).parent / "reference"
 REGENERATE = "make docs-reference"
@@ -43,6 +45,27 @@ _TABLES_HEAD = f"""# Tables
 
 What `vidsift sql` sees. `vidsift schema` prints the same: as JSON with `--json`, and with numbers of rows with `--library`.
 The [guide to SQL](../guides/sql.md) says more about times, scores and status.
+"""
+
+
+_API_HEAD = f"""# API
+
+{_GENERATED}
+
+What [`vidsift serve`](../guides/serve.md) answers besides its pages. `/api/openapi.json` says the same for programs.
+
+Parameters have the names that `vidsift search` has for its options. Errors are `application/problem+json` (RFC 9457):
+`status` and `title` of HTTP, and `detail`, which says what is wrong, what was given, what is expected and what to do.
+
+| status | meaning |
+|---|---|
+| 400 | the call cannot work as it is |
+| 401, 403 | no valid token; a call from another site's page, or no right to write |
+| 421 | a host name that is not this machine's |
+| 404, 409 | no such library, video or clip; a file that is gone, or has changed since it was indexed |
+| 408, 413 | a request that takes too long, or is too large |
+| 422, 504 | a moment that cannot be decoded, or takes too long |
+| 503 | a library or a model that cannot be used now |
 """
 
 
@@ -77,9 +100,27 @@ def tables_page() -> str:
     return "\n".join([_TABLES_HEAD, *(_table_section(table) for table in (*TABLES, HITS))])
 
 
+def api_page() -> str:
+    """The page about the server's API."""
+    return "\n".join([_API_HEAD, *map(_call_section, CALLS)])
+
+
+def _call_section(call: Call) -> str:
+    lines = [f"## {call.method} `{call.path}`", "", f"{call.meaning} Gives {call.gives}.", ""]
+    if call.parameters:
+        lines += ["| parameter | in | type | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{name}` | {where} | {kind} | {_cell(meaning)} |" for name, kind, meaning, where in call.parameters]
+        lines.append("")
+    return "\n".join(lines)
+
+
 def pages() -> dict[Path, str]:
     """Each generated page and what it should hold."""
-    return {REFERENCE / "commands.md": commands_page(), REFERENCE / "tables.md": tables_page()}
+    return {
+        REFERENCE / "commands.md": commands_page(),
+        REFERENCE / "tables.md": tables_page(),
+        REFERENCE / "api.md": api_page(),
+    }
 
 
 def stale_pages() -> list[str]:

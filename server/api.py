@@ -21,6 +21,7 @@ from server.commands import exported, taught
 from server.context import context_of, library_of
 from server.libraries import SQL_TIMEOUT_S, ServedLibrary
 from server.media.playable import how_to_play
+from server.openapi import openapi
 from server.parameters import marks_of, number, search_options, text
 from server.problems import Problem
 from server.uploads import received
@@ -73,7 +74,8 @@ async def status(request: Request) -> Response:
     """What a library holds, as ``vidsift status --json``."""
     library = library_of(request)
     facts = await context_of(request).in_thread(library.status)
-    return json_response({"library": library.name, **asdict(facts)})
+    running = library.running_ingest()
+    return json_response({"library": library.name, **asdict(facts), "ingest": None if running is None else asdict(running)})
 
 
 async def schema(request: Request) -> Response:
@@ -143,6 +145,11 @@ async def export(request: Request) -> Response:
     )
 
 
+async def description(request: Request) -> Response:
+    """The API by OpenAPI."""
+    return JSONResponse(openapi())
+
+
 async def health(request: Request) -> Response:
     """``ok`` while the server answers."""
     return PlainTextResponse("ok\n")
@@ -164,6 +171,7 @@ ROUTES = [
     Route("/api/clips/{clip_id:int}/similar", similar, methods=["GET"]),
     Route("/api/tags", tags, methods=["POST"]),
     Route("/api/export", export, methods=["POST"]),
+    Route("/api/openapi.json", description, methods=["GET"]),
     Route("/healthz", health, methods=["GET"]),
     Route("/metrics", metrics, methods=["GET"]),
 ]

@@ -11,9 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from index.history import HistoryEntry, history
 from index.reader import LibraryReader
 from index.search.marks import Marks
 from index.status import LibraryStatus
+from index.storage.paths import Library
+from index.storage.running_ingest import RunningIngest, read_running_ingest
 from schemas.records import Span
 from schemas.search import Answer, SearchOptions
 from server.media.video_file import VideoFile
@@ -67,6 +70,14 @@ class ServedLibrary:
     def status(self) -> LibraryStatus:
         """What the library holds."""
         return self._look_up.status()
+
+    def running_ingest(self) -> RunningIngest | None:
+        """How far an ingest into the library is; None where none is running."""
+        return read_running_ingest(Library(self.folder))
+
+    def history(self) -> list[HistoryEntry]:
+        """Its snapshots, the latest first."""
+        return history(self.folder)
 
     def search(self, options: SearchOptions, marks: Marks) -> Answer:
         """The answer to a question.

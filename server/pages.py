@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from index.history import change_text
 from index.search.confidence import MIN_CONFIDENCE
 from index.search.marks import Marks
 from index.sql.formats import cell_rows
@@ -31,6 +32,7 @@ from server.problems import Problem, problem_of
 from server.uploads import received
 
 _SHOWN_ROWS = 1_000
+_SHOWN_SNAPSHOTS = 50
 _DEFAULT_K = 24
 
 # Clips before and after a moment that its page shows.
@@ -222,7 +224,15 @@ def _library(request: Request, library: ServedLibrary) -> Response:
         _chart("folder", _counted(library, by_folder), "regexp_extract(path, '^(.*)/', 1) = {}", library),
     ]
     return _page(
-        request, "library.html", library, "/library", status_code=HTTPStatus.OK, status=library.status(), charts=charts
+        request,
+        "library.html",
+        library,
+        "/library",
+        status=library.status(),
+        charts=charts,
+        running=library.running_ingest(),
+        snapshots=library.history()[:_SHOWN_SNAPSHOTS],
+        change_text=change_text,
     )
 
 

@@ -48,6 +48,7 @@ FILES = (
 CALLS: dict[str, list[str]] = {
     "ingest": ["<videos>", "--library", "<library>"],
     "search": ["a dog", "--library", "<library>"],
+    "serve": ["--library", "<library>", "--port", "0", "--cache", "<missing>"],
     "sql": ["select 1 as one", "--library", "<library>"],
     "schema": [],
     "tag": ["a dog", "--library", "<library>"],
@@ -194,6 +195,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
     monkeypatch.setattr(tag, "load_embedder", lambda *_: model)
     monkeypatch.setattr(run, "cache_clips", ended)
     monkeypatch.setattr("demo.tour.plan", ended)
+    monkeypatch.setattr("server.run.run", ended)
     monkeypatch.setattr("jobs.evaluate.library.Searcher", ended)
     monkeypatch.setattr("jobs.evaluate.model.load_classifier", ended)
 

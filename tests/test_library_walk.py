@@ -22,13 +22,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from numpy.typing import NDArray
 
+from index.history import history
 from index.search.searcher import Searcher
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.ingest.ingest import ingest
 from jobs.ingest.report import IngestReport
-from jobs.maintain.history import compact, history, rollback
+from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag, untag
 from schemas.errors import JobError, LibraryError

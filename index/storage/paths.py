@@ -72,6 +72,11 @@ class Library:
         return self.folder / "CURRENT"
 
     @property
+    def progress_file(self) -> Path:
+        """ingest.progress.json: how far a running ingest is."""
+        return self.folder / "ingest.progress.json"
+
+    @property
     def lock_file(self) -> Path:
         """ingest.lock: locked by the process that writes, or shared by those that keep writers away."""
         return self.folder / "ingest.lock"

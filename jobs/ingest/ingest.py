@@ -140,7 +140,7 @@ def ingest(
             _apply_without_decoding(changes, tables)
             committer = Committer(tables, changes, report, profile, pace.commit_every_s)
             if changes.to_do:
-                _index_videos(session, changes, committer, profile, pace, on_progress)
+                _index_videos(library, session, changes, committer, profile, pace, on_progress)
             elif changes.unreadable:
                 committer.commit()
             committer.commit_copies()
@@ -195,6 +195,7 @@ def _apply_without_decoding(changes: Changes, tables: Tables) -> None:
 
 
 def _index_videos(
+    library: Library,
     session: RaySession,
     changes: Changes,
     committer: Committer,
@@ -208,6 +209,8 @@ def _index_videos(
         ModelError: a model cannot be loaded.
         JobError: the run broke off.
     """
+    from index.storage.running_ingest import write_running_ingest
+
     run = session.ready()
     profile.begin_run(run, session.start)
     began = time.monotonic()
@@ -216,8 +219,13 @@ def _index_videos(
     def read_progress() -> Progress:
         return Progress(committer.num_finished, committer.num_videos, time.monotonic() - began, run.stats())
 
+    def keep_and_show(progress: Progress) -> None:
+        write_running_ingest(library, progress.kept())
+        if on_progress is not None:
+            on_progress(progress)
+
     try:
-        with show_progress(read_progress, on_progress, pace.show_every_s):
+        with show_progress(read_progress, keep_and_show, pace.show_every_s):
             for outcome in run.outcomes(changes.to_do, changes.taken):
                 if isinstance(outcome, JobFailed):
                     raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
@@ -227,6 +235,7 @@ def _index_videos(
             committer.close(changes.to_do, run.lost())
         timeout_s = None
     finally:
+        library.progress_file.unlink(missing_ok=True)
         committer.commit()
         profile.end_run(run, timeout_s)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from index.storage.running_ingest import RunningIngest
 from jobs.ingest.timing import RunStats
 from schemas.text import clock
 
@@ -43,6 +46,19 @@ class Progress:
             return None
         total_s = planned.video_s / planned.count * self.total_videos
         return max(0.0, total_s - self.stats.clip_s) / self.speed
+
+    def kept(self) -> RunningIngest:
+        """The same for who looks at the library from elsewhere."""
+        return RunningIngest(
+            process=f"process {os.getpid()} on {os.uname().nodename}",
+            updated_s=time.time(),
+            done_videos=self.done_videos,
+            total_videos=self.total_videos,
+            clips=self.stats.clips,
+            speed=self.speed,
+            left_s=self.left_s,
+            stages={name: stage.count for name, stage in self.stats.stages.items()},
+        )
 
     def __str__(self) -> str:
         """One line for people."""

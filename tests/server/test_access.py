@@ -77,7 +77,7 @@ def test_without_the_token_nothing_is_answered(guarded: TestClient) -> None:
         answer = guarded.get(address)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), address
     assert guarded.get("/", headers={"authorization": f"Bearer {TOKEN[:-1]}"}).status_code == 401
-    assert guarded.get("/", headers={"authorization": b"Bearer \xe4", "cookie": f"{COOKIE}=x"}).status_code == 401
+    assert guarded.get("/", headers={b"authorization": b"Bearer \xe4", b"cookie": f"{COOKIE}=x".encode()}).status_code == 401
     assert guarded.get("/healthz").status_code == 200
 
 
@@ -135,7 +135,7 @@ async def test_a_slow_request_ends() -> None:
 
     scope = {"type": "http", "headers": [], "method": "POST", "path": "/"}
     with pytest.raises(Problem) as refused:
-        await BodyLimit(app, 1000, timeout_s=0.2)(scope, receive, send)  # type: ignore[arg-type]
+        await BodyLimit(app, 1000, timeout_s=0.2)(scope, receive, send)
     assert refused.value.status == 408
 
 

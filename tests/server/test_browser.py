@@ -85,7 +85,8 @@ def page(address: str, tmp_path_factory: pytest.TempPathFactory, downloads: Path
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     yield Page(driver, address)
-    errors = [line["message"] for line in driver.get_log("browser") if "status of 400" not in line["message"]]
+    logged: list[dict[str, str]] = driver.get_log("browser")  # type: ignore[no-untyped-call]
+    errors = [line["message"] for line in logged if "status of 400" not in line["message"]]
     driver.quit()
     assert errors == [], "the browser's console"
 

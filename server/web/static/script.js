@@ -277,4 +277,5 @@ if (query) {
   });
 }
 
+if ($("[data-refresh]")) setTimeout(() => location.reload(), 5000);
 if (!dialog.open) play(document);

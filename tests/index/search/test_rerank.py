@@ -26,7 +26,7 @@ from index.storage.tables import Tables
 from jobs.ingest.ledger import VideoLedger
 from jobs.ingest.make_job import make_job
 from jobs.ingest.steps import Job
-from jobs.maintain.history import compact, rollback
+from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import verify
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.pixels import make_pixels

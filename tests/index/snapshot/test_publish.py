@@ -16,7 +16,7 @@ from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
 from index.storage.tables import Tables
-from jobs.maintain.history import compact
+from jobs.maintain.rollback import compact
 from jobs.maintain.verify import verify
 from schemas.errors import LibraryError, QueryError
 from schemas.models import Label

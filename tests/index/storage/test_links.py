@@ -11,7 +11,7 @@ import pytest
 
 from index.snapshot.segment import Segment, name_of
 from jobs.ingest.ingest import ingest
-from jobs.maintain.history import compact, rollback
+from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag, untag
 from schemas.errors import LibraryError

@@ -18,10 +18,11 @@ from deltalake import DeltaTable, write_deltalake
 
 import jobs.ingest.make_job
 from benchmarks.crashes import children
+from index.history import history, history_text
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
 from jobs.ingest.ingest import ingest
-from jobs.maintain.history import compact, history, history_text, rollback
+from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import Check, verify
 from schemas.errors import LibraryError, UsageError
 from tests.helpers.inline_run import run_inline

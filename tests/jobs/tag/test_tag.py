@@ -19,13 +19,14 @@ from deltalake import DeltaTable
 
 import cli
 import jobs.tag.tag
+from index.history import history
 from index.status import library_status, status_text
 from index.storage.lock import read_lock, write_lock
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tags_file import read_definitions
 from jobs.ingest.ingest import ingest
-from jobs.maintain.history import compact, history, rollback
+from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag, untag
 from schemas.errors import LibraryError, UsageError

@@ -12,7 +12,7 @@ import jobs.tag.tag
 from index.storage.paths import Library
 from index.storage.tags_file import read_definitions
 from jobs.ingest.ingest import ingest
-from jobs.maintain.history import compact
+from jobs.maintain.rollback import compact
 from jobs.maintain.verify import verify
 from jobs.tag.tag import tag
 from jobs.tag.teach import teach

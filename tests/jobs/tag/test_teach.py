@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 import cli
 import jobs.tag.tag
+from index.history import history
 from index.search.linear_probe import fit
 from index.status import library_status
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tag_scores import visible_clips
 from index.storage.tags_file import read_definitions
-from jobs.maintain.history import history
 from jobs.maintain.verify import verify
 from jobs.tag.labeled_moments import match, read_examples
 from jobs.tag.teach import teach

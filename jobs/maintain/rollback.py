@@ -1,70 +1,16 @@
-"""The history of a library: lists its snapshots, rolls back to one, compacts its tables."""
+"""Changes a library as a whole: rolls back to a snapshot, compacts its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from index.search.text_encoder import text_vectors_of
 from index.snapshot.merging import MERGED_BY_COMPACT
 from index.snapshot.publish import publish_tables
-from index.snapshot.snapshot import SnapshotInfo, current_snapshot, read_info, snapshot_numbers
+from index.snapshot.snapshot import current_snapshot, read_info, snapshot_numbers
 from index.storage.lock import open_for_writing
 from index.storage.paths import Library
 from schemas.errors import LibraryError, UsageError
-from schemas.text import columns_text
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A snapshot in the history.
-
-    Attributes:
-        number: the snapshot's.
-        current: whether readers open this one.
-        info: its description of itself.
-    """
-
-    number: int
-    current: bool
-    info: SnapshotInfo
-
-
-def history(folder: Path) -> list[HistoryEntry]:
-    """The snapshots that were published, the latest first.
-
-    Raises:
-        LibraryError: no library, or nothing published.
-    """
-    library = Library(folder)
-    current = int(current_snapshot(library).name)
-    return [
-        HistoryEntry(number, number == current, read_info(library.snapshots / str(number)))
-        for number in reversed(snapshot_numbers(library))
-    ]
-
-
-def history_text(entries: Sequence[HistoryEntry]) -> str:
-    """The history as a table, the latest snapshot first."""
-    rows = [
-        (
-            f"{entry.number}{' *' if entry.current else ''}",
-            entry.info.published_at,
-            str(entry.info.rows.get("videos", "")),
-            str(entry.info.rows.get("clips", "")),
-            ", ".join(_change_text(name, count) for name, count in entry.info.changes.items()),
-        )
-        for entry in entries
-    ]
-    return columns_text(("snapshot", "published", "videos", "clips", "what changed"), rows)
-
-
-def _change_text(name: str, count: int) -> str:
-    """A change in words: ``3 indexed``, ``rolled back to snapshot 2``."""
-    if name == "rolled_back_to":
-        return f"rolled back to snapshot {count}"
-    return "compacted" if name == "compacted" else f"{count} {name.replace('_', ' ')}"
 
 
 def rollback(folder: Path, number: int) -> int:
