@@ -175,7 +175,7 @@ class ServedLibraries:
         """
         self._libraries: dict[str, ServedLibrary] = {}
         for folder in folders:
-            name = _distinct(folder.resolve().name or "library", self._libraries)
+            name = _distinct(folder.absolute().name or "library", self._libraries)
             self._libraries[name] = ServedLibrary(name, folder, embedder=embedder, say=say)
 
     def __iter__(self) -> Any:

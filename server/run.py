@@ -24,8 +24,9 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except OSError as exc:
-        raise UsageError(f"got {host!r}, expected an address of this machine ({exc.strerror})", argument="host") from exc
+    except (OSError, UnicodeError) as exc:
+        reason = getattr(exc, "strerror", None) or "no name of a host"
+        raise UsageError(f"got {host!r}, expected an address of this machine ({reason})", argument="host") from exc
     listening = socket.socket(found[0], socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -45,7 +45,7 @@ def test_the_generated_pages_name_every_command_and_column() -> None:
     import cli
     from schemas.sql import HITS, TABLES
 
-    commands, tables = pages().values()
+    commands, tables, _ = pages().values()
     names = [*cli.main.commands]
     assert len(names) >= 21
     assert [name for name in names if f"\n## {name}\n" not in commands] == []
