@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -31,6 +29,7 @@ from pipeline.container.reading import (
 from pipeline.container.seeking import seek_reads_most
 from pipeline.picture.colour import Stated, is_ordinary
 from pipeline.picture.crop import stated_crop
+from pipeline.picture.turn import turned
 from pipeline.sampling import JOB_S
 from schemas.errors import VideoError
 from schemas.options import MAX_FRAMES, MAX_PIXELS
@@ -297,20 +296,8 @@ def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
         if not frames:
             return None
         stated.complete(frames[0])
-        return _FirstFrame(*_turned(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
+        return _FirstFrame(*turned(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
     except av.FFmpegError:
         return None  # such as a packet before the first keyframe
     except Exception:  # noqa: BLE001 - whatever a library raises here
         return _FirstFrame(0, False, context.width, context.height, False)
-
-
-def _turned(frame: av.VideoFrame) -> tuple[int, bool]:
-    """The rotation that a player applies, in counter-clockwise degrees; and whether it swaps left and right first."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return 0, False
-    # Row vectors times [[a, b], [c, d]], in 16.16 fixed point; a negative determinant mirrors.
-    a, b, _, c, d = struct.unpack("<5i", memoryview(matrix)[:20])  # type: ignore[arg-type]
-    if a * d - b * c >= 0:
-        return round(frame.rotation / 90) * 90, False
-    return round(math.degrees(math.atan2(c, -a)) / 90) * 90, True

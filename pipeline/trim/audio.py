@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fractions import Fraction
 from functools import partial
 from typing import Any, cast
@@ -15,8 +15,6 @@ from schemas.records import Span
 from schemas.times import ROUNDING_S
 from schemas.video_meta import VideoMeta
 
-# The codecs that MP4 holds and players know.
-_COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})
 _AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
 _ANY_RATE = 48000
 _FORMAT = "fltp"
@@ -57,7 +55,11 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 
 
 def sound_of(
-    source: av.container.InputContainer, target: av.container.OutputContainer, meta: VideoMeta, span: Span
+    source: av.container.InputContainer,
+    target: av.container.OutputContainer,
+    meta: VideoMeta,
+    span: Span,
+    copied: Collection[str],
 ) -> Sound:
     """The sound of a piece; an empty one where the source has none that can be placed in time.
 
@@ -66,10 +68,11 @@ def sound_of(
         target: the piece's container.
         meta: the metadata of the source.
         span: the piece, beginning at what becomes its time 0.
+        copied: codecs whose packets are copied.
     """
     audio = audio_stream(source) if meta.timed else None
     start_s, end_s = (meta.start_pts * meta.time_base + Fraction(time_s) for time_s in span)
-    return Sound(audio, target, start_s, end_s)
+    return Sound(audio, target, start_s, end_s, copied)
 
 
 class Sound:
@@ -82,14 +85,19 @@ class Sound:
     """
 
     def __init__(
-        self, source: av.AudioStream | None, target: av.container.OutputContainer, start_s: Fraction, end_s: Fraction
+        self,
+        source: av.AudioStream | None,
+        target: av.container.OutputContainer,
+        start_s: Fraction,
+        end_s: Fraction,
+        copied: Collection[str],
     ) -> None:
-        """Prepare for [start_s, end_s), in seconds of the source's packets."""
+        """Prepare for [start_s, end_s), in seconds of the source's packets; ``copied`` are codecs that stay as they are."""
         self.sources: tuple[av.AudioStream, ...] = () if source is None else (source,)
         self.done = source is None
         self.damaged = 0
         self._start_s, self._end_s = start_s, end_s
-        self._target = target
+        self._target, self._copied = target, copied
         self._started = False
         self._resampler: av.AudioResampler | None = None
         self._early: list[av.Packet[Any]] | None = []
@@ -103,7 +111,7 @@ class Sound:
             self.take(packet)
 
     def _add_stream(self, source: av.AudioStream) -> None:
-        if source.codec_context.name in _COPIED:
+        if source.codec_context.name in self._copied:
             self._stream = self._target.add_stream_from_template(source, opaque=True)
             return
         rate = source.codec_context.sample_rate

@@ -1,0 +1,1 @@
+"""The videos themselves as a browser asks for them: files, pictures, animations and pieces that it can play."""
