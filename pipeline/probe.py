@@ -189,7 +189,7 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
     try:
         for packet in container.demux(stream):
             if not count and packet.size:
-                _check_unlocked(packet, context)
+                check_unlocked(packet, context)
             if first_frame is None and packet.size and count < FIRST_PACKETS:
                 first_frame = _first_frame_of(packet, context)
             time = packet.pts if packet.pts is not None else packet.dts
@@ -270,7 +270,7 @@ def _placed(
     )
 
 
-def _check_unlocked(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> None:
+def check_unlocked(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> None:
     """Refuse an encrypted packet, which a decoder would turn into noise.
 
     Raises:

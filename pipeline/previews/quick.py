@@ -21,7 +21,7 @@ from pipeline.picture.colour import Stated
 from pipeline.picture.crop import Cropper, stated_crop
 from pipeline.picture.resize import Scaler, shown_size
 from pipeline.picture.turn import turned
-from pipeline.probe import check_pixels
+from pipeline.probe import check_pixels, check_unlocked
 from pipeline.sampling import sample_times_s
 from schemas.models import Geometry
 from schemas.options import MAX_PIXELS
@@ -69,7 +69,7 @@ def quick_frames(path: str, span: Span, count: int, width: int, *, track: int | 
         uint8 [height, width, 3] each, RGB, as players show them; None where only the exact way finds frames of the span.
 
     Raises:
-        VideoError: it is no video, or its frames are too large.
+        VideoError: it is no video, it is encrypted, or its frames are too large.
     """
     parts = [span]
     if count > 1 and span.end_s - span.start_s > _PASS_S:
@@ -135,6 +135,7 @@ class _Video:
             self._container.seek(target, stream=self._stream)
             landed = next((packet for packet in self._packets() if packet.pts is not None), None)
             if landed is not None and landed.pts is not None and landed.is_keyframe and landed.pts <= tick:
+                check_unlocked(landed, self._context)
                 self._container.seek(target, stream=self._stream)
                 return landed.pts
         raise _NotQuick
