@@ -10,7 +10,7 @@ import sys
 import click
 
 from commands.group import CommandGroup, LazyCommands
-from jobs.child_processes import keep_to_what_is_installed
+from pipeline.child_processes import keep_to_what_is_installed
 
 # By group and name: where a command is, and its line in ``vidsift --help``, the first sentence of its own help.
 COMMANDS = {

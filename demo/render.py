@@ -17,7 +17,7 @@ import cv2
 from demo.backgrounds import Picture
 from demo.shot import Shot
 from demo.world import KEYFRAME_EVERY_S, Film
-from jobs.child_processes import installed_only
+from pipeline.child_processes import installed_only
 
 _OPTIONS = {
     "libx264": {"preset": "ultrafast"},

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from jobs.child_processes import start_fork_server
+from pipeline.child_processes import start_fork_server
+from pipeline.isolated_process import IsolatedProcess, ProcessCrashed
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,26 +28,23 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
         items: what to work on; a few are taken ahead of their turn.
         cpus: how many processes.
     """
-    this_thread, pools = threading.local(), list[ProcessPoolExecutor]()
+    this_thread, processes = threading.local(), list[IsolatedProcess]()
 
     def work_on(item: Item) -> Result | None:
-        pool: ProcessPoolExecutor | None = getattr(this_thread, "pool", None)
-        if pool is None:
-            pool = this_thread.pool = _pool()
-            pools.append(pool)
+        process: IsolatedProcess | None = getattr(this_thread, "process", None)
+        if process is None:
+            process = this_thread.process = IsolatedProcess()
+            processes.append(process)
         try:
-            return pool.submit(work, item).result()
-        except BrokenProcessPool:
-            pools.remove(pool)
-            pool.shutdown()
-            this_thread.pool = None
+            return process.run(work, item)
+        except ProcessCrashed:
             return None
 
     waiting: deque[Future[Result | None]] = deque()
     threads = ThreadPoolExecutor(cpus, "isolated")
     try:
         for item in items:
-            if not (waiting or pools):
+            if not (waiting or processes):
                 start_fork_server()
             waiting.append(threads.submit(work_on, item))
             if len(waiting) > _AHEAD * cpus:
@@ -59,23 +53,5 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], cpus: in
             yield waiting.popleft().result()
     finally:
         threads.shutdown(cancel_futures=True)
-        for pool in pools:
-            pool.shutdown()
-
-
-def _pool() -> ProcessPoolExecutor:
-    """A pool of one process."""
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"), initializer=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    """Make this process end at once at Ctrl-C, and when its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+        for process in processes:
+            process.kill()

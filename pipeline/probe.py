@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -31,6 +29,7 @@ from pipeline.container.reading import (
 from pipeline.container.seeking import seek_reads_most
 from pipeline.picture.colour import Stated, is_ordinary
 from pipeline.picture.crop import stated_crop
+from pipeline.picture.turn import turned
 from pipeline.sampling import JOB_S
 from schemas.errors import VideoError
 from schemas.options import MAX_FRAMES, MAX_PIXELS
@@ -190,7 +189,7 @@ def _demux(path: str, container: av.container.InputContainer, stream: av.VideoSt
     try:
         for packet in container.demux(stream):
             if not count and packet.size:
-                _check_unlocked(packet, context)
+                check_unlocked(packet, context)
             if first_frame is None and packet.size and count < FIRST_PACKETS:
                 first_frame = _first_frame_of(packet, context)
             time = packet.pts if packet.pts is not None else packet.dts
@@ -271,7 +270,7 @@ def _placed(
     )
 
 
-def _check_unlocked(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> None:
+def check_unlocked(packet: av.Packet[av.VideoStream], context: av.VideoCodecContext) -> None:
     """Refuse an encrypted packet, which a decoder would turn into noise.
 
     Raises:
@@ -297,20 +296,8 @@ def _first_frame_of(packet: av.Packet[av.VideoStream], context: av.VideoCodecCon
         if not frames:
             return None
         stated.complete(frames[0])
-        return _FirstFrame(*orientation(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
+        return _FirstFrame(*turned(frames[0]), frames[0].width, frames[0].height, not is_ordinary(frames[0]))
     except av.FFmpegError:
         return None  # such as a packet before the first keyframe
     except Exception:  # noqa: BLE001 - whatever a library raises here
         return _FirstFrame(0, False, context.width, context.height, False)
-
-
-def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """The rotation that a player applies, in counter-clockwise degrees; and whether it swaps left and right first."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return 0, False
-    # Row vectors times [[a, b], [c, d]], in 16.16 fixed point; a negative determinant mirrors.
-    a, b, _, c, d = struct.unpack("<5i", memoryview(matrix)[:20])  # type: ignore[arg-type]
-    if a * d - b * c >= 0:
-        return round(frame.rotation / 90) * 90, False
-    return round(math.degrees(math.atan2(c, -a)) / 90) * 90, True

@@ -18,9 +18,8 @@ from schemas.search import Answer, SearchOptions, moment_json
 from schemas.sql import TABLES
 from schemas.text import json_text
 from server.commands import exported, taught
-from server.context import context_of, library_of
+from server.context import context_of, library_of, plays
 from server.libraries import SQL_TIMEOUT_S, ServedLibrary
-from server.media.playable import how_to_play
 from server.openapi import openapi
 from server.parameters import marks_of, number, search_options, text
 from server.problems import Problem
@@ -97,11 +96,11 @@ async def video(request: Request) -> Response:
         clips = library.clips_of_video(row["video_id"], options)
         return {
             "video": jsonable(row),
-            "plays": how_to_play(row["codec"], row["container"]),
             "clips": clips.to_pylist(),
         }
 
-    return json_response(await context_of(request).in_thread(read))
+    found = await context_of(request).in_thread(read)
+    return json_response(found | {"plays": await plays(request, library, request.path_params["video_id"])})
 
 
 async def similar(request: Request) -> Response:

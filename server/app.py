@@ -25,9 +25,20 @@ from server.body_limit import BodyLimit
 from server.context import Context
 from server.libraries import ServedLibraries, ServedLibrary
 from server.media.renderings import Renderings
+from server.media.video_file import MediaError
 from server.metrics import Metrics
 from server.problems import Problem, problem_of, problem_response
 from server.uploads import MOST_BYTES
+
+# Of `server.media.renderings.RenderingCounts`, what the metrics show.
+_RENDERING_GAUGES = {
+    "running": "Pictures and moments that are being made.",
+    "waiting": "Pictures and moments that wait for a process.",
+    "hits": "Pictures and moments that were there.",
+    "misses": "Pictures and moments that had to be made.",
+    "restarts": "Processes that were ended or died.",
+    "cached_bytes": "Size of the pictures and moments that are kept.",
+}
 
 WEB = Path(__file__).parent / "web"
 
@@ -83,7 +94,7 @@ def make_app(libraries: ServedLibraries, settings: Settings, say: Callable[[str]
             *media_routes.ROUTES,
             Mount("/static", StaticFiles(directory=WEB / "static"), name="static"),
         ],
-        exception_handlers={Problem: _explain, VidsiftError: _explain, HTTPException: _explain, Exception: _explain},
+        exception_handlers=dict.fromkeys((Problem, MediaError, VidsiftError, HTTPException, Exception), _explain),
         lifespan=lifespan,
     )
     app.state.context = context
@@ -107,8 +118,12 @@ def _watch(context: Context) -> None:
             partial(getattr, library, "snapshot"),
             library=library.name,
         )
-    for name, meaning in Renderings.COUNTERS.items():
-        context.metrics.watch(f"vidsift_renderings_{name}", meaning, partial(getattr, context.renderings, name))
+    for name, meaning in _RENDERING_GAUGES.items():
+        context.metrics.watch(f"vidsift_renderings_{name}", meaning, partial(_count, context.renderings, name))
+
+
+def _count(renderings: Renderings, name: str) -> float:
+    return float(getattr(renderings.counts(), name))
 
 
 async def _explain(request: Request, exc: Exception) -> Response:

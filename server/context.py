@@ -10,8 +10,10 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
-from server.libraries import ServedLibraries, ServedLibrary
+from server.libraries import ServedLibraries, ServedLibrary, video_file
+from server.media.playable import Play
 from server.media.renderings import Renderings
+from server.media.video_file import MediaError
 from server.metrics import Metrics
 
 Result = TypeVar("Result")
@@ -47,6 +49,20 @@ def context_of(request: Request) -> Context:
     """The context of the server that a request has reached."""
     context: Context = request.app.state.context
     return context
+
+
+async def plays(request: Request, library: ServedLibrary, video_id: str) -> Play:
+    """Whether a browser plays a video's file; ``moment`` also where the file is not there any more.
+
+    Raises:
+        Problem: there is no such video (404).
+    """
+    context = context_of(request)
+    row = await context.in_thread(lambda: library.video_row(video_id))
+    try:
+        return await context.renderings.how_to_play(video_file(row))
+    except MediaError:
+        return "moment"
 
 
 def library_of(request: Request) -> ServedLibrary:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from index.search.marks import Marks
 from index.status import LibraryStatus
 from index.storage.paths import Library
 from index.storage.running_ingest import RunningIngest, read_running_ingest
+from pipeline.sources.paths import path_of_text
 from schemas.records import Span
 from schemas.search import Answer, SearchOptions
 from server.media.video_file import VideoFile
@@ -211,15 +212,15 @@ class ServedLibraries:
 
 def video_file(row: dict[str, Any]) -> VideoFile:
     """The file of a row of ``videos``."""
-    modified_at: datetime = row["modified_at"]
     return VideoFile(
         video_id=row["video_id"],
-        path=row["path"],
+        path=row["path"] if os.path.lexists(row["path"]) else path_of_text(row["path"]),
         size_bytes=row["size_bytes"],
-        modified_at=modified_at,
+        modified_us=round(row["modified_at"].timestamp() * 1e6),
         codec=row["codec"],
         container=row["container"],
         track=row["track"],
+        tracks=row.get("tracks"),
     )
 
 

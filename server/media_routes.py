@@ -10,13 +10,15 @@ from starlette.routing import Route
 
 from server.context import context_of, library_of
 from server.libraries import video_file
-from server.media.files import file_response
-from server.media.renderings import RenderingError
+from server.media.responses import file_response
 from server.parameters import number
 from server.problems import Problem
 
 # Widths of pictures that can be asked for, in pixels.
 _WIDTHS = range(16, 1281)
+
+LONGEST_S = 600.0
+"""The longest moment that is made for a browser."""
 
 # A rendering never changes: its clip's id stands for the content of the file.
 _KEPT = {"cache-control": "private, max-age=86400"}
@@ -26,7 +28,7 @@ async def media(request: Request) -> Response:
     """A video's file, by ranges."""
     library = library_of(request)
     row = await context_of(request).in_thread(lambda: library.video_row(request.path_params["video_id"]))
-    return file_response(video_file(row), request)
+    return await file_response(video_file(row), request)
 
 
 async def picture(request: Request) -> Response:
@@ -58,14 +60,14 @@ async def _rendered(request: Request, kind: str, media_type: str) -> Response:
     width = number(given, "width", int, 320)
     if width not in _WIDTHS:
         raise Problem(HTTPStatus.BAD_REQUEST, f"width: got {width}, expected {_WIDTHS[0]} to {_WIDTHS[-1]} pixels")
+    longest_s = LONGEST_S if kind == "moment" else float("inf")
     video, span = await context.in_thread(lambda: library.moment(request.path_params["clip_id"], start_s, end_s))
-    try:
-        if kind == "moment":
-            file = await context.renderings.moment(video, span)
-        elif kind == "strip":
-            file = await context.renderings.strip(video, span, width)
-        else:
-            file = await context.renderings.picture(video, span, width)
-    except RenderingError as exc:
-        raise Problem(exc.status, str(exc)) from exc
+    if span.end_s - span.start_s > longest_s:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"end: got {span.end_s - span.start_s:g} s, expected {longest_s:g} s or less")
+    if kind == "moment":
+        file = await context.renderings.moment(video, span)
+    elif kind == "strip":
+        file = await context.renderings.strip(video, span, width)
+    else:
+        file = await context.renderings.picture(video, span, width)
     return FileResponse(file, media_type=media_type, headers=_KEPT)

@@ -51,7 +51,7 @@ _MOMENT = (
     Parameter("end", "number", "where it ends; the clip's end"),
     _LIBRARY,
 )
-_WIDTH = Parameter("width", "integer", "longest edge in pixels, 16 to 1280; 320")
+_WIDTH = Parameter("width", "integer", "pixels across, 16 to 1280, rounded up to one of six widths; 320")
 _ANSWER = (
     "`moments`, each as `vidsift search --json` prints it; `clips` and `passed`, the numbers of clips in the library and of "
     "those that meet `where`; `confidence` of the best; `stands_out`, whether that is enough to call it an answer"

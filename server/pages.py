@@ -24,9 +24,9 @@ from schemas.search import Moment
 from schemas.sql import TABLES
 from schemas.text import clock
 from server.chips import chip_groups, label_counts
-from server.context import context_of, library_of
+from server.context import context_of, library_of, plays
 from server.libraries import ServedLibrary
-from server.media.playable import how_to_play
+from server.media.playable import Play
 from server.parameters import SEARCH_PARAMETERS, clip_ids, marks_of, number, search_options, text, texts
 from server.problems import Problem, problem_of
 from server.uploads import received
@@ -135,13 +135,14 @@ def _search(
 
 async def moment(request: Request) -> Response:
     """A moment's page: the player, the timeline of its video, and what lies around it."""
-    library = library_of(request)
-    return await context_of(request).in_thread(lambda: _moment(request, library))
+    library, context = library_of(request), context_of(request)
+    clip = await context.in_thread(lambda: library.clip_row(request.path_params["clip_id"]))
+    how = await plays(request, library, clip["video_id"])
+    return await context.in_thread(lambda: _moment(request, library, clip, how))
 
 
-def _moment(request: Request, library: ServedLibrary) -> Response:
+def _moment(request: Request, library: ServedLibrary, clip: dict[str, Any], how: Play) -> Response:
     given = request.query_params
-    clip = library.clip_row(request.path_params["clip_id"])
     start_s = number(given, "start", float, clip["start_s"])
     end_s = number(given, "end", float, clip["end_s"])
     _, span = library.moment(clip["clip_id"], start_s, end_s)
@@ -152,7 +153,6 @@ def _moment(request: Request, library: ServedLibrary) -> Response:
     clips = library.clips_of_video(video["video_id"], options).to_pylist()
     hits = library.search(options, marks_of(asked)).moments if options else ()
     own_hits = sorted((hit for hit in hits if _is_hit(hit, video["video_id"])), key=lambda hit: hit.start_s)
-    plays = how_to_play(video["codec"], video["container"])
     media = f"/media/{video['video_id']}?{urlencode({'library': library.name})}"
     moment_file = rendering_address(clip["clip_id"], span.start_s, span.end_s, library, "mp4")
     return _page(
@@ -164,8 +164,8 @@ def _moment(request: Request, library: ServedLibrary) -> Response:
         video=video,
         start_s=span.start_s,
         end_s=span.end_s,
-        plays=plays,
-        source=media if plays == "file" else moment_file,
+        plays=how,
+        source=media if how == "file" else moment_file,
         moment_file=moment_file,
         bars=_bars(clips, own_hits, clip["clip_id"], float(video["duration_s"] or 1), asked),
         labels=_common_labels(clips),

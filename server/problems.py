@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from schemas.errors import LibraryError, ModelError, UsageError, VidsiftError
+from server.media.video_file import MediaError
 
 # What the API calls arguments that have other names in Python.
 ARGUMENTS = {
@@ -38,6 +39,8 @@ def problem_of(exc: Exception) -> Problem:
     """The answer that an error becomes: 400 for a call that cannot work, 503 for a library or model that cannot be used."""
     if isinstance(exc, Problem):
         return exc
+    if isinstance(exc, MediaError):
+        return Problem(exc.status, str(exc))
     if isinstance(exc, UsageError):
         return Problem(HTTPStatus.BAD_REQUEST, _in_words_of_the_api(exc))
     if isinstance(exc, LibraryError | ModelError):

@@ -57,7 +57,7 @@ def test_what_is_left_of_a_pythonpath_is_not_passed_on(
     traps: Traps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Folders with installed packages are, for some clusters provide them so; the current folder is not, by any name."""
-    from jobs.child_processes import installed_only
+    from pipeline.child_processes import installed_only
 
     (tmp_path / "site-packages" / "thing-1.0.dist-info").mkdir(parents=True)
     monkeypatch.chdir(traps.folder)

@@ -11,8 +11,8 @@ import ray
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
-from jobs.child_processes import changed_environment
 from jobs.cluster.run_folder import place_for_sockets, run_folder, temporary_files
+from pipeline.child_processes import changed_environment
 
 
 @contextmanager

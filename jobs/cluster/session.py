@@ -17,8 +17,8 @@ from typing import Any
 import ray
 from ray.job_config import JobConfig
 
-from jobs.child_processes import installed_only
 from jobs.cluster.embedded import start_embedded
+from pipeline.child_processes import installed_only
 from schemas.errors import JobError, UsageError
 from schemas.options import IngestOptions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fractions import Fraction
 from functools import partial
 from typing import Any, cast
@@ -11,7 +11,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.trim.players import Players
 from schemas.records import Span
 from schemas.times import ROUNDING_S
 from schemas.video_meta import VideoMeta
@@ -56,7 +55,11 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 
 
 def sound_of(
-    source: av.container.InputContainer, target: av.container.OutputContainer, meta: VideoMeta, span: Span, players: Players
+    source: av.container.InputContainer,
+    target: av.container.OutputContainer,
+    meta: VideoMeta,
+    span: Span,
+    copied: Collection[str],
 ) -> Sound:
     """The sound of a piece; an empty one where the source has none that can be placed in time.
 
@@ -65,11 +68,11 @@ def sound_of(
         target: the piece's container.
         meta: the metadata of the source.
         span: the piece, beginning at what becomes its time 0.
-        players: what is to play it.
+        copied: codecs whose packets are copied.
     """
     audio = audio_stream(source) if meta.timed else None
     start_s, end_s = (meta.start_pts * meta.time_base + Fraction(time_s) for time_s in span)
-    return Sound(audio, target, start_s, end_s, players)
+    return Sound(audio, target, start_s, end_s, copied)
 
 
 class Sound:
@@ -87,15 +90,14 @@ class Sound:
         target: av.container.OutputContainer,
         start_s: Fraction,
         end_s: Fraction,
-        players: Players,
+        copied: Collection[str],
     ) -> None:
-        """Prepare for [start_s, end_s), in seconds of the source's packets."""
-        self._copied = players.audio
+        """Prepare for [start_s, end_s), in seconds of the source's packets; ``copied`` are codecs that stay as they are."""
         self.sources: tuple[av.AudioStream, ...] = () if source is None else (source,)
         self.done = source is None
         self.damaged = 0
         self._start_s, self._end_s = start_s, end_s
-        self._target = target
+        self._target, self._copied = target, copied
         self._started = False
         self._resampler: av.AudioResampler | None = None
         self._early: list[av.Packet[Any]] | None = []

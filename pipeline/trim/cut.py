@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.container.reading import FIRST_PACKETS, READING_ERRORS, decode, describe, open_video, packets, video_stream
 from pipeline.picture.colour import Stated
 from pipeline.trim.audio import audio_stream, sound_of
-from pipeline.trim.players import ANY_PLAYER, Players
+from pipeline.trim.form import FOR_PLAYERS, PieceForm
 from pipeline.trim.reencode import encode, encode_from_keyframe
 from pipeline.trim.timestamps import Cut, TrimNotPossible, disappears_s, frame_start_s, last_before, seconds_to_pts
 from pipeline.trim.video_encoder import keep_colours, keep_orientation
@@ -33,7 +33,7 @@ _NEVER_COPIED_FROM = frozenset({"avi"})
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 
-def cut_video(path: str, meta: VideoMeta, span: Span, output: Path, *, players: Players = ANY_PLAYER) -> Cut:
+def cut_video(path: str, meta: VideoMeta, span: Span, output: Path, form: PieceForm = FOR_PLAYERS) -> Cut:
     """Write ``span`` of a video, with its sound, as an MP4 file that begins at time 0.
 
     Of several audio streams, the one that a player would play is taken; subtitles are left out. The rotation of the picture
@@ -44,18 +44,18 @@ def cut_video(path: str, meta: VideoMeta, span: Span, output: Path, *, players: 
         meta: the result of `pipeline.probe.probe` for it.
         span: an interval within the video.
         output: the file to write.
-        players: what is to show the piece.
+        form: what is copied, and how the rest is encoded.
 
     Raises:
         VideoError: no frame of the span can be decoded.
         JobError: the disk is full.
     """
-    keyframe = copy_start(meta, span, players)
+    keyframe = copy_start(meta, span, form)
     ways: list[Callable[[], Cut]] = []
     if keyframe is not None:
-        ways.append(lambda: _copy(path, meta, span, keyframe, output, players))
-    ways.append(lambda: encode_from_keyframe(path, meta, span, output, players))
-    ways.append(lambda: encode(path, meta, span, output, players, seek=False, counted=not meta.timed))
+        ways.append(lambda: _copy(path, meta, span, keyframe, output, form))
+    ways.append(lambda: encode_from_keyframe(path, meta, span, output, form))
+    ways.append(lambda: encode(path, meta, span, output, form, seek=False, counted=not meta.timed))
     reason = "it holds no frame that could be decoded"
     for way in ways:
         try:
@@ -83,9 +83,11 @@ def has_sound(path: str) -> bool:
         return False
 
 
-def copy_start(meta: VideoMeta, span: Span, players: Players = ANY_PLAYER) -> Keyframe | None:
+def copy_start(meta: VideoMeta, span: Span, form: PieceForm = FOR_PLAYERS) -> Keyframe | None:
     """The keyframe that a copy of ``span`` begins at, up to half a second before it; None where there is none."""
-    if not meta.timed or meta.codec not in players.video or meta.container in _NEVER_COPIED_FROM:
+    if not meta.timed or meta.codec not in form.codecs or meta.container in _NEVER_COPIED_FROM:
+        return None
+    if form.formats is not None and meta.crop is not None:  # MP4's own crop, which browsers do not know
         return None
     start_pts = seconds_to_pts(meta, span.start_s)
     position = bisect_right(meta.keyframes, start_pts, key=lambda keyframe: keyframe.pts) - 1
@@ -96,26 +98,26 @@ def copy_start(meta: VideoMeta, span: Span, players: Players = ANY_PLAYER) -> Ke
     return keyframe if is_near and keyframe.pts >= int(meta.pts[0]) else None
 
 
-def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Path, players: Players) -> Cut:
+def _copy(path: str, meta: VideoMeta, span: Span, keyframe: Keyframe, output: Path, form: PieceForm) -> Cut:
     """Copy packets from ``keyframe`` on, until all frames before the span's end are there, without a gap.
 
     Decoding times are computed: after seeking in Matroska, the first packets have none.
 
     Raises:
-        TrimNotPossible: there is no such run of packets, or players do not show its pixels.
+        TrimNotPossible: there is no such run of packets.
     """
     count, latest, early = _copied_packets(path, meta, span, keyframe)
     first = int(np.searchsorted(meta.pts, keyframe.pts))
     shown = _first_frame(path, meta, keyframe)
-    if players.pixel_formats is not None and (shown is None or shown.format.name not in players.pixel_formats):
-        raise TrimNotPossible("its pixels are not as players expect them")
-    with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
+    if form.formats is not None and (shown is None or shown.format.name not in form.formats):
+        raise TrimNotPossible("its pixels have a format that is not copied")
+    with open_video(path) as source, av.open(str(output), "w", format="mp4", options=dict(form.mp4)) as target:
         video = video_stream(source, meta.stream_index)
         copied = target.add_stream_from_template(video, opaque=True)
         keep_orientation(copied, meta)
         if shown is not None:
             keep_colours(copied, shown, Stated.of(video.codec_context))
-        sound = sound_of(source, target, meta, Span(frame_start_s(meta, keyframe.pts), span.end_s), players)
+        sound = sound_of(source, target, meta, Span(frame_start_s(meta, keyframe.pts), span.end_s), form.sound)
         sound.begin()
         done = 0
         for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):

@@ -13,7 +13,7 @@ from pipeline.container.reading import decode, describe, open_video, packets, vi
 from pipeline.picture.colour import DOLBY_VISION, Stated, is_dolby_ipt
 from pipeline.sampling import frames_on_screen, keyframe_before
 from pipeline.trim.audio import sound_of
-from pipeline.trim.players import Players
+from pipeline.trim.form import PieceForm
 from pipeline.trim.timestamps import (
     Cut,
     NonMonotonicTimestamps,
@@ -28,15 +28,15 @@ from schemas.records import Span
 from schemas.video_meta import Keyframe, VideoMeta
 
 
-def encode_from_keyframe(path: str, meta: VideoMeta, span: Span, output: Path, players: Players) -> Cut:
+def encode_from_keyframe(path: str, meta: VideoMeta, span: Span, output: Path, form: PieceForm) -> Cut:
     """`encode` from the keyframe before the piece; frames are counted where the container's times cannot be used."""
     try:
-        return encode(path, meta, span, output, players, seek=True, counted=not meta.timed)
+        return encode(path, meta, span, output, form, seek=True, counted=not meta.timed)
     except NonMonotonicTimestamps:
-        return encode(path, meta, span, output, players, seek=True, counted=True)
+        return encode(path, meta, span, output, form, seek=True, counted=True)
 
 
-def encode(path: str, meta: VideoMeta, span: Span, output: Path, players: Players, *, seek: bool, counted: bool) -> Cut:
+def encode(path: str, meta: VideoMeta, span: Span, output: Path, form: PieceForm, *, seek: bool, counted: bool) -> Cut:
     """Write a piece, beginning with the frame on screen at its start.
 
     Args:
@@ -44,7 +44,7 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, players: Player
         meta: its metadata.
         span: the piece.
         output: the file to write.
-        players: what is to show the piece.
+        form: how it is encoded.
         seek: decode from the keyframe before the piece, and not from the beginning.
         counted: place frames by their order, and not by the times that they come with.
 
@@ -57,10 +57,10 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, players: Player
     if counted:
         piece_frames.count_from(keyframe)
     problems: set[str] = set()
-    with open_video(path) as source, av.open(str(output), "w", format="mp4") as target:
+    with open_video(path) as source, av.open(str(output), "w", format="mp4", options=dict(form.mp4)) as target:
         video = video_stream(source, meta.stream_index)
         video.codec_context.thread_count = 1
-        stated, sound = Stated.of(video.codec_context), sound_of(source, target, meta, span, players)
+        stated, sound = Stated.of(video.codec_context), sound_of(source, target, meta, span, form.sound)
         picture: Picture | None = None
         for packet in packets(source, video, sound.sources, start=keyframe, parts=meta.parts):
             if packet.stream is not video:
@@ -68,7 +68,7 @@ def encode(path: str, meta: VideoMeta, span: Span, output: Path, players: Player
             elif not piece_frames.done:
                 frames = _decoded(packet, problems)
                 if picture is None and frames:  # only now is it known what it is to say of its colours
-                    picture = Picture(target, meta, stated, frames[0], players)
+                    picture = Picture(target, meta, stated, frames[0], form)
                     problems |= {DOLBY_VISION} if is_dolby_ipt(frames[0]) else set()
                     sound.begin()
                 for frame, pts in piece_frames.of(frames, strict=seek):

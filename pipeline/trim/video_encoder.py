@@ -15,11 +15,9 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, VideoRefo
 from pipeline.picture.colour import SWSCALE_MATRICES, Matrix, Stated, is_ordinary
 from pipeline.picture.colour_table import TableConverter
 from pipeline.picture.crop import Cropper
-from pipeline.trim.players import Players
+from pipeline.trim.form import PieceForm
 from schemas.video_meta import VideoMeta
 
-# Quality that is hard to tell from the source; and no B-frames, so that every frame's time is stored as it is.
-_X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
 _X264_FORMAT = "yuv420p"
 
 # Sources that count coarser are encoded in this: a piece may begin anywhere between two of their ticks.
@@ -79,12 +77,7 @@ class Picture:
     """Encodes frames, with the rotation and the shape of pixels that the source states."""
 
     def __init__(
-        self,
-        target: av.container.OutputContainer,
-        meta: VideoMeta,
-        stated: Stated,
-        first: av.VideoFrame,
-        players: Players,
+        self, target: av.container.OutputContainer, meta: VideoMeta, stated: Stated, first: av.VideoFrame, form: PieceForm
     ) -> None:
         """Prepare for a piece.
 
@@ -93,15 +86,15 @@ class Picture:
             meta: the metadata of the source.
             stated: the colours that the source's container states.
             first: the first frame.
-            players: what is to show the piece.
+            form: how it is encoded.
         """
         stated.complete(first)
         self._colours, self._stated, self._cropper = Colours.of(first), stated, Cropper(meta.crop)
         rate = Fraction(min(240.0, max(1.0, meta.fps))).limit_denominator(1001)
-        stream = target.add_stream("libx264", rate=rate, options=_X264)
+        stream = target.add_stream("libx264", rate=rate, options=dict(form.x264))
         assert isinstance(stream, av.VideoStream)
         self._stream, self._target, self._time_base = stream, target, min(meta.time_base, _TIME_BASE)
-        stream.width, stream.height = _encoded_size(meta, players)
+        stream.width, stream.height = form.encoded_size(meta.coded_width, meta.coded_height)
         stream.pix_fmt = _X264_FORMAT
         stream.time_base = stream.codec_context.time_base = self._time_base
         stream.codec_context.sample_aspect_ratio = meta.pixel_aspect
@@ -150,17 +143,6 @@ class Picture:
         for packet in self._stream.encode(frame):
             packet.duration = self._durations.pop(packet.pts or 0, packet.duration or 0)
             self._target.mux(packet)
-
-
-def _encoded_size(meta: VideoMeta, players: Players) -> tuple[int, int]:
-    """(width, height) of the coded picture, both even, as large as the source's where players show that."""
-    scale = 1.0
-    if players.largest is not None:
-        shown = meta.coded_width * float(meta.pixel_aspect), float(meta.coded_height)
-        longer, shorter = max(players.largest), min(players.largest)
-        scale = min(1.0, longer / max(shown), shorter / min(shown))
-    width, height = (max(2, int(size * scale) // 2 * 2) for size in (meta.coded_width, meta.coded_height))
-    return width, height
 
 
 def keep_orientation(stream: av.VideoStream, meta: VideoMeta) -> None:

@@ -1,1 +1,1 @@
-"""Files of videos, and pictures and clips of their moments, as browsers play them."""
+"""The videos themselves as a browser asks for them: files, pictures, animations and pieces that it can play."""

@@ -1,244 +1,321 @@
-"""Makes pictures, strips and clips of moments in worker processes, each once, and keeps them in a cache."""
+"""Pictures, animations and pieces of videos, made on request in processes of their own and kept in a folder."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Generic, Literal, TypeVar
 
+from pipeline.isolated_process import IsolatedProcess, ProcessCrashed, TaskTimedOut
+from pipeline.previews.streams import Streams
+from schemas.errors import JobError, VideoError
 from schemas.records import Span
-from server.media.rendering_cache import RenderingCache
-from server.media.video_file import VideoFile
+from server.media.cache import RenderingCache
+from server.media.playable import Play, how_to_play, may_play
+from server.media.tasks import RenderTask, look, render_moment, render_picture, render_strip
+from server.media.video_file import MediaError, VideoFile
 
-# Part of every key: counts up when renderings change.
+Result = TypeVar("Result")
+Kind = Literal["picture", "strip", "moment"]
+
+# Counted up where renderings come out differently, so that older ones are not taken for them.
 _VERSION = 1
 
-# Seconds that a rendering may take.
-_TIMEOUTS_S = {"jpg": 30.0, "webp": 30.0, "mp4": 180.0}
+# Pictures of other widths are made in the next larger of these, so that no page fills the cache with its own.
+WIDTHS = (160, 320, 480, 640, 960, 1280)
 
-LONGEST_S = 600.0
-"""The longest moment that is encoded."""
+_WORK: dict[Kind, Callable[[RenderTask], None]] = {
+    "picture": render_picture,
+    "strip": render_strip,
+    "moment": render_moment,
+}
+_ENDINGS: dict[Kind, str] = {"picture": ".jpg", "strip": ".webp", "moment": ".mp4"}
+
+# Videos of which it is remembered how they play.
+_REMEMBERED = 4096
 
 
-class RenderingError(Exception):
-    """A moment that cannot be shown; ``status`` is of HTTP."""
+@dataclass(frozen=True, slots=True)
+class RenderingCounts:
+    """What renderings have done since they were made, for metrics.
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+    Attributes:
+        running: tasks in processes now.
+        waiting: tasks that wait for a process now.
+        hits: requests that were answered from the folder.
+        shared: requests that were answered by another request's rendering.
+        misses: requests that had to be rendered.
+        cancelled: renderings that nobody waited for any more, given up before they began.
+        failures: failed renderings by `MediaError.problem`.
+        restarts: processes that were ended or died.
+        cached: renderings in the folder.
+        cached_bytes: their size.
+        deleted: renderings deleted for the limit.
+    """
+
+    running: int
+    waiting: int
+    hits: int
+    shared: int
+    misses: int
+    cancelled: int
+    failures: dict[str, int]
+    restarts: int
+    cached: int
+    cached_bytes: int
+    deleted: int
+
+
+@dataclass(slots=True, eq=False)
+class _Shared(Generic[Result]):
+    """A piece of work that several requests may wait for."""
+
+    task: asyncio.Task[Result]
+    requests: int = 0
+    begun: bool = field(default=False)
 
 
 class Renderings:
-    """Renderings of moments.
+    """Makes and keeps renderings; for one event loop.
 
-    Pictures and strips have processes of their own, so that encoding moments does not keep them waiting. Who asks for a
-    rendering that is being made waits for the same one; one that nobody waits for any more is not begun.
-
-    Attributes:
-        running: how many are being made.
-        waiting: how many are to be made.
-        failures: how many could not be made.
+    Decoding happens in other processes, so that a file that crashes a decoder, or that it never returns from, costs one
+    rendering. Pieces take at most half of the processes, so that pictures do not wait for them.
     """
 
-    COUNTERS: ClassVar[dict[str, str]] = {
-        "running": "Pictures and moments that are being made.",
-        "waiting": "Pictures and moments that wait for their turn.",
-        "failures": "Pictures and moments that could not be made.",
-        "cache_bytes": "Size of the cache of pictures and moments.",
-        "cache_hits": "Pictures and moments that were in the cache.",
-        "cache_misses": "Pictures and moments that were not in the cache.",
-    }
-
-    def __init__(self, cache_folder: Path, *, cache_mb: int, processes: int, encoders: int = 1) -> None:
-        """Prepare for rendering; processes start when they are first needed.
+    def __init__(self, cache_folder: Path, *, cache_mb: int = 1024, processes: int = 2, timeout_s: float = 30.0) -> None:
+        """Prepare; processes are started when they are needed.
 
         Args:
-            cache_folder: where renderings are kept.
-            cache_mb: their size, in megabytes.
-            processes: how many pictures and strips are made at a time.
-            encoders: how many moments are encoded at a time.
-        """
-        self._cache = RenderingCache(cache_folder, cache_mb << 20)
-        self._pictures, self._encoders = _Workers(processes), _Workers(encoders)
-        self._tasks: dict[str, asyncio.Task[Path]] = {}
-        self._waiters: dict[str, int] = {}
-        self.failures = 0
-
-    @property
-    def running(self) -> int:
-        """How many are being made."""
-        return self._pictures.busy + self._encoders.busy
-
-    @property
-    def waiting(self) -> int:
-        """How many are to be made."""
-        return len(self._tasks) - self.running
-
-    @property
-    def cache_bytes(self) -> int:
-        """Size of the cache."""
-        return self._cache.size_bytes
-
-    @property
-    def cache_hits(self) -> int:
-        """How many were in the cache."""
-        return self._cache.hits
-
-    @property
-    def cache_misses(self) -> int:
-        """How many were not."""
-        return self._cache.misses
-
-    async def picture(self, video: VideoFile, span: Span, width: int) -> Path:
-        """A JPEG file with a frame of the moment, up to ``width`` pixels wide and high.
+            cache_folder: where renderings are kept; made where there is none.
+            cache_mb: its limit in millions of bytes.
+            processes: how many work at once.
+            timeout_s: seconds after which a picture or an animation is given up; a piece is after ten times as many.
 
         Raises:
-            RenderingError: the moment cannot be shown.
+            OSError: the folder cannot be made or read.
         """
-        return await self._get("jpg", video, span, width)
+        self._cache = RenderingCache(cache_folder, cache_mb * 1_000_000)
+        self._timeout_s = timeout_s
+        self._idle = [IsolatedProcess() for _ in range(processes)]
+        self._all = tuple(self._idle)
+        self._threads = ThreadPoolExecutor(processes, "rendering")
+        self._slots, self._moments = asyncio.Semaphore(processes), asyncio.Semaphore(max(1, processes // 2))
+        self._shared: dict[str, _Shared[Any]] = {}
+        self._streams: OrderedDict[VideoFile, Streams] = OrderedDict()
+        self._counts: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._running = self._waiting = 0
+        self._closed = False
 
-    async def strip(self, video: VideoFile, span: Span, width: int) -> Path:
-        """An animated WebP file with eight frames over the moment.
+    async def picture(self, video: VideoFile, span: Span, width: int = 320) -> Path:
+        """A JPEG of a frame from within a span: the middle one, or one near it that costs much less.
+
+        Args:
+            video: the video.
+            span: an interval of it, in seconds.
+            width: pixels across, rounded up to one of `WIDTHS`; small videos are not enlarged.
+
+        Returns:
+            A file, which stays for at least ten seconds.
 
         Raises:
-            RenderingError: the moment cannot be shown.
+            MediaError: the file cannot be shown, or the picture cannot be made.
         """
-        return await self._get("webp", video, span, width)
+        return await self._rendered("picture", video, span, _rounded(width))
+
+    async def strip(self, video: VideoFile, span: Span, width: int = 320) -> Path:
+        """An animated WebP of eight frames of a span; see `picture`."""
+        return await self._rendered("strip", video, span, _rounded(width))
 
     async def moment(self, video: VideoFile, span: Span) -> Path:
-        """An MP4 file of the moment with its sound, which browsers play.
+        """An MP4 of a span, which browsers play and seek in; see `picture`.
+
+        It begins up to half a second before the span and ends up to half a second later where packets can be copied.
+        """
+        return await self._rendered("moment", video, span, 0)
+
+    async def how_to_play(self, video: VideoFile) -> Play:
+        """Whether a browser plays the file as it is: see `server.media.playable`.
 
         Raises:
-            RenderingError: the moment cannot be shown, or is longer than `LONGEST_S`.
+            MediaError: the file cannot be shown.
         """
-        if span.end_s - span.start_s > LONGEST_S:
-            raise RenderingError(400, f"got {span.end_s - span.start_s:g} s, expected {LONGEST_S:g} s or less")
-        return await self._get("mp4", video, span, 0)
+        if not may_play(video.container, video.codec, video.track):
+            return "moment"
+        streams = self._streams.get(video)
+        if streams is None:
+            task = RenderTask(video, Span(0.0, 0.0), 0, Path(), "")
+            streams = await self._share(_key("look", video, task.span, 0), lambda shared: self._look(shared, task))
+            self._streams[video] = streams
+            if len(self._streams) > _REMEMBERED:
+                self._streams.popitem(last=False)
+        return how_to_play(video.container, video.codec, streams.pixel_format, streams.sound, video.track)
 
-    async def close(self) -> None:
-        """End all processes."""
-        for task in self._tasks.values():
-            task.cancel()
-        await self._pictures.close()
-        await self._encoders.close()
-
-    async def _get(self, kind: str, video: VideoFile, span: Span, width: int) -> Path:
-        span = Span(round(span.start_s, 3), round(span.end_s, 3))
-        key = (_VERSION, video.video_id, video.path, video.size_bytes, video.modified_us, *span, width)
-        name = f"{hashlib.sha1(repr(key).encode(errors='surrogateescape'), usedforsecurity=False).hexdigest()}.{kind}"
-        if (found := self._cache.find(name)) is not None:
-            return found
-        task = self._tasks.get(name)
-        if task is None:
-            task = self._tasks[name] = asyncio.create_task(self._make(kind, video, span, width, name))
-            task.add_done_callback(lambda _: self._tasks.pop(name, None))
-        self._waiters[name] = self._waiters.get(name, 0) + 1
-        try:
-            return await asyncio.shield(task)
-        finally:
-            self._waiters[name] -= 1
-            if not self._waiters[name]:
-                del self._waiters[name]
-                task.cancel()  # nothing happens where it is done
-
-    async def _make(self, kind: str, video: VideoFile, span: Span, width: int, name: str) -> Path:
-        workers = self._encoders if kind == "mp4" else self._pictures
-        written = self._cache.place_for(name)
-        task = {
-            "kind": kind,
-            "path": video.path_on_disk,
-            "track": video.track,
-            "size_bytes": video.size_bytes,
-            "modified_us": video.modified_us,
-            "start_s": span.start_s,
-            "end_s": span.end_s,
-            "width": width,
-            "output": str(written),
-        }
-        try:
-            answer = await workers.work(task, _TIMEOUTS_S[kind])
-            if "error" in answer:
-                raise RenderingError(answer["status"], answer["error"])
-            return self._cache.keep(written, name)
-        except RenderingError:
-            self.failures += 1
-            raise
-        finally:
-            written.unlink(missing_ok=True)
-
-
-class _Workers:
-    """Some processes of `server.media.worker`, each with one task at a time.
-
-    Attributes:
-        busy: how many have one.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._free = asyncio.Semaphore(count)
-        self._idle: list[asyncio.subprocess.Process] = []
-        self.busy = 0
-
-    async def work(self, task: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """The answer to a task.
-
-        Raises:
-            RenderingError: the process ended, or took too long; it is replaced.
-        """
-        async with self._free, self._process() as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                process.stdin.write(json.dumps(task).encode() + b"\n")
-                await process.stdin.drain()
-                line = await asyncio.wait_for(process.stdout.readline(), timeout_s)
-            except TimeoutError as exc:
-                raise RenderingError(504, f"the moment took longer than {timeout_s:g} s to decode") from exc
-            except (BrokenPipeError, ConnectionResetError):
-                line = b""
-            if not line:
-                raise RenderingError(422, "the video crashed the decoder")
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-
-    @asynccontextmanager
-    async def _process(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A process for one task; one that fails, or whose task is cancelled, is killed."""
-        process = self._idle.pop() if self._idle else await self._start()
-        self.busy += 1
-        try:
-            yield process
-        except BaseException:
-            await _kill(process)
-            raise
-        finally:
-            self.busy -= 1
-        self._idle.append(process)
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "server.media.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+    def counts(self) -> RenderingCounts:
+        """What has been done so far."""
+        counts = self._counts
+        return RenderingCounts(
+            running=self._running,
+            waiting=self._waiting,
+            hits=counts["hits"],
+            shared=counts["shared"],
+            misses=counts["misses"],
+            cancelled=counts["cancelled"],
+            failures=dict(self._failures),
+            restarts=counts["restarts"],
+            cached=len(self._cache),
+            cached_bytes=self._cache.size_bytes,
+            deleted=self._cache.deleted,
         )
 
     async def close(self) -> None:
-        """End all that are idle."""
-        while self._idle:
-            await _kill(self._idle.pop())
+        """End all processes, and whatever they work on; those who wait get a `MediaError`."""
+        self._closed = True
+        for shared in list(self._shared.values()):
+            shared.task.cancel()
+        for process in self._all:
+            process.stop()
+        await asyncio.gather(*(shared.task for shared in self._shared.values()), return_exceptions=True)
+        await asyncio.to_thread(self._threads.shutdown)
+        for process in self._all:
+            process.kill()
+
+    async def _rendered(self, kind: Kind, video: VideoFile, span: Span, width: int) -> Path:
+        key = _key(kind, video, span, width)
+        cached = self._cache.get(key)
+        if cached is not None:
+            self._counts["hits"] += 1
+            return cached
+        return await self._share(key, lambda shared: self._render(shared, kind, key, video, span, width))
+
+    async def _share(self, key: str, work: Callable[[_Shared[Result]], Awaitable[Result]]) -> Result:
+        """The result of the work of a key, which is begun for the first who asks, and given up when all have left."""
+        if self._closed:
+            raise MediaError("closed", "the server is stopping")
+        shared: _Shared[Result] | None = self._shared.get(key)
+        if shared is None:
+            self._counts["misses"] += 1
+            shared = self._shared[key] = self._begin(key, work)
+        else:
+            self._counts["shared"] += 1
+        shared.requests += 1
+        try:
+            return await asyncio.shield(shared.task)
+        except asyncio.CancelledError:
+            this = asyncio.current_task()
+            if shared.task.cancelled() and not (this and this.cancelling()):  # by `close`
+                raise MediaError("closed", "the server is stopping") from None
+            raise
+        finally:
+            shared.requests -= 1
+            if not shared.requests and not shared.begun and not shared.task.done():
+                shared.task.cancel()
+                self._counts["cancelled"] += 1
+                del self._shared[key]
+
+    def _begin(self, key: str, work: Callable[[_Shared[Result]], Awaitable[Result]]) -> _Shared[Result]:
+        async def run() -> Result:
+            return await work(shared)
+
+        def end(task: asyncio.Task[Result]) -> None:
+            if self._shared.get(key) is shared:
+                del self._shared[key]
+            if not task.cancelled():
+                task.exception()  # those who waited may have left
+
+        shared = _Shared(asyncio.create_task(run()))
+        shared.task.add_done_callback(end)
+        return shared
+
+    async def _render(self, shared: _Shared[Path], kind: Kind, key: str, video: VideoFile, span: Span, width: int) -> Path:
+        if kind == "moment":
+            async with self._moments:
+                return await self._render_one(shared, kind, key, video, span, width)
+        return await self._render_one(shared, kind, key, video, span, width)
+
+    async def _render_one(
+        self, shared: _Shared[Path], kind: Kind, key: str, video: VideoFile, span: Span, width: int
+    ) -> Path:
+        timeout_s = self._timeout_s * (10 if kind == "moment" else 1)
+
+        def work(process: IsolatedProcess) -> Path:
+            folder = self._cache.work_folder()
+            try:
+                task = RenderTask(video, span, width, folder, f"made{_ENDINGS[kind]}")
+                process.run(_WORK[kind], task, timeout_s)
+                return self._cache.put(key, task.output)
+            finally:
+                self._cache.discard(folder)
+
+        return await self._in_process(shared, work)
+
+    async def _look(self, shared: _Shared[Streams], task: RenderTask) -> Streams:
+        def work(process: IsolatedProcess) -> Streams:
+            folder = self._cache.work_folder()
+            try:
+                here = RenderTask(task.video, task.span, task.width, folder, task.name)
+                return process.run(look, here, self._timeout_s)
+            finally:
+                self._cache.discard(folder)
+
+        return await self._in_process(shared, work)
+
+    async def _in_process(self, shared: _Shared[Result], work: Callable[[IsolatedProcess], Result]) -> Result:
+        """The result of ``work`` in a thread, with the next process that is free.
+
+        Raises:
+            MediaError: it failed.
+        """
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        shared.begun = True
+        self._running += 1
+        process = self._idle.pop()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, process)
+        except Exception as exc:
+            error = self._error(exc)
+            self._failures[error.problem] += 1
+            raise error from exc
+        finally:
+            self._running -= 1
+            self._idle.append(process)
+            self._slots.release()
+
+    def _error(self, exc: Exception) -> MediaError:
+        if self._closed:
+            return MediaError("closed", "the server is stopping")
+        if isinstance(exc, MediaError):
+            return exc
+        if isinstance(exc, ProcessCrashed | TaskTimedOut):
+            self._counts["restarts"] += 1
+        if isinstance(exc, ProcessCrashed):
+            return MediaError("crashed", f"its decoder crashed: {exc}")
+        if isinstance(exc, TaskTimedOut):
+            return MediaError("too slow", f"it was given up: {exc}")
+        if isinstance(exc, VideoError):
+            return MediaError("undecodable", f"nothing of it can be decoded: {exc.reason}")
+        if isinstance(exc, OSError | JobError):
+            return MediaError("unwritable", f"the rendering cannot be kept: {exc}")
+        return MediaError("undecodable", f"it cannot be decoded: {type(exc).__name__}: {exc}")
 
 
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+def _rounded(width: int) -> int:
+    return next((known for known in WIDTHS if known >= width), WIDTHS[-1])
+
+
+def _key(kind: str, video: VideoFile, span: Span, width: int) -> str:
+    """A key of what a rendering depends on; times count to the millisecond."""
+    identity = [video.video_id, video.path, video.size_bytes, video.modified_us, video.track]
+    times_ms = [round(1000 * time_s) for time_s in span]
+    text = json.dumps([_VERSION, kind, identity, times_ms, width])
+    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()

@@ -1,4 +1,4 @@
-"""A video's file as the library lists it, opened only while it is still that file."""
+"""A video's file, and the check that it still is the file that was indexed."""
 
 from __future__ import annotations
 
@@ -6,69 +6,116 @@ import errno
 import os
 import stat
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Literal
 
-from pipeline.sources.paths import path_of_text
+from pipeline.sources import scheme_of
+
+MediaProblem = Literal[
+    "gone", "changed", "not a file", "unreadable", "undecodable", "crashed", "too slow", "unwritable", "closed"
+]
+
+_STATUSES: dict[MediaProblem, int] = {
+    "gone": 404,
+    "changed": 409,
+    "not a file": 403,
+    "unreadable": 403,
+    "undecodable": 422,
+    "crashed": 422,
+    "too slow": 504,
+    "unwritable": 507,
+    "closed": 503,
+}
+
+# What opening says of files that are gone, and of paths that no file can have.
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
+_NOT_A_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENODEV})
 
 
-class FileProblem(Exception):
-    """A file that is not served.
+class MediaError(Exception):
+    """A video's file, or something of it, that cannot be shown.
 
     Attributes:
-        status: of HTTP: 404 where it is gone, 409 where it is another one than was indexed.
+        problem: the kind of problem.
+        reason: what is wrong and what to do, in a sentence.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+    def __init__(self, problem: MediaProblem, reason: str) -> None:
+        super().__init__(problem, reason)
+        self.problem: MediaProblem = problem
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+    @property
+    def status(self) -> int:
+        """The status of an HTTP answer that says so."""
+        return _STATUSES[self.problem]
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFile:
-    """A video's file, with the columns of ``videos`` that tell whether it has changed and how to open it."""
+    """A video as its row in ``videos`` describes it.
+
+    Attributes:
+        video_id: the video's id.
+        path: its absolute path.
+        size_bytes: its size in bytes when it was indexed.
+        modified_us: its modification time then, in microseconds since the epoch, which is as exact as the catalogue has it.
+        codec: the codec's short name, such as ``h264``; None where it could not be read.
+        container: the container's, such as ``mp4``; None likewise.
+        track: the video track that was indexed, from 1; None for the best.
+        tracks: how many it has; None where nobody counted.
+    """
 
     video_id: str
     path: str
     size_bytes: int
-    modified_at: datetime
-    codec: str | None
-    container: str | None
-    track: int | None
-
-    @property
-    def path_on_disk(self) -> str:
-        """The path as the system knows it: libraries spell bytes that are not UTF-8 in another way."""
-        return self.path if os.path.lexists(self.path) else path_of_text(self.path)
-
-    @property
-    def modified_us(self) -> int:
-        """Microseconds since 1970 at which it was changed last, which is as exact as the catalogue has it."""
-        return round(self.modified_at.timestamp() * 1e6)
+    modified_us: int
+    codec: str | None = None
+    container: str | None = None
+    track: int | None = None
+    tracks: int | None = None
 
 
-def open_checked(path: str, size_bytes: int, modified_us: int) -> int:
-    """Open a file for reading, if it is the one that was indexed: a file descriptor, which the caller closes.
+def open_checked(video: VideoFile) -> int:
+    """Open a video's file for reading, if it still is the file that was indexed: its size and modification time say so.
 
-    What is checked is what was opened, so a link or a pipe that took the file's place meanwhile is not followed into
-    another file, and does not make anybody wait.
+    A link is followed, as an ingest does. What has come in the place of the file is closed again unread, whatever it is; a
+    named pipe is not waited for.
 
-    Args:
-        path: of the file on disk.
-        size_bytes: its size when it was indexed.
-        modified_us: when it was changed last, in microseconds since 1970.
+    Returns:
+        The descriptor, which the caller closes.
 
     Raises:
-        FileProblem: it is gone, cannot be read, or is another file.
+        MediaError: it is gone, it has changed, it is not a regular file, or it may not be read.
     """
+    if scheme_of(video.path):
+        raise MediaError("not a file", "the video is not on a disk of this machine")
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(video.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except ValueError as exc:  # a NUL byte
+        raise MediaError("gone", "the file is not there any more; ingest its folder again") from exc
     except OSError as exc:
-        if exc.errno in (errno.ENOENT, errno.ENOTDIR):
-            raise FileProblem(404, "the video's file is not there any more; run vidsift ingest again") from exc
-        raise FileProblem(404, f"the video's file cannot be read ({exc.strerror})") from exc
-    found = os.fstat(file)
-    changed = found.st_size != size_bytes or abs(found.st_mtime_ns // 1000 - modified_us) > 1
-    if not stat.S_ISREG(found.st_mode) or changed:
-        os.close(file)
-        raise FileProblem(409, "the video's file has changed since it was indexed; run vidsift ingest again")
-    return file
+        raise _not_opened(exc) from exc
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise MediaError("not a file", "it is not a regular file any more; ingest its folder again")
+        # As it was stored: file systems hold times that no 64-bit count of nanoseconds can.
+        modified_ns = max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+        near = abs(modified_ns // 1000 - video.modified_us) <= 1  # the catalogue's times went through a float of seconds
+        if status.st_size != video.size_bytes or not near:
+            raise MediaError("changed", "the file has changed since it was indexed; ingest its folder again")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _not_opened(exc: OSError) -> MediaError:
+    if exc.errno in _GONE:
+        return MediaError("gone", "the file is not there any more; ingest its folder again")
+    if exc.errno in _NOT_A_FILE:
+        return MediaError("not a file", "it is not a regular file any more; ingest its folder again")
+    return MediaError("unreadable", f"the file cannot be opened: {exc.strerror or exc}")

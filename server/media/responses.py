@@ -1,0 +1,72 @@
+"""Answers requests for a video's file, by RFC 9110: whole or in ranges, or not at all where the browser has it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from server.media.playable import media_type
+from server.media.video_file import VideoFile, open_checked
+
+# A player asks for one range at a time. Of a request for more than this many, the whole file is the answer.
+_MAX_RANGES = 8
+
+
+class OpenFileResponse(FileResponse):
+    """The content of a file that is open already, whatever has come in its place by now; closes it."""
+
+    max_ranges = _MAX_RANGES
+
+    def __init__(self, file: BinaryIO, *, headers: Mapping[str, str], media_type: str) -> None:
+        """Take over ``file``, a regular one.
+
+        Args:
+            file: what is sent.
+            headers: its validators, and what else is to be said.
+            media_type: its type.
+        """
+        self._file = file
+        number = file.fileno()
+        super().__init__(f"/proc/self/fd/{number}", headers=headers, media_type=media_type, stat_result=os.fstat(number))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer, and close the file, also where the client has left."""
+        # No server is to open the path by itself, when the file may be closed.
+        extensions = {name: value for name, value in scope.get("extensions", {}).items() if name != "http.response.pathsend"}
+        with self._file:
+            await super().__call__({**scope, "extensions": extensions}, receive, send)
+
+
+async def file_response(video: VideoFile, request: Request) -> Response:
+    """The answer to a GET or HEAD request for a video's file.
+
+    It is 200 with all of the file, 206 with the ranges asked for, 416 where the file has no such bytes, or 304 where
+    the browser has the file already.
+
+    Raises:
+        MediaError: the file is not the one that was indexed.
+    """
+    file = os.fdopen(await to_thread.run_sync(open_checked, video), "rb")
+    etag = f'"{video.size_bytes:x}-{video.modified_us & (1 << 64) - 1:x}"'
+    headers = {
+        "etag": etag,
+        "cache-control": "private, no-cache",  # kept, and asked for again: the file may change or go
+        "x-content-type-options": "nosniff",
+        "content-disposition": "inline",
+    }
+    if _has(request.headers.get("if-none-match"), etag):
+        file.close()
+        return Response(status_code=304, headers={name: headers[name] for name in ("etag", "cache-control")})
+    return OpenFileResponse(file, headers=headers, media_type=media_type(video.container))
+
+
+def _has(if_none_match: str | None, etag: str) -> bool:
+    """Whether a browser has what ``etag`` stands for; tags are compared weakly, as RFC 9110 says."""
+    tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    return "*" in tags or etag in tags

@@ -1,0 +1,163 @@
+"""Requests for a video's file are answered as RFC 9110 says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette")
+
+from starlette.requests import Request
+
+from server.media.responses import file_response
+from server.media.video_file import MediaError, VideoFile
+from tests.helpers.media import video_file
+
+CONTENT = bytes(range(256)) * 1000
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+async def answer(video: VideoFile, method: str, headers: dict[str, str], *, swap: bool, extension: bool) -> Answer:
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope: dict[str, Any] = {"type": "http", "method": method, "path": "/media/a", "headers": raw, "query_string": b""}
+    scope["extensions"] = {"http.response.pathsend": {}} if extension else {}
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    response = await file_response(video, Request(scope))
+    if swap:
+        os.unlink(video.path)
+        os.symlink("/etc/passwd", video.path)
+    await response(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return Answer(sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}, body)
+
+
+def get(video: VideoFile, method: str = "GET", *, swap: bool = False, extension: bool = False, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    before = len(os.listdir("/proc/self/fd"))
+    answered = asyncio.run(answer(video, method, named, swap=swap, extension=extension))
+    assert len(os.listdir("/proc/self/fd")) == before  # the file is closed
+    return answered
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> VideoFile:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(CONTENT)
+    return video_file(path, container="mp4")
+
+
+def test_whole_file(video: VideoFile) -> None:
+    answered = get(video)
+    assert (answered.status, answered.body) == (200, CONTENT)
+    assert answered.headers == {
+        "content-type": "video/mp4",
+        "content-length": "256000",
+        "accept-ranges": "bytes",
+        "etag": f'"3e800-{video.modified_us:x}"',
+        "last-modified": formatdate(video.modified_us // 1_000_000, usegmt=True),
+        "cache-control": "private, no-cache",
+        "content-disposition": "inline",
+        "x-content-type-options": "nosniff",
+    }
+
+
+def test_head_says_the_same_without_a_body(video: VideoFile) -> None:
+    whole, head = get(video), get(video, "HEAD")
+    assert (head.status, head.headers, head.body) == (200, whole.headers, b"")
+    part = get(video, "HEAD", range="bytes=0-9")
+    assert (part.status, part.headers["content-length"], part.body) == (206, "10", b"")
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=100-199", 100, 199),
+        ("bytes=255990-", 255_990, 255_999),
+        ("bytes=-10", 255_990, 255_999),
+        ("bytes=-9999999", 0, 255_999),
+        ("bytes=255000-9999999", 255_000, 255_999),
+        ("bytes=100000-200000", 100_000, 200_000),  # more than one read of the file
+    ],
+)
+def test_one_range(video: VideoFile, asked: str, first: int, last: int) -> None:
+    answered = get(video, range=asked)
+    assert answered.status == 206
+    assert answered.headers["content-range"] == f"bytes {first}-{last}/256000"
+    assert answered.headers["content-length"] == str(last - first + 1)
+    assert answered.body == CONTENT[first : last + 1]
+
+
+def test_several_ranges_come_as_parts(video: VideoFile) -> None:
+    answered = get(video, range="bytes=0-1,1000-1003,-2")
+    assert answered.status == 206
+    kind, _, boundary = answered.headers["content-type"].partition("; boundary=")
+    assert kind == "multipart/byteranges"
+    assert len(answered.body) == int(answered.headers["content-length"])
+    parts = answered.body.split(f"--{boundary}".encode())[1:-1]
+    found = [part.strip(b"\r\n").split(b"\r\n\r\n", 1) for part in parts]
+    assert [head.decode().lower().rpartition("content-range: ")[2] for head, _ in found] == [
+        "bytes 0-1/256000",
+        "bytes 1000-1003/256000",
+        "bytes 255998-255999/256000",
+    ]
+    assert [body for _, body in found] == [CONTENT[:2], CONTENT[1000:1004], CONTENT[-2:]]
+
+
+def test_many_ranges_are_answered_with_the_whole_file(video: VideoFile) -> None:
+    answered = get(video, range="bytes=" + ",".join(f"{start}-{start}" for start in range(0, 90, 10)))
+    assert (answered.status, len(answered.body)) == (200, 256_000)
+
+
+def test_range_beyond_the_end(video: VideoFile) -> None:
+    answered = get(video, range="bytes=256000-")
+    assert (answered.status, answered.headers["content-range"]) == (416, "bytes */256000")
+
+
+def test_if_range_gives_a_part_of_the_same_file_alone(video: VideoFile) -> None:
+    etag = get(video).headers["etag"]
+    assert get(video, range="bytes=0-9", if_range=etag).status == 206
+    for other in ('"another"', f"W/{etag}", "Thu, 01 Jan 1970 00:00:00 GMT"):
+        answered = get(video, range="bytes=0-9", if_range=other)
+        assert (answered.status, len(answered.body)) == (200, 256_000)
+
+
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"another", {}', "*"])
+def test_browser_that_has_the_file_gets_none(video: VideoFile, form: str) -> None:
+    etag = get(video).headers["etag"]
+    for method in ("GET", "HEAD"):
+        answered = get(video, method, if_none_match=form.format(etag), range="bytes=0-9")
+        assert (answered.status, answered.body, answered.headers["etag"]) == (304, b"", etag)
+    assert get(video, if_none_match='"another"').status == 200
+
+
+@pytest.mark.parametrize("extension", [False, True])
+def test_what_is_sent_is_what_was_checked(video: VideoFile, extension: bool) -> None:
+    answered = get(video, swap=True, extension=extension)
+    assert (answered.status, answered.body) == (200, CONTENT)
+
+
+def test_changed_file_is_an_error_and_no_answer(video: VideoFile) -> None:
+    Path(video.path).write_bytes(b"other")
+    with pytest.raises(MediaError, match="has changed since it was indexed"):
+        get(video)
