@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -25,6 +25,9 @@ from pipeline.models.base import Embedder
 from schemas.errors import UsageError
 from schemas.search import Answer, SearchOptions, moment_json
 from schemas.text import as_texts
+
+if TYPE_CHECKING:
+    from index.search.examples import ExampleDecoder
 
 _LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
 _PART = pa.struct([("clip_id", pa.int64()), ("score", pa.float64()), ("start_s", pa.float64()), ("end_s", pa.float64())])
@@ -71,12 +74,13 @@ class LibraryReader:
         memory_mb: int,
         say: Callable[[str], None],
         where_timeout_s: float = TIMEOUT_S,
+        decode: ExampleDecoder | None = None,
     ) -> None:
-        """Open the library; see `vidsift.open_library` for the arguments. A condition may take ``where_timeout_s``."""
+        """Open the library; see `vidsift.open_library` and `index.search.searcher.Searcher` for the arguments."""
         self._lock = threading.RLock()
         self._library = Library(folder)
         self._named, self._memory_mb, self._say = embedder, memory_mb, say
-        self._where_timeout_s = where_timeout_s
+        self._where_timeout_s, self._decode = where_timeout_s, decode
         self._model: tuple[str, Embedder] | None = None
         self._searcher: Searcher | None = None
         self._published: tuple[int, int] | None = None
@@ -249,6 +253,7 @@ class LibraryReader:
                 memory_mb=self._memory_mb,
                 load=self._embedder,
                 where_timeout_s=self._where_timeout_s,
+                decode=self._decode,
             )  # where this raises, what was open stays open
             self._close_files()
             self._searcher, self._published = opened, published

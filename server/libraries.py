@@ -20,6 +20,7 @@ from index.storage.running_ingest import RunningIngest, read_running_ingest
 from pipeline.sources.paths import path_of_text
 from schemas.records import Span
 from schemas.search import Answer, SearchOptions
+from server.examples import decode_example
 from server.media.video_file import VideoFile
 from server.problems import Problem
 
@@ -48,7 +49,14 @@ class ServedLibrary:
         """
         self.name, self.folder = name, folder
         self._search, self._sql, self._look_up = (
-            LibraryReader(folder, embedder=embedder, memory_mb=_SQL_MEMORY_MB, say=say, where_timeout_s=WHERE_TIMEOUT_S)
+            LibraryReader(
+                folder,
+                embedder=embedder,
+                memory_mb=_SQL_MEMORY_MB,
+                say=say,
+                where_timeout_s=WHERE_TIMEOUT_S,
+                decode=decode_example,
+            )
             for _ in range(3)
         )
         self._remembered: dict[str, tuple[int, list[dict[str, Any]]]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from schemas.records import Span, path_text
 from schemas.times import SAME_MOMENT_S
 from schemas.video_meta import VideoMeta
 
+ExampleDecoder = Callable[[str, ModelInput, Sampling], NDArray[np.uint8]]
+"""Gives the frames of an example, as `example_frames` does."""
+
 LONGEST_S = 60.0
 """The longest video that is an example as a whole, without times: a longer one shows too many things."""
 
@@ -41,8 +45,12 @@ def clip_id_in(like: str) -> int | None:
     return int(like) if like.isascii() and like.isdecimal() and not os.path.lexists(like) else None
 
 
-def embed_example(like: str, embedder: Embedder, sampling: Sampling) -> NDArray[np.float32]:
+def embed_example(
+    like: str, embedder: Embedder, sampling: Sampling, decode: ExampleDecoder | None = None
+) -> NDArray[np.float32]:
     """The vector float32 [dim], L2-normalised, of FILE, FILE@START-END or IMAGE.
+
+    ``decode`` gives its frames in place of `example_frames`, such as from another process.
 
     With times, the moment is embedded as one clip of any length. Without, a video is cut as the library's videos are, and
     the vectors of its clips are averaged. A picture is embedded as a clip in which nothing moves.
@@ -50,15 +58,19 @@ def embed_example(like: str, embedder: Embedder, sampling: Sampling) -> NDArray[
     Raises:
         UsageError: there is no such file or moment, or it cannot be decoded.
     """
-    path, times = _parse(like)
-    model_input = embedder.preprocessing.input
-    if times is None and path.lower().endswith(_IMAGES):
-        frames = still_clip(path, model_input)[None]
-    else:
-        frames = _video_clips(path, times, model_input, sampling)
+    _parse(like)  # what is not there is said before a model is needed
+    frames = (decode or example_frames)(like, embedder.preprocessing.input, sampling)
     pixels = make_pixels(frames, embedder.preprocessing, embedder.device, embedder.dtype)
     mean = embedder.embed_clips(pixels).mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+
+
+def example_frames(like: str, model_input: ModelInput, sampling: Sampling) -> NDArray[np.uint8]:
+    """The decoded clips of an example, uint8 [clips, num_frames, height, width, 3]; raises as `embed_example` does."""
+    path, times = _parse(like)
+    if times is None and path.lower().endswith(_IMAGES):
+        return still_clip(path, model_input)[None]
+    return _video_clips(path, times, model_input, sampling)
 
 
 def still_clip(path: str, model_input: ModelInput) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from pipeline.models.base import Embedder
 from pipeline.models.cut_texts import cut_note
 from schemas.errors import LibraryError, UsageError
 from schemas.options import Sampling
+
+if TYPE_CHECKING:
+    from index.search.examples import ExampleDecoder
 
 _MAX_TEXTS = 10_000  # whose vectors are kept
 
@@ -46,7 +50,12 @@ class QuestionEncoder:
     """Embeds questions, and keeps the vectors of their texts. The embedder is loaded when it is first needed."""
 
     def __init__(
-        self, clips: SnapshotClips, load: Callable[[], Embedder], sampling: Sampling, say: Callable[[str], None]
+        self,
+        clips: SnapshotClips,
+        load: Callable[[], Embedder],
+        sampling: Sampling,
+        say: Callable[[str], None],
+        decode: ExampleDecoder | None = None,
     ) -> None:
         """Make an encoder.
 
@@ -55,8 +64,10 @@ class QuestionEncoder:
             load: gives the library's embedder.
             sampling: how the library's videos were cut into clips, as examples are.
             say: told which texts are longer than the embedder reads.
+            decode: gives the frames of files that are examples; None decodes them in this process.
         """
         self._clips, self._load, self._sampling, self._say = clips, load, sampling, say
+        self._decode = decode
         self._embedder: Embedder | None = None
         self._text_vectors: dict[str, NDArray[np.float32]] = {}
         self._checked_for_length: set[str] = set()
@@ -115,7 +126,7 @@ class QuestionEncoder:
 
         clip_id = clip_id_in(like)
         if clip_id is None:
-            vector = embed_example(like, self.embedder, self._sampling)
+            vector = embed_example(like, self.embedder, self._sampling, self._decode)
             self._check_dim(len(vector))
             return vector
         (row,) = self._clips.rows_of(np.array([clip_id])) if clip_id < 2**63 else (-1,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from index.search.timeline import ClipTimeline, timeline_of
 from index.snapshot.snapshot import Snapshot
 from pipeline.models.base import Embedder
 from schemas.options import Sampling
+
+if TYPE_CHECKING:
+    from index.search.examples import ExampleDecoder
 
 _EXAMPLES = 32
 """Clips, evenly spaced over the library, that stand for any example."""
@@ -79,12 +83,20 @@ class Scorer:
     """Scores questions against one snapshot, and keeps what several questions need."""
 
     def __init__(
-        self, snapshot: Snapshot, load: Callable[[], Embedder], sampling: Sampling, say: Callable[[str], None]
+        self,
+        snapshot: Snapshot,
+        load: Callable[[], Embedder],
+        sampling: Sampling,
+        say: Callable[[str], None],
+        decode: ExampleDecoder | None = None,
     ) -> None:
-        """``load`` gives the library's embedder when a text or a file is first to be embedded; ``say`` is told notes."""
+        """``load`` gives the library's embedder when a text or a file is first to be embedded; ``say`` is told notes.
+
+        ``decode`` is that of `index.search.question.QuestionEncoder`.
+        """
         self._say = say
         self.clips = snapshot.clips()
-        self.encoder = QuestionEncoder(self.clips, load, sampling, say)
+        self.encoder = QuestionEncoder(self.clips, load, sampling, say, decode)
         self._references: dict[bool, Reference] = {}
         self._last_in_sample: list[tuple[EncodedQuestion, Floats]] = []
         self._has_features = True

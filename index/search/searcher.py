@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,9 @@ from index.storage.config import existing_library_config
 from index.storage.paths import Library
 from pipeline.models.base import Embedder
 from schemas.search import Answer, SearchOptions
+
+if TYPE_CHECKING:
+    from index.search.examples import ExampleDecoder
 
 
 def search(
@@ -76,6 +80,7 @@ class Searcher:
         load: Callable[[], Embedder] | None = None,
         candidates: CandidateStage | None = None,
         where_timeout_s: float = TIMEOUT_S,
+        decode: ExampleDecoder | None = None,
     ) -> None:
         """Open the library's current snapshot.
 
@@ -88,6 +93,7 @@ class Searcher:
             candidates: finds the clips that may answer a question; without one, all clips of a library of up to
                 `index.search.candidates.SCANNED_CLIPS` may, and those that FAISS finds of a larger one.
             where_timeout_s: seconds that a condition may take.
+            decode: gives the frames of files that are examples; None decodes them in this process.
 
         Raises:
             LibraryError: no library, or nothing published in it.
@@ -99,7 +105,7 @@ class Searcher:
         def find() -> Embedder:
             return find_embedder(config, embedder)
 
-        self.scorer = Scorer(self.snapshot, load or find, config.sampling, say)
+        self.scorer = Scorer(self.snapshot, load or find, config.sampling, say, decode)
         self._stage, self._where_timeout_s = candidates, where_timeout_s
         self._last_passing: tuple[str | None, NDArray[np.bool_] | None] = None, None  # the last condition, what meets it
 

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import shutil
+import signal
+import tempfile
 import time
 import zipfile
 from dataclasses import asdict, replace
@@ -90,7 +92,7 @@ def test_marks_bring_the_list_into_another_order(client: TestClient) -> None:
     assert detail.startswith("right: got clip ")
 
 
-def test_a_picture_is_an_example(client: TestClient, film_library: FilmLibrary, tmp_path: Path) -> None:
+def test_a_picture_is_an_example(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = found(client, text=JUGGLING, by="clip", k=1, all=1)["moments"][0]
     picture = client.get(f"/api/moments/{clip['clip_id']}.jpg", params={"width": 320}).content
     answer = client.post(
@@ -100,8 +102,22 @@ def test_a_picture_is_an_example(client: TestClient, film_library: FilmLibrary, 
     video = Path(clip["path"]).read_bytes()
     answer = client.post("/api/search", data={"k": "1"}, files={"file": ("seen.mp4", video, "video/mp4")})
     assert answer.json()["moments"][0]["video_id"] == clip["video_id"]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     answer = client.post("/api/search", files={"file": ("seen.jpg", b"no picture", "image/jpeg")})
+    assert not list(tmp_path.iterdir()), "it is deleted"
     assert (answer.status_code, "cannot be read as a picture" in answer.json()["detail"]) == (400, True)
+
+
+def test_a_file_that_kills_its_decoder_costs_a_question(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.examples._decode", kill_this_process)
+    answer = client.post("/api/search", files={"file": ("poison.mp4", b"poison", "video/mp4")})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "like: the file crashed the decoder; send another")
+    monkeypatch.undo()
+    assert client.get("/healthz").status_code == 200
+
+
+def kill_this_process(example: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
