@@ -183,9 +183,16 @@ class ServedLibraries:
             LibraryError: one is no library, or has nothing published.
         """
         self._libraries: dict[str, ServedLibrary] = {}
+        said = set[str]()
+
+        def say_once(sentence: str) -> None:
+            if sentence not in said:
+                said.add(sentence)
+                say(sentence)
+
         for folder in folders:
             name = _distinct(folder.absolute().name or "library", self._libraries)
-            self._libraries[name] = ServedLibrary(name, folder, embedder=embedder, say=say)
+            self._libraries[name] = ServedLibrary(name, folder, embedder=embedder, say=say_once)
 
     def __iter__(self) -> Any:
         """The libraries in order."""
