@@ -21,6 +21,7 @@ COMMANDS = {
     "Ask": {
         "search": ("commands.search:search", "Find moments by text, by example, or by both."),
         "serve": ("commands.serve:serve", "Show libraries in a browser: search, play moments, SQL."),
+        "mcp": ("commands.mcp:mcp", "Let assistants search libraries, over MCP."),
         "sql": ("commands.sql:sql", "Query videos, clips, labels and tags with SQL."),
         "schema": ("commands.sql:schema", "List the SQL tables and what their columns mean."),
         "export": ("commands.export:export", "Cut found moments into files, or list them as chapters."),

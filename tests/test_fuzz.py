@@ -49,6 +49,7 @@ CALLS: dict[str, list[str]] = {
     "ingest": ["<videos>", "--library", "<library>"],
     "search": ["a dog", "--library", "<library>"],
     "serve": ["--library", "<library>", "--port", "0", "--cache", "<missing>"],
+    "mcp": ["--library", "<library>"],
     "sql": ["select 1 as one", "--library", "<library>"],
     "schema": [],
     "tag": ["a dog", "--library", "<library>"],
@@ -196,6 +197,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
     monkeypatch.setattr(run, "cache_clips", ended)
     monkeypatch.setattr("demo.tour.plan", ended)
     monkeypatch.setattr("server.run.run", ended)
+    monkeypatch.setattr("server.assistants.run_assistants_server", ended)
     monkeypatch.setattr("jobs.evaluate.library.Searcher", ended)
     monkeypatch.setattr("jobs.evaluate.model.load_classifier", ended)
 

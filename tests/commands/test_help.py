@@ -28,6 +28,7 @@ Index:
 Ask:
   search          Find moments by text, by example, or by both.
   serve           Show libraries in a browser: search, play moments, SQL.
+  mcp             Let assistants search libraries, over MCP.
   sql             Query videos, clips, labels and tags with SQL.
   schema          List the SQL tables and what their columns mean.
   export          Cut found moments into files, or list them as chapters.
@@ -101,4 +102,4 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     assert done.exit_code == 2
     assert "Error: No such command 'frobnicate'." in done.stderr
     assert "frobnicate" not in main.commands
-    assert len(main.commands) == 23
+    assert len(main.commands) == 24
