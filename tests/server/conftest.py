@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +41,15 @@ def film_library(tmp_path_factory: pytest.TempPathFactory) -> FilmLibrary:
         pass
     write_video(videos / "numbers.avi", 60, codec="mpeg4")
     (videos / "broken.mp4").write_text("this is no video\n")
+    return FilmLibrary(ingested(videos, folder / "films"), videos)
+
+
+def ingested(videos: Path, library: Path) -> Path:
+    """A library of the videos in a folder, by the pocket models."""
     with pytest.MonkeyPatch.context() as patch:
         run_inline(patch)
-        ingest([videos], folder / "films", classifier="pocket", embedder="pocket", window_s=2.4, stride_s=0.8)
-    return FilmLibrary(folder / "films", videos)
+        ingest([videos], library, classifier="pocket", embedder="pocket", window_s=2.4, stride_s=0.8)
+    return library
 
 
 def make_client(library: Path, cache: Path, **settings: object) -> TestClient:
@@ -59,13 +65,13 @@ def client(film_library: FilmLibrary, tmp_path_factory: pytest.TempPathFactory) 
         yield client
 
 
-@pytest.fixture(scope="module")
-def address(film_library: FilmLibrary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real server."""
-    libraries = ServedLibraries([film_library.folder], embedder=None, say=lambda note: None)
-    settings = Settings(cache_folder=tmp_path_factory.mktemp("cache"))
+@contextmanager
+def serving(library: Path, cache: Path) -> Iterator[str]:
+    """The address of a real server over a library."""
+    libraries = ServedLibraries([library], embedder=None, say=lambda note: None)
     listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(make_app(libraries, settings, print), log_level="warning", ws="none"))
+    app = make_app(libraries, Settings(cache_folder=cache), print)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
     thread.start()
     while not server.started:
@@ -73,3 +79,9 @@ def address(film_library: FilmLibrary, tmp_path_factory: pytest.TempPathFactory)
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(film_library: FilmLibrary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(film_library.folder, tmp_path_factory.mktemp("cache")) as address:
+        yield address

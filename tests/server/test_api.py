@@ -11,6 +11,7 @@ import signal
 import tempfile
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -299,3 +300,29 @@ def test_a_file_that_was_swapped_is_not_served(film_library: FilmLibrary, tmp_pa
                 os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
         finally:
             os.rename(aside, path)
+
+
+def test_several_libraries_are_served(film_library: FilmLibrary, tmp_path: Path) -> None:
+    from server.app import Settings, make_app
+    from server.libraries import ServedLibraries
+
+    second = tmp_path / "second" / "films"
+    shutil.copytree(film_library.folder, second)
+    libraries = ServedLibraries([film_library.folder, second], embedder=None, say=lambda note: None)
+    app = make_app(libraries, Settings(cache_folder=tmp_path / "cache"), lambda note: None)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        folders = [client.get("/api/status", params={"library": name}).json()["folder"] for name in ("", "films", "films-2")]
+        assert folders == [str(film_library.folder), str(film_library.folder), str(second)]
+        assert "films-2" in client.get("/").text
+
+
+def test_two_users_are_answered_at_a_time(client: TestClient) -> None:
+    """A search is answered while a query of SQL still runs."""
+    slow = {"query": "select count(*) from range(100000000000) a, range(1000) b", "timeout": "3"}
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client.get, "/api/sql", params=slow)
+        time.sleep(0.3)
+        found(client, text=JUGGLING)
+        assert client.get("/").status_code == 200
+        assert not running.done()
+        assert running.result().status_code == 400

@@ -15,7 +15,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.server.conftest import FilmLibrary
+from tests.helpers.videos import write_video
+from tests.server.conftest import FilmLibrary, ingested, serving
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -30,6 +31,8 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--window-size=1280,1000",
     "--autoplay-policy=no-user-gesture-required",
 )  # fmt: skip
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 
 _WAIT_S = 20
 
@@ -65,6 +68,11 @@ class Page:
         """The value of a script once it is true."""
         return WebDriverWait(self.driver, _WAIT_S).until(lambda driver: driver.execute_script(f"return {script}"))
 
+    def axe(self, script: str, run: str) -> Any:
+        """What axe finds on this page: rules that are broken, and by what."""
+        self.driver.execute_script(script)
+        return self.driver.execute_async_script(run)
+
     def text_of(self, selector: str) -> str:
         return str(self.first(selector).text)
 
@@ -72,6 +80,18 @@ class Page:
 @pytest.fixture(scope="module")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def odd_videos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server over videos of 10 bit: HEVC and H.264."""
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "videos").mkdir()
+    for name, codec in (("ten.mp4", "libx265"), ("tenh264.mp4", "libx264")):
+        write_video(folder / "videos" / name, 125, codec=codec, pixel_format="yuv420p10le")
+    library = ingested(folder / "videos", folder / "library")
+    with serving(library, tmp_path_factory.mktemp("cache")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +158,22 @@ def test_an_avi_file_plays_as_a_moment(page: Page) -> None:
     assert page.first("dialog[open] video").get_attribute("src").split("?")[0].endswith(".mp4")
     assert "Browsers do not play mpeg4 in avi" in page.text_of("dialog[open] .note")
     page.until("document.querySelector('dialog[open] video').currentTime > 0")
+
+
+def test_ten_bit_hevc_plays_as_a_moment(page: Page, odd_videos: str) -> None:
+    page.driver.get(f"{odd_videos}/sql?query=select clip_id from clips where path like '%ten.mp4' limit 1")
+    page.first("a[data-play]").click()
+    page.until("document.querySelector('dialog[open] video')?.readyState >= 3")
+    page.until("document.querySelector('dialog[open] video').currentTime > 0")
+    assert page.driver.execute_script(_NOT_BLACK) > 0.3
+
+
+def test_ten_bit_h264_is_not_given_as_a_file(page: Page, odd_videos: str) -> None:
+    """The catalogue knows h264 in mp4, which browsers play; only the file itself says that they do not play this one."""
+    page.driver.get(f"{odd_videos}/sql?query=select clip_id from clips where path like '%tenh264.mp4' limit 1")
+    page.first("a[data-play]").click()
+    page.until("document.querySelector('dialog[open] video')?.readyState >= 3")
+    assert ".mp4?" in page.first("dialog[open] video").get_attribute("src")
 
 
 def test_the_pointer_makes_a_film_strip_of_a_picture(page: Page) -> None:
@@ -237,6 +273,32 @@ def test_nothing_is_wider_than_a_phone(page: Page) -> None:
             assert width <= inner, path
     finally:
         page.driver.set_window_size(1280, 1000)
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: npm install --no-save axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(page: Page, scheme: str) -> None:
+    """Contrast, labels, landmarks, focus, by the rules of WCAG 2.1 AA."""
+    page.driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    script = AXE.read_text(encoding="utf-8")
+    run = """
+    const done = arguments[0];
+    axe.run({resultTypes: ["violations"]}).then((found) =>
+      done(found.violations.map((rule) => [rule.id, rule.nodes.map((node) => node.html.slice(0, 120))])));
+    """
+    ask(page, "someone juggling")
+    page.first("#moments [data-mark=right]").click()
+    page.until("document.querySelector('.moment.is-right')")
+    found = {"marked": page.axe(script, run)}
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] article.player')")
+    found["player"] = page.axe(script, run)
+    for path in ("/", "/?text=nonsense", "/?text=a&where=x", "/sql?query=select clip_id from clips limit 3", "/library"):
+        page.go(path)
+        found[path] = page.axe(script, run)
+    assert {path: violations for path, violations in found.items() if violations} == {}
 
 
 def test_every_control_has_a_name(page: Page) -> None:
