@@ -2,7 +2,7 @@
 
     python -m benchmarks.pictures [--pictures 30] [--processes 2] [--rounds 3]
 
-The moments are of 4 s, spread over files of three minutes: 1080p H.264 with a keyframe every ten seconds, as x264's
+The moments are of 4 s, spread over files of two minutes: 1080p H.264 with a keyframe every ten seconds, as x264's
 default is, and every two; 1080p HEVC; 720p VP9. Each picture is 320 pixels wide, and as many are made at once as there are
 processes. ``ffmpeg`` is called once a picture: for the frame at the moment's middle, and for the keyframe before, which may
 be of another moment. Prints the seconds of the best round. ``first`` includes starting the processes; ``cached`` asks
@@ -25,7 +25,7 @@ from schemas.records import Span
 from server.media.renderings import Renderings
 from server.media.video_file import VideoFile
 
-_LENGTH_S = 180
+_LENGTH_S = 120
 _WINDOW_S = 4.0
 _WIDTH = 320
 
