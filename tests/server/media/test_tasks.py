@@ -15,6 +15,7 @@ from schemas.errors import VideoError
 from schemas.records import Span
 from server.media import tasks
 from server.media.tasks import RenderTask, render_moment, render_picture, render_strip
+from server.media.video_file import VideoFile, open_checked
 from tests.helpers.media import video_file
 from tests.helpers.videos import decode_all, number_in, write_video
 
@@ -31,9 +32,9 @@ def test_what_comes_in_the_place_of_the_file_after_the_check_is_not_read(
     path = write_video(tmp_path / "a.mp4", 50)
     other = write_video(tmp_path / "other.mp4", 50, size=(64, 48))
     task = task_of(path, Span(0.0, 1.0), "made.jpg")
-    real = tasks.open_checked
+    real = open_checked
 
-    def swapping(video: tasks.VideoFile) -> int:
+    def swapping(video: VideoFile) -> int:
         descriptor = real(video)
         os.replace(other, path)
         return descriptor
