@@ -52,7 +52,8 @@ class IsolatedProcess:
         Args:
             work: a function at the top of a module.
             task: its argument, which is pickled.
-            timeout_s: seconds after which the process is killed; None waits for ever.
+            timeout_s: seconds after which the process is killed; None waits for ever. Starting the process and importing
+                the module of ``work`` do not count.
 
         Raises:
             ProcessCrashed: the process died.
@@ -63,7 +64,9 @@ class IsolatedProcess:
             connection = self._started()
             if self._stopped:
                 raise EOFError
-            connection.send((work, task))
+            connection.send(work)
+            _wait_until_ready(connection)
+            connection.send(task)
             if not connection.poll(timeout_s):
                 self.kill()
                 raise TaskTimedOut(f"it took longer than {timeout_s:g} s")
@@ -99,11 +102,7 @@ class IsolatedProcess:
         return process.exitcode
 
     def _started(self) -> Connection[Any, Any]:
-        """The connection to a process that waits for a task.
-
-        Raises:
-            EOFError: it died while it started.
-        """
+        """The connection to a process that waits for a task, or will."""
         if self._connection is not None:
             return self._connection
         context = multiprocessing.get_context("forkserver")
@@ -114,10 +113,18 @@ class IsolatedProcess:
             process.start()
         theirs.close()
         self._process, self._connection = process, ours
-        if not ours.poll(_START_S):
-            raise EOFError
-        ours.recv()
         return ours
+
+
+def _wait_until_ready(connection: Connection[Any, Any]) -> None:
+    """Wait for a process that has been sent a function.
+
+    Raises:
+        EOFError: it died on the way, or it never comes.
+    """
+    if not connection.poll(_START_S):
+        raise EOFError
+    connection.recv()
 
 
 def end_with_parent() -> None:
@@ -136,10 +143,11 @@ def _wait_for_parent() -> None:
 def _serve(connection: Connection[Any, Any]) -> None:
     """Do tasks until the other end of the connection is closed."""
     end_with_parent()
-    connection.send(None)
     while True:
         try:
-            work, task = connection.recv()
+            work = connection.recv()
+            connection.send(None)
+            task = connection.recv()
         except (EOFError, ConnectionError):
             return
         try:

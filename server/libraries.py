@@ -235,7 +235,6 @@ def video_file(row: dict[str, Any]) -> VideoFile:
         codec=row["codec"],
         container=row["container"],
         track=row["track"],
-        tracks=row.get("tracks"),
     )
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from server.context import context_of, library_of
 from server.libraries import video_file
-from server.media.responses import file_response
+from server.media.responses import file_response, rendering_response
 from server.parameters import number
 from server.problems import Problem
 
+Result = TypeVar("Result")
+
+_CLIENT_CLOSED_REQUEST = 499
+
 # Widths of pictures that can be asked for, in pixels.
 _WIDTHS = range(16, 1281)
-
-LONGEST_S = 600.0
-"""The longest moment that is made for a browser."""
-
-# A rendering never changes: its clip's id stands for the content of the file.
-_KEPT = {"cache-control": "private, max-age=86400"}
 
 
 async def media(request: Request) -> Response:
@@ -33,17 +34,17 @@ async def media(request: Request) -> Response:
 
 async def picture(request: Request) -> Response:
     """A picture of a moment, JPEG."""
-    return await _rendered(request, "picture", "image/jpeg")
+    return await _rendered(request, "picture")
 
 
 async def strip(request: Request) -> Response:
     """An animation of a moment, WebP."""
-    return await _rendered(request, "strip", "image/webp")
+    return await _rendered(request, "strip")
 
 
 async def moment(request: Request) -> Response:
     """A moment by itself, MP4 as browsers play it, by ranges."""
-    return await _rendered(request, "moment", "video/mp4")
+    return await _rendered(request, "moment")
 
 
 ROUTES = [
@@ -54,20 +55,40 @@ ROUTES = [
 ]
 
 
-async def _rendered(request: Request, kind: str, media_type: str) -> Response:
+async def _rendered(request: Request, kind: str) -> Response:
     library, given, context = library_of(request), request.query_params, context_of(request)
     start_s, end_s = number(given, "start", float, None), number(given, "end", float, None)
     width = number(given, "width", int, 320)
     if width not in _WIDTHS:
         raise Problem(HTTPStatus.BAD_REQUEST, f"width: got {width}, expected {_WIDTHS[0]} to {_WIDTHS[-1]} pixels")
-    longest_s = LONGEST_S if kind == "moment" else float("inf")
     video, span = await context.in_thread(lambda: library.moment(request.path_params["clip_id"], start_s, end_s))
-    if span.end_s - span.start_s > longest_s:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"end: got {span.end_s - span.start_s:g} s, expected {longest_s:g} s or less")
     if kind == "moment":
-        file = await context.renderings.moment(video, span)
+        work = context.renderings.moment(video, span)
     elif kind == "strip":
-        file = await context.renderings.strip(video, span, width)
+        work = context.renderings.strip(video, span, width)
     else:
-        file = await context.renderings.picture(video, span, width)
-    return FileResponse(file, media_type=media_type, headers=_KEPT)
+        work = context.renderings.picture(video, span, width)
+    return await rendering_response(await unless_gone(request, work), request)
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of ``work``, which is cancelled where the client leaves first: nobody sees the picture.
+
+    Raises:
+        Problem: the client has left (499, as other servers count it).
+    """
+    task, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Problem(_CLIENT_CLOSED_REQUEST, "the client has left")
+        return task.result()
+    finally:
+        task.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    """Return when the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -52,11 +52,16 @@ def problem_response(problem: Problem) -> JSONResponse:
     """A problem as JSON."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(problem.status).phrase,
+        "title": title_of(problem.status),
         "status": problem.status,
         "detail": problem.detail,
     }
     return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")
+
+
+def title_of(status: int) -> str:
+    """HTTP's words for a status; blank for one that HTTP does not know."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
 
 
 def _in_words_of_the_api(exc: VidsiftError) -> str:

@@ -60,7 +60,7 @@ class RenderingCache:
                     status = item.stat(follow_symlinks=False)
                     match = _NAME.fullmatch(item.name)
                     if match and stat.S_ISREG(status.st_mode):
-                        found.append((status.st_mtime, match[1], _Entry(Path(item.path), status.st_size, -math.inf)))
+                        found.append((status.st_atime, match[1], _Entry(Path(item.path), status.st_size, -math.inf)))
                     elif item.name.startswith(_WORK) and time.time() - status.st_mtime > _ABANDONED_S:
                         shutil.rmtree(item.path, ignore_errors=True)
         for _, key, entry in sorted(found, key=lambda one: one[0]):
@@ -83,7 +83,8 @@ class RenderingCache:
         try:
             status = os.stat(entry.path, follow_symlinks=False)
             if match is not None and stat.S_ISREG(status.st_mode) and status.st_size == int(match[2]):
-                os.utime(entry.path)  # the order of use outlasts this process
+                # The order of use outlasts this process; validators in answers go by the other time, which stays.
+                os.utime(entry.path, ns=(time.time_ns(), status.st_mtime_ns))
                 self._put(key, entry._replace(used=time.monotonic()))
                 return entry.path
             entry.path.unlink()

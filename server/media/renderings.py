@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +39,15 @@ _WORK: dict[Kind, Callable[[RenderTask], None]] = {
 }
 _ENDINGS: dict[Kind, str] = {"picture": ".jpg", "strip": ".webp", "moment": ".mp4"}
 
-# Videos of which it is remembered how they play.
+# Videos of which it is remembered how they play, and renderings of which it is remembered that they failed.
 _REMEMBERED = 4096
+
+# What failed for a reason of the video's own is not tried again for this many seconds: a page asks for it at each look.
+_FAILED_S = 300.0
+_OWN_REASONS = frozenset({"undecodable", "crashed", "too slow"})
+
+# A longer piece is refused: it would fill the cache. Longer videos are played by their file.
+MAX_MOMENT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class RenderingCounts:
         shared: requests that were answered by another request's rendering.
         misses: requests that had to be rendered.
         cancelled: renderings that nobody waited for any more, given up before they began.
-        failures: failed renderings by `MediaError.problem`.
+        failures: failed tasks by `MediaError.problem`.
         restarts: processes that were ended or died.
         cached: renderings in the folder.
         cached_bytes: their size.
@@ -108,6 +117,7 @@ class Renderings:
         self._slots, self._moments = asyncio.Semaphore(processes), asyncio.Semaphore(max(1, processes // 2))
         self._shared: dict[str, _Shared[Any]] = {}
         self._streams: OrderedDict[VideoFile, Streams] = OrderedDict()
+        self._failed: OrderedDict[str, tuple[float, MediaError]] = OrderedDict()
         self._counts: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._running = self._waiting = 0
@@ -138,6 +148,8 @@ class Renderings:
 
         It begins up to half a second before the span and ends up to half a second later where packets can be copied.
         """
+        if span.end_s - span.start_s > MAX_MOMENT_S:
+            raise MediaError("bad span", f"got {span.end_s - span.start_s:g} s, expected at most {MAX_MOMENT_S:g} s")
         return await self._rendered("moment", video, span, 0)
 
     async def how_to_play(self, video: VideoFile) -> Play:
@@ -187,6 +199,10 @@ class Renderings:
             process.kill()
 
     async def _rendered(self, kind: Kind, video: VideoFile, span: Span, width: int) -> Path:
+        if not (math.isfinite(span.start_s) and math.isfinite(span.end_s) and 0 <= span.start_s < span.end_s):
+            raise MediaError(
+                "bad span", f"got {span.start_s:g} to {span.end_s:g} s, expected a start from 0 on and a later end"
+            )
         key = _key(kind, video, span, width)
         cached = self._cache.get(key)
         if cached is not None:
@@ -198,6 +214,9 @@ class Renderings:
         """The result of the work of a key, which is begun for the first who asks, and given up when all have left."""
         if self._closed:
             raise MediaError("closed", "the server is stopping")
+        failed_s, error = self._failed.get(key, (-math.inf, None))
+        if error is not None and time.monotonic() - failed_s < _FAILED_S:
+            raise error
         shared: _Shared[Result] | None = self._shared.get(key)
         if shared is None:
             self._counts["misses"] += 1
@@ -226,8 +245,12 @@ class Renderings:
         def end(task: asyncio.Task[Result]) -> None:
             if self._shared.get(key) is shared:
                 del self._shared[key]
-            if not task.cancelled():
-                task.exception()  # those who waited may have left
+            error = None if task.cancelled() else task.exception()  # asked for here, since those who waited may have left
+            self._failed.pop(key, None)
+            if isinstance(error, MediaError) and error.problem in _OWN_REASONS:
+                self._failed[key] = time.monotonic(), error
+                if len(self._failed) > _REMEMBERED:
+                    self._failed.popitem(last=False)
 
         shared = _Shared(asyncio.create_task(run()))
         shared.task.add_done_callback(end)

@@ -1,9 +1,10 @@
-"""Answers requests for a video's file, by RFC 9110: whole or in ranges, or not at all where the browser has it."""
+"""Answers requests for a video's file and for renderings, by RFC 9110: whole, in ranges, or as known already."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 from anyio import to_thread
@@ -12,10 +13,12 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from server.media.playable import media_type
-from server.media.video_file import VideoFile, open_checked
+from server.media.video_file import MediaError, VideoFile, open_checked
 
 # A player asks for one range at a time. Of a request for more than this many, the whole file is the answer.
 _MAX_RANGES = 8
+
+_RENDERINGS = {".jpg": "image/jpeg", ".webp": "image/webp", ".mp4": "video/mp4"}
 
 
 class OpenFileResponse(FileResponse):
@@ -54,16 +57,36 @@ async def file_response(video: VideoFile, request: Request) -> Response:
     """
     file = os.fdopen(await to_thread.run_sync(open_checked, video), "rb")
     etag = f'"{video.size_bytes:x}-{video.modified_us & (1 << 64) - 1:x}"'
+    # It is kept, and asked for again: the file may change or go.
+    return _answer(file, request, etag, "private, no-cache", media_type(video.container))
+
+
+async def rendering_response(rendering: Path, request: Request) -> Response:
+    """The answer to a GET or HEAD request for a file of `server.media.renderings.Renderings`, as in `file_response`.
+
+    Its name stands for its content, so that requests for parts of a piece are known to be for the same one.
+
+    Raises:
+        MediaError: it has been deleted meanwhile; ask for it again.
+    """
+    try:
+        file = await to_thread.run_sync(rendering.open, "rb")
+    except FileNotFoundError as exc:
+        raise MediaError("gone", "the rendering was deleted meanwhile; ask for it again") from exc
+    return _answer(file, request, f'"{rendering.stem}"', "private, max-age=600", _RENDERINGS[rendering.suffix])
+
+
+def _answer(file: BinaryIO, request: Request, etag: str, cache_control: str, content_type: str) -> Response:
     headers = {
         "etag": etag,
-        "cache-control": "private, no-cache",  # kept, and asked for again: the file may change or go
+        "cache-control": cache_control,
         "x-content-type-options": "nosniff",
         "content-disposition": "inline",
     }
     if _has(request.headers.get("if-none-match"), etag):
         file.close()
         return Response(status_code=304, headers={name: headers[name] for name in ("etag", "cache-control")})
-    return OpenFileResponse(file, headers=headers, media_type=media_type(video.container))
+    return OpenFileResponse(file, headers=headers, media_type=content_type)
 
 
 def _has(if_none_match: str | None, etag: str) -> bool:

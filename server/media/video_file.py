@@ -11,7 +11,7 @@ from typing import Literal
 from pipeline.sources import scheme_of
 
 MediaProblem = Literal[
-    "gone", "changed", "not a file", "unreadable", "undecodable", "crashed", "too slow", "unwritable", "closed"
+    "gone", "changed", "not a file", "unreadable", "undecodable", "crashed", "too slow", "unwritable", "closed", "bad span"
 ]
 
 _STATUSES: dict[MediaProblem, int] = {
@@ -24,6 +24,7 @@ _STATUSES: dict[MediaProblem, int] = {
     "too slow": 504,
     "unwritable": 507,
     "closed": 503,
+    "bad span": 400,
 }
 
 # What opening says of files that are gone, and of paths that no file can have.
@@ -65,7 +66,6 @@ class VideoFile:
         codec: the codec's short name, such as ``h264``; None where it could not be read.
         container: the container's, such as ``mp4``; None likewise.
         track: the video track that was indexed, from 1; None for the best.
-        tracks: how many it has; None where nobody counted.
     """
 
     video_id: str
@@ -75,7 +75,6 @@ class VideoFile:
     codec: str | None = None
     container: str | None = None
     track: int | None = None
-    tracks: int | None = None
 
 
 def open_checked(video: VideoFile) -> int:

@@ -43,8 +43,10 @@ def test_order_of_use_outlasts_the_process(tmp_path: Path) -> None:
     cache = RenderingCache(tmp_path, 300)
     for age_s, key in ((3, KEYS[0]), (2, KEYS[1]), (1, KEYS[2])):
         path = put(cache, key)
-        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
-    cache.get(KEYS[0])
+        os.utime(path, (path.stat().st_atime - age_s, 1000.0))
+    first = cache.get(KEYS[0])
+    assert first is not None
+    assert first.stat().st_mtime == 1000  # what an answer's Last-Modified says
     smaller = RenderingCache(tmp_path, 200)
     assert [smaller.get(key) is not None for key in KEYS[:3]] == [True, False, True]
 

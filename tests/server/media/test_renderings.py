@@ -39,6 +39,8 @@ def by_first_byte(task: RenderTask) -> None:
         time.sleep(60)
     if what == b"S":
         time.sleep(0.5)
+    while what == b"G" and not (path.parent / "gate").exists():
+        time.sleep(0.01)
     task.output.write_bytes(what * 1000)
     log(path, "ends")
 
@@ -198,10 +200,10 @@ def test_task_that_takes_too_long_costs_one_picture(tmp_path: Path, made_up_work
     hanging, fast = made_up(tmp_path, "a", b"H"), made_up(tmp_path, "b", b"fast")
 
     async def check(renderings: Renderings) -> None:
-        assert await refusal(renderings.picture(hanging, SPAN)) == ("too slow", "it was given up: it took longer than 0.5 s")
+        assert await refusal(renderings.picture(hanging, SPAN)) == ("too slow", "it was given up: it took longer than 2 s")
         assert isinstance(await renderings.picture(fast, SPAN), Path)
 
-    run(tmp_path, check, processes=1, timeout_s=0.5)
+    run(tmp_path, check, processes=1, timeout_s=2)
 
 
 def test_requests_for_the_same_share_one_rendering(tmp_path: Path, made_up_work: None) -> None:
@@ -267,14 +269,15 @@ def test_request_that_leaves_a_begun_rendering_leaves_it_to_the_cache(tmp_path: 
 
 
 def test_no_more_at_once_than_processes_and_half_of_them_for_pieces(tmp_path: Path, made_up_work: None) -> None:
-    pieces = [made_up(tmp_path, f"piece{number}", b"S") for number in range(3)]
+    pieces = [made_up(tmp_path, f"piece{number}", b"G") for number in range(3)]
     picture = made_up(tmp_path, "picture", b"fast")
 
     async def check(renderings: Renderings) -> None:
         made = [asyncio.create_task(renderings.moment(video, SPAN)) for video in pieces]
         await until(lambda: len(lines(tmp_path)) == 1)
         await renderings.picture(picture, SPAN)
-        assert "piece1 begins" not in lines(tmp_path)[: lines(tmp_path).index("picture ends")]
+        assert lines(tmp_path) == ["piece0 begins", "picture begins", "picture ends"]
+        (tmp_path / "gate").touch()
         await asyncio.gather(*made)
 
     run(tmp_path, check, processes=2)
@@ -323,5 +326,39 @@ def test_how_videos_are_played(tmp_path: Path) -> None:
         assert await renderings.how_to_play(video_file(plays, codec="hevc", container="mp4")) == "moment"
         assert await renderings.how_to_play(video_file(plays, codec="h264", container="mp4", track=2)) == "moment"
         assert renderings.counts().misses == 2  # the catalogue says enough
+
+    run(tmp_path, check)
+
+
+def test_what_failed_by_itself_is_not_tried_again_at_once(
+    tmp_path: Path, made_up_work: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, changed = made_up(tmp_path, "a", b"K"), made_up(tmp_path, "b", b"fast")
+
+    async def check(renderings: Renderings) -> None:
+        for _ in range(3):
+            assert (await refusal(renderings.picture(video, SPAN)))[0] == "crashed"
+        assert lines(tmp_path) == ["a begins"]
+        monkeypatch.setattr(module, "_FAILED_S", 0.0)
+        assert (await refusal(renderings.picture(video, SPAN)))[0] == "crashed"
+        assert lines(tmp_path) == ["a begins"] * 2
+        assert isinstance(await renderings.picture(changed, SPAN), Path)
+
+    run(tmp_path, check)
+
+
+@pytest.mark.parametrize("span", [(1, 1), (2, 1), (-1, 1), (float("nan"), 1), (0, float("inf"))])
+def test_span_that_is_none_is_refused(tmp_path: Path, span: tuple[float, float]) -> None:
+    async def check(renderings: Renderings) -> None:
+        for request in (renderings.picture, renderings.strip, renderings.moment):
+            assert (await refusal(request(made_up(tmp_path, "a", b""), Span(*span))))[0] == "bad span"
+
+    run(tmp_path, check)
+
+
+def test_piece_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    async def check(renderings: Renderings) -> None:
+        refused = await refusal(renderings.moment(made_up(tmp_path, "a", b""), Span(0, 601)))
+        assert refused == ("bad span", "got 601 s, expected at most 600 s")
 
     run(tmp_path, check)

@@ -15,7 +15,7 @@ pytest.importorskip("starlette")
 
 from starlette.requests import Request
 
-from server.media.responses import file_response
+from server.media.responses import file_response, rendering_response
 from server.media.video_file import MediaError, VideoFile
 from tests.helpers.media import video_file
 
@@ -29,7 +29,7 @@ class Answer:
     body: bytes
 
 
-async def answer(video: VideoFile, method: str, headers: dict[str, str], *, swap: bool, extension: bool) -> Answer:
+async def answer(video: VideoFile | Path, method: str, headers: dict[str, str], *, swap: bool, extension: bool) -> Answer:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope: dict[str, Any] = {"type": "http", "method": method, "path": "/media/a", "headers": raw, "query_string": b""}
     scope["extensions"] = {"http.response.pathsend": {}} if extension else {}
@@ -42,8 +42,9 @@ async def answer(video: VideoFile, method: str, headers: dict[str, str], *, swap
     async def send(message: Any) -> None:
         sent.append(message)
 
-    response = await file_response(video, Request(scope))
-    if swap:
+    request = Request(scope)
+    response = await (rendering_response(video, request) if isinstance(video, Path) else file_response(video, request))
+    if swap and isinstance(video, VideoFile):
         os.unlink(video.path)
         os.symlink("/etc/passwd", video.path)
     await response(scope, receive, send)
@@ -51,7 +52,9 @@ async def answer(video: VideoFile, method: str, headers: dict[str, str], *, swap
     return Answer(sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}, body)
 
 
-def get(video: VideoFile, method: str = "GET", *, swap: bool = False, extension: bool = False, **headers: str) -> Answer:
+def get(
+    video: VideoFile | Path, method: str = "GET", *, swap: bool = False, extension: bool = False, **headers: str
+) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     before = len(os.listdir("/proc/self/fd"))
     answered = asyncio.run(answer(video, method, named, swap=swap, extension=extension))
@@ -161,3 +164,17 @@ def test_changed_file_is_an_error_and_no_answer(video: VideoFile) -> None:
     Path(video.path).write_bytes(b"other")
     with pytest.raises(MediaError, match="has changed since it was indexed"):
         get(video)
+
+
+def test_rendering_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "0123-256000.mp4"
+    path.write_bytes(CONTENT)
+    whole = get(path)
+    assert (whole.status, whole.body, whole.headers["content-type"]) == (200, CONTENT, "video/mp4")
+    assert (whole.headers["etag"], whole.headers["cache-control"]) == ('"0123-256000"', "private, max-age=600")
+    os.utime(path, (1, 1))  # used again, or made again
+    assert get(path, range="bytes=5-6", if_range=whole.headers["etag"]).body == CONTENT[5:7]
+    assert get(path, if_none_match=whole.headers["etag"]).status == 304
+    path.unlink()
+    with pytest.raises(MediaError, match="ask for it again"):
+        get(path)
