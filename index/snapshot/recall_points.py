@@ -7,6 +7,8 @@ which the rows around them, so their film, are as if they were not there.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,9 +26,11 @@ _FILM = 100
 # How many of the best are compared.
 _AT = 100
 
-# Candidates to choose from, each half as many again as those before, and the shares of the lists.
-_CANDIDATES = [int(250 * 1.5**step) for step in range(13)]
+# The most candidates that are scored, and the shares of the lists that are searched to choose from. Between the best share
+# and the next smaller one, as many more are tried, since a share twice as large costs twice as much.
+_MOST_CANDIDATES, _FEWEST_CANDIDATES = 32_768, 250
 _SHARES = [0.5**step for step in range(8)]
+_BETWEEN = 3
 
 # What a measured recall must lie above a target, since few queries measure it.
 _MARGIN = 0.005
@@ -100,11 +104,17 @@ def made_up_texts(sample: NDArray[np.float32], count: int, seed: int) -> NDArray
 
 def choose_points(vectors: CompressedVectors, truth: Truth) -> list[Point]:
     """The cheapest setting for each of `TARGETS` that measures as high, where there is one."""
-    settings = _recalls(vectors, truth)
+    measured = {probes: _places_of_best(vectors, truth, probes) for probes in _numbers_of_lists(vectors, _SHARES)}
     points = []
     for target in TARGETS:
-        enough = [setting for setting in settings if setting.recall >= min(target + _MARGIN, 1)]
-        for _, setting in sorted((setting.cost_ns, setting) for setting in enough):
+        wanted = min(target + _MARGIN, 1)
+        coarse = min(_settings(vectors, measured, wanted), default=None)
+        if coarse is not None:
+            share = coarse.probes / vectors.lists
+            between = [share * 0.5 ** (step / (_BETWEEN + 1)) for step in range(1, _BETWEEN + 1)]
+            for probes in _numbers_of_lists(vectors, between):
+                measured.setdefault(probes, _places_of_best(vectors, truth, probes))
+        for setting in sorted(_settings(vectors, measured, wanted)):
             point = _measured(vectors, truth, target, setting)
             if min(point.texts_at_10, point.clips_at_10) >= target:
                 points.append(point)
@@ -113,28 +123,45 @@ def choose_points(vectors: CompressedVectors, truth: Truth) -> list[Point]:
 
 
 class _Setting(NamedTuple):
-    """A setting, what it costs, and the recall of its candidates."""
+    """A setting, and what it costs."""
 
     cost_ns: float
     probes: int
     candidates: int
-    recall: float
 
 
-def _recalls(vectors: CompressedVectors, truth: Truth) -> list[_Setting]:
-    """All settings to choose from, with the share of the ten best that are among the candidates, for the worse kind."""
-    most = min(_CANDIDATES[-1], len(vectors))
+def _numbers_of_lists(vectors: CompressedVectors, shares: Sequence[float]) -> list[int]:
+    """The shares as numbers of lists, ascending, each once."""
+    return sorted({max(1, round(share * vectors.lists)) for share in shares})
+
+
+def _settings(
+    vectors: CompressedVectors, measured: Mapping[int, Sequence[NDArray[np.int64]]], wanted: float
+) -> list[_Setting]:
+    """For each measured number of lists, the fewest candidates among which are a ``wanted`` share of the best."""
     settings = []
-    for probes in sorted({max(1, round(share * vectors.lists)) for share in _SHARES}):
-        places = [
-            _places(vectors.candidates_by_codes(truth.texts, most, probes), truth.best_for_texts()[:, :10]),
-            _places(_of_each_clip(vectors, truth, most, probes), truth.best_for_clips()[:, :10]),
-        ]
-        for candidates in _CANDIDATES:
-            recall = min(float((of_kind < candidates).mean()) if of_kind.size else 1.0 for of_kind in places)
-            cost = cost_ns(len(vectors), probes / vectors.lists, candidates)
-            settings.append(_Setting(cost, probes, candidates, recall))
+    for probes, places in measured.items():
+        needed = max((_fewest(of_kind, wanted) for of_kind in places), default=0)
+        if needed <= min(_MOST_CANDIDATES, len(vectors)):
+            candidates = max(needed, min(_FEWEST_CANDIDATES, len(vectors)))
+            settings.append(_Setting(cost_ns(len(vectors), probes / vectors.lists, candidates), probes, candidates))
     return settings
+
+
+def _fewest(places: NDArray[np.int64], wanted: float) -> int:
+    """How many candidates, the best first, hold a ``wanted`` share of the best, which are at ``places`` among them."""
+    if not places.size:
+        return 0
+    return int(np.sort(places, axis=None)[max(math.ceil(wanted * places.size) - 1, 0)]) + 1
+
+
+def _places_of_best(vectors: CompressedVectors, truth: Truth, probes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """int64 [queries, 10], for texts and for clips: at which place among the candidates each of the ten best is."""
+    most = min(_MOST_CANDIDATES, len(vectors))
+    return (
+        _places(vectors.candidates_by_codes(truth.texts, most, probes), truth.best_for_texts()[:, :10]),
+        _places(_of_each_clip(vectors, truth, most, probes), truth.best_for_clips()[:, :10]),
+    )
 
 
 def _of_each_clip(vectors: CompressedVectors, truth: Truth, count: int, probes: int) -> NDArray[np.int64]:
@@ -148,7 +175,7 @@ def _of_each_clip(vectors: CompressedVectors, truth: Truth, count: int, probes: 
 
 def _places(found: NDArray[np.int64], best: NDArray[np.int64]) -> NDArray[np.int64]:
     """int64 like ``best``, ascending: at which places of what was found the best are; after all of it those that are not."""
-    places = np.full(best.shape, np.iinfo(np.int64).max)
+    places = np.full(best.shape, np.iinfo(np.int64).max - 1)
     for of_query, rows, wanted in zip(places, found, best, strict=True):
         at = np.flatnonzero(np.isin(rows, wanted))
         of_query[: len(at)] = at

@@ -204,7 +204,7 @@ def test_what_an_orientation_costs_is_no_video(tmp_path: Path, monkeypatch: pyte
     def broken(frame: av.VideoFrame) -> tuple[int, bool]:
         raise RuntimeError("Cannot change thread_count after codec is open")
 
-    monkeypatch.setattr("pipeline.probe._turned", broken)
+    monkeypatch.setattr("pipeline.probe.turned", broken)
     _, clips, problems = indexed(write_video(tmp_path / "a.mp4", 50))
     assert (len(clips), problems) == (1, [])
 

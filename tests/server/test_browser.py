@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -65,8 +66,9 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def until(self, script: str) -> Any:
-        """The value of a script once it is true."""
-        return WebDriverWait(self.driver, _WAIT_S).until(lambda driver: driver.execute_script(f"return {script}"))
+        """The value of a script once it is true; while a page is loading, what it looks for may not be there."""
+        waiting = WebDriverWait(self.driver, _WAIT_S, ignored_exceptions=[JavascriptException])
+        return waiting.until(lambda driver: driver.execute_script(f"return {script}"))
 
     def axe(self, script: str, run: str) -> Any:
         """What axe finds on this page: rules that are broken, and by what."""
