@@ -46,6 +46,9 @@ from schemas.search import SearchOptions
 from schemas.tables import CLASSIFIER_COLUMNS
 
 _PER_VIDEO, _WINDOW_S, _LABELS, _RECORDS, _TOKENS = 100, 4.0, 400, 2_048, 49
+# Rows that a search for ten answers asks for (`index.search.candidates`).
+_DEPTH = 400
+
 _NEW_CLIPS = 1_000
 _SCANNED = 2_000_000
 
@@ -269,7 +272,7 @@ def print_recall(clips: Any, embedder: Any) -> None:
     queries = embedder.embed_texts([str(n) for n in range(900, 964)])
     exact, _ = clips.search(queries, 100, recall=1.0, passing=None)
     for recall in (0.95, 0.99):
-        found, _ = clips.search(queries, 1_000, recall=recall, passing=None)
+        found, _ = clips.search(queries, _DEPTH, recall=recall, passing=None)
         at = {
             k: np.mean([len(np.intersect1d(e[:k], f[:k])) / k for e, f in zip(exact, found, strict=True)]) for k in (10, 100)
         }
