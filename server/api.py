@@ -122,7 +122,8 @@ async def tags(request: Request) -> Response:
     if not name:
         raise Problem(HTTPStatus.BAD_REQUEST, "name: got none, expected the tag's name")
     clips = await context.in_thread(lambda: [library.clip_row(clip_id) for clip_id in (*right, *wrong)])
-    said = await taught(library.folder, name, clips[: len(right)], clips[len(right) :])
+    async with context.commands:
+        said = await taught(library.folder, name, clips[: len(right)], clips[len(right) :])
     return json_response({"tag": name, "said": said}, HTTPStatus.CREATED)
 
 
@@ -135,7 +136,8 @@ async def export(request: Request) -> Response:
     context = context_of(request)
     library = context.libraries.named(_text_of(fields, "library"))
     moments = await context.in_thread(lambda: _moments_of(library, fields.get("moments")))
-    archive = await exported(moments, _text_of(fields, "form") or "mp4")
+    async with context.commands:
+        archive = await exported(moments, _text_of(fields, "form") or "mp4")
     return FileResponse(
         archive.file,
         media_type="application/zip",

@@ -60,7 +60,8 @@ async def taught(library: Path, name: str, right: Sequence[dict[str, Any]], wron
             writer.writerow(["path", "start_s", "end_s", "tag"])
             for tag, clips in ((name, right), (f"not {name}", wrong)):
                 writer.writerows([clip["path"], clip["start_s"], clip["end_s"], tag] for clip in clips)
-        return await _run("teach", name, "--examples", str(examples), "--library", str(library))
+        # A name may begin like an option.
+        return await _run("teach", "--examples", str(examples), "--library", str(library), "--", name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -32,6 +32,7 @@ class Context:
         metrics: counts.
         may_write: whether a user may add tags.
         threads: bounds the calls that wait in threads.
+        commands: bounds the commands that run beside the server; others wait.
     """
 
     libraries: ServedLibraries
@@ -39,6 +40,7 @@ class Context:
     metrics: Metrics
     may_write: bool
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+    commands: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """The result of a call that blocks."""

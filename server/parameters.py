@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
@@ -86,11 +87,14 @@ def number(given: QueryParams | FormData, name: str, kind: Callable[[str], Value
     value = text(given, name)
     if not value:
         return missing
+    expected = "a whole number" if kind is int else "a number"
     try:
-        return kind(value)
+        found: Any = kind(value)
     except ValueError as exc:
-        expected = "a whole number" if kind is int else "a number"
         raise UsageError(f"{name}: got {value!r}, expected {expected}") from exc
+    if not math.isfinite(found):
+        raise UsageError(f"{name}: got {value!r}, expected {expected}")
+    return found
 
 
 def flag(given: QueryParams | FormData, name: str) -> bool:

@@ -127,6 +127,7 @@ def kill_this_process(example: object) -> None:
         ({}, "text: got none; say what to look for, such as 'people baking a cake', or show it with `like`"),
         ({"text": "a", "k": "0"}, "k: got 0, expected 1 or more"),
         ({"text": "a", "k": "x"}, "k: got 'x', expected a whole number"),
+        ({"text": "a", "then": "b", "within": "nan"}, "within: got 'nan', expected a number"),
         ({"text": "a", "k": "1001"}, "k: got 1001, expected 1000 or less; ask for fewer, or use vidsift search"),
         ({"text": "a", "by": "hour"}, "by: got 'hour', expected moment, clip, video"),
         ({"text": "a", "recall": ".5"}, "recall: got '.5', expected 0.95, 0.99, exact"),
@@ -196,6 +197,9 @@ def test_marked_clips_become_a_tag(film_library: FilmLibrary, tmp_path: Path) ->
         assert answer.status_code == 201, answer.text
         rows = client.get("/api/sql", params={"query": "select count(*) from tags where tag = 'juggles'"}).json()["rows"]
         assert rows == client.get("/api/sql", params={"query": "select count(*) from clips"}).json()["rows"]
+        odd = client.post("/api/tags", json={"name": "--help", "right": ids[:2], "wrong": ids[2:]})
+        assert (odd.status_code, odd.json()["tag"]) == (201, "--help")
+        assert client.get("/api/sql", params={"query": "select count(distinct tag) from tags"}).json()["rows"] == [[2]]
         answer = client.post("/api/tags", json={"name": "juggles", "right": ids[:1]})
         assert (answer.status_code, "expected 2 or more" in answer.json()["detail"]) == (400, True)
     with make_client(library, tmp_path / "cache", may_write=False) as client:
