@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from pathlib import Path, PurePath
 from typing import Any
@@ -120,6 +120,7 @@ def _search(
         marks=marks,
         k=number(given, "k", int, _DEFAULT_K) if error is None else _DEFAULT_K,
         answer=answer,
+        marked=_marked(library, marks if error is None else Marks()),
         error=error,
         took_ms=took_ms,
         snapshot=library.snapshot,
@@ -284,6 +285,22 @@ def _is_hit(hit: Moment, video_id: str) -> bool:
 
 def _hit_address(hits: Sequence[Moment], given: Any) -> str | None:
     return next((_moment_address(hit.clip_id, given, hit.start_s, hit.end_s) for hit in hits), None)
+
+
+def _marked(library: ServedLibrary, marks: Marks) -> Callable[[Moment], list[int]]:
+    """Tells which clips that were called right a moment shows at least half of; its own best clip may be another one."""
+    right = [library.clip_row(clip_id) for clip_id in marks.right]
+
+    def of(moment: Moment) -> list[int]:
+        return [
+            clip["clip_id"]
+            for clip in right
+            if clip["video_id"] == moment.video_id
+            and min(clip["end_s"], moment.end_s) - max(clip["start_s"], moment.start_s)
+            >= 0.5 * (clip["end_s"] - clip["start_s"])
+        ]
+
+    return of
 
 
 def _ids(given: Any) -> tuple[int, ...]:

@@ -218,6 +218,9 @@ def test_marks_change_the_list_and_are_in_the_address(page: Page) -> None:
     assert wrong not in [moment.get_attribute("data-clip") for moment in page.all("#moments .moment")]
     page.first("#moments [data-mark=right]").click()
     page.until("document.querySelector('.moment.is-right')")
+    assert page.driver.current_url.count("right=") == 1
+    page.first(".moment.is-right [data-mark=right]").click()
+    page.until("!location.search.includes('right=')")
 
 
 def test_what_is_in_the_basket_is_exported(page: Page, downloads: Path) -> None:

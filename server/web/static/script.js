@@ -122,12 +122,12 @@ for (const form of document.querySelectorAll("form.search, form.sql")) {
 // --- Marks: right and wrong go into the address, and the list comes back in a new order.
 
 function mark(button) {
-  const clip = button.closest("[data-clip]").dataset.clip;
+  const { clip, right } = button.closest("[data-clip]").dataset;
   const address = new URL(location.href);
-  const is = (name) => address.searchParams.getAll(name).includes(clip);
-  const was = is(button.dataset.mark);
+  const marked = [clip, ...(right ?? "").split(" ")];  // the moment may show clips that were marked before
+  const was = button.dataset.mark === "right" && right !== undefined;
   for (const name of ["right", "wrong"]) {
-    const kept = address.searchParams.getAll(name).filter((id) => id !== clip);
+    const kept = address.searchParams.getAll(name).filter((id) => !marked.includes(id));
     address.searchParams.delete(name);
     kept.forEach((id) => address.searchParams.append(name, id));
   }
