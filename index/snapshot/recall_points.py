@@ -134,12 +134,11 @@ def _settings(vectors: CompressedVectors, truth: Truth) -> list[_Setting]:
     probes, candidates = _ladder(1, vectors.lists), _ladder(_LEAST_CANDIDATES, min(_MOST_CANDIDATES, len(vectors)))
     lists_of_rows = vectors.lists_of_rows()
     most = int(candidates[-1])
-    kinds = [
+    recalls = np.ones((len(probes), len(candidates)))
+    for queries, found, best in (
         (truth.texts, vectors.candidates_by_codes(truth.texts, most, vectors.lists), truth.best_for_texts()),
         (truth.clips, _of_each_clip(vectors, truth, most), truth.best_for_clips()),
-    ]
-    recalls = np.ones((len(probes), len(candidates)))
-    for queries, found, best in kinds:
+    ):
         if best.size:
             nearness = np.argsort(vectors.lists_by_nearness(queries), axis=1)
             lists = np.take_along_axis(nearness, lists_of_rows[found], axis=1)
@@ -147,9 +146,9 @@ def _settings(vectors: CompressedVectors, truth: Truth) -> list[_Setting]:
             among = np.stack([(places < count).mean(axis=1) for count in candidates], axis=-1)
             recalls = np.minimum(recalls, _surely(among))
     return sorted(
-        _Setting(cost_ns(len(vectors), share / vectors.lists, count), share, count, float(recall))
-        for share, of_share in zip(probes.tolist(), recalls, strict=True)
-        for count, recall in zip(candidates.tolist(), of_share, strict=True)
+        _Setting(cost_ns(len(vectors), lists / vectors.lists, count), lists, count, float(recall))
+        for lists, of_lists in zip(probes.tolist(), recalls, strict=True)
+        for count, recall in zip(candidates.tolist(), of_lists, strict=True)
     )
 
 
@@ -191,11 +190,10 @@ def _places(
 
 def _measured(vectors: CompressedVectors, truth: Truth, target: float, setting: _Setting) -> tuple[Point, float]:
     """The setting with the recall of whole searches by it; and the lower of those of the ten best, as `_surely`."""
-    texts, _ = vectors.search_with(truth.texts, MEASURED, setting.probes, setting.candidates)
+    asked = MEASURED, setting.probes, setting.candidates
+    texts, _ = vectors.search_with(truth.texts, *asked)
     clips = [
-        vectors.search_with(clip[None], MEASURED, setting.probes, setting.candidates, truth.passing(number, len(vectors)))[
-            0
-        ][0]
+        vectors.search_with(clip[None], *asked, truth.passing(number, len(vectors)))[0][0]
         for number, clip in enumerate(truth.clips)
     ]
     shares = [
@@ -208,7 +206,7 @@ def _measured(vectors: CompressedVectors, truth: Truth, target: float, setting: 
 
 
 def _recalls(found: NDArray[np.int64], best: NDArray[np.int64]) -> NDArray[np.float64]:
-    """float64 [queries], the share of the n best rows of each that are among the first n that were found."""
+    """float64 [queries], the share of the best n rows of each that are among the first n found."""
     at = best.shape[1]
     return np.array([np.isin(wanted, rows[:at]).mean() for rows, wanted in zip(found, best, strict=True)])
 
