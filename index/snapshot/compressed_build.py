@@ -39,7 +39,7 @@ def write_compressed(
     *,
     queries: NDArray[np.float32] | None = None,
     lists: int | None = None,
-    num_tuning: int = 200,
+    num_tuning: int = 400,
 ) -> dict[str, Any]:
     """Write the vectors of a large segment. The same vectors give the same files on the same kind of machine.
 

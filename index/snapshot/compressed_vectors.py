@@ -41,8 +41,9 @@ _SCAN_NS, _CANDIDATE_NS = 5.5, 500
 # Rows that are scored by fp16 in the end, at least.
 _MIN_FINAL = 300
 
-# Up to so many rows, as many candidates are scored by int8 as the recall of the ten best was measured with.
-_MEASURED = 40
+MEASURED = 200
+"""Rows asked for when the recall of the ten best was measured: as many as a search asks for at least. Up to so many rows,
+as many candidates are scored by int8."""
 
 
 def cost_ns(rows: int, share: float, candidates: int) -> float:
@@ -58,7 +59,7 @@ class Point(NamedTuple):
     probes: int
     """Lists that are searched."""
     candidates: int
-    """Rows that are scored by int8, when ten are asked for."""
+    """Rows that are scored by int8, when up to `MEASURED` are asked for."""
     texts_at_10: float
     clips_at_10: float
     texts_at_100: float
@@ -78,6 +79,7 @@ class CompressedVectors:
         for index, name in ((codes, CODES_FILE), (int8, INT8_FILE)):
             check_holds(index, folder / name, rows, dim)
         self._exact = FlatVectors(folder / FP16_FILE, dim=dim, rows=rows)
+        self._codes = codes
         self.lists = int(faiss.extract_index_ivf(codes).nlist)
         self._by_int8 = faiss.IndexRefine(codes, int8)
         self._by_fp16 = faiss.IndexRefine(self._by_int8, self._exact.index)
@@ -153,18 +155,17 @@ class CompressedVectors:
 
     def _probes_among(self, probes: int, available: int) -> int:
         """Lists to search where ``available`` rows pass: the nearest of fewer rows lie farther away, in more lists."""
-        return min(self.lists, math.ceil(probes * math.sqrt(len(self) / max(available, 1))))
+        return min(self.lists, math.ceil(probes * math.sqrt(len(self) / max(available, 1)) - 0.01))
 
     def _found(
         self, queries: NDArray[np.float32], count: int, probes: int, candidates: int, selector: Any
     ) -> NDArray[np.int64]:
         """int64 [queries, count], the best by fp16 of the best by int8 of the best by their codes; -1 pads.
 
-        For more than `_MEASURED` rows, more candidates are scored by int8, so that the first quarter is found as the ten
-        best are.
+        For more than `MEASURED` rows, more candidates are scored by int8.
         """
         final = min(max(_MIN_FINAL, count), len(self))
-        candidates = min(max(math.ceil(candidates * max(count / _MEASURED, 1) ** 0.5), final), len(self))
+        candidates = min(max(math.ceil(candidates * max(count / MEASURED, 1) ** 0.5), final), len(self))
         by_codes = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
         by_int8 = faiss.IndexRefineSearchParameters(k_factor=candidates / final, base_index_params=by_codes)
         by_fp16 = faiss.IndexRefineSearchParameters(k_factor=final / count, base_index_params=by_int8)
@@ -179,3 +180,18 @@ class CompressedVectors:
         params = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
         with threads_for(len(queries)):
             return np.asarray(self._by_int8.base_index.search(queries, count, params=params)[1])
+
+    def lists_of_rows(self) -> NDArray[np.int32]:
+        """int32 [len], the list that holds each row."""
+        held = faiss.extract_index_ivf(self._codes).invlists
+        lists = np.empty(len(self), np.int32)
+        for number in range(self.lists):
+            if size := held.list_size(number):
+                lists[faiss.rev_swig_ptr(held.get_ids(number), size)] = number
+        return lists
+
+    def lists_by_nearness(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
+        """int64 [queries, lists], all lists in the order in which a search of each query takes them."""
+        reduced = self._codes.chain.at(0).apply(np.ascontiguousarray(queries, np.float32))
+        with threads_for(len(queries)):
+            return np.asarray(faiss.extract_index_ivf(self._codes).quantizer.search(reduced, self.lists)[1])

@@ -8,13 +8,12 @@ which the rows around them, so their film, are as if they were not there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.snapshot.compressed_vectors import CompressedVectors, Point, cost_ns
+from index.snapshot.compressed_vectors import MEASURED, CompressedVectors, Point, cost_ns
 from index.snapshot.flat_vectors import FlatVectors, faiss
 
 TARGETS = 0.95, 0.99
@@ -26,14 +25,12 @@ _FILM = 100
 # How many of the best are compared.
 _AT = 100
 
-# The most candidates that are scored, and the shares of the lists that are searched to choose from. Between the best share
-# and the next smaller one, as many more are tried, since a share twice as large costs twice as much.
-_MOST_CANDIDATES, _FEWEST_CANDIDATES = 32_768, 250
-_SHARES = [0.5**step for step in range(8)]
-_BETWEEN = 3
+# Candidates to choose from, and lists, each a tenth more than those before.
+_STEP = 1.1
+_LEAST_CANDIDATES, _MOST_CANDIDATES = 300, 32_768
 
-# What a measured recall must lie above a target, since few queries measure it.
-_MARGIN = 0.005
+# Standard errors that a measured recall must lie above a target: it is below by chance in one of ten cases then.
+_STANDARD_ERRORS = 1.28
 
 
 class Truth:
@@ -104,103 +101,124 @@ def made_up_texts(sample: NDArray[np.float32], count: int, seed: int) -> NDArray
 
 def choose_points(vectors: CompressedVectors, truth: Truth) -> list[Point]:
     """The cheapest setting for each of `TARGETS` that measures as high, where there is one."""
-    measured = {probes: _places_of_best(vectors, truth, probes) for probes in _numbers_of_lists(vectors, _SHARES)}
+    settings = _settings(vectors, truth)
     points = []
     for target in TARGETS:
-        wanted = min(target + _MARGIN, 1)
-        coarse = min(_settings(vectors, measured, wanted), default=None)
-        if coarse is not None:
-            share = coarse.probes / vectors.lists
-            between = [share * 0.5 ** (step / (_BETWEEN + 1)) for step in range(1, _BETWEEN + 1)]
-            for probes in _numbers_of_lists(vectors, between):
-                measured.setdefault(probes, _places_of_best(vectors, truth, probes))
-        for setting in sorted(_settings(vectors, measured, wanted)):
-            point = _measured(vectors, truth, target, setting)
-            if min(point.texts_at_10, point.clips_at_10) >= target:
+        needed = target
+        for setting in settings:
+            if setting.recall < needed:
+                continue
+            point, recall = _measured(vectors, truth, target, setting)
+            if recall >= target:
                 points.append(point)
                 break
+            needed = setting.recall + target - recall
     return points
 
 
 class _Setting(NamedTuple):
-    """A setting, and what it costs."""
+    """A setting, what it costs, and the recall of its candidates, less its `_STANDARD_ERRORS`."""
 
     cost_ns: float
     probes: int
     candidates: int
+    recall: float
 
 
-def _numbers_of_lists(vectors: CompressedVectors, shares: Sequence[float]) -> list[int]:
-    """The shares as numbers of lists, ascending, each once."""
-    return sorted({max(1, round(share * vectors.lists)) for share in shares})
+def _settings(vectors: CompressedVectors, truth: Truth) -> list[_Setting]:
+    """All settings to choose from, the cheapest first, with the share of the ten best that are among the candidates.
 
-
-def _settings(
-    vectors: CompressedVectors, measured: Mapping[int, Sequence[NDArray[np.int64]]], wanted: float
-) -> list[_Setting]:
-    """For each measured number of lists, the fewest candidates among which are a ``wanted`` share of the best."""
-    settings = []
-    for probes, places in measured.items():
-        needed = max((_fewest(of_kind, wanted) for of_kind in places), default=0)
-        if needed <= min(_MOST_CANDIDATES, len(vectors)):
-            candidates = max(needed, min(_FEWEST_CANDIDATES, len(vectors)))
-            settings.append(_Setting(cost_ns(len(vectors), probes / vectors.lists, candidates), probes, candidates))
-    return settings
-
-
-def _fewest(places: NDArray[np.int64], wanted: float) -> int:
-    """How many candidates, the best first, hold a ``wanted`` share of the best, which are at ``places`` among them."""
-    if not places.size:
-        return 0
-    return int(np.sort(places, axis=None)[max(math.ceil(wanted * places.size) - 1, 0)]) + 1
-
-
-def _places_of_best(vectors: CompressedVectors, truth: Truth, probes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """int64 [queries, 10], for texts and for clips: at which place among the candidates each of the ten best is."""
-    most = min(_MOST_CANDIDATES, len(vectors))
-    return (
-        _places(vectors.candidates_by_codes(truth.texts, most, probes), truth.best_for_texts()[:, :10]),
-        _places(_of_each_clip(vectors, truth, most, probes), truth.best_for_clips()[:, :10]),
+    One search of all lists for each query tells this of any number of lists: a row of the n-th list is missed by a search of
+    fewer than n, and its place among the candidates is behind those before it that such a search finds too.
+    """
+    probes, candidates = _ladder(1, vectors.lists), _ladder(_LEAST_CANDIDATES, min(_MOST_CANDIDATES, len(vectors)))
+    lists_of_rows = vectors.lists_of_rows()
+    most = int(candidates[-1])
+    recalls = np.ones((len(probes), len(candidates)))
+    for queries, found, best in (
+        (truth.texts, vectors.candidates_by_codes(truth.texts, most, vectors.lists), truth.best_for_texts()),
+        (truth.clips, _of_each_clip(vectors, truth, most), truth.best_for_clips()),
+    ):
+        if best.size:
+            nearness = np.argsort(vectors.lists_by_nearness(queries), axis=1)
+            lists = np.take_along_axis(nearness, lists_of_rows[found], axis=1)
+            places = np.array([_places(*of_query, probes) for of_query in zip(found, lists, best[:, :10], strict=True)])
+            among = np.stack([(places < count).mean(axis=1) for count in candidates], axis=-1)
+            recalls = np.minimum(recalls, _surely(among))
+    return sorted(
+        _Setting(cost_ns(len(vectors), lists / vectors.lists, count), lists, count, float(recall))
+        for lists, of_lists in zip(probes.tolist(), recalls, strict=True)
+        for count, recall in zip(candidates.tolist(), of_lists, strict=True)
     )
 
 
-def _of_each_clip(vectors: CompressedVectors, truth: Truth, count: int, probes: int) -> NDArray[np.int64]:
-    """int64 [clips, count], the best rows by their codes outside each clip's film."""
+def _ladder(least: int, most: int) -> NDArray[np.int64]:
+    """int64, ascending: whole numbers from ``least`` to ``most``, each `_STEP` times the one before it or one more."""
+    if least >= most:
+        return np.array([most])
+    steps = math.ceil(math.log(most / least, _STEP))
+    return np.unique(np.geomspace(least, most, steps + 1).round().astype(np.int64))
+
+
+def _of_each_clip(vectors: CompressedVectors, truth: Truth, count: int) -> NDArray[np.int64]:
+    """int64 [clips, count], the best rows of all by their codes outside each clip's film; -1 pads."""
     found = [
-        vectors.candidates_by_codes(truth.clips[clip : clip + 1], count, probes, truth.passing(clip, len(vectors)))
+        vectors.candidates_by_codes(truth.clips[clip : clip + 1], count, vectors.lists, truth.passing(clip, len(vectors)))
         for clip in range(len(truth.clips))
     ]
     return np.concatenate(found) if found else np.empty((0, count), np.int64)
 
 
-def _places(found: NDArray[np.int64], best: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64 like ``best``, ascending: at which places of what was found the best are; after all of it those that are not."""
-    places = np.full(best.shape, np.iinfo(np.int64).max - 1)
-    for of_query, rows, wanted in zip(places, found, best, strict=True):
-        at = np.flatnonzero(np.isin(rows, wanted))
-        of_query[: len(at)] = at
+def _places(
+    found: NDArray[np.int64], lists: NDArray[np.int64], best: NDArray[np.int64], probes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """int64 [best, probes]: at which place searches of so many lists find the best rows; after all where they do not.
+
+    Args:
+        found: int64 [n], what a search of all lists found for the query, best first.
+        lists: int64 [n], how many lists are nearer to the query than the one that holds it.
+        best: int64 [best], rows.
+        probes: int64 [probes], ascending, numbers of lists; the last is that of all.
+    """
+    first = np.searchsorted(probes, lists, side="right")  # the first number of lists with which a row is found
+    places = np.full((len(best), len(probes)), np.iinfo(np.int64).max)
+    for at in np.flatnonzero(np.isin(found, best)):
+        before = np.cumsum(np.bincount(first[:at], minlength=len(probes)))
+        places[best == found[at], first[at] :] = before[first[at] :]
     return places
 
 
-def _measured(vectors: CompressedVectors, truth: Truth, target: float, setting: _Setting) -> Point:
-    """The setting with the recall of whole searches by it."""
-    measured = []
-    for at in (10, _AT):
-        texts, _ = vectors.search_with(truth.texts, at, setting.probes, setting.candidates)
-        clips = [
-            vectors.search_with(
-                truth.clips[clip : clip + 1], at, setting.probes, setting.candidates, truth.passing(clip, len(vectors))
-            )[0]
-            for clip in range(len(truth.clips))
-        ]
-        measured += [_recall(texts, truth.best_for_texts()[:, :at]), _recall(clips, truth.best_for_clips()[:, :at])]
-    return Point(target, setting.probes, setting.candidates, *measured)
+def _measured(vectors: CompressedVectors, truth: Truth, target: float, setting: _Setting) -> tuple[Point, float]:
+    """The setting with the recall of whole searches by it; and the lower of those of the ten best, as `_surely`."""
+    asked = MEASURED, setting.probes, setting.candidates
+    texts, _ = vectors.search_with(truth.texts, *asked)
+    clips = [
+        vectors.search_with(clip[None], *asked, truth.passing(number, len(vectors)))[0][0]
+        for number, clip in enumerate(truth.clips)
+    ]
+    shares = [
+        _recalls(found, best[:, :at])
+        for at in (10, _AT)
+        for found, best in ((texts, truth.best_for_texts()), (np.array(clips), truth.best_for_clips()))
+    ]
+    surely = min((float(_surely(of_kind)) for of_kind in shares[:2] if len(of_kind)), default=1.0)
+    return Point(target, setting.probes, setting.candidates, *(round(_mean(of), 4) for of in shares)), surely
 
 
-def _recall(found: NDArray[np.int64] | list[NDArray[np.int64]], best: NDArray[np.int64]) -> float:
-    """The share of the best that was found."""
-    shares = [np.isin(wanted, of_query).mean() for of_query, wanted in zip(found, best, strict=True)]
-    return round(float(np.mean(shares)), 4) if shares else 1.0
+def _recalls(found: NDArray[np.int64], best: NDArray[np.int64]) -> NDArray[np.float64]:
+    """float64 [queries], the share of the best n rows of each that are among the first n found."""
+    at = best.shape[1]
+    return np.array([np.isin(wanted, rows[:at]).mean() for rows, wanted in zip(found, best, strict=True)])
+
+
+def _surely(recalls: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64 [...], the mean of recalls float64 [queries, ...], less `_STANDARD_ERRORS` of it."""
+    error = recalls.std(axis=0) / math.sqrt(len(recalls))
+    return np.asarray(recalls.mean(axis=0) - _STANDARD_ERRORS * error)
+
+
+def _mean(recalls: NDArray[np.float64]) -> float:
+    return float(recalls.mean()) if len(recalls) else 1.0
 
 
 def _unit(vectors: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:

@@ -38,7 +38,7 @@ Rows = NDArray[np.int64]
 EmbedTexts = Callable[[Sequence[str]], NDArray[np.float32] | None]
 
 _BATCH = 16_384
-_QUERIES = 256
+_QUERIES = 400
 
 
 def write_segment(

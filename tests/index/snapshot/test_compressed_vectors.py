@@ -124,7 +124,7 @@ def test_a_filter_that_keeps_what_is_far_from_the_query_gives_as_many_as_asked_f
     passes[np.argsort(segment.exact[0])[: ROWS // 5]] = True
     rows, _ = segment.open().search(segment.queries[:1], 500, recall=0.95, passing=np.packbits(passes, bitorder="little"))
     assert passes[rows].all()
-    assert found_share(rows, segment.exact[:1], passes) >= (1.0 if budget_ns else 0.5)
+    assert found_share(rows, segment.exact[:1], passes) >= (1.0 if budget_ns else 0.4)
 
 
 def test_vectors_and_scores_are_those_kept_as_fp16(segment: Written) -> None:
