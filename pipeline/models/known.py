@@ -269,6 +269,15 @@ KNOWN: tuple[KnownModel, ...] = (
         source=MTEB,
     ),
     KnownModel(
+        "google/embeddinggemma-2",
+        "embedding_gemma2",
+        "embedder",
+        "sentences in many languages",
+        4,
+        768,
+        "Apache-2.0",
+    ),
+    KnownModel(
         "MCG-NJU/videomae-base-finetuned-kinetics",
         "videomae",
         "classifier",
