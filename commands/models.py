@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from commands.common import Command, echo, json_option
 from commands.progress_line import ProgressLine
-from schemas.text import column_lines, json_text, lines_text
+from schemas.text import aligned_line, column_lines, json_text, lines_text
+
+if TYPE_CHECKING:
+    from pipeline.models.known import KnownModel
+    from pipeline.models.measure import Cost
 
 
 @click.command(cls=Command)
@@ -31,18 +37,31 @@ def models(kind: str | None, measure: bool, as_json: bool) -> None:
     from pipeline.models.known_report import model_json, model_row, names_of_columns, sources_text
 
     chosen = [known for known in KNOWN if kind in (None, known.role)]
-    costs: dict[str, Any] = {}
-    if measure:
-        from pipeline.models.measure import measure as measure_model
-
-        with ProgressLine() as line:
-            for known in chosen:
-                if known.shape is not None:
-                    line.say(f"measuring {known.name}")
-                    costs[known.name] = measure_model(known)
     if as_json:
-        for known in chosen:
-            echo(json_text(model_json(known, costs.get(known.name))))
+        for known, cost in _costs(chosen, measure=measure):
+            echo(json_text(model_json(known, cost)))
         return
-    rows = [model_row(known, costs.get(known.name), measured=measure) for known in chosen]
-    echo(lines_text([*column_lines(names_of_columns(measured=measure), rows), "", *sources_text(chosen)]))
+    blank = [model_row(known, None, measured=measure) for known in chosen]
+    names, rule, *_ = column_lines(names_of_columns(measured=measure), blank)
+    widths = [len(dashes) for dashes in rule.split("  ")]
+    echo(lines_text([names, rule]))
+    for known, cost in _costs(chosen, measure=measure):
+        echo(aligned_line(model_row(known, cost, measured=measure), widths))
+    echo(lines_text(["", *sources_text(chosen)]))
+
+
+def _costs(chosen: Sequence[KnownModel], *, measure: bool) -> Iterator[tuple[KnownModel, Cost | None]]:
+    """Each model with its cost, as soon as that is measured; without one where it is not, or its shape is not known."""
+    if not measure:
+        yield from ((known, None) for known in chosen)
+        return
+    from jobs.evaluate.progress import EvaluationProgress
+    from pipeline.models.measure import measure as measure_model
+
+    began = time.monotonic()
+    with ProgressLine() as line:
+        for done, known in enumerate(chosen):
+            line.show(EvaluationProgress(done, len(chosen), time.monotonic() - began, "measured", "models"))
+            cost = None if known.shape is None else measure_model(known)
+            line.clear()
+            yield known, cost

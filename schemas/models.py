@@ -4,33 +4,64 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
 class PatchBudget:
-    """Pictures of any shape, in at most ``max_patches`` squares of ``patch_size`` pixels, as SigLIP 2 NaFlex takes them."""
+    """Pictures of any shape, in at most ``max_patches`` squares of ``patch_size`` pixels.
+
+    Attributes:
+        patch_size: side of a square, in pixels.
+        max_patches: the most squares.
+        rounded: how a picture becomes whole squares. Up, at the largest scale at which they are not too many, as SigLIP 2
+            NaFlex takes them. Down, from the scale at which its area is that of all squares, as Gemma does.
+    """
 
     patch_size: int
     max_patches: int
+    rounded: Literal["up", "down"] = "up"
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) in whole patches: of the largest scale at which they are not too many, both rounded up.
+        """(width, height) in whole patches.
 
-        640 x 360 becomes 336 x 192 of 21 x 12 patches, for 256 patches of 16 pixels.
+        640 x 360 becomes 336 x 192 of 21 x 12 patches, for 256 patches of 16 pixels; rounded down, 720 x 384 of 15 x 8, for
+        140 patches of 48.
         """
-        too_small, too_large = 1e-6, 100.0
-        while too_large - too_small >= 1e-5:  # transformers' own tolerance, on which the last patch can depend
-            scale = (too_small + too_large) / 2
-            if math.prod(self._patches(width, height, scale)) <= self.max_patches:
-                too_small = scale
-            else:
-                too_large = scale
-        across, down = self._patches(width, height, too_small)
+        across, down = (_patches_up if self.rounded == "up" else _patches_down)(self, width, height)
         return across * self.patch_size, down * self.patch_size
 
-    def _patches(self, width: int, height: int, scale: float) -> tuple[int, int]:
-        return max(1, math.ceil(width * scale / self.patch_size)), max(1, math.ceil(height * scale / self.patch_size))
+
+# Both are kept, since they are asked for each frame of a video.
+@lru_cache(maxsize=256)
+def _patches_up(budget: PatchBudget, width: int, height: int) -> tuple[int, int]:
+    """Patches across and down."""
+
+    def patches(scale: float) -> tuple[int, int]:
+        across, down = (max(1, math.ceil(length * scale / budget.patch_size)) for length in (width, height))
+        return across, down
+
+    too_small, too_large = 1e-6, 100.0
+    while too_large - too_small >= 1e-5:  # transformers' own tolerance, on which the last patch can depend
+        scale = (too_small + too_large) / 2
+        if math.prod(patches(scale)) <= budget.max_patches:
+            too_small = scale
+        else:
+            too_large = scale
+    return patches(too_small)
+
+
+@lru_cache(maxsize=256)
+def _patches_down(budget: PatchBudget, width: int, height: int) -> tuple[int, int]:
+    """Patches across and down. A picture so long that one of them would be 0 gets a row of squares."""
+    scale = math.sqrt(budget.max_patches * budget.patch_size**2 / (height * width))
+    across, down = (math.floor(scale * length / budget.patch_size) for length in (width, height))
+    if down == 0:
+        return min(width // height, budget.max_patches), 1
+    if across == 0:
+        return 1, min(height // width, budget.max_patches)
+    return across, down
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pipeline.models.processors import (
     CHINESE_CLIP,
     CLIP,
     EFFICIENTNET,
+    EMBEDDING_GEMMA2,
     PE_VIDEO,
     QWEN3_VL,
     SIGLIP,
@@ -49,6 +50,15 @@ def text_width(config: Mapping[str, Any], default: int | None = None) -> int | N
     return width if isinstance(width, int) else None
 
 
+def text_embedding_dim(config: Mapping[str, Any]) -> int | None:
+    """``embedding_dim`` of a config.json's text model; 768 where it is left out. None where no vision model is beside it."""
+    text = config.get("text_config") or {}
+    if not config.get("vision_config"):
+        return None
+    dim = text.get("embedding_dim", 768) if isinstance(text, Mapping) else None
+    return dim if isinstance(dim, int) else None
+
+
 @dataclass(frozen=True, slots=True)
 class TextFormat:
     """How a text model was trained to read texts.
@@ -58,16 +68,18 @@ class TextFormat:
         pad_to_max: whether shorter texts are padded to that number, as the model saw them in training.
         attention_mask: whether it is told which tokens are padding.
         lower_case: whether it only ever saw lower-case letters.
+        prefix: what it was told before a query.
     """
 
     max_tokens: int | None = None
     pad_to_max: bool = False
     attention_mask: bool = True
     lower_case: bool = False
+    prefix: str = ""
 
     def prepared(self, text: str) -> str:
         """The text as the tokenizer is to get it."""
-        return text.lower() if self.lower_case else text
+        return self.prefix + (text.lower() if self.lower_case else text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +247,18 @@ FAMILIES: tuple[ModelFamily, ...] = (
         processor=QWEN3_VL,
         num_frames=8,
         embedding_dim=text_width,
+        cut_dims=True,
+    ),
+    ModelFamily(
+        "embedding_gemma2",
+        "embedder",
+        "pipeline.models.embedders.embedding_gemma2:EmbeddingGemma2Embedder",
+        texts_first=True,
+        texts=TextFormat(max_tokens=8_192, prefix="task: search result | query: "),
+        architectures="EmbeddingGemma2Model",
+        processor=EMBEDDING_GEMMA2,
+        num_frames=4,  # 1 a second of a clip of 4 seconds, as it was trained
+        embedding_dim=text_embedding_dim,
         cut_dims=True,
     ),
 )

@@ -33,6 +33,7 @@ class KnownModel:
         figures: by benchmark, text-to-video R@1 of an embedder or top-1 of a classifier, in percent.
         source: of the figures.
         shape: what differs from the defaults of transformers' configuration of its type; None where that is not known here.
+        picture: height and width of its pictures, for those that take any shape; None where its configuration says it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class KnownModel:
     figures: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
     shape: Mapping[str, Any] | None = None
+    picture: tuple[int, int] | None = None
 
 
 def _vit(width: int, layers: int, patch: int, size: int = 224) -> dict[str, int]:
@@ -267,6 +269,37 @@ KNOWN: tuple[KnownModel, ...] = (
         "Apache-2.0",
         figures={"MSR-VTT": 55.6, "MSVD": 75.2, "DiDeMo": 55.6, "ActivityNet": 58.1},
         source=MTEB,
+        shape={
+            "text_config": {
+                "hidden_size": 2048,
+                "intermediate_size": 6144,
+                "num_hidden_layers": 28,
+                "num_attention_heads": 16,
+                "num_key_value_heads": 8,
+                "head_dim": 128,
+                "rope_parameters": {"rope_type": "default", "rope_theta": 5_000_000.0, "mrope_section": [24, 20, 20]},
+                "use_cache": False,
+            },
+            "vision_config": {
+                "depth": 24,
+                "hidden_size": 1024,
+                "intermediate_size": 4096,
+                "out_hidden_size": 2048,
+                "deepstack_visual_indexes": [5, 11, 17],
+            },
+        },
+        picture=(288, 512),
+    ),
+    KnownModel(
+        "google/embeddinggemma-2",
+        "embedding_gemma2",
+        "embedder",
+        "sentences in many languages",
+        4,
+        768,
+        "Apache-2.0",
+        shape={"vision_config": {"model_type": "gemma4_vision"}},
+        picture=(384, 720),
     ),
     KnownModel(
         "MCG-NJU/videomae-base-finetuned-kinetics",

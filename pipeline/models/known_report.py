@@ -35,13 +35,14 @@ def model_row(known: KnownModel, cost: Cost | None, *, measured: bool) -> Sequen
         "yes" if is_cached(known.name) else "",
     ]
     if measured:
-        row += [f"{cost.gflops:.0f}", f"{cost.clips_per_s:.2f}"] if cost else ["-", "-"]
+        speed = cost.clips_per_s if cost else None
+        row += [f"{cost.gflops:.0f}" if cost else "-", "-" if speed is None else f"{speed:.2f}"]
     return row
 
 
 def model_json(known: KnownModel, cost: Cost | None) -> dict[str, Any]:
     """A model for programs."""
-    entry = {name: value for name, value in asdict(known).items() if name != "shape"}
+    entry = {name: value for name, value in asdict(known).items() if name not in ("shape", "picture")}
     return {**entry, "cached": is_cached(known.name), "measured": cost._asdict() if cost else None}
 
 

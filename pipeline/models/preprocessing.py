@@ -110,7 +110,8 @@ def _says_height_and_width(size: Any) -> bool:
 
 def _square_side(vision: dict[str, Any]) -> int:
     """The side in pixels of the patches that a vision model gives one token for: they may be merged from smaller ones."""
-    return int(vision["patch_size"]) * int(vision.get("spatial_merge_size", 1))
+    merged = vision.get("spatial_merge_size", vision.get("pooling_kernel_size", 1))
+    return int(vision["patch_size"]) * int(merged)
 
 
 def _pair(size: int | dict[str, int]) -> tuple[int, int]:
@@ -120,6 +121,9 @@ def _pair(size: int | dict[str, int]) -> tuple[int, int]:
 def _resize(settings: dict[str, Any]) -> int | tuple[int, int] | PatchBudget:
     if settings["max_num_patches"]:
         return PatchBudget(int(settings["patch_size"]), int(settings["max_num_patches"]))
+    if settings["max_soft_tokens"]:
+        side = int(settings["patch_size"]) * int(settings["pooling_kernel_size"])
+        return PatchBudget(side, int(settings["max_soft_tokens"]), rounded="down")
     size = settings["size"]
     if isinstance(size, int):
         return size

@@ -25,6 +25,7 @@ COMMON_DEFAULTS: Mapping[str, Any] = {
     "offset": False,  # Vivit: values from -1
     "rescale_offset": False,  # EfficientNet: likewise
     "max_num_patches": None,  # SigLIP 2: pictures of any shape
+    "max_soft_tokens": None,  # Gemma: likewise
     "include_top": False,  # EfficientNet: divide by image_std once more
     "do_normalize": True,
 }
@@ -97,6 +98,18 @@ QWEN3_VL = Processor(  # and Qwen2VLImageProcessor, which some of its checkpoint
     {"image_mean": _HALF, "image_std": _HALF, "do_center_crop": False, "resample": BICUBIC},
     max_squares=144,  # 384 x 384 or 512 x 288 pixels; its authors' smallest frames have 128
 )
+EMBEDDING_GEMMA2 = Processor(
+    "EmbeddingGemma2",
+    {
+        "image_mean": [0.0, 0.0, 0.0],
+        "image_std": [1.0, 1.0, 1.0],
+        "do_center_crop": False,
+        "resample": BICUBIC,
+        "patch_size": 16,
+        "pooling_kernel_size": 3,
+        "max_soft_tokens": 70,
+    },
+)
 VIVIT = Processor(
     "Vivit",
     {
@@ -111,7 +124,20 @@ VJEPA2 = Processor(
     "VJEPA2", {"image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD, "crop_size": 256}, Fraction(256, 224)
 )
 
-_KNOWN = (VIDEOMAE, CLIP, CHINESE_CLIP, SIGLIP2, SIGLIP, VIDEOPRISM, PE_VIDEO, QWEN3_VL, EFFICIENTNET, VIVIT, VJEPA2)
+_KNOWN = (
+    VIDEOMAE,
+    CLIP,
+    CHINESE_CLIP,
+    SIGLIP2,
+    SIGLIP,
+    VIDEOPRISM,
+    PE_VIDEO,
+    QWEN3_VL,
+    EMBEDDING_GEMMA2,
+    EFFICIENTNET,
+    VIVIT,
+    VJEPA2,
+)
 
 
 def processor_named(class_name: str, usual: Processor | None) -> Processor | None:

@@ -20,6 +20,8 @@ from transformers import (
     ChineseCLIPModel,
     CLIPConfig,
     CLIPModel,
+    EmbeddingGemma2Config,
+    EmbeddingGemma2Model,
     MetaClip2Config,
     MetaClip2Model,
     PeAudioVideoConfig,
@@ -155,6 +157,40 @@ def _qwen3_vl() -> Any:
     )
 
 
+_GEMMA_MARKS = ("<|image>", "<image|>", "<|video|>", "<|image|>", "<|audio|>")
+
+
+def _embedding_gemma2_tokenizer() -> Any:
+    """One token per byte, then the marks of pictures, videos and sound."""
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens([AddedToken(mark, special=True) for mark in _GEMMA_MARKS])
+    return tokenizer
+
+
+def _embedding_gemma2() -> Any:
+    """With sound, as the published checkpoint is: vidsift leaves it out."""
+    layers = {**_LAYERS, "num_key_value_heads": 1, "head_dim": 16, "initializer_range": 0.2}
+    text: dict[str, Any] = {**layers, **_TOKENS, "vocab_size": 264, "embedding_dim": 24, "hidden_size_per_layer_input": 8}
+    text |= {"sliding_window": 48, "sliding_window_pattern": 2, "global_head_dim": 16}
+    vision: dict[str, Any] = {**layers, "model_type": "gemma4_vision", "num_key_value_heads": 2}
+    vision |= {"patch_size": 4, "pooling_kernel_size": 2, "position_embedding_size": 128}
+    audio: dict[str, Any] = {**_LAYERS, "model_type": "gemma4_audio", "output_proj_dims": 32, "num_hidden_layers": 1}
+    audio |= {"subsampling_conv_channels": [8, 4]}
+    marks = dict(zip(_GEMMA_MARKS, range(259, 264), strict=True))
+    return EmbeddingGemma2Model(
+        EmbeddingGemma2Config(
+            text_config=text,
+            vision_config=vision,
+            audio_config=audio,
+            boi_token_id=marks["<|image>"],
+            eoi_token_id=marks["<image|>"],
+            video_token_id=marks["<|video|>"],
+            image_token_id=marks["<|image|>"],
+            audio_token_id=marks["<|audio|>"],
+        )
+    )
+
+
 def _videoprism_tokenizer() -> VideoPrismTokenizer:
     marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     return VideoPrismTokenizer(vocab=[*marks, *((character, -3.0) for character in string.printable.strip())])
@@ -170,6 +206,7 @@ OWN_TOKENIZERS: dict[str, Callable[[], Any]] = {
     "videoprism": _videoprism_tokenizer,
     "siglip2": _siglip2_tokenizer,
     "qwen3_vl": _qwen3_vl_tokenizer,
+    "embedding_gemma2": _embedding_gemma2_tokenizer,
 }
 
 
@@ -200,6 +237,16 @@ VIDEO_TEXT: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "qwen3_vl": (
         _qwen3_vl,
         {"video_processor_type": "Qwen3VLVideoProcessor", "size": {"shortest_edge": 4_096, "longest_edge": 25_165_824}},
+    ),
+    "embedding_gemma2": (
+        _embedding_gemma2,
+        {
+            "video_processor_type": "EmbeddingGemma2VideoProcessor",
+            "patch_size": 4,
+            "pooling_kernel_size": 2,
+            "max_soft_tokens": 70,
+            "do_normalize": False,
+        },
     ),
 }
 # Those that need packages beside vidsift's own.

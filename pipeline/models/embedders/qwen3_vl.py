@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ TEXT_INSTRUCTION = "Find a video that contains the following visual content."
 # It gives the times that are written before the frames, since an embedder is not told a clip's length. The model's own
 # processor takes frames from a video at this rate, and 8 frames of the default 4 seconds have it.
 FRAMES_PER_S = 2.0
+
+# Tokens of the instructions, and of the time before each temporal patch, in the published tokenizer.
+_WORDS_AROUND, _WORDS_BEFORE_PATCHES = 20, 6
 
 
 class Qwen3VlEmbedder:
@@ -103,15 +107,29 @@ class Qwen3VlEmbedder:
 
     def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Clips' whole vectors, neither cut nor normalised."""
-        patches, grid = video_patches(
-            pixels, self._vision.patch_size, self._vision.temporal_patch_size, self._vision.spatial_merge_size
-        )
-        tokens = self._clip_tokens(*grid).expand(len(pixels), -1)
-        output = self._model(
+        return self.forward(self._model, pixels, self._clip_tokens)
+
+    @staticmethod
+    def forward(
+        model: Any, pixels: torch.Tensor, make_tokens: Callable[[int, int, int], torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """The last tokens' hidden states [batch, dim], neither cut nor normalised.
+
+        Args:
+            model: transformers' ``Qwen3VLModel``.
+            pixels: [batch, num_frames, 3, height, width].
+            make_tokens: gives the conversation about a clip of so many patches in time, height and width; None takes one
+                without its words, of about as many tokens, which costs as much.
+        """
+        config, vision = model.config, model.config.vision_config
+        patches, grid = video_patches(pixels, vision.patch_size, vision.temporal_patch_size, vision.spatial_merge_size)
+        conversation = make_tokens(*grid) if make_tokens else _without_words(config, grid)
+        tokens = conversation.to(pixels.device).expand(len(pixels), -1)
+        output = model(
             input_ids=tokens,
             pixel_values_videos=patches,
-            video_grid_thw=torch.tensor([grid] * len(pixels), device=self.device),
-            mm_token_type_ids=(tokens == self._model.config.video_token_id).long() * 2,  # 2 means video
+            video_grid_thw=torch.tensor([grid] * len(pixels), device=pixels.device),
+            mm_token_type_ids=(tokens == config.video_token_id).long() * 2,  # 2 means video
         )
         return (output.last_hidden_state[:, -1],)
 
@@ -130,6 +148,13 @@ class Qwen3VlEmbedder:
         last = tokens["attention_mask"].sum(1) - 1
         rows: torch.Tensor = hidden[torch.arange(len(hidden)), last]
         return rows
+
+
+def _without_words(config: Any, grid: tuple[int, int, int]) -> torch.Tensor:
+    """The tokens of the patches, int64 [tokens], and one that says nothing for each that words would have."""
+    num_patches = grid[1] * grid[2] // config.vision_config.spatial_merge_size**2
+    patches = [config.vision_start_token_id, *[config.video_token_id] * num_patches, config.vision_end_token_id]
+    return torch.tensor([0] * _WORDS_AROUND + ([0] * _WORDS_BEFORE_PATCHES + patches) * grid[0])
 
 
 def video_patches(

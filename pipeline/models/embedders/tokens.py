@@ -70,6 +70,18 @@ class TextTokenizer:
         )
         return {name: encoded[name] for name in ("input_ids", "attention_mask") if name in encoded}
 
+    def around(self, text: str, token: int) -> tuple[list[int], list[int]] | None:
+        """The tokens before and after ``token`` where that ends ``text``; None where the tokenizer does not have it.
+
+        They are the text's, and those that the tokenizer adds at both ends.
+        """
+        symbol = self._tokenizer.convert_ids_to_tokens(token) if token < len(self._tokenizer) else None
+        ids: list[int] = self._tokenizer(f"{text}{symbol}")["input_ids"] if symbol else []
+        if ids.count(token) != 1:
+            return None
+        place = ids.index(token)
+        return ids[:place], ids[place + 1 :]
+
     def cut(self, texts: Sequence[str]) -> list[CutText]:
         """Those of ``texts`` that have more tokens than the model reads."""
         if not texts:
@@ -86,6 +98,7 @@ class TextTokenizer:
             if len(offsets) > self.max_tokens:
                 text_offsets = [offset for offset, added in zip(offsets, special, strict=True) if not added]
                 unread = text_offsets[max(0, self.max_tokens - sum(special))][0]
+                unread -= len(self._format.prefix)
                 cut.append(CutText(text, len(offsets), self.max_tokens, _from_word(text, unread)))
         return cut
 

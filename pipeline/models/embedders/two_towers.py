@@ -62,7 +62,7 @@ class TwoTowers(ABC):
         self._has_vision = not texts_first
         self._model, self.device, self.dtype = self._load(vision=self._has_vision)
         self._run: Forward = choose_runtime(
-            lambda pixels: self.forward(self._model, pixels),
+            self._forward,
             self.device,
             self.vision_config(self._model.config),
             cuda_graphs=family.cuda_graphs,
@@ -107,6 +107,9 @@ class TwoTowers(ABC):
         The first of what it returns are the clips' vectors [batch, dim], not normalised, for this class's `embed_clips`.
         """
 
+    def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.forward(self._model, pixels)
+
     def _see(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """`forward` on the model's device, by its runtime, once the vision model is loaded."""
         if not self._has_vision:
@@ -117,7 +120,7 @@ class TwoTowers(ABC):
     @torch.inference_mode()
     def embed_clips(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """See `pipeline.models.base.Embedder.embed_clips`."""
-        return unit_vectors(self._see(pixels)[0])
+        return unit_vectors(self._see(pixels)[0][:, : self.dim])
 
     def _project(self, texts: Sequence[str]) -> torch.Tensor:
         """[len(texts), dim], projected and not normalised."""
@@ -131,7 +134,7 @@ class TwoTowers(ABC):
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `pipeline.models.base.Embedder.embed_texts`. Of longer texts it reads the first tokens (CLIP: 77)."""
-        return unit_vectors(self._projected(texts)) if texts else np.empty((0, self.dim), np.float32)
+        return unit_vectors(self._projected(texts)[:, : self.dim]) if texts else np.empty((0, self.dim), np.float32)
 
     def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
         """See `pipeline.models.base.LimitedEmbedder.cut_texts`."""

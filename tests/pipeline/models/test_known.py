@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
+from transformers import AutoConfig
 
 from cli import main
 from pipeline.models.families import family_of
 from pipeline.models.known import KNOWN, KnownModel, known_model, licence_note
-from pipeline.models.measure import measure
+from pipeline.models.known_report import model_row
+from pipeline.models.measure import Cost, empty_model, fill_weights, measure
+from pipeline.models.registry import forward_of
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER
 
 
@@ -50,9 +55,119 @@ def test_multiply_adds_are_counted_as_papers_count_them() -> None:
     layer = 4 * tokens * width**2 + 2 * tokens**2 * width + 2 * tokens * width * 4 * width
     frame = 16 * 3 * 8 * 8 * width + 2 * layer + width * 24
     assert cost.gflops == pytest.approx(2 * frame / 1e9)
-    assert cost.clips_per_s > 0
+    assert cost.clips_per_s
     with pytest.raises(ValueError, match="the shape of x/y is not known here"):
         measure(KnownModel("x/y", "clip", "embedder", "tests", 2, 24))
+
+
+def small_clip(name: str) -> KnownModel:
+    """A CLIP of a few thousand weights."""
+    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = {"vision_config": {**layers, "image_size": 32, "patch_size": 8}, "text_config": {**layers, "vocab_size": 100}}
+    return KnownModel(name, "clip", "embedder", "tests", 2, 512, shape=shape)
+
+
+def small_qwen() -> KnownModel:
+    """A Qwen3-VL of two layers, shown two pairs of 64 x 32 pixels: 8 squares of 2 x 2 patches a pair."""
+    text = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text |= {"num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300, "use_cache": False}
+    rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]}
+    vision: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "depth": 2, "num_heads": 2, "patch_size": 8}
+    vision |= {"out_hidden_size": 48, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+    marks = {"image_token_id": 290, "video_token_id": 291, "vision_start_token_id": 292, "vision_end_token_id": 293}
+    shape = {"text_config": {**text, "rope_parameters": rope}, "vision_config": vision, **marks}
+    return KnownModel("x/qwen", "qwen3_vl", "embedder", "tests", 4, 48, shape=shape, picture=(32, 64))
+
+
+def small_gemma() -> KnownModel:
+    """An EmbeddingGemma 2 of two layers."""
+    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "head_dim": 16}
+    text = {**layers, "num_key_value_heads": 1, "vocab_size": 300, "global_head_dim": 16, "hidden_size_per_layer_input": 8}
+    vision = {**layers, "num_key_value_heads": 2, "model_type": "gemma4_vision", "patch_size": 8, "pooling_kernel_size": 2}
+    marks = {"boi_token_id": 290, "video_token_id": 291, "eoi_token_id": 292, "image_token_id": 293, "audio_token_id": 294}
+    shape = {"text_config": text, "vision_config": vision, **marks}
+    return KnownModel("x/gemma", "embedding_gemma2", "embedder", "tests", 4, 768, shape=shape, picture=(32, 64))
+
+
+@pytest.mark.parametrize("known", [small_clip("x/clip"), small_qwen(), small_gemma()], ids=lambda known: known.model_type)
+def test_what_is_timed_computes_with_usual_numbers(known: KnownModel) -> None:
+    """Neither infinities nor numbers so small that processors slow down."""
+    assert known.shape is not None
+    model = empty_model(known, AutoConfig.for_model(known.model_type, **known.shape), torch.float32)
+    fill_weights(model)
+    pixels = torch.rand(2, known.num_frames, 3, *(known.picture or (32, 32)))
+    with torch.no_grad():
+        (vectors, *_) = forward_of("embedder", known.model_type)(model, pixels)
+    sizes = vectors.abs()
+    assert torch.isfinite(vectors).all()
+    assert sizes[sizes > 0].min() > 1e-20
+    assert sizes.max() > 1e-6
+    cost = measure(known)
+    assert cost.gflops > 0
+    assert cost.parameters == sum(weights.numel() for weights in model.parameters())
+    assert cost.clips_per_s
+
+
+def test_multiply_adds_of_a_language_model_that_sees() -> None:
+    """By hand, all that depends on the number of tokens: 52 of 2 x 8 squares, their marks and 20 + 2 x 6 of words."""
+    known = small_qwen()
+    tokens, width, heads = 2 * 8 + 2 * 2 + 20 + 2 * 6, 48, 2 * 16
+    attention = tokens * width * (2 * heads + 2 * 16) + 2 * tokens**2 * heads
+    language = 2 * (attention + 3 * tokens * width * 64)
+    patches = 2 * 32
+    # A pair of frames is attended to by itself.
+    seen = patches * 3 * 2 * 64 * 32 + 2 * (4 * patches * 32**2 + 2 * patches * 32 * 32 + 2 * patches * 32 * 64)
+    merged = 2 * 16 * (128 * 128 + 128 * 48)
+    small = tokens * 8 + patches * 8  # of the rotations, at most
+    assert (language + seen + merged) / 1e9 <= measure(known).gflops <= (language + seen + merged + small) / 1e9
+
+
+def test_a_large_model_is_counted_and_not_timed_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.models.measure.MAX_WEIGHTS_ON_CPU", 1_000)
+    monkeypatch.setattr("pipeline.models.measure.best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("pipeline.models.measure.fill_weights", lambda model: pytest.fail("not timed, so not filled"))
+    cost = measure(small_qwen())
+    assert cost.clips_per_s is None
+    assert model_row(small_qwen(), cost, measured=True)[-2:] == ["0", "-"]
+
+
+def test_each_row_is_printed_as_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the second model fails; progress goes to standard error."""
+
+    def measure_one(known: KnownModel) -> Cost:
+        if known.name == "x/second":
+            raise RuntimeError("no more")
+        return Cost(1.5, 100, 2.25)
+
+    unknown = KnownModel("x/unknown", "clip", "embedder", "tests", 2, 512)
+    known = (unknown, small_clip("x/first"), small_clip("x/second"))
+    monkeypatch.setattr("pipeline.models.known.KNOWN", known)
+    monkeypatch.setattr("pipeline.models.measure.measure", measure_one)
+    monkeypatch.setattr("commands.progress_line.ProgressLine._LOG_EVERY_S", 0.0)
+    for arguments in (["models", "--measure"], ["models", "--measure", "--json"]):
+        done = CliRunner().invoke(main, arguments)
+        assert isinstance(done.exception, RuntimeError)
+        *_, before, last = done.stdout.splitlines()
+        if "--json" in arguments:
+            assert json.loads(last)["measured"] == {"gflops": 1.5, "parameters": 100, "clips_per_s": 2.25}
+            assert json.loads(before)["measured"] is None
+        else:
+            assert last.split()[0] == "x/first"
+            assert last.split()[-2:] == ["2", "2.25"]
+            assert before.split()[-2:] == ["-", "-"]
+        told = [line.split(",")[0] for line in done.stderr.splitlines()]
+        assert told == [f"measured {count} of 3 models" for count in range(3)]
+
+
+def test_the_list_with_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.models.known.KNOWN", (small_clip("x/first"), small_qwen()))
+    done = CliRunner().invoke(main, ["models", "--measure"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[-2:] == ["GFLOPs", "clips/s"]
+    assert [line.split()[0] for line in lines[2:4]] == ["x/first", "x/qwen"]
+    assert all(float(line.split()[-1]) > 0 for line in lines[2:4])
+    assert lines[4] == ""
 
 
 def test_the_list_that_people_see() -> None:

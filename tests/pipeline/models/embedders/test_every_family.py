@@ -31,6 +31,7 @@ from schemas.errors import ModelError
 from schemas.models import Checkpoint, Geometry, PatchBudget
 from schemas.options import Sampling
 from schemas.records import ClipRow, Span, VideoFile
+from tests.helpers.plain_embedding_gemma2 import plain_gemma_clip, plain_gemma_text
 from tests.helpers.plain_qwen3_vl import plain_qwen_clip, plain_qwen_text
 from tests.helpers.small_embedders import IMAGE_TEXT, OWN_TOKENIZERS, SIDE, VIDEO_TEXT, WITH_EXTRAS, write_small_embedder
 from tests.helpers.videos import decode_all
@@ -92,6 +93,8 @@ def plain_clip(folder: Path, model_type: str, frames: Frames) -> NDArray[np.floa
     if model_type == "qwen3_vl":
         width, height = PatchBudget(16, 144).resized(frames[0].shape[1], frames[0].shape[0])
         vector = plain_qwen_clip(model, AutoTokenizer.from_pretrained(folder), pictures_of(frames, width, height))
+    elif model_type == "embedding_gemma2":
+        vector = plain_gemma_clip(model, AutoTokenizer.from_pretrained(folder), folder, frames)
     elif model_type == "videoprism":
         values = torch.from_numpy(pictures_of(frames, SIDE, SIDE)).permute(0, 3, 1, 2)[None] / 255
         vector = model.get_video_features(values).pooler_output[0, 0]
@@ -110,6 +113,8 @@ def plain_text(folder: Path, model_type: str, text: str) -> NDArray[np.float32]:
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     if model_type == "qwen3_vl":
         return plain_qwen_text(model, tokenizer, text)
+    if model_type == "embedding_gemma2":
+        return plain_gemma_text(model, tokenizer, text)
     padded: dict[str, Any] = {"padding": "max_length", "max_length": 64} if model_type not in _CLIP_LIKE else {}
     tokens = tokenizer(text, truncation=True, return_tensors="pt", **padded)
     masked = {} if model_type in ("siglip", "siglip2") else {"attention_mask": tokens["attention_mask"]}
@@ -225,6 +230,17 @@ def test_pictures_of_any_shape_keep_it(folders: dict[str, Path]) -> None:
     for budget in (PatchBudget(16, 256), PatchBudget(8, 16), PatchBudget(14, 1024)):
         for width, height in ((640, 360), (1080, 1920), (1, 1000), (3840, 1600), (256, 256), (720, 576)):
             tall, wide = get_image_size_for_max_num_patches(height, width, budget.patch_size, budget.max_patches)
+            assert budget.resized(width, height) == (wide, tall)
+
+
+def test_pictures_of_any_shape_that_are_rounded_down() -> None:
+    """As transformers' own function chooses it, from patches of which 3 x 3 make a square."""
+    from transformers.models.gemma4.image_processing_pil_gemma4 import get_aspect_ratio_preserving_size
+
+    for patch, squares in ((16, 140), (16, 70), (4, 280)):
+        budget = PatchBudget(3 * patch, squares, "down")
+        for width, height in ((640, 360), (1080, 1920), (3, 1000), (1000, 1), (3840, 1600), (256, 256), (720, 576)):
+            tall, wide = get_aspect_ratio_preserving_size(height, width, patch, squares * 9, 3)
             assert budget.resized(width, height) == (wide, tall)
 
 
