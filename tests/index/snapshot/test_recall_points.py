@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from index.snapshot.compressed_build import open_compressed, write_compressed
-from index.snapshot.compressed_vectors import MEASURED, CompressedVectors, cost_ns
-from index.snapshot.flat_vectors import faiss
+from index.snapshot.compressed_vectors import FP16_FILE, MEASURED, CompressedVectors, cost_ns
+from index.snapshot.flat_vectors import FlatVectors, faiss
 from index.snapshot.recall_points import Truth, choose_points, made_up_texts, tuning_truth
 
 ROWS, DIM, LISTS = 12_000, 24, 24
@@ -35,10 +35,11 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     folder = tmp_path_factory.mktemp("segment")
     rng = np.random.default_rng(2)
     clips = np.repeat(rng.normal(size=(ROWS // 40, DIM)), 40, axis=0) + 0.8 * rng.normal(size=(ROWS, DIM))
-    clips = np.asarray(clips / np.linalg.norm(clips, axis=1, keepdims=True), np.float32)
-    info = write_compressed(folder, DIM, [clips], lists=LISTS, num_tuning=10)
+    vectors_of_clips = (clips / np.linalg.norm(clips, axis=1, keepdims=True)).astype(np.float32)
+    info = write_compressed(folder, DIM, [vectors_of_clips], lists=LISTS, num_tuning=10)
     vectors = open_compressed(folder, info)
-    truth = tuning_truth(vectors, made_up_texts(clips, 60, seed=1), 60, seed=1)
+    exact = FlatVectors(folder / FP16_FILE, dim=DIM, rows=ROWS)
+    truth = tuning_truth(exact, made_up_texts(vectors_of_clips, 60, seed=1), 60, seed=1)
     for begin in range(0, ROWS, 5_000):
         truth.add(begin, vectors.vectors_at(np.arange(begin, min(begin + 5_000, ROWS))))
     return Case(vectors, truth)
@@ -51,11 +52,11 @@ def recall_of(case: Case, probes: int, candidates: int) -> list[NDArray[np.float
         case.vectors.search_with(clip[None], MEASURED, probes, candidates, case.truth.passing(number, ROWS))[0][0]
         for number, clip in enumerate(case.truth.clips)
     ]
-    kinds = zip((of_texts, of_clips), (case.truth.best_for_texts(), case.truth.best_for_clips()), strict=True)
-    return [
-        np.array([np.isin(best[:10], rows[:10]).mean() for rows, best in zip(found, wanted, strict=True)])
-        for found, wanted in kinds
-    ]
+
+    def shares(found: Sequence[NDArray[np.int64]] | NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.array([np.isin(best[:10], rows[:10]).mean() for rows, best in zip(found, wanted, strict=True)])
+
+    return [shares(of_texts, case.truth.best_for_texts()), shares(of_clips, case.truth.best_for_clips())]
 
 
 def test_chosen_settings_reach_their_recall_by_more_than_chance(case: Case) -> None:
