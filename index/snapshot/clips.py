@@ -139,13 +139,12 @@ class SnapshotClips:
         Returns:
             int64 and float32 [q, count]; where fewer rows pass, -1 and minus infinity at the end.
         """
-        allowed = self._split(self.live if passing is None else passing & self.live)
+        allowed = self._live_bits if passing is None else self._bits(passing & self.live)
         best_rows, best_scores = [], []
         for number, (segment, of_segment) in enumerate(zip(self.segments, allowed, strict=True)):
-            packed = None if of_segment.all() else np.packbits(of_segment, bitorder="little")
-            if packed is not None and not of_segment.any():
+            if of_segment is not None and not of_segment.any():
                 continue
-            rows, scores = segment.vectors.search(queries, min(count, len(segment)), recall=recall, passing=packed)
+            rows, scores = segment.vectors.search(queries, min(count, len(segment)), recall=recall, passing=of_segment)
             best_rows.append(np.where(rows >= 0, rows + self._first[number], -1))
             best_scores.append(np.where(rows >= 0, scores, -np.inf))
         nothing = np.full((len(queries), count), -1), np.full((len(queries), count), -np.inf, np.float32)
@@ -231,6 +230,14 @@ class SnapshotClips:
         for first, rows in zip(self._first[:-1], rows_of_segments, strict=True):
             mask[first + rows] = True
         return mask
+
+    @cached_property
+    def _live_bits(self) -> list[NDArray[np.uint8] | None]:
+        return self._bits(self.live)
+
+    def _bits(self, mask: NDArray[np.bool_]) -> list[NDArray[np.uint8] | None]:
+        """A mask of the rows of the snapshot as bits for each segment, the lowest first; None where all are set."""
+        return [None if of.all() else np.packbits(of, bitorder="little") for of in self._split(mask)]
 
     def _split(self, mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         """A mask of the rows of the snapshot as one for each segment."""
