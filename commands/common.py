@@ -116,6 +116,19 @@ def library_option(command: _F) -> _F:
     )(command)
 
 
+def libraries_option(command: _F) -> _F:
+    """``--library DIR``, once or several times, as ``folders``."""
+    return click.option(
+        "--library",
+        "folders",
+        type=click.Path(path_type=Path),
+        required=True,
+        multiple=True,
+        metavar="DIR",
+        help="Folder of a library; may be repeated.",
+    )(command)
+
+
 def embedder_option(command: _F) -> _F:
     """``--embedder MODEL`` of the commands that read a library."""
     return click.option(

@@ -6,20 +6,12 @@ from pathlib import Path
 
 import click
 
-from commands.common import Command, embedder_option, note
+from commands.common import Command, embedder_option, libraries_option, note
 from schemas.errors import UsageError
 
 
 @click.command(cls=Command)
-@click.option(
-    "--library",
-    "folders",
-    type=click.Path(path_type=Path),
-    required=True,
-    multiple=True,
-    metavar="DIR",
-    help="Folder of a library; may be repeated.",
-)
+@libraries_option
 @embedder_option
 def mcp(folders: tuple[Path, ...], embedder: str | None) -> None:
     """Let assistants search libraries, over MCP.

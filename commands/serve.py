@@ -7,20 +7,12 @@ from pathlib import Path
 
 import click
 
-from commands.common import Command, echo, embedder_option, note
+from commands.common import Command, echo, embedder_option, libraries_option, note
 from schemas.errors import UsageError
 
 
 @click.command(cls=Command)
-@click.option(
-    "--library",
-    "folders",
-    type=click.Path(path_type=Path),
-    required=True,
-    multiple=True,
-    metavar="DIR",
-    help="Folder of a library; may be repeated.",
-)
+@libraries_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0 takes any free one.")
 @click.option("--name", "names", multiple=True, metavar="NAME", help="Host name to accept too; may be repeated.")
