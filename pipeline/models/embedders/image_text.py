@@ -21,7 +21,9 @@ from pipeline.models.embedders.vectors import unit_vectors
 from schemas.models import Checkpoint
 from schemas.options import Precision
 
-# Difference of two frames' logits (cosine times the model's scale) that makes one weigh e times as much as the other.
+# Difference of two frames' logits (cosine times the model's scale) that makes one weigh e times as much as the other. Chosen
+# on held-back clips of the demo's world (docs/benchmarks.md): lower ones lose where all frames show the same, higher ones
+# where one in four shows what is asked for.
 TEMPERATURE = 2.0
 
 
