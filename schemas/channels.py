@@ -1,0 +1,129 @@
+"""What a video shows and says beside its clips: its shots, its speech, the text on its screen. Each has rows of its own.
+
+Times are seconds from the container's start time, as in `schemas.records`; intervals are half open, [start_s, end_s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import pyarrow as pa
+
+Transition = Literal["start", "cut", "gradual"]
+"""How a shot begins: with the video, at once, or over several frames (a dissolve, a fade or a wipe)."""
+
+Picture = Literal["moving", "still", "black"]
+"""What a shot shows: a changing picture, one that does not change, or none (black or of one colour)."""
+
+
+class Shot(NamedTuple):
+    """A part of a video that was filmed or shown without a break.
+
+    Attributes:
+        transition: how it begins.
+        confidence: of its beginning, from 0 to 1; 1 for the beginning of the video.
+        picture: what it shows.
+    """
+
+    start_s: float
+    end_s: float
+    transition: Transition
+    confidence: float
+    picture: Picture
+
+
+class Word(NamedTuple):
+    """A word that is said, with its time."""
+
+    word: str
+    start_s: float
+    end_s: float
+
+
+class Utterance(NamedTuple):
+    """A piece of speech, some seconds long: a subtitle, or a sentence that a model heard.
+
+    Attributes:
+        text: without markup; lines are separated by a line break.
+        language: as BCP 47 has it, such as ``en``; None if it is not known.
+        source: where it comes from: ``sidecar``, ``embedded`` or ``whisper``.
+        confidence: from 0 to 1; None where the source gives none.
+        words: the words with their times; empty where the source gives none.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+    language: str | None
+    source: Literal["sidecar", "embedded", "whisper"]
+    confidence: float | None
+    words: tuple[Word, ...] = ()
+
+
+class Box(NamedTuple):
+    """A rectangle in a frame as it is shown, in shares of its width and height from the top left corner, 0 to 1."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class ScreenText(NamedTuple):
+    """A line of text that can be read on the screen for some time.
+
+    Attributes:
+        box: where, in the first frame that it was read in.
+        confidence: from 0 to 1: of the best reading.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+    box: Box
+    confidence: float
+
+
+Entry = Shot | Utterance | ScreenText
+
+# What every table of a channel begins with. ``annotator`` says what wrote the row.
+_KEYS = [("video_id", pa.string()), ("annotator", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]
+
+SHOTS = pa.schema([*_KEYS, ("transition", pa.string()), ("confidence", pa.float32()), ("picture", pa.string())])
+
+SPEECH = pa.schema(
+    [
+        *_KEYS,
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("source", pa.string()),
+        ("confidence", pa.float32()),
+        ("words", pa.list_(pa.struct([("word", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]))),
+    ]
+)
+
+SCREEN_TEXT = pa.schema(
+    [
+        *_KEYS,
+        ("text", pa.string()),
+        ("box", pa.struct([(name, pa.float32()) for name in Box._fields])),
+        ("confidence", pa.float32()),
+    ]
+)
+
+CHANNELS = {"shots": SHOTS, "speech": SPEECH, "screen_text": SCREEN_TEXT}
+"""The columns of the tables of channels, by table."""
+
+
+def channel_table(table: str, video_id: str, annotator: str, entries: Sequence[Entry]) -> pa.Table:
+    """Rows of the table ``table`` of `CHANNELS`."""
+    rows = []
+    for entry in entries:
+        row = entry._asdict() | {"video_id": video_id, "annotator": annotator}
+        if isinstance(entry, Utterance):
+            row["words"] = [word._asdict() for word in entry.words]
+        if isinstance(entry, ScreenText):
+            row["box"] = entry.box._asdict()
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=CHANNELS[table])
