@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from index.sql.catalog_files import AttachedSegment, CatalogFiles, attach, not_a_catalog
 from index.sql.interruptible import GivenUpError, run_interruptible
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
+from schemas.sql import TABLES
 
 _Settings = dict[str, str | bool | int | float | list[str]]
 # A query can reach the catalog's tables alone: no files, no network, no extensions, no settings.
@@ -274,4 +275,5 @@ def _hint(exc: duckdb.Error, argument: str) -> str:
     """Advice for somebody whose query failed with this error."""
     if argument != "--where" and _NO_HITS.search(str(exc)):
         return "hits is what a search found, and none was asked for: add --search TEXT"
-    return "the tables are videos, clips, labels and tags"
+    names = [table.name for table in TABLES]
+    return f"the tables are {', '.join(names[:-1])} and {names[-1]}"
