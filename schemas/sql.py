@@ -190,5 +190,8 @@ HITS = TableMeaning(
 # The tables that a library always has.
 TABLES = (VIDEOS, CLIPS, LABELS, TAGS, SHOTS, SPEECH, SCREEN_TEXT, ANNOTATIONS)
 
+FORMAT_1_TABLES = (VIDEOS, CLIPS, LABELS, TAGS)
+"""Those of a snapshot of format 1."""
+
 CHANNELS = (SHOTS, SPEECH, SCREEN_TEXT)
 """The tables of channels: rows of annotators of whole videos."""

@@ -78,6 +78,21 @@ def publish_channels(
     return sorted(shown, key=lambda of: (-of.size.clips, of.part.name)), annotations
 
 
+def rebuild_channels(tables: Tables, scratch: Path) -> tuple[pa.Table, tuple[Path | None, list[Path]]]:
+    """The live `ANNOTATIONS`, and the files that a catalog has of them, built anew of the tables in the folder ``scratch``.
+
+    Raises:
+        LibraryError: the tables cannot be read.
+    """
+    annotations = _live_annotations(tables)
+    if not len(annotations):
+        return annotations, (None, [])
+    rows = _rows_of(tables.channel_files(), annotations["annotation_id"].combine_chunks())
+    part = write_part(scratch, scratch, annotations, rows)
+    write_annotations(scratch / "annotations.duckdb", [ShownPart(part, np.arange(len(part.annotations)))], annotations)
+    return annotations, (scratch / "annotations.duckdb", [part.catalog])
+
+
 def _live_annotations(tables: Tables) -> pa.Table:
     """The rows of ``annotations`` whose videos the library has."""
     annotations = tables.channels.read_annotations()

@@ -1,7 +1,7 @@
 """The full-text index of a part of channels: SQLite's FTS5 over what is said and what can be read on the screen.
 
 entries(id, channel, annotation, start_s, end_s, text, language)   the rows themselves; ``annotation`` as in the part
-words                                                      FTS5 of each entry's ``words`` and ``stems``, without content
+words                                                      FTS5 of each entry's words, ``whole`` and as ``stem``, without content
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SCHEMA = """
 create table entries(
   id integer primary key, channel text, annotation integer, start_s real, end_s real, text text, language text
 );
-create virtual table words using fts5(words, stems, content='', tokenize="unicode61 remove_diacritics 0");
+create virtual table words using fts5(whole, stem, content='', tokenize="unicode61 remove_diacritics 0");
 """
 _BATCH = 10_000
 
@@ -66,7 +66,7 @@ def write_text_index(path: Path, rows: Path) -> list[str]:
                 text_words = words(entry.text)
                 values = (number, " ".join(text_words), " ".join(stems(text_words, entry.language)))
                 connection.execute("insert into entries values (?, ?, ?, ?, ?, ?, ?)", (number, *entry))
-                connection.execute("insert into words(rowid, words, stems) values (?, ?, ?)", values)
+                connection.execute("insert into words(rowid, whole, stem) values (?, ?, ?)", values)
                 languages.add(entry.language or UNKNOWN)
             connection.execute("insert into words(words) values ('optimize')")
     except sqlite3.Error as exc:
@@ -110,7 +110,7 @@ class TextIndex:
         """The entries that match an expression of FTS5 best, by BM25; the best first.
 
         Args:
-            expression: as FTS5 has it, over the columns ``words`` and ``stems``.
+            expression: as FTS5 has it, over the columns ``whole`` and ``stem``.
             channels: the tables whose rows are wanted.
             most: how many.
 

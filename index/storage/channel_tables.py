@@ -53,6 +53,12 @@ class ChannelTables:
         with self._explained():
             return read_columns(self.annotations, list(columns))
 
+    def read_row_ids(self) -> pa.ChunkedArray:
+        """``annotation_id`` of every row of every table."""
+        with self._explained():
+            ids = [read_columns(table, ["annotation_id"])["annotation_id"] for table in self.tables.values()]
+        return pa.chunked_array([chunk for column in ids for chunk in column.chunks], pa.string())
+
     def commit(self, rows: dict[str, list[pa.Table]], annotations: pa.Table) -> None:
         """Add rows by table, and then their ``annotations``, which replace those of the same video and annotator."""
         assert self.annotations is not None, "made by `create`"
