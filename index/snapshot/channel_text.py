@@ -1,7 +1,7 @@
 """The full-text index of a part of channels: SQLite's FTS5 over what is said and what can be read on the screen.
 
-entries(id, channel, annotation, start_s, end_s, text, language)   the rows themselves; ``annotation`` as in the part
-words                                                      FTS5 of each entry's words, ``whole`` and as ``stem``, without content
+entries    the rows themselves: id, channel, annotation (its number in the part), start_s, end_s, text, language
+words      FTS5 of each entry's words, ``whole`` and as ``stem``, without their content
 """
 
 from __future__ import annotations

@@ -245,6 +245,19 @@ class Snapshot:
         """
         return tuple(ChannelPart(self._library.channel_parts / ref.name) for ref in self.info.parts)
 
+    def live_annotations(self, part: int) -> dict[int, str]:
+        """The annotations of a part of channels that the snapshot shows, by number: the id of each one's video."""
+        return self._live_annotations[part]
+
+    @cached_property
+    def _live_annotations(self) -> list[dict[int, str]]:
+        live: list[dict[int, str]] = [{} for _ in self.info.parts]
+        if live:
+            rows = self.catalog.sql("select part, annotation, video_id from _annotations.annotations where part is not null")
+            for row in rows.to_pylist():
+                live[row["part"]][row["annotation"]] = row["video_id"]
+        return live
+
     def clips(self) -> SnapshotClips:
         """All clips: their times, vectors and features, which a search needs and SQL does not.
 
