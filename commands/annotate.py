@@ -71,7 +71,7 @@ def annotator_settings(given: dict[str, Any]) -> dict[str, dict[str, str]]:
 def annotate(
     annotators: tuple[str, ...], folder: Path, remove: bool, retry_failed: bool, as_json: bool, **given: Any
 ) -> None:
-    """Find shots, speech and text on the screen in a library's videos.
+    """Find shots, speech and text in a library's videos.
 
     ANNOTATORS are shots, subtitles, speech and text; without any, those that the library has. Each reads the videos that it
     has not read yet, and fills a table: shots, speech (subtitles and speech) or screen_text. Later ingests run them too.

@@ -125,14 +125,35 @@ def test_one_thing_that_follows_another_in_another_channel(library: Path) -> Non
     assert (moment.start_s, moment.end_s) == (1.0, 38.0)
     assert [(part.clip_id, part.start_s, part.end_s) for part in moment.parts] == [(10, 1.0, 3.0), (18, 30.0, 38.0)]
     assert [reason.text for reason in moment.reasons] == ["Good morning, everybody.", "Org-Chart"]
-    assert ask(library, "morning", channels=("speech",), then_text="chart", within_s=20).moments == ()
-    assert ask(library, "chart", channels=("text",), then_text="morning").moments == ()
+    assert (
+        ask(library, "morning", channels=("speech",), then_text="chart", then_channels=("text",), within_s=20).moments == ()
+    )
+    assert ask(library, "chart", channels=("text",), then_text="morning", then_channels=("speech",)).moments == ()
 
 
 def test_conditions_hold_for_the_clips_that_show_a_passage(library: Path) -> None:
     where = {"channels": ("speech",), "where": "start_s >= 16"}
     assert found(ask(library, "budget", **where)) == [("b", 20.0, 22.0, "speech")]
     assert ask(library, "budget", channels=("speech",), where="path like '%a.mp4'").moments == ()
+
+
+@pytest.mark.parametrize(
+    ("condition", "clips"),
+    [
+        ("speech.text ilike '%budget%'", [12, 15]),
+        ("language = 'de'", [17]),
+        ("screen_text.text = 'Org-Chart' and duration_s > 30", [17, 18, 19]),
+        ("text = 'BUDGET 2024'", []),  # speech comes first
+        ("picture = 'still'", []),
+        (
+            "clip_id in (select clip_id from clips c join screen_text t on c.video_id = t.video_id where c.start_s > 30)",
+            [18, 19],
+        ),
+    ],
+)
+def test_a_condition_may_go_by_what_is_said_and_written(library: Path, condition: str, clips: list[int]) -> None:
+    answer = ask(library, "red", where=condition, by="clip", k=50, show_all=True, channels=("pictures",))
+    assert sorted(moment.clip_id for moment in answer.moments) == clips
 
 
 def test_clips_and_videos(library: Path) -> None:
