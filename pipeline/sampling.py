@@ -75,6 +75,11 @@ def distinct_inputs(inputs: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
     return tuple(kept)
 
 
+def end_of(meta: VideoMeta) -> float:
+    """Up to when spans cover a video, in seconds: its duration, or its last frame's end where its first comes late."""
+    return meta.duration_s if meta.first_s < min(_LEAD_IN_S, meta.duration_s / 2) else meta.end_s
+
+
 def plan_jobs(
     video: VideoInfo,
     meta: VideoMeta,
@@ -90,7 +95,7 @@ def plan_jobs(
         VideoError: its times are broken: they make it longer than any recording, or leave no frame on screen.
     """
     frame_times_s = meta.frame_times_s
-    end_s = meta.duration_s if meta.first_s < min(_LEAD_IN_S, meta.duration_s / 2) else meta.end_s
+    end_s = end_of(meta)
     if end_s > _LONGEST_S:
         raise VideoError(
             "probe", f"its times span {end_s / 86_400:.0f} days, expected {_LONGEST_S / 86_400:.0f}: they are broken"
