@@ -197,9 +197,8 @@ class _Run:
         dropped = min(self._early, len(samples))
         self._early -= dropped
         # Files of floating-point samples can hold anything.
-        return np.clip(np.nan_to_num(samples[dropped:], nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0).astype(
-            np.float32, copy=False
-        )
+        heard: NDArray[np.float32] = np.nan_to_num(samples[dropped:], nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
+        return heard
 
 
 def _form(frame: av.AudioFrame) -> tuple[int, str, str]:
