@@ -13,6 +13,9 @@ from schemas.records import Span, VideoInfo
 if TYPE_CHECKING:  # a job that only names the annotator should not pay for OpenCV and FFmpeg
     from pipeline.text.reader import Reading, TextEngine, TextReader
 
+# Lines are looked for in frames of this share of the size that they are read at.
+_DETECT_SHARE = 0.75
+
 # To be raised whenever the same models would write other rows.
 _RULES = 1
 
@@ -72,7 +75,7 @@ class ScreenTextAnnotator:
         reader = TextReader(
             engine=self.engine,
             num_threads=self.num_threads,
-            detect_side=self.longest_side,
+            detect_side=round(self.longest_side * _DETECT_SHARE),
             least_confidence=self.least_confidence,
         )
         return LoadedScreenTextAnnotator(self, reader)

@@ -80,6 +80,12 @@ def test_a_line_longer_than_the_recogniser_takes_is_read(reader: TextReader) -> 
     assert " ".join(reading.text for reading in readings) == text
 
 
+def test_text_that_fills_the_frame_and_text_on_strips_is_read(reader: TextReader) -> None:
+    assert [reading.text for reading in reader.read(title("BIG", size=300))] == ["BIG"]
+    (reading,) = reader.read(written(plain(1600, 40), Shown(0, 1, "News ticker at the bottom", 600, 6, 24)))
+    assert reading.text == "News ticker at the bottom"
+
+
 def test_onnx_runtime_reads_the_same() -> None:
     pytest.importorskip("onnxruntime")
     (reading,) = TextReader(engine="onnxruntime").read(title("Hello World 2026"))
@@ -91,7 +97,6 @@ def test_it_is_quiet_needs_no_network_and_one_thread() -> None:
         "import socket, time\n"
         "def refuse(*args, **kwargs): raise AssertionError('the network was used')\n"
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
-        "import cv2; cv2.setNumThreads(1)\n"
         "from pipeline.text.reader import TextReader\n"
         "from tests.helpers.text_films import plain, title\n"
         "reader = TextReader(num_threads=1)\n"
