@@ -75,11 +75,6 @@ def distinct_inputs(inputs: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
     return tuple(kept)
 
 
-def end_of(meta: VideoMeta) -> float:
-    """Up to when spans cover a video, in seconds: its duration, or its last frame's end where its first comes late."""
-    return meta.duration_s if meta.first_s < min(_LEAD_IN_S, meta.duration_s / 2) else meta.end_s
-
-
 def plan_jobs(
     video: VideoInfo,
     meta: VideoMeta,
@@ -94,19 +89,27 @@ def plan_jobs(
     Raises:
         VideoError: its times are broken: they make it longer than any recording, or leave no frame on screen.
     """
-    frame_times_s = meta.frame_times_s
-    end_s = end_of(meta)
-    if end_s > _LONGEST_S:
-        raise VideoError(
-            "probe", f"its times span {end_s / 86_400:.0f} days, expected {_LONGEST_S / 86_400:.0f}: they are broken"
-        )
-    spans, still_s = _moving(spans_of(end_s, sampling), frame_times_s)
+    spans, still_s = _moving(spans_of(covered_s(meta), sampling), meta.frame_times_s)
     if not spans:
         raise VideoError("probe", "its times are broken: they leave no moment at which a frame is shown")
     problems = [Problem("probe", reason) for reason in meta.problems]
     if still_s:
         problems.append(Problem("probe", f"{still_s:.0f} s of it hold no new frame and were passed over"))
     return plan_spans(video, meta, spans, inputs, max_pixels=max_pixels, scaling=scaling, problems=problems)
+
+
+def covered_s(meta: VideoMeta) -> float:
+    """The seconds from time 0 on that a video's spans cover.
+
+    Raises:
+        VideoError: they are more than any recording has.
+    """
+    end_s = meta.duration_s if meta.first_s < min(_LEAD_IN_S, meta.duration_s / 2) else meta.end_s
+    if end_s > _LONGEST_S:
+        raise VideoError(
+            "probe", f"its times span {end_s / 86_400:.0f} days, expected {_LONGEST_S / 86_400:.0f}: they are broken"
+        )
+    return end_s
 
 
 def plan_spans(
@@ -118,15 +121,16 @@ def plan_spans(
     max_pixels: int = MAX_PIXELS,
     scaling: Scaling = "fast",
     problems: Sequence[Problem] = (),
+    job_s: float = JOB_S,
 ) -> list[SpanJob]:
-    """Plan the decoding of ``spans``, which ascend by their starts, in jobs of about a minute each.
+    """Plan the decoding of ``spans``, which ascend by their starts, in jobs of about ``job_s`` seconds each.
 
     The first job carries ``problems``.
     """
     frame_times_s = meta.frame_times_s
     groups: list[list[Span]] = []
     for span in spans:
-        if groups and span.end_s - groups[-1][0].start_s <= JOB_S:
+        if groups and span.end_s - groups[-1][0].start_s <= job_s:
             groups[-1].append(span)
         else:
             groups.append([span])

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.probe import probe
-from pipeline.sampling import end_of
+from pipeline.sampling import covered_s
 from schemas.channels import Shot
 from schemas.options import MAX_PIXELS
 from schemas.records import VideoInfo
@@ -88,7 +88,7 @@ class LoadedShots:
             times_s.append(chunk.times_s)
             detector.add(chunk.frames)
             pictures.add(chunk.frames)
-        yield from shots_of(detector.boundaries(), pictures.shown(), np.concatenate(times_s), end_of(meta))
+        yield from shots_of(detector.boundaries(), pictures.shown(), np.concatenate(times_s), covered_s(meta))
 
 
 def shots_of(boundaries: Sequence[Boundary], shown: Shown, times_s: NDArray[np.float64], end_s: float) -> Iterator[Shot]:
