@@ -11,7 +11,7 @@ from typing import Protocol
 
 from schemas.channels import Entry
 from schemas.errors import UsageError
-from schemas.records import VideoInfo
+from schemas.records import Problem, VideoInfo
 
 
 class VideoAnnotator(Protocol):
@@ -46,16 +46,50 @@ class VideoAnnotator(Protocol):
 class LoadedVideoAnnotator(Protocol):
     """An annotator that is ready to run."""
 
-    def annotate(self, video: VideoInfo) -> Iterable[Entry]:
-        """The rows of one video, by time; none where there is nothing to write.
+    def annotate(self, video: VideoInfo) -> Iterable[Entry | Problem]:
+        """The rows of one video, by time, and what is wrong with a part of it; nothing where there is nothing to write.
 
         Raises:
             VideoError: it cannot be read.
         """
 
 
+DEFAULT_SPEECH_MODEL = "openai/whisper-base"
+
+
+def _shots(settings: Mapping[str, str]) -> VideoAnnotator:
+    from pipeline.shots.annotator import ShotAnnotator, detector_named
+
+    return ShotAnnotator(detector_named(settings.get("detector", "content")))
+
+
+def _subtitles(settings: Mapping[str, str]) -> VideoAnnotator:
+    from pipeline.speech.subtitles import SubtitleAnnotator
+
+    return SubtitleAnnotator()
+
+
+def _speech(settings: Mapping[str, str]) -> VideoAnnotator:
+    from pipeline.models.checkpoint import find_checkpoint
+    from pipeline.speech.annotator import SpeechAnnotator
+
+    checkpoint = find_checkpoint(settings.get("model", DEFAULT_SPEECH_MODEL), "speech_model")
+    return SpeechAnnotator(checkpoint, settings.get("language"))
+
+
+def _text(settings: Mapping[str, str]) -> VideoAnnotator:
+    from pipeline.text.annotator import ScreenTextAnnotator
+
+    return ScreenTextAnnotator()
+
+
 # Makes each annotator of its settings, by name.
-ANNOTATORS: dict[str, Callable[[Mapping[str, str]], VideoAnnotator]] = {}
+ANNOTATORS: dict[str, Callable[[Mapping[str, str]], VideoAnnotator]] = {
+    "shots": _shots,
+    "subtitles": _subtitles,
+    "speech": _speech,
+    "text": _text,
+}
 
 
 def make_annotator(name: str, settings: Mapping[str, str]) -> VideoAnnotator:

@@ -127,7 +127,7 @@ ANNOTATIONS = pa.schema(
         ("annotator", pa.string()),
         ("version", pa.string()),  # of the annotator; with another, the video is read again
         ("state", pa.string()),  # of files beside the video that it read; with another, the video is read again
-        ("status", pa.string()),  # done or failed
+        ("status", pa.string()),  # done, partial or failed
         ("error", pa.string()),
         ("num_rows", pa.int64()),
         ("wall_s", pa.float64()),

@@ -166,7 +166,7 @@ ANNOTATIONS = TableMeaning(
         *_CHANNEL[:2],
         Column("annotator", "VARCHAR", "shots, subtitles, speech or text"),
         Column("version", "VARCHAR", "the annotator's model and settings"),
-        Column("status", "VARCHAR", "done or failed"),
+        Column("status", "VARCHAR", "done, partial (something could not be read) or failed"),
         Column("error", "VARCHAR", "what is wrong, in a sentence; null if nothing is"),
         Column("num_rows", "BIGINT", "the rows that it wrote"),
         Column("wall_s", "DOUBLE", "how long it took, in seconds"),

@@ -187,7 +187,7 @@ def _pending(
     for video in _videos(tables):
         state, row = annotator.state(video.file.path), before.get(video.video_id)
         is_done = row is not None and row["state"] == state and (only_new or row["version"] == annotator.version)
-        if not is_done or (retry_failed and row is not None and row["status"] == "failed"):
+        if not is_done or (retry_failed and row is not None and row["status"] != "done"):
             yield Task(annotator, video, state, options.video_timeout_s, options.max_memory_mb)
 
 
@@ -213,8 +213,7 @@ class _Committer:
         """Take what became of a task."""
         task, counts = annotated.task, self._report.annotators[annotated.task.annotator.name]
         self._finished.append(annotated)
-        counts.done += annotated.error is None
-        counts.failed += annotated.error is not None
+        setattr(counts, annotated.status, getattr(counts, annotated.status) + 1)
         counts.rows += len(annotated.entries)
         counts.video_seconds += task.video.duration_s or 0.0
         counts.busy_seconds += annotated.wall_s
@@ -246,7 +245,7 @@ class _Committer:
                     "annotator": task.annotator.name,
                     "version": task.annotator.version,
                     "state": task.state,
-                    "status": "done" if annotated.error is None else "failed",
+                    "status": annotated.status,
                     "error": annotated.error,
                     "num_rows": len(annotated.entries),
                     "wall_s": annotated.wall_s,

@@ -31,6 +31,7 @@ class AnnotatorReport:
 
     Attributes:
         done: videos that it read.
+        partial: videos of which it read some.
         failed: videos that it could not read.
         unchanged: videos that it had read before.
         rows: rows that it wrote.
@@ -39,6 +40,7 @@ class AnnotatorReport:
     """
 
     done: int = 0
+    partial: int = 0
     failed: int = 0
     unchanged: int = 0
     rows: int = 0
@@ -76,6 +78,7 @@ def annotate_text(report: AnnotateReport) -> str:
         (
             name,
             str(of.done),
+            str(of.partial),
             str(of.failed),
             str(of.unchanged),
             str(of.rows),
@@ -84,9 +87,9 @@ def annotate_text(report: AnnotateReport) -> str:
         )
         for name, of in report.annotators.items()
     ]
-    heading = ("annotator", "read", "failed", "unchanged", "rows", "of video", "s of video per CPU s")
+    heading = ("annotator", "read", "partial", "failed", "unchanged", "rows", "of video", "s of video per CPU s")
     lines = list(column_lines(heading, rows))
-    lines += [f"  failed: {path_text(path)}: {name}: {reason}" for path, name, reason in report.failures[:_MAX_FAILURES]]
+    lines += [f"  {path_text(path)}: {name}: {reason}" for path, name, reason in report.failures[:_MAX_FAILURES]]
     if len(report.failures) > _MAX_FAILURES:
         lines.append(f"  and {len(report.failures) - _MAX_FAILURES} more: select path, annotation_error from videos")
     return lines_text(lines)

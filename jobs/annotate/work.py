@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.isolated_process import IsolatedProcess, ProcessCrashed, TaskTimedOut
 from pipeline.video_annotators import LoadedVideoAnnotator, VideoAnnotator
 from schemas.channels import Entry
 from schemas.errors import ModelError, VideoError
-from schemas.records import VideoInfo
+from schemas.records import Problem, VideoInfo
 
 # Attempts at a video that ends its process.
 _ATTEMPTS = 2
@@ -43,13 +43,18 @@ class Annotated:
 
     Attributes:
         entries: the rows; none where it failed.
-        error: why it failed, in a sentence; None where it did not.
+        error: what is wrong with it, or a part of it, in a sentence; None where nothing is.
     """
 
     task: Task
     entries: tuple[Entry, ...]
     error: str | None
     wall_s: float
+
+    @property
+    def status(self) -> Literal["done", "partial", "failed"]:
+        """``partial`` if there are rows and something is wrong all the same."""
+        return "done" if self.error is None else "partial" if self.entries else "failed"
 
 
 class Worker:
@@ -87,7 +92,7 @@ class Worker:
 
 
 def annotate_video(task: Task) -> tuple[tuple[Entry, ...], str | None]:
-    """The rows of a video, and why there are none.
+    """The rows of a video, and what is wrong with it.
 
     Raises:
         ModelError: the annotator's model cannot be loaded.
@@ -95,7 +100,9 @@ def annotate_video(task: Task) -> tuple[tuple[Entry, ...], str | None]:
     annotator = _loaded(task.annotator)
     try:
         with _memory_limit(task.max_memory_mb):
-            return tuple(annotator.annotate(task.video)), None
+            found = list(annotator.annotate(task.video))
+        problems = "; ".join(item.reason for item in found if isinstance(item, Problem))
+        return tuple(item for item in found if not isinstance(item, Problem)), problems or None
     except VideoError as exc:
         return (), exc.reason
     except ModelError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pipeline.probe import probe
 from pipeline.sampling import covered_s
 from schemas.channels import Shot
+from schemas.errors import UsageError
 from schemas.options import MAX_PIXELS
 from schemas.records import VideoInfo
 
@@ -24,6 +25,19 @@ DetectorName = Literal["content", "transnetv2"]
 """``content`` compares pictures; ``transnetv2`` is a model, whose weights come with vidsift's extra ``shots``."""
 
 _REVISION = 1  # counts up with every change of the code that changes shots
+
+
+def detector_named(name: str) -> DetectorName:
+    """The detector of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for known in get_args(DetectorName):
+        if name == known:
+            detector: DetectorName = known
+            return detector
+    raise UsageError(f"got {name!r}, expected {', '.join(get_args(DetectorName))}", argument="detector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,10 @@ class ShotAnnotator:
 
             settings = sha256(repr(ContentThresholds()).encode()).hexdigest()
         return f"{self.detector}@{settings[:8]}-{_REVISION}"
+
+    def state(self, path: str) -> str:
+        """It reads nothing beside the video."""
+        return ""
 
     def load(self) -> LoadedShots:
         """Load the detector.

@@ -45,6 +45,10 @@ class SpeechAnnotator:
         """The model and what it was told."""
         return f"{_VERSION} {self.checkpoint.stamp} {self.language or 'any'}"
 
+    def state(self, path: str) -> str:
+        """It reads nothing beside the video."""
+        return ""
+
     def load(self) -> LoadedSpeech:
         """Load Whisper and the detector of voice activity.
 

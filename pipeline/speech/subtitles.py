@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.speech.sidecar import SidecarError, find_sidecars, read_sidecar
+from pipeline.speech.sidecar import SidecarError, find_sidecars, read_sidecar, subtitle_state
 from schemas.channels import Utterance
 from schemas.errors import VideoError
-from schemas.records import VideoInfo
+from schemas.records import Problem, VideoInfo
 
 # Of a track's cues, as many are in a file too where both are the same subtitles.
 _SAME_SHARE = 0.5
@@ -34,14 +34,15 @@ class Subtitles(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SubtitleAnnotator:
-    """Reads subtitles: a `pipeline.video_annotators.VideoAnnotator`. It computes with no model.
-
-    A changed file beside a video changes no video: compare `pipeline.speech.sidecar.subtitle_state`.
-    """
+    """Reads subtitles: a `pipeline.video_annotators.VideoAnnotator`. It computes with no model."""
 
     name: str = "subtitles"
     table: str = "speech"
     version: str = "1"
+
+    def state(self, path: str) -> str:
+        """The files of subtitles beside the video: changes when one of them does."""
+        return subtitle_state(path)
 
     def load(self) -> LoadedSubtitles:
         """Nothing needs loading."""
@@ -51,8 +52,8 @@ class SubtitleAnnotator:
 class LoadedSubtitles:
     """A `pipeline.video_annotators.LoadedVideoAnnotator` of subtitles."""
 
-    def annotate(self, video: VideoInfo) -> Iterable[Utterance]:
-        """The video's subtitles, by time.
+    def annotate(self, video: VideoInfo) -> Iterable[Utterance | Problem]:
+        """The video's subtitles, by time, and what is wrong with some.
 
         Raises:
             VideoError: there are some, and none of them could be read.
@@ -60,7 +61,7 @@ class LoadedSubtitles:
         read = read_subtitles(video)
         if read.problems and not read.said:
             raise VideoError("annotate", "; ".join(read.problems))
-        return read.said
+        return [*read.said, *(Problem("annotate", problem) for problem in read.problems)]
 
 
 def read_subtitles(video: VideoInfo) -> Subtitles:
