@@ -106,27 +106,17 @@ def _can_be_passed(argument: str) -> bool:
 
 def library_option(command: _F) -> _F:
     """``--library DIR``, required, as ``folder``."""
-    return click.option(
-        "--library",
-        "folder",
-        type=click.Path(path_type=Path),
-        required=True,
-        metavar="DIR",
-        help="Folder of the library.",
-    )(command)
+    return _library_option("folder", "Folder of the library.", multiple=False)(command)
 
 
 def libraries_option(command: _F) -> _F:
     """``--library DIR``, once or several times, as ``folders``."""
-    return click.option(
-        "--library",
-        "folders",
-        type=click.Path(path_type=Path),
-        required=True,
-        multiple=True,
-        metavar="DIR",
-        help="Folder of a library; may be repeated.",
-    )(command)
+    return _library_option("folders", "Folder of a library; may be repeated.", multiple=True)(command)
+
+
+def _library_option(name: str, help_text: str, *, multiple: bool) -> Callable[[_F], _F]:
+    kind = click.Path(path_type=Path)
+    return click.option("--library", name, type=kind, required=True, multiple=multiple, metavar="DIR", help=help_text)
 
 
 def embedder_option(command: _F) -> _F:

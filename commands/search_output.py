@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import shorten
 
-from schemas.search import Answer, By, Moment
+from schemas.search import WHY, Answer, By, Moment
 from schemas.text import clock, columns_text, short_path
 
 NOTHING = "nothing here looks like that"
@@ -48,13 +48,10 @@ def answer_text(answer: Answer, by: By) -> str:
     return text if answer.stands_out else f"{NOTHING}; the best there is:\n{text}"
 
 
-_WHY = {"pictures": "looks like it", "speech": "says", "text": "shows"}
-
-
 def why(moment: Moment) -> str:
     """``says "the budget is gone", looks like it``: why a moment is an answer."""
     return ", ".join(
-        _WHY[reason.channel] + (f' "{shorten(reason.text, _MAX_TEXT, placeholder="…")}"' if reason.text is not None else "")
+        WHY[reason.channel] + (f' "{shorten(reason.text, _MAX_TEXT, placeholder="…")}"' if reason.text is not None else "")
         for reason in moment.reasons
     )
 

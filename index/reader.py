@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from index.search.channels import channels_of
 from index.search.confidence import GENERIC_TEXTS
 from index.search.hits import DEFAULT_HITS, hits_options, hits_table
 from index.search.marks import Marks
+from index.search.passages import languages_of
 from index.search.searcher import Searcher
 from index.search.text_encoder import find_embedder
 from index.sql.filters import TIMEOUT_S
@@ -23,7 +25,7 @@ from index.storage.config import read_library_config
 from index.storage.paths import Library
 from pipeline.models.base import Embedder
 from schemas.errors import UsageError
-from schemas.search import Answer, SearchOptions, moment_json
+from schemas.search import Answer, Channel, SearchOptions, moment_json
 from schemas.text import as_texts
 
 if TYPE_CHECKING:
@@ -93,6 +95,18 @@ class LibraryReader:
         """The number of the snapshot that the next call reads."""
         with self._lock:
             return self._current().snapshot.number
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What a question can be looked for in."""
+        with self._lock:
+            return channels_of(self._current().snapshot)
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages of what is said and can be read, as BCP 47 has them."""
+        with self._lock:
+            return languages_of(self._current().snapshot)
 
     def ask(self, options: SearchOptions, marks: Marks | None = None) -> Answer:
         """The answer to a question, in the light of answers that were called right and wrong.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,9 @@ By = Literal["moment", "clip", "video"]
 
 Channel = Literal["pictures", "speech", "text"]
 """What a question can be looked for in: what can be seen, what is said, and what can be read on the screen."""
+
+WHY: Mapping[Channel, str] = {"pictures": "looks like it", "speech": "says", "text": "shows"}
+"""What people are told of an answer's reason, by channel; before the words, if there are any."""
 
 DEFAULT_WITHIN_S = 30.0
 

@@ -78,8 +78,7 @@ class Access:
         except Problem as problem:
             await problem_response(problem)(scope, receive, send_with_headers)
             return
-        given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
-        if self._token is not None and given is not None and scope["method"] == "GET":
+        if self._token is not None and scope["method"] == "GET" and "token" in dict(_query(scope)):
             await self._remember(scope)(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
@@ -121,22 +120,26 @@ class Access:
     def _has_token(self, scope: Scope, headers: Headers) -> bool:
         assert self._token is not None
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         given = [
             bearer if scheme.lower() == "bearer" else "",
             cookie_parser(headers.get("cookie", "")).get(COOKIE, ""),
-            query.get("token", ""),
+            dict(_query(scope)).get("token", ""),
         ]
         # All are compared, so that the time tells nothing.
         return any([hmac.compare_digest(one.encode(), self._token.encode()) for one in given])
 
     def _remember(self, scope: Scope) -> RedirectResponse:
         """Keep the token as a cookie, and go to the same address without it."""
-        rest = [(key, value) for key, value in parse_qsl(scope["query_string"].decode("latin-1")) if key != "token"]
+        rest = [(key, value) for key, value in _query(scope) if key != "token"]
         response = RedirectResponse(scope["path"] + (f"?{urlencode(rest)}" if rest else ""), HTTPStatus.SEE_OTHER)
         assert self._token is not None
         response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
         return response
+
+
+def _query(scope: Scope) -> list[tuple[str, str]]:
+    """The parameters of the address, in order."""
+    return parse_qsl(scope["query_string"].decode("latin-1"))
 
 
 def is_loopback(host: str) -> bool:

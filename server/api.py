@@ -8,20 +8,20 @@ from http import HTTPStatus
 from typing import Any
 
 import pyarrow as pa
-from starlette.datastructures import QueryParams
+from starlette.datastructures import FormData, QueryParams
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from index.sql.formats import json_rows, jsonable
-from schemas.search import Answer, SearchOptions, moment_json
+from schemas.search import Answer, moment_json
 from schemas.sql import TABLES
 from schemas.text import json_text
 from server.commands import exported, taught
 from server.context import context_of, library_of, plays
 from server.libraries import SQL_TIMEOUT_S, ServedLibrary
 from server.openapi import openapi
-from server.parameters import marks_of, number, search_options, text
+from server.parameters import marks_of, number, search_options, text, texts
 from server.problems import Problem
 from server.uploads import received
 
@@ -30,31 +30,21 @@ _MOST_BODY = 4 << 20  # bytes of JSON that a call may send
 
 async def search(request: Request) -> Response:
     """Answers of a search by the parameters of ``vidsift search``, and by marks on earlier answers."""
-    library, given = library_of(request), request.query_params
-    options, marks = search_options(given), marks_of(given)
-    answer = await context_of(request).in_thread(lambda: library.search(options, marks))
-    return json_response(answer_json(answer))
+    return await _answered(request, library_of(request), request.query_params)
 
 
 async def search_by_file(request: Request) -> Response:
     """The same with a picture or a video as the example, sent as the form's ``file``."""
     library = library_of(request)
     async with received(request) as (form, file):
-        marks = marks_of(form)
-        also_like = () if file is None else (str(file),)
-        options = search_options(form, also_like=also_like)
-        answer = await context_of(request).in_thread(lambda: library.search(options, marks))
-    return json_response(answer_json(answer))
+        return await _answered(request, library, form, () if file is None else (str(file),))
 
 
 async def feedback(request: Request) -> Response:
     """Answers in a new order, by marks: a JSON object with a search's parameters, ``right`` and ``wrong``."""
     fields = await _json_object(request)
     given = QueryParams([(name, str(value)) for name, values in fields.items() for value in _as_list(values)])
-    library = context_of(request).libraries.named(text(given, "library"))
-    options, marks = search_options(given), marks_of(given)
-    answer = await context_of(request).in_thread(lambda: library.search(options, marks))
-    return json_response(answer_json(answer))
+    return await _answered(request, context_of(request).libraries.named(text(given, "library")), given)
 
 
 async def sql(request: Request) -> Response:
@@ -87,35 +77,33 @@ async def schema(request: Request) -> Response:
 
 
 async def video(request: Request) -> Response:
-    """A video: its row, how a browser can play it, and its clips with their scores for a question, if one is asked."""
+    """A video: its row, how a browser can play it, its clips with their scores for a question, if one is asked, and what
+    annotators of whole videos have found in it.
+    """  # noqa: D205
     library, given = library_of(request), request.query_params
-    options = _question(given)
+    options = search_options(given) if texts(given, "text") or texts(given, "like") else None
 
-    def read() -> dict[str, Any]:
+    def read() -> tuple[dict[str, Any], dict[str, Any]]:
         row = library.video_row(request.path_params["video_id"])
-        clips = library.clips_of_video(row["video_id"], options)
-        return {
-            "video": jsonable(row),
-            "clips": clips.to_pylist(),
-        }
+        clips = library.clips_of_video(row["video_id"], options).to_pylist()
+        return row, {"video": jsonable(row), "clips": clips, **library.channels_of_video(row["video_id"])}
 
-    found = await context_of(request).in_thread(read)
-    return json_response(found | {"plays": await plays(request, library, request.path_params["video_id"])})
+    row, found = await context_of(request).in_thread(read)
+    return json_response(found | {"plays": await plays(request, row)})
 
 
 async def similar(request: Request) -> Response:
     """Moments like a clip."""
-    library, given = library_of(request), request.query_params
-    options = search_options(given, also_like=(str(request.path_params["clip_id"]),))
-    answer = await context_of(request).in_thread(lambda: library.search(options, marks_of(given)))
-    return json_response(answer_json(answer))
+    return await _answered(request, library_of(request), request.query_params, (str(request.path_params["clip_id"]),))
 
 
 async def tags(request: Request) -> Response:
     """Teach a tag by marked clips: a JSON object with ``name``, ``right`` and ``wrong``."""
     context = context_of(request)
     if not context.may_write:
-        raise Problem(HTTPStatus.FORBIDDEN, "this server only reads; start vidsift serve with --write to keep tags")
+        raise Problem(
+            HTTPStatus.FORBIDDEN, "this server was started with --read-only; start vidsift serve without it to keep tags"
+        )
     fields = await _json_object(request)
     library = context.libraries.named(_text_of(fields, "library"))
     name, right, wrong = _text_of(fields, "name"), _clips_of(fields, "right"), _clips_of(fields, "wrong")
@@ -199,9 +187,12 @@ def json_response(value: Any, status: int = HTTPStatus.OK) -> Response:
     return Response(json_text(value), status, media_type="application/json")
 
 
-def _question(given: Any) -> SearchOptions | None:
-    """The question that parameters ask; None where they ask none."""
-    return search_options(given) if any(text(given, name) for name in ("text", "like")) else None
+async def _answered(
+    request: Request, library: ServedLibrary, given: QueryParams | FormData, also_like: tuple[str, ...] = ()
+) -> Response:
+    """The answer to the question that parameters ask, with further examples."""
+    options, marks = search_options(given, also_like=also_like), marks_of(given)
+    return json_response(answer_json(await context_of(request).in_thread(lambda: library.search(options, marks))))
 
 
 async def _json_object(request: Request) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mcp_types import ToolAnnotations
 from index.search.marks import Marks
 from index.sql.formats import json_rows
 from schemas.errors import VidsiftError
-from schemas.search import Answer, SearchOptions, moment_json
+from schemas.search import Answer, Channel, SearchOptions, moment_json
 from schemas.sql import TABLES
 from schemas.text import json_text
 from server.libraries import ServedLibraries, ServedLibrary
@@ -38,9 +38,10 @@ _WIDTH = 480
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
 _ABOUT = (
-    "A library of indexed videos. `search` finds moments by what they show; `show_moment` gives pictures of one; `sql` asks "
-    "the tables, which `schema` explains. Scores compare within one search only; `confidence` says how far a moment stands "
-    "out, and below 0.35 nothing in the library looks like that."
+    "A library of indexed videos. `search` finds moments by what they show and, where the library knows it, by what is said "
+    "and can be read in them; `reasons` say which. `show_moment` gives pictures of one; `sql` asks the tables, which "
+    "`schema` explains. Scores compare within one search only; `confidence` says how far a moment stands out, and below "
+    "0.35 nothing in the library looks like that."
 )
 
 
@@ -52,8 +53,16 @@ def assistants_server(libraries: ServedLibraries, renderings: Renderings) -> MCP
         return libraries.named(library)
 
     @server.tool(annotations=_READS)
-    async def search(text: str, k: int = 10, where: str = "", without: str = "", then: str = "", library: str = "") -> str:
-        """Find moments that show what a text says.
+    async def search(
+        text: str,
+        k: int = 10,
+        where: str = "",
+        without: str = "",
+        then: str = "",
+        channels: list[Channel] | None = None,
+        library: str = "",
+    ) -> str:
+        """Find moments that show or say what a text does.
 
         Args:
             text: what to look for, such as "people baking a cake".
@@ -61,6 +70,8 @@ def assistants_server(libraries: ServedLibraries, renderings: Renderings) -> MCP
             where: a condition in SQL, such as "duration_s > 60 and label = 'waving'".
             without: what moments must not show.
             then: what follows in the same video within 30 s.
+            channels: what to look in; none is all that the library has. In speech and text, "two words" in quotes are a
+                phrase, and word* finds all that begins so.
             library: name of the library; the first one where it is empty.
         """
 
@@ -72,6 +83,8 @@ def assistants_server(libraries: ServedLibraries, renderings: Renderings) -> MCP
                 without=(without,) if without else (),
                 then_text=then or None,
                 show_all=True,
+                channels=tuple(channels or ()),
+                then_channels=tuple(channels or ()) if then else (),
             )
             return named(library).search(options, Marks())
 
@@ -81,7 +94,7 @@ def assistants_server(libraries: ServedLibraries, renderings: Renderings) -> MCP
 
     @server.tool(annotations=_READS)
     async def sql(query: str, library: str = "") -> str:
-        """Ask the tables videos, clips, labels and tags with one statement of DuckDB's SQL, which may only read.
+        """Ask the tables that `schema` explains with one statement of DuckDB's SQL, which may only read.
 
         Args:
             query: the statement; at most 200 rows of its result are given.

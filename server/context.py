@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -53,16 +53,10 @@ def context_of(request: Request) -> Context:
     return context
 
 
-async def plays(request: Request, library: ServedLibrary, video_id: str) -> Play:
-    """Whether a browser plays a video's file; ``moment`` also where the file is not there any more.
-
-    Raises:
-        Problem: there is no such video (404).
-    """
-    context = context_of(request)
-    row = await context.in_thread(lambda: library.video_row(video_id))
+async def plays(request: Request, video: dict[str, Any]) -> Play:
+    """Whether a browser plays the file of a row of ``videos``; ``moment`` also where the file is not there any more."""
     try:
-        return await context.renderings.how_to_play(video_file(row))
+        return await context_of(request).renderings.how_to_play(video_file(video))
     except MediaError:
         return "moment"
 

@@ -19,7 +19,8 @@ from index.storage.paths import Library
 from index.storage.running_ingest import RunningIngest, read_running_ingest
 from pipeline.sources.paths import path_of_text
 from schemas.records import Span
-from schemas.search import Answer, SearchOptions
+from schemas.search import Answer, Channel, SearchOptions
+from schemas.sql import CHANNELS
 from server.examples import decode_example
 from server.media.video_file import VideoFile
 from server.problems import Problem
@@ -31,6 +32,9 @@ WHERE_TIMEOUT_S = 5.0
 """The longest that a search's condition may take: other searches wait meanwhile."""
 
 _SQL_MEMORY_MB = 1024
+
+# Answers that are kept for the pages of their moments.
+_ANSWERS = 16
 
 
 class ServedLibrary:
@@ -60,6 +64,8 @@ class ServedLibrary:
             for _ in range(3)
         )
         self._remembered: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+        self._answers: dict[tuple[SearchOptions, Marks], tuple[int, Answer]] = {}
+        self._answering = threading.Lock()
         self.is_loaded = threading.Event()
 
     def load(self) -> None:
@@ -95,9 +101,31 @@ class ServedLibrary:
             UsageError: the question cannot be answered as it is.
             ModelError: the embedder cannot be loaded.
         """
+        snapshot = self.snapshot
         answer = self._search.ask(options, marks)
         self.is_loaded.set()
+        with self._answering:
+            self._answers.pop((options, marks), None)
+            self._answers[options, marks] = snapshot, answer
+            while len(self._answers) > _ANSWERS:
+                del self._answers[next(iter(self._answers))]
         return answer
+
+    def last_answer(self, options: SearchOptions, marks: Marks) -> Answer:
+        """The answer that `search` gave to this question, if it was one of the last; else searched now."""
+        with self._answering:
+            known = self._answers.get((options, marks))
+        return known[1] if known is not None and known[0] == self.snapshot else self.search(options, marks)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What a question can be looked for in."""
+        return self._look_up.channels
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages of what is said and can be read."""
+        return self._look_up.languages
 
     def sql(self, query: str, timeout_s: float = SQL_TIMEOUT_S) -> pa.Table:
         """The result of a user's query.
@@ -135,6 +163,11 @@ class ServedLibrary:
         reader = self._look_up if options is None else self._search
         return reader.clips_of_video(video_id, options)
 
+    def channels_of_video(self, video_id: str) -> dict[str, list[dict[str, Any]]]:
+        """The rows of a video in ``shots``, ``speech`` and ``screen_text``, by table, in the order of time."""
+        query = "select * exclude (video_id, path) from {} where video_id = $video_id order by start_s, end_s"
+        return {table.name: self.rows(query.format(table.name), video_id=video_id) for table in CHANNELS}
+
     def clip_row(self, clip_id: int) -> dict[str, Any]:
         """The row of a clip.
 
@@ -154,14 +187,7 @@ class ServedLibrary:
         """
         clip = self.clip_row(clip_id)
         video = self.video_row(clip["video_id"])
-        span = Span(clip["start_s"] if start_s is None else start_s, clip["end_s"] if end_s is None else end_s)
-        longest = video["duration_s"] or span.end_s
-        if not 0 <= span.start_s < span.end_s <= longest + 1:
-            raise Problem(
-                HTTPStatus.BAD_REQUEST,
-                f"start: got {span.start_s:g} to {span.end_s:g} s, expected a moment of the {longest:g} s of the video",
-            )
-        return video_file(video), Span(span.start_s, min(span.end_s, longest))
+        return video_file(video), moment_span(clip, video, start_s, end_s)
 
     def keywords(self) -> list[str]:
         """The keywords of SQL, in lower case."""
@@ -223,6 +249,28 @@ class ServedLibraries:
         """Close all of them."""
         for library in self._libraries.values():
             library.close()
+
+
+def moment_span(clip: dict[str, Any], video: dict[str, Any], start_s: float | None, end_s: float | None) -> Span:
+    """The span of a clip, or another one of its video that is asked for.
+
+    Args:
+        clip: its row.
+        video: the row of its video.
+        start_s: where the span begins; None is the clip's start.
+        end_s: where it ends; None is the clip's end.
+
+    Raises:
+        Problem: the video has no such span (400).
+    """
+    span = Span(clip["start_s"] if start_s is None else start_s, clip["end_s"] if end_s is None else end_s)
+    longest = video["duration_s"] or span.end_s
+    if not 0 <= span.start_s < span.end_s <= longest + 1:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            f"start: got {span.start_s:g} to {span.end_s:g} s, expected a moment of the {longest:g} s of the video",
+        )
+    return Span(span.start_s, min(span.end_s, longest))
 
 
 def video_file(row: dict[str, Any]) -> VideoFile:

@@ -38,6 +38,8 @@ _QUESTION = (
     Parameter("where", "string", "condition in SQL; it may take 5 s"),
     Parameter("by", "string", "moment, clip or video; moment"),
     Parameter("k", "integer", "number of answers, up to 1000; 10"),
+    Parameter("in", "array", "pictures, speech or text: what to look in; may be repeated; all that the library has"),
+    Parameter("then_in", "array", "likewise, for the second event"),
     Parameter("rerank", "integer", "how many of the best are ordered by the rerank score; 100"),
     Parameter("recall", "string", "0.95, 0.99 or exact, of a large library; 0.95"),
     Parameter("all", "boolean", "answer also where nothing stands out"),
@@ -96,8 +98,9 @@ CALLS = (
     Call(
         "GET",
         "/api/videos/{video_id}",
-        "A video: its row, its clips, and their scores for a question, if one is asked.",
-        "`video`, `clips`, and `plays`: whether a browser plays the `file` or needs a `moment`",
+        "A video: its row, its clips, and their scores for a question, if one is asked; its speech, screen text and shots.",
+        "`video`, `clips`, `speech`, `screen_text`, `shots`, and `plays`: whether a browser plays the `file` or needs a "
+        "`moment`",
         (_VIDEO, *_QUESTION),
     ),
     Call("GET", "/api/moments/{clip_id}.jpg", "A picture of a moment.", "image/jpeg", (*_MOMENT, _WIDTH)),

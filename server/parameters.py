@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, QueryParams
 
 from index.search.marks import Marks
 from schemas.errors import UsageError
-from schemas.search import RECALLS, By, SearchOptions
+from schemas.search import RECALLS, By, Channel, SearchOptions
 from server.problems import Problem
 
 Value = TypeVar("Value")
@@ -20,7 +20,8 @@ MOST_ANSWERS = 1_000
 """The most answers that one request may ask for."""
 
 SEARCH_PARAMETERS = (
-    "text", "k", "by", "where", "not", "then", "within", "like", "rerank", "recall", "all", "right", "wrong", "library",
+    "text", "k", "by", "where", "not", "then", "within", "like", "in", "then_in", "rerank", "recall", "all", "right",
+    "wrong", "library",
 )  # fmt: skip
 """What a search takes."""
 
@@ -42,18 +43,21 @@ def search_options(given: QueryParams | FormData, *, also_like: tuple[str, ...] 
     k = number(given, "k", int, 10)
     if k > MOST_ANSWERS:
         raise UsageError(f"k: got {k}, expected {MOST_ANSWERS} or less; ask for fewer, or use vidsift search")
+    then_text = next(iter(texts(given, "then")), None)
     return SearchOptions(
         texts=texts(given, "text"),
         like=(*map(str, clip_ids(given, "like")), *also_like),
         without=texts(given, "not"),
-        then_text=next(iter(texts(given, "then")), None),
-        within_s=number(given, "within", float, None) if texts(given, "then") else None,
+        then_text=then_text,
+        within_s=None if then_text is None else number(given, "within", float, None),
         where=next(iter(texts(given, "where")), None),
         by=cast(By, text(given, "by") or "moment"),
         k=k,
         rerank=number(given, "rerank", int, 100),
         recall=_recall(text(given, "recall")),
         show_all=flag(given, "all"),
+        channels=cast(tuple[Channel, ...], texts(given, "in")),
+        then_channels=() if then_text is None else cast(tuple[Channel, ...], texts(given, "then_in")),
     )
 
 

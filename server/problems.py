@@ -17,6 +17,8 @@ ARGUMENTS = {
     "then_text": "then",
     "within_s": "within",
     "show_all": "all",
+    "then_channels": "then_in",
+    "channels": "in",
     "--where": "where",
     "QUERY": "query",
 }

@@ -67,12 +67,17 @@ def search_channels(
     return Answer(moments, clips, passed, best, bool(moments))
 
 
-def _channels(snapshot: Snapshot, named: Sequence[Channel], argument: str, texts: Sequence[str]) -> tuple[Channel, ...]:
-    """The channels to look in: those named, or all that the library has; pictures alone for a question without texts."""
+def channels_of(snapshot: Snapshot) -> tuple[Channel, ...]:
+    """The channels that a library has."""
     rows = Counter[str]()
     for part in snapshot.parts:
         rows.update(part.info.rows)
-    has: tuple[Channel, ...] = ("pictures", *(channel for channel, table in TABLES.items() if rows[table]))
+    return ("pictures", *(channel for channel, table in TABLES.items() if rows[table]))
+
+
+def _channels(snapshot: Snapshot, named: Sequence[Channel], argument: str, texts: Sequence[str]) -> tuple[Channel, ...]:
+    """The channels to look in: those named, or all that the library has; pictures alone for a question without texts."""
+    has = channels_of(snapshot)
     if lacking := [channel for channel in named if channel not in has]:
         raise UsageError(
             f"the library has no {lacking[0]}; find it with vidsift annotate, or look in {', '.join(has)}", argument=argument

@@ -17,6 +17,7 @@ from index.search.linear_probe import fit
 from index.search.timeline import ClipTimeline
 from index.snapshot.clips import SnapshotClips
 from schemas.errors import UsageError
+from schemas.records import Span
 
 # Clips of the library that are presumed not to show what was marked.
 _PRESUMED = 500
@@ -49,11 +50,16 @@ def passing_marks(timeline: ClipTimeline, passing: NDArray[np.bool_], marks: Mar
     wrong = np.flatnonzero(timeline.among(np.array(marks.wrong, np.int64)))
     passing = passing.copy()
     for position in wrong:
-        start_s, end_s = float(timeline.start_s[position]), float(timeline.end_s[position])
-        near = timeline.overlapping(int(position), start_s, end_s)
-        shared_s = np.minimum(timeline.end_s[near], end_s) - np.maximum(timeline.start_s[near], start_s)
-        passing[near[shared_s >= 0.5 * (end_s - start_s)]] = False
+        clip = Span(float(timeline.start_s[position]), float(timeline.end_s[position]))
+        near = timeline.overlapping(int(position), *clip)
+        passing[near[shows_half_of(clip, timeline.start_s[near], timeline.end_s[near])]] = False
     return passing
+
+
+def shows_half_of(clip: Span, start_s: NDArray[np.float64] | float, end_s: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+    """Whether [start_s, end_s) of a clip's video shows half of the clip or more: one, or many as arrays."""
+    shared_s = np.minimum(end_s, clip.end_s) - np.maximum(start_s, clip.start_s)
+    return np.asarray(shared_s >= 0.5 * (clip.end_s - clip.start_s))
 
 
 def shift_by_marks(

@@ -75,8 +75,7 @@ def find_passages(snapshot: Snapshot, texts: Sequence[str], channels: Sequence[s
         LibraryError: a file of the snapshot is missing or damaged.
     """
     indexes = [TextIndex(part.text_index) for part in snapshot.parts]
-    languages = sorted({language for part in snapshot.parts for language in part.info.languages})
-    terms = terms_of(texts, languages)
+    terms = terms_of(texts, languages_of(snapshot))
     if not terms or not channels:
         return []
     counts = {term: sum(index.count(term.expression) for index in indexes) for term in terms}
@@ -98,6 +97,11 @@ def find_passages(snapshot: Snapshot, texts: Sequence[str], channels: Sequence[s
     passages = [_passage(group, weights, total) for group in _groups(found)]
     passages = [passage for passage in passages if passage.coverage >= MIN_COVERAGE]
     return sorted(passages, key=lambda of: (-of.coverage, of.end_s - of.start_s, of.video_id, of.start_s, of.channel))
+
+
+def languages_of(snapshot: Snapshot) -> list[str]:
+    """The languages of what is said and can be read, as BCP 47 has them, in order."""
+    return sorted({language for part in snapshot.parts for language in part.info.languages})
 
 
 def _idf(count: int, total: int) -> float:

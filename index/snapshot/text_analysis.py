@@ -37,6 +37,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", folded))
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where each word of a text as it is written begins and ends; combining characters have to be composed (NFC)."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
 def stems(text_words: Sequence[str], language: str | None) -> list[str]:
     """The words' stems in a language as BCP 47 has it; None stands for one that is not known."""
     primary = (language or UNKNOWN).partition("-")[0].lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +17,14 @@ from starlette.testclient import TestClient
 
 from demo.render import render_all
 from demo.world import plan
+from jobs.annotate.annotate import annotate
 from jobs.ingest.ingest import ingest
+from schemas.channels import Shot, Utterance
 from server.app import Settings, make_app
 from server.libraries import ServedLibraries
 from server.run import listen
 from tests.helpers.inline_run import run_inline
+from tests.helpers.made_annotators import made, said, use_annotators, written
 from tests.helpers.videos import write_video
 
 
@@ -50,6 +54,29 @@ def ingested(videos: Path, library: Path) -> Path:
         run_inline(patch)
         ingest([videos], library, classifier="pocket", embedder="pocket", window_s=2.4, stride_s=0.8)
     return library
+
+
+@pytest.fixture(scope="session")
+def talking_library(film_library: FilmLibrary, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same library, with what is said and can be read in its first film, and its shots."""
+    folder = tmp_path_factory.mktemp("talking") / "films"
+    shutil.copytree(film_library.folder, folder)
+    film = str(film_library.videos / "films" / "00.mp4")
+    speech = (
+        said(1, 2, "Good morning, everybody."),
+        said(2.5, 4, "The budgets are <gone>,\nall of them."),
+        Utterance(6, 7.5, "Die Häuser sind verkauft.", "de", "embedded", None),
+    )
+    shots = (Shot(0.0, 3.0, "start", 1.0, "moving"), Shot(3.0, 9.0, "cut", 0.875, "moving"))
+    with pytest.MonkeyPatch.context() as patch:
+        use_annotators(
+            patch,
+            subtitles=made("subtitles", "speech", entries=((film, speech),)),
+            text=made("text", "screen_text", entries=((film, (written(2, 5, "BUDGET 2024"),)),)),
+            shots=made("shots", "shots", entries=((film, shots),)),
+        )
+        annotate(folder, ["subtitles", "text", "shots"])
+    return folder
 
 
 def make_client(library: Path, cache: Path, **settings: object) -> TestClient:

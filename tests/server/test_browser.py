@@ -97,6 +97,13 @@ def odd_videos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def talks(talking_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server over a library that knows what is said in a film."""
+    with serving(talking_library, tmp_path_factory.mktemp("cache")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def page(address: str, tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Page]:
     options = Options()
     for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
@@ -269,6 +276,43 @@ def test_the_library_page_names_what_failed(page: Page) -> None:
     assert "3 indexed, 0 partial, 1 failed" in page.text_of("main")
 
 
+def test_what_is_said_is_found_and_its_card_says_so(page: Page, talks: str) -> None:
+    page.driver.get(talks)
+    for channel in ("pictures", "text"):
+        page.first(f"[name=in][value={channel}]").click()
+    page.first("input[name=text]").send_keys("the budget is gone", Keys.ENTER)
+    page.until("document.querySelectorAll('#moments .moment').length")
+    assert page.text_of("#moments .reason").startswith("says")
+    assert [mark.text for mark in page.all("#moments .reason mark")] == ["budgets", "gone"]
+    assert "in=speech" in page.driver.current_url
+    assert "then_in" not in page.driver.current_url, "all channels are the same as none"
+    page.first("[name=in][value=text]").click()
+    page.first("[name=in][value=pictures]").click()
+    page.first("button[type=submit]").click()
+    page.until("!location.search.includes('in=')")
+
+
+def test_a_line_of_the_transcript_leads_to_its_time(page: Page, talks: str) -> None:
+    page.driver.get(f"{talks}/?text=budget&in=speech")
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] video')?.readyState >= 3")
+    assert [line.text for line in page.all("dialog[open] .transcript")[0].find_elements(By.CSS_SELECTOR, ".words")] == [
+        "Good morning, everybody.", "The budgets are <gone>,\nall of them.", "Die Häuser sind verkauft."
+    ]  # fmt: skip
+    current = "[...document.querySelectorAll('dialog[open] [aria-current] .words')].map((line) => line.textContent)"
+    page.until(f"{current}.join().includes('budgets')")
+    last = page.all("dialog[open] .transcript a")[2]
+    last.click()
+    page.until("document.querySelector('dialog[open] video').currentTime >= 6")
+    assert page.until("document.querySelector('dialog[open] video').currentTime") < 8
+    assert page.first("dialog[open] [data-loop]").get_attribute("aria-pressed") == "false"
+    page.until(f"{current}.join() === 'Die Häuser sind verkauft.'")
+    page.first("dialog[open] [data-filter]").send_keys("budget")
+    page.until("document.querySelector('[data-filtered]').textContent === '2 of 4 lines'")
+    assert [line.is_displayed() for line in page.all("dialog[open] .transcript li")] == [False, True, False, True]
+    assert len(page.all("dialog[open] .timeline .shot")) == 1
+
+
 def test_nothing_is_wider_than_a_phone(page: Page) -> None:
     page.driver.set_window_size(390, 800)
     try:
@@ -282,7 +326,7 @@ def test_nothing_is_wider_than_a_phone(page: Page) -> None:
 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: npm install --no-save axe-core")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(page: Page, scheme: str) -> None:
+def test_axe_finds_nothing(page: Page, talks: str, scheme: str) -> None:
     """Contrast, labels, landmarks, focus, by the rules of WCAG 2.1 AA."""
     page.driver.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
@@ -303,6 +347,12 @@ def test_axe_finds_nothing(page: Page, scheme: str) -> None:
     for path in ("/", "/?text=nonsense", "/?text=a&where=x", "/sql?query=select clip_id from clips limit 3", "/library"):
         page.go(path)
         found[path] = page.axe(script, run)
+    page.driver.get(f"{talks}/?text=budget gone&then=houses&then_in=speech")
+    found["channels"] = page.axe(script, run)
+    page.driver.get(f"{talks}/?text=budget gone&in=speech")
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] [aria-current]')")
+    found["transcript"] = page.axe(script, run)
     assert {path: violations for path, violations in found.items() if violations} == {}
 
 

@@ -70,6 +70,7 @@ function play(root) {
   const asMoment = () => {  // such as 10 bit H.264, which the catalogue does not tell apart
     if (!whole) { say("This moment cannot be played."); return; }
     whole = false;
+    article.dataset.plays = "moment";
     video.loop = true;
     video.src = article.dataset.moment;
     video.play().catch(() => {});
@@ -85,7 +86,7 @@ dialog.addEventListener("close", () => dialog.replaceChildren());
 
 const FRAME_S = 1 / 25;
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.matches?.("input, textarea, select");
+  const typing = event.target.matches?.("input, textarea, select") || (event.key === " " && event.target.matches?.("button"));
   const video = $("article.player video");
   if (video && !typing && (dialog.open || !$("#moments"))) {
     const moves = { ArrowLeft: -2, ArrowRight: 2, ",": -FRAME_S, ".": FRAME_S };
@@ -111,10 +112,11 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Boxes that were left empty do not go into the address.
+// Boxes that were left empty do not go into the address, nor do all channels, which are the same as none.
 for (const form of document.querySelectorAll("form.search, form.sql")) {
   form.addEventListener("submit", () => {
     for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
+    for (const boxes of form.querySelectorAll(".channels")) boxes.disabled = !$("input:not(:checked)", boxes);
     setTimeout(() => { for (const field of form.elements) field.disabled = false; });
   });
 }
@@ -199,7 +201,7 @@ showBasket();
 
 document.addEventListener("click", (event) => {
   const target = event.target.closest("a, button");
-  if (!target) return;
+  if (!target || event.defaultPrevented) return;
   const inPlayer = target.closest("article.player");
   if (target.matches("#basket-open")) $("#basket").showModal();
   else if (target.matches("#basket-clear")) keepBasket([]);
@@ -225,6 +227,8 @@ async function searchByFile(file) {
     const value = $(`.search [name=${name}]`)?.value;
     if (value) form.append(name, value);
   }
+  const boxes = [...document.querySelectorAll(".search [name=in]")];
+  if (boxes.some((box) => !box.checked)) for (const box of boxes) if (box.checked) form.append("in", box.value);
   try {
     say("Looking for it…");
     const answer = await post(`/find-by-file?library=${encodeURIComponent(library)}`, form);
