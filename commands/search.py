@@ -89,7 +89,7 @@ def search(folder: Path, embedder: str | None, as_json: bool, recall: str, **giv
 
     answer = run(folder, options, embedder=embedder, say=note)
     if not as_json:
-        echo(answer_text(answer, options.by))
+        echo(answer_text(answer, options.by, is_sequence=options.then_text is not None))
         return
     for moment in answer.moments:
         echo(json_text(moment_json(moment)))

@@ -13,16 +13,16 @@ _MAX_LABELS = 3
 _MAX_TEXT = 60
 
 
-def answer_text(answer: Answer, by: By) -> str:
-    """An answer as a table with a row per moment, clip or video, or a sentence that says why it is empty."""
-    if not answer.clips:
-        return "the library holds no clips"
-    if not answer.passed:
-        return f"no clip meets --where, of {answer.clips}"
+def answer_text(answer: Answer, by: By, *, is_sequence: bool = False) -> str:
+    """An answer as a table, or a sentence that says why it is empty.
+
+    Args:
+        answer: to a question.
+        by: what the question asks for: a row per moment, clip or video.
+        is_sequence: whether the question asks for what is followed by something.
+    """
     if not answer.moments:
-        if not answer.confidence:
-            return "nothing is followed by that in time; a longer --within may help"
-        return f"{NOTHING} (the best has a confidence of {answer.confidence:.2f}; --all shows it)"
+        return _nothing(answer, is_sequence=is_sequence)
     names, rows = ["rank", "score", "confidence", "time", "labels", "windows", "path"], []
     for moment in answer.moments:
         rows.append(
@@ -46,6 +46,19 @@ def answer_text(answer: Answer, by: By) -> str:
             row.insert(-1, str(moment.moments))
     text = columns_text(names, rows)
     return text if answer.stands_out else f"{NOTHING}; the best there is:\n{text}"
+
+
+def _nothing(answer: Answer, *, is_sequence: bool) -> str:
+    """Why an answer has no moments."""
+    if not answer.clips:
+        return "the library holds no clips"
+    if not answer.passed:
+        return f"no clip meets --where, of {answer.clips}"
+    if answer.confidence:
+        return f"{NOTHING} (the best has a confidence of {answer.confidence:.2f}; --all shows it)"
+    if is_sequence:
+        return "nothing is followed by that in time; a longer --within may help"
+    return f"{NOTHING}, says it or shows it"
 
 
 def why(moment: Moment) -> str:

@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from schemas.errors import UsageError
+from server.header_timeout import HeaderTimeoutProtocol
 
 # Connections at a time, above which a call is answered with 503.
 _MOST_CONNECTIONS = 512
@@ -48,6 +49,7 @@ def run(app: ASGIApp, listening: socket.socket, open_address: str | None) -> Non
         access_log=False,
         server_header=False,
         ws="none",
+        http=HeaderTimeoutProtocol,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=3,

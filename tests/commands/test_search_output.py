@@ -96,9 +96,10 @@ def test_what_is_said_where_there_is_no_moment() -> None:
         == "nothing here looks like that (the best has a confidence of 0.12; --all shows it)"
     )
     assert (
-        answer_text(Answer((), 53, 53, 0.0, False), "moment")
+        answer_text(Answer((), 53, 53, 0.0, False), "moment", is_sequence=True)
         == "nothing is followed by that in time; a longer --within may help"
     )
+    assert answer_text(Answer((), 53, 53, 0.0, False), "moment") == "nothing here looks like that, says it or shows it"
     text = answer_text(Answer((replace(SECOND, rank=1),), 53, 53, 0.2, False), "moment")
     assert text.splitlines()[0] == "nothing here looks like that; the best there is:"
     assert text.splitlines()[3].startswith("1     0.310  0.20 ")

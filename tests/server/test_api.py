@@ -30,6 +30,7 @@ from server import media_routes
 from server.api import ROUTES
 from server.openapi import CALLS
 from server.parameters import SEARCH_PARAMETERS
+from server.problems import Problem
 from tests.helpers.printed import as_printed
 from tests.server.conftest import FilmLibrary, make_client
 
@@ -205,7 +206,11 @@ def test_marked_clips_become_a_tag(film_library: FilmLibrary, tmp_path: Path) ->
         answer = client.post("/api/tags", json={"name": "juggles", "right": ids[:1]})
         assert (answer.status_code, "expected 2 or more" in answer.json()["detail"]) == (400, True)
     with make_client(library, tmp_path / "cache", may_write=False) as client:
-        assert client.post("/api/tags", json={"name": "x", "right": ids[:2]}).status_code == 403
+        answer = client.post("/api/tags", json={"name": "x", "right": ids[:2]})
+        assert (answer.status_code, answer.json()["detail"]) == (
+            403,
+            "this server was started with --read-only; start vidsift serve without it to keep tags",
+        )
 
 
 def test_moments_are_exported(client: TestClient) -> None:
@@ -320,6 +325,16 @@ def test_several_libraries_are_served(film_library: FilmLibrary, tmp_path: Path)
         folders = [client.get("/api/status", params={"library": name}).json()["folder"] for name in ("", "films", "films-2")]
         assert folders == [str(film_library.folder), str(film_library.folder), str(second)]
         assert "films-2" in client.get("/").text
+
+
+def test_a_page_tells_of_problems_that_http_has_no_words_for(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(*given: object) -> None:
+        raise Problem(499, "the client has left")
+
+    monkeypatch.setattr("server.pages._library", leave)
+    page = client.get("/library")
+    assert (page.status_code, "<h1>Error 499</h1>" in page.text, "the client has left" in page.text) == (499, True, True)
+    assert "<h1>Not Found</h1>" in client.get("/nothing").text
 
 
 def test_two_users_are_answered_at_a_time(client: TestClient) -> None:

@@ -41,6 +41,9 @@ async def test_an_assistant_searches_asks_and_looks(film_library: FilmLibrary) -
         assert as_printed(found["moments"]) == as_printed(expected)
         assert (found["stands_out"], found["confidence"]) == (answer.stands_out, pytest.approx(answer.confidence, abs=1e-4))
 
+        pictures = json.loads(await text_of(session, "search", text="someone juggling", k=2, channels=["pictures"]))
+        assert pictures == found
+
         counted = json.loads(await text_of(session, "sql", query="select count(*) as n from videos"))
         assert counted == {"columns": ["n"], "rows": [[4]], "num_rows": 1}
         told = json.loads(await text_of(session, "schema"))
@@ -59,6 +62,8 @@ async def test_an_assistant_searches_asks_and_looks(film_library: FilmLibrary) -
             ("sql", {"query": "delete from videos"}, "expected reading"),
             ("search", {"text": " "}, "text: got nothing but blanks"),
             ("search", {"text": "a", "library": "x"}, "expected one of films"),
+            ("search", {"text": "a", "channels": ["speech"]}, "in: the library has no speech"),
+            ("search", {"text": "a", "channels": ["smell"]}, "channels"),
             ("show_moment", {"clip_id": "5"}, "has no clip 5"),
             ("show_moment", {"clip_id": "../x"}, "expected the id of a clip"),
         ):
