@@ -50,12 +50,16 @@ def _matches(text: str, terms: Sequence[Term], languages: Sequence[str]) -> list
     if not terms:
         return []
     spans = word_spans(text)
-    folded = ["".join(words(text[start:stop])) for start, stop in spans]
+    folded = words(text)
+    if len(folded) != len(spans):  # a word may become two, such as ½
+        folded = ["".join(words(text[start:stop])) for start, stop in spans]
     found = set[int]()
     for term in terms:
-        length = len(term.words)
+        length, initials = len(term.words), {stem[0] for stem in term.stems}
         for at in range(len(spans) - length + 1):
             of_window = folded[at : at + length]
+            if initials and of_window[0][:1] not in initials:  # stemming is slow, and mostly keeps the first letter
+                continue
             if term.is_in(of_window, list(all_stems(of_window[0], languages)) if term.stems else ()):
                 found.update(range(at, at + length))
     return [spans[at] for at in sorted(found)]
