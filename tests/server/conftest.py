@@ -62,6 +62,7 @@ def talking_library(film_library: FilmLibrary, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("talking") / "films"
     shutil.copytree(film_library.folder, folder)
     film = str(film_library.videos / "films" / "00.mp4")
+    numbers = str(film_library.videos / "numbers.avi")
     speech = (
         said(1, 2, "Good morning, everybody."),
         said(2.5, 4, "The budgets are <gone>,\nall of them."),
@@ -71,7 +72,9 @@ def talking_library(film_library: FilmLibrary, tmp_path_factory: pytest.TempPath
     with pytest.MonkeyPatch.context() as patch:
         use_annotators(
             patch,
-            subtitles=made("subtitles", "speech", entries=((film, speech),)),
+            subtitles=made(
+                "subtitles", "speech", entries=((film, speech), (numbers, (said(0, 1, "zero"), said(1.2, 2, "one"))))
+            ),
             text=made("text", "screen_text", entries=((film, (written(2, 5, "BUDGET 2024"),)),)),
             shots=made("shots", "shots", entries=((film, shots),)),
         )

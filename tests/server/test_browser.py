@@ -313,6 +313,16 @@ def test_a_line_of_the_transcript_leads_to_its_time(page: Page, talks: str) -> N
     assert len(page.all("dialog[open] .timeline .shot")) == 1
 
 
+def test_a_line_of_a_file_that_browsers_do_not_play_is_a_moment(page: Page, talks: str) -> None:
+    page.driver.get(f"{talks}/?text=zero&in=speech")
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] video')?.readyState >= 3")
+    page.until("document.querySelector('dialog[open] [aria-current] .words')?.textContent === 'zero'")
+    page.all("dialog[open] .transcript a")[1].click()
+    page.until("document.querySelector('dialog[open] article').dataset.start === '1.2'")
+    page.until("document.querySelector('dialog[open] [aria-current] .words')?.textContent === 'one'")
+
+
 def test_nothing_is_wider_than_a_phone(page: Page) -> None:
     page.driver.set_window_size(390, 800)
     try:

@@ -30,8 +30,8 @@
     for (const line of linesOf(article)) {
       const isNow = Number(line.dataset.from) <= at && at < Number(line.dataset.to);
       if (isNow === line.hasAttribute("aria-current")) continue;
-      line.toggleAttribute("aria-current", isNow);
       if (isNow) line.setAttribute("aria-current", "true");
+      else line.removeAttribute("aria-current");
       const list = line.closest(".transcript");
       if (isNow && !list.matches(":hover, :focus-within")) list.scrollTop = line.offsetTop - list.clientHeight / 3;
     }
