@@ -10,11 +10,12 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
-from server.libraries import ServedLibraries, ServedLibrary, video_file
+from server.libraries import ServedLibraries, ServedLibrary
 from server.media.playable import Play
 from server.media.renderings import Renderings
 from server.media.video_file import MediaError
 from server.metrics import Metrics
+from server.rows import video_file
 
 Result = TypeVar("Result")
 

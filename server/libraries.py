@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -17,13 +16,13 @@ from index.search.marks import Marks
 from index.status import LibraryStatus
 from index.storage.paths import Library
 from index.storage.running_ingest import RunningIngest, read_running_ingest
-from pipeline.sources.paths import path_of_text
 from schemas.records import Span
 from schemas.search import Answer, Channel, SearchOptions
 from schemas.sql import CHANNELS
 from server.examples import decode_example
 from server.media.video_file import VideoFile
 from server.problems import Problem
+from server.rows import moment_span, video_file
 
 SQL_TIMEOUT_S = 30.0
 """The longest that a user's query may take."""
@@ -249,41 +248,6 @@ class ServedLibraries:
         """Close all of them."""
         for library in self._libraries.values():
             library.close()
-
-
-def moment_span(clip: dict[str, Any], video: dict[str, Any], start_s: float | None, end_s: float | None) -> Span:
-    """The span of a clip, or another one of its video that is asked for.
-
-    Args:
-        clip: its row.
-        video: the row of its video.
-        start_s: where the span begins; None is the clip's start.
-        end_s: where it ends; None is the clip's end.
-
-    Raises:
-        Problem: the video has no such span (400).
-    """
-    span = Span(clip["start_s"] if start_s is None else start_s, clip["end_s"] if end_s is None else end_s)
-    longest = video["duration_s"] or span.end_s
-    if not 0 <= span.start_s < span.end_s <= longest + 1:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            f"start: got {span.start_s:g} to {span.end_s:g} s, expected a moment of the {longest:g} s of the video",
-        )
-    return Span(span.start_s, min(span.end_s, longest))
-
-
-def video_file(row: dict[str, Any]) -> VideoFile:
-    """The file of a row of ``videos``."""
-    return VideoFile(
-        video_id=row["video_id"],
-        path=row["path"] if os.path.lexists(row["path"]) else path_of_text(row["path"]),
-        size_bytes=row["size_bytes"],
-        modified_us=round(row["modified_at"].timestamp() * 1e6),
-        codec=row["codec"],
-        container=row["container"],
-        track=row["track"],
-    )
 
 
 def _distinct(name: str, taken: dict[str, ServedLibrary]) -> str:

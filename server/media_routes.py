@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.context import context_of, library_of
-from server.libraries import video_file
 from server.media.responses import file_response, rendering_response
 from server.parameters import number
 from server.problems import Problem
+from server.rows import video_file
 
 Result = TypeVar("Result")
 

@@ -13,11 +13,12 @@ from index.search.confidence import MIN_CONFIDENCE
 from schemas.search import Moment, SearchOptions
 from server.addresses import moment_address, rendering_address
 from server.context import context_of, library_of, plays
-from server.libraries import ServedLibrary, moment_span
+from server.libraries import ServedLibrary
 from server.media.playable import Play
 from server.parameters import marks_of, number
 from server.question import question_of
 from server.rendered_page import rendered_page
+from server.rows import moment_span
 from server.timeline import bars, common_labels, neighbours, shot_marks
 from server.transcript import highlighter, transcripts
 
