@@ -51,6 +51,11 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     help="Seconds from one clip's start to the next. [default: the library's, or the window]",
 )
 @click.option(
+    "--clips",
+    type=click.Choice(["windows", "shots"]),
+    help="Cut clips at shots too, so that no clip shows two of them (see --detector). [default: the library's, or windows]",
+)
+@click.option(
     "--features",
     metavar="KIND",
     help="Keep features for reranking as int8 or fp16, or keep none. [default: the library's, or int8]",
@@ -148,6 +153,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     """
     options = IngestOptions(**{name: given.pop(name) for name in _INGEST_OPTIONS if name in given})
     settings = annotator_settings(given)
+    given["shots"] = _shots(given.pop("clips"), settings)
     channels = [name.strip() for name in given.pop("channels").split(",") if name.strip()]
     from index.storage.config import read_library_config
     from index.storage.paths import Library
@@ -179,3 +185,10 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         note("interrupted; what was finished is kept, run the same command again to go on")
         sys.stdout.flush()
         os._exit(130)  # an interpreter that was stopped while Ray's threads start can crash on its way out
+
+
+def _shots(clips: str | None, settings: dict[str, dict[str, str]]) -> str | None:
+    """What finds the shots that clips are cut at; None leaves that to the library."""
+    if clips is None:
+        return None
+    return "none" if clips == "windows" else settings.get("shots", {}).get("detector", "content")

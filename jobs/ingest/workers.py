@@ -27,6 +27,9 @@ from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob
 # taken for a hang.
 _SLOWEST_DISK = 5e6
 
+# Bytes of a minute of video at 100 kbit/s, which few have less of.
+_SMALLEST_MINUTE = 750_000
+
 # Parts in which a task passes on what it decoded, so that several annotators can have some of it.
 CHUNKS = 4
 
@@ -134,6 +137,8 @@ def plan_group(job: Job, stats_actor: Any, group: FileGroup) -> list[JobGroup | 
 
 def _plan_file(job: Job, stats_actor: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
     seconds = job.options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
+    if job.sampling.shots != "none":  # every frame is decoded
+        seconds += job.options.video_timeout_s * file.size_bytes / _SMALLEST_MINUTE
     attempt = Attempt(os.fsencode(file.path), "probe", 0, seconds)
     if not _may_begin(stats_actor, attempt):
         return []
