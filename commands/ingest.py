@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from commands.annotate import annotator_options, annotator_settings
 from commands.common import Command, echo, json_option, library_option, note
 from commands.progress_line import ProgressLine
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
@@ -116,6 +117,14 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     metavar="N",
     help="Index video track N of files that have N tracks or more. [default: the track that players show]",
 )
+@click.option(
+    "--with",
+    "channels",
+    metavar="NAMES",
+    default="",
+    help="Also find shots, subtitles, speech or text: names with commas between. [default: what the library has]",
+)
+@annotator_options
 @click.option("--include", multiple=True, metavar="GLOB", help="Index only files that match; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Skip files that match; may be repeated.")
 @click.option("--keep-missing", is_flag=True, help="Keep videos in the library even if their files are gone.")
@@ -138,6 +147,8 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     vidsift ingest ~/Videos --library ~/videos.vidsift --include '*.mov' --include 'holidays/*' --exclude proxies
     """
     options = IngestOptions(**{name: given.pop(name) for name in _INGEST_OPTIONS if name in given})
+    settings = annotator_settings(given)
+    channels = [name.strip() for name in given.pop("channels").split(",") if name.strip()]
     from index.storage.config import read_library_config
     from index.storage.paths import Library
     from jobs.ingest.ingest import ingest as run
@@ -149,7 +160,15 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     is_new = read_library_config(Library(folder)) is None
     with ProgressLine() as line:
         try:
-            report = run(sources, folder, options=options, on_progress=line.show, **given)
+            report = run(
+                sources,
+                folder,
+                options=options,
+                on_progress=line.show,
+                channels=channels,
+                channel_settings=settings,
+                **given,
+            )
         except Interrupted as exc:
             report, interrupted = exc.report, True
     if is_new and (config := read_library_config(Library(folder))) is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from commands.common import Command, echo, embedder_option, json_option, library_option, note, rerank_option
 from commands.search_output import answer_text
-from schemas.search import RECALLS, SearchOptions, moment_json
+from schemas.search import RECALLS, Channel, SearchOptions, moment_json
 from schemas.text import json_text
 
 _RECALLS = {"exact" if recall == 1 else str(recall): recall for recall in RECALLS}
@@ -42,6 +42,20 @@ _RECALLS = {"exact" if recall == 1 else str(recall): recall for recall in RECALL
     metavar="EXAMPLE",
     help="Example to match: FILE, FILE@START-END, IMAGE or CLIP_ID; may be repeated.",
 )
+@click.option(
+    "--in",
+    "channels",
+    multiple=True,
+    type=click.Choice(get_args(Channel)),
+    help="Look in pictures, in speech or in text on the screen; may be repeated. [default: all that the library has]",
+)
+@click.option(
+    "--then-in",
+    "then_channels",
+    multiple=True,
+    type=click.Choice(get_args(Channel)),
+    help="Look for the second event in these; may be repeated. [default: all that the library has]",
+)
 @rerank_option
 @click.option(
     "--recall",
@@ -65,6 +79,10 @@ def search(folder: Path, embedder: str | None, as_json: bool, recall: str, **giv
     vidsift search "somebody serves" --then "people cheer" --within 10 --library ~/videos.vidsift
     vidsift search "baking" --where "label = 'baking cookies' and duration_s > 60" --library ~/videos.vidsift
     vidsift search --like holiday.mp4@12.5-16 --library ~/videos.vidsift
+    vidsift search "the budget is gone" --in speech --library ~/videos.vidsift
+    vidsift search goal --in speech --then "people cheer" --then-in pictures --library ~/videos.vidsift
+
+    In speech and text, "two words" in quotes are a phrase and word* finds all that begins so.
     """
     options = SearchOptions(recall=_RECALLS[recall], **given)
     from index.search.searcher import search as run

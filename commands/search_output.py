@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 from schemas.search import Answer, By, Moment
 from schemas.text import clock, columns_text, short_path
 
 NOTHING = "nothing here looks like that"
 
 _MAX_LABELS = 3
+_MAX_TEXT = 60
 
 
 def answer_text(answer: Answer, by: By) -> str:
@@ -33,12 +36,27 @@ def answer_text(answer: Answer, by: By) -> str:
                 short_path(moment.path),
             ]
         )
+    if any(moment.reasons for moment in answer.moments):
+        names.insert(-1, "why")
+        for row, moment in zip(rows, answer.moments, strict=True):
+            row.insert(-1, why(moment))
     if by == "video":
         names.insert(-1, "moments")
         for row, moment in zip(rows, answer.moments, strict=True):
             row.insert(-1, str(moment.moments))
     text = columns_text(names, rows)
     return text if answer.stands_out else f"{NOTHING}; the best there is:\n{text}"
+
+
+_WHY = {"pictures": "looks like it", "speech": "says", "text": "shows"}
+
+
+def why(moment: Moment) -> str:
+    """``says "the budget is gone", looks like it``: why a moment is an answer."""
+    return ", ".join(
+        _WHY[reason.channel] + (f' "{shorten(reason.text, _MAX_TEXT, placeholder="…")}"' if reason.text is not None else "")
+        for reason in moment.reasons
+    )
 
 
 def _times(moment: Moment) -> str:

@@ -144,7 +144,7 @@ class Prompt:
 
     def _list_tables(self, _: Sequence[str]) -> None:
         for table in self._tables:
-            self._say(f"{table.name:<8}{table.meaning}")
+            self._say(f"{table.name:<13}{table.meaning}")
 
     def _describe(self, names: Sequence[str]) -> None:
         table_names = [name.rstrip(";").lower() for name in names]

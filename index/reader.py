@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from index.search.examples import ExampleDecoder
 
 _LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
+_REASON = pa.struct([("channel", pa.string()), ("text", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())])
 _PART = pa.struct([("clip_id", pa.int64()), ("score", pa.float64()), ("start_s", pa.float64()), ("end_s", pa.float64())])
 
 # The columns of a search's result: the attributes of `schemas.search.Moment`, in their order.
@@ -52,10 +53,11 @@ MOMENTS = pa.schema(
         ("moments", pa.int32()),
         ("parts", pa.list_(_PART)),
         ("track", pa.int32()),
+        ("reasons", pa.list_(_REASON)),
     ]
 )
 
-_MANY = ("like", "without")
+_MANY = ("like", "without", "channels", "then_channels")
 _OPTIONS = tuple(field.name for field in fields(SearchOptions) if field.name != "texts")
 
 
@@ -117,7 +119,8 @@ class LibraryReader:
         Args:
             texts: what to look for, in words.
             options: attributes of `schemas.search.SearchOptions`: ``k``, ``by``, ``where``, ``like``, ``without``,
-                ``then_text``, ``within_s``, ``rerank``, ``recall``, ``show_all``. One text or example needs no tuple.
+                ``then_text``, ``within_s``, ``rerank``, ``recall``, ``show_all``, ``channels``,
+                ``then_channels``. One text or example needs no tuple.
 
         Returns:
             A table with the columns of `MOMENTS`; with ``show_all=True`` it has rows also where nothing stands out.

@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
+from schemas.records import Span, clip_id_of
+
 Transition = Literal["start", "cut", "gradual"]
 """How a shot begins: with the video, at once, or over several frames (a dissolve, a fade or a wipe)."""
 
@@ -87,10 +89,12 @@ class ScreenText(NamedTuple):
 
 Entry = Shot | Utterance | ScreenText
 
-# What every table of a channel begins with. ``annotator`` says what wrote the row.
-_KEYS = [("video_id", pa.string()), ("annotator", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]
+# What every table of a channel begins with. ``annotation_id`` names the row of ``annotations`` that makes the row visible.
+_KEYS = [("annotation_id", pa.string()), ("video_id", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]
 
-SHOTS = pa.schema([*_KEYS, ("transition", pa.string()), ("confidence", pa.float32()), ("picture", pa.string())])
+SHOTS = pa.schema(
+    [*_KEYS, ("shot_id", pa.int64()), ("transition", pa.string()), ("confidence", pa.float32()), ("picture", pa.string())]
+)
 
 SPEECH = pa.schema(
     [
@@ -115,12 +119,30 @@ SCREEN_TEXT = pa.schema(
 CHANNELS = {"shots": SHOTS, "speech": SPEECH, "screen_text": SCREEN_TEXT}
 """The columns of the tables of channels, by table."""
 
+# One row per video and annotator that has read it, whatever became of it. It makes the annotator's rows visible.
+ANNOTATIONS = pa.schema(
+    [
+        ("annotation_id", pa.string()),
+        ("video_id", pa.string()),
+        ("annotator", pa.string()),
+        ("version", pa.string()),  # of the annotator; with another, the video is read again
+        ("state", pa.string()),  # of files beside the video that it read; with another, the video is read again
+        ("status", pa.string()),  # done, partial or failed
+        ("error", pa.string()),
+        ("num_rows", pa.int64()),
+        ("wall_s", pa.float64()),
+        ("annotated_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
 
-def channel_table(table: str, video_id: str, annotator: str, entries: Sequence[Entry]) -> pa.Table:
+
+def channel_table(table: str, annotation_id: str, video_id: str, entries: Sequence[Entry]) -> pa.Table:
     """Rows of the table ``table`` of `CHANNELS`."""
     rows = []
     for entry in entries:
-        row = entry._asdict() | {"video_id": video_id, "annotator": annotator}
+        row = entry._asdict() | {"annotation_id": annotation_id, "video_id": video_id}
+        if isinstance(entry, Shot):
+            row["shot_id"] = clip_id_of(video_id, Span(entry.start_s, entry.end_s))
         if isinstance(entry, Utterance):
             row["words"] = [word._asdict() for word in entry.words]
         if isinstance(entry, ScreenText):

@@ -12,6 +12,9 @@ from schemas.models import Label
 
 By = Literal["moment", "clip", "video"]
 
+Channel = Literal["pictures", "speech", "text"]
+"""What a question can be looked for in: what can be seen, what is said, and what can be read on the screen."""
+
 DEFAULT_WITHIN_S = 30.0
 
 RECALLS = (0.95, 0.99, 1.0)
@@ -39,6 +42,8 @@ class SearchOptions:
         recall: of a library too large to be scanned as a whole, the share of the ten best clips that are to be found, on
             average; 1 is exact, and slower.
         show_all: answer also where nothing stands out.
+        channels: what to look in; none is all that the library has.
+        then_channels: what to look for ``then_text`` in; likewise.
     """
 
     texts: tuple[str, ...] = ()
@@ -52,6 +57,8 @@ class SearchOptions:
     rerank: int = 100
     recall: float = 0.95
     show_all: bool = False
+    channels: tuple[Channel, ...] = ()
+    then_channels: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a question that cannot be answered."""
@@ -63,6 +70,7 @@ class SearchOptions:
                 raise UsageError(f"got {value}, expected {minimum} or more", argument=argument)
             if value > MOST:
                 raise UsageError(f"got {value}, expected at most {MOST}", argument=argument)
+        self._check_channels()
         if self.recall not in RECALLS:
             raise UsageError(f"got {self.recall!r}, expected {', '.join(map(str, RECALLS))}", argument="recall")
         if self.within_s is None:
@@ -74,6 +82,17 @@ class SearchOptions:
             )
         if not (self.within_s > 0 and math.isfinite(self.within_s)):
             raise UsageError(f"got {self.within_s:g} s, expected more than 0 s", argument="within_s")
+
+    def _check_channels(self) -> None:
+        for argument in ("channels", "then_channels"):
+            if unknown := [channel for channel in getattr(self, argument) if channel not in get_args(Channel)]:
+                raise UsageError(f"got {unknown[0]!r}, expected {', '.join(get_args(Channel))}", argument=argument)
+        if self.channels and "pictures" not in self.channels and self.like:
+            raise UsageError(
+                "got no pictures, where an example (`like`) can be looked for; add pictures", argument="channels"
+            )
+        if self.then_channels and self.then_text is None:
+            raise UsageError("got channels without `then_text`; say what is to follow", argument="then_channels")
 
     def _check_words(self) -> None:
         given = {
@@ -139,6 +158,23 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a moment is an answer.
+
+    Attributes:
+        channel: in which channel it was found.
+        text: what is said or can be read; None for pictures.
+        start_s: where that begins, in seconds of the video.
+        end_s: where it ends.
+    """
+
+    channel: Channel
+    text: str | None
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """One answer: an interval of a video, [start_s, end_s) in seconds.
 
@@ -147,7 +183,8 @@ class Moment:
     Attributes:
         rank: 1 is the best.
         score: the best clip's. For one text, the cosine of the text's and the clip's embeddings, in [-1, 1]; for a clip that
-            was reranked, the rerank score as a cosine. For several texts, see `index.search.combine`.
+            was reranked, the rerank score as a cosine. For several texts, see `index.search.combine`; for an answer of
+            several channels, `index.search.channels`.
         clip_id: the best clip.
         label: the classifier's best label for the best clip; None for a clip without labels.
         label_score: that label's probability.
@@ -159,6 +196,7 @@ class Moment:
         moments: with ``by="video"``, how many moments of the video answer as well as its best one; else 1.
         parts: with ``then_text``, the two parts that follow each other; else none.
         track: which of its video's video tracks was indexed, from 1; None for a video with one.
+        reasons: why it is an answer, where more than pictures was searched; else none.
     """
 
     rank: int
@@ -178,6 +216,7 @@ class Moment:
     moments: int = 1
     parts: tuple[Part, ...] = ()
     track: int | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,4 +244,5 @@ def moment_json(moment: Moment) -> dict[str, Any]:
         **asdict(moment),
         "labels": [label._asdict() for label in moment.labels],
         "parts": [asdict(part) for part in moment.parts],
+        "reasons": [asdict(reason) for reason in moment.reasons],
     }

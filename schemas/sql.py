@@ -69,6 +69,7 @@ VIDEOS = TableMeaning(
         Column("status", "VARCHAR", "indexed, partial (something is missing or damaged) or failed"),
         Column("error_stage", "VARCHAR", "the step that found what is wrong: find, probe, decode or annotate; null if none"),
         Column("error", "VARCHAR", "what is wrong, in a sentence; null if nothing is"),
+        Column("annotation_error", "VARCHAR", "what shots, speech or text could not be read of it; null if nothing"),
         Column("ingested_at", "TIMESTAMP WITH TIME ZONE", "when its row was written"),
     ),
 )
@@ -107,6 +108,72 @@ TAGS = TableMeaning(
     ),
 )
 
+_CHANNEL = (
+    Column("video_id", "VARCHAR", _CLIP[1].meaning),
+    Column("path", "VARCHAR", _CLIP[2].meaning),
+    Column("start_s", "DOUBLE", "where it begins, in seconds from the video's start"),
+    Column("end_s", "DOUBLE", "where it ends"),
+)
+
+SHOTS = TableMeaning(
+    "shots",
+    "a row for each shot: what was filmed or shown without a break",
+    (
+        Column("shot_id", "BIGINT", "names the shot"),
+        *_CHANNEL,
+        Column("transition", "VARCHAR", "how it begins: start (of the video), cut or gradual (a dissolve, fade or wipe)"),
+        Column("confidence", "FLOAT", "how sure its beginning is, in [0, 1]"),
+        Column("picture", "VARCHAR", "what it shows: moving, still or black"),
+    ),
+)
+
+SPEECH = TableMeaning(
+    "speech",
+    "a row for each piece of speech: a subtitle, or a sentence that a model heard",
+    (
+        *_CHANNEL,
+        Column("text", "VARCHAR", "what is said"),
+        Column("language", "VARCHAR", "its language, such as en; null if not known"),
+        Column("source", "VARCHAR", "sidecar (a file beside the video), embedded (a text track in it) or whisper"),
+        Column("confidence", "FLOAT", "how sure the model is, in [0, 1]; null for subtitles"),
+        Column(
+            "words",
+            "STRUCT(word VARCHAR, start_s DOUBLE, end_s DOUBLE)[]",
+            "its words with their times; empty for subtitles",
+        ),
+    ),
+)
+
+SCREEN_TEXT = TableMeaning(
+    "screen_text",
+    "a row for each line of text that can be read on the screen for a time",
+    (
+        *_CHANNEL,
+        Column("text", "VARCHAR", "the line"),
+        Column(
+            "box",
+            'STRUCT("left" FLOAT, top FLOAT, width FLOAT, height FLOAT)',
+            "where it is, in shares of the frame from its top left corner",
+        ),
+        Column("confidence", "FLOAT", "how sure the reading is, in [0, 1]"),
+    ),
+)
+
+ANNOTATIONS = TableMeaning(
+    "annotations",
+    "a row for each video and each annotator (shots, subtitles, speech, text) that has read it",
+    (
+        *_CHANNEL[:2],
+        Column("annotator", "VARCHAR", "shots, subtitles, speech or text"),
+        Column("version", "VARCHAR", "the annotator's model and settings"),
+        Column("status", "VARCHAR", "done, partial (something could not be read) or failed"),
+        Column("error", "VARCHAR", "what is wrong, in a sentence; null if nothing is"),
+        Column("num_rows", "BIGINT", "the rows that it wrote"),
+        Column("wall_s", "DOUBLE", "how long it took, in seconds"),
+        Column("annotated_at", "TIMESTAMP WITH TIME ZONE", "when its row was written"),
+    ),
+)
+
 HITS = TableMeaning(
     "hits",
     "a row for each clip that a search found; only in queries with a search (sql --search TEXT)",
@@ -121,4 +188,10 @@ HITS = TableMeaning(
 )
 
 # The tables that a library always has.
-TABLES = (VIDEOS, CLIPS, LABELS, TAGS)
+TABLES = (VIDEOS, CLIPS, LABELS, TAGS, SHOTS, SPEECH, SCREEN_TEXT, ANNOTATIONS)
+
+FORMAT_1_TABLES = (VIDEOS, CLIPS, LABELS, TAGS)
+"""Those of a snapshot of format 1."""
+
+CHANNELS = (SHOTS, SPEECH, SCREEN_TEXT)
+"""The tables of channels: rows of annotators of whole videos."""

@@ -94,7 +94,7 @@ def test_search_prints_hits_for_people_and_for_programs(library: Path) -> None:
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert list(hits[0]) == [
         "rank", "score", "path", "video_id", "clip_id", "start_s", "end_s", "label", "label_score", "confidence",
-        "best_start_s", "best_end_s", "windows", "labels", "moments", "parts", "track",
+        "best_start_s", "best_end_s", "windows", "labels", "moments", "parts", "track", "reasons",
     ]  # fmt: skip
     durations = {"a.mp4": 10.0, "b.avi": 1.2}
     for hit in hits:

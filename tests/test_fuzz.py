@@ -47,6 +47,7 @@ FILES = (
 # A call of each command that works but for what is then put into it, or that a stand-in ends before it costs anything.
 CALLS: dict[str, list[str]] = {
     "ingest": ["<videos>", "--library", "<library>"],
+    "annotate": ["subtitles", "--library", "<library>"],
     "search": ["a dog", "--library", "<library>"],
     "serve": ["--library", "<library>", "--port", "0", "--cache", "<missing>"],
     "mcp": ["--library", "<library>"],

@@ -23,10 +23,12 @@ _SCHEMA = pa.schema([(column.name, _ARROW[column.type]) for column in HITS.colum
 def hits_options(
     texts: Sequence[str], without: Sequence[str] = (), *, k: int = DEFAULT_HITS, rerank: int = 100
 ) -> SearchOptions:
-    """The question that fills ``hits``: by clip, and without the check for confidence, since the SQL query can filter."""
+    """The question that fills ``hits``: by clip, in pictures, and without the check for confidence: SQL can filter."""
     check_words("--search", texts, "say what to look for, such as 'people baking a cake'")
     check_words("--search-not", without, "say what not to find, such as 'a kitchen'")
-    return SearchOptions(texts=tuple(texts), without=tuple(without), by="clip", k=k, rerank=rerank, show_all=True)
+    return SearchOptions(
+        texts=tuple(texts), without=tuple(without), by="clip", k=k, rerank=rerank, show_all=True, channels=("pictures",)
+    )
 
 
 def hits_table(clips: Sequence[Moment]) -> pa.Table:

@@ -1,6 +1,7 @@
 """Search: from a question to moments.
 
-Read `Searcher.search` first; it goes through these stages:
+Where a library knows what is said in its videos or can be read in them, `channels` asks these too and fuses the answers.
+What can be seen is `Searcher.search_pictures`; read it first. It goes through these stages:
 
 1. Question: texts and examples become vectors (`question`).
 2. Candidates: which clips may answer (`candidates`); of those, which meet ``where``.
@@ -15,7 +16,7 @@ Clips are known by their position in a `ClipTimeline` (`timeline`), and all scor
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from index.search.answers import describe
 from index.search.candidates import Candidates, CandidateStage, find_candidates, stage_for
+from index.search.channels import search_channels
 from index.search.confidence import confidence, stands_out
 from index.search.marks import Marks, passing_marks, shift_by_marks
 from index.search.question import EncodedQuestion, Question
@@ -111,6 +113,11 @@ class Searcher:
 
     def search(self, options: SearchOptions, marks: Marks | None = None) -> Answer:
         """The best answers to one question, in the light of ``marks`` on earlier ones; raises as `search` does."""
+        by_pictures = partial(self.search_pictures, marks=marks)
+        return search_channels(self.snapshot, self._passing, by_pictures, self._tracks, options)
+
+    def search_pictures(self, options: SearchOptions, marks: Marks | None = None) -> Answer:
+        """The best answers to one question by what can be seen."""
         clips, passing = len(self.scorer.clips), self._passing(options.where)
         passed = clips if passing is None else int(np.count_nonzero(passing))
         nothing = Answer((), clips, passed, 0.0, False)

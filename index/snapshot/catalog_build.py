@@ -13,6 +13,7 @@ import pyarrow.dataset as dataset
 
 from index.sql.catalog import explain
 from schemas import sql
+from schemas.channels import ANNOTATIONS
 from schemas.errors import LibraryError
 from schemas.tables import VIDEOS
 
@@ -33,6 +34,10 @@ insert into labels
   select "row", clip_id, video, start_s, end_s, cast(position as integer), entry.label, entry.score, classifier
   from (select *, unnest(labels) as entry, generate_subscripts(labels, 1) as position from arriving);
 """
+_ANNOTATION_ERRORS = (
+    "select video_id, string_agg(annotator || ': ' || error, '; ' order by annotator) as annotation_error "
+    "from annotation_rows where error is not null group by video_id"
+)
 _SEGMENT_VIDEOS = "create table videos as select video, count(*) as num_clips from clips group by video order by video"
 # Clips that are added at a time: some of DuckDB's row groups, and some 200 MB.
 _CHUNK_CLIPS = 4 * 122_880
@@ -62,7 +67,7 @@ def write_segment_catalog(path: Path, batches: Iterable[pa.RecordBatch]) -> dict
         return {name: _count(connection, name) for name in ("clips", "labels", "videos")}
 
 
-def write_videos(path: Path, files: Sequence[str], places: pa.Table) -> int:
+def write_videos(path: Path, files: Sequence[str], places: pa.Table, annotations: pa.Table | None = None) -> int:
     """Write the videos of a snapshot, and return how many there are.
 
     Args:
@@ -70,6 +75,7 @@ def write_videos(path: Path, files: Sequence[str], places: pa.Table) -> int:
         files: the Parquet files of one version of the table ``videos``.
         places: where each video's clips are: video_id, segment, video (its number within the segment). Videos that have no
             clips are left out, or have null.
+        annotations: `schemas.channels.ANNOTATIONS`: what annotators of whole videos could not do.
 
     Raises:
         LibraryError: the table's files cannot be read, or the file cannot be written.
@@ -77,10 +83,12 @@ def write_videos(path: Path, files: Sequence[str], places: pa.Table) -> int:
     with _new_catalog(path) as connection:
         connection.register("video_rows", _dataset(files, VIDEOS))
         connection.register("places", places)
+        connection.register("annotation_rows", ANNOTATIONS.empty_table() if annotations is None else annotations)
         connection.execute(
             f"create table videos as select {', '.join(sql.VIDEOS.column_names)}, "
             "cast(segment as integer) as segment, cast(video as integer) as video "
-            "from video_rows left join places using (video_id) order by path"
+            "from video_rows left join places using (video_id) "
+            f"left join ({_ANNOTATION_ERRORS}) using (video_id) order by path"
         )
         connection.execute(
             "create table live as select segment, video, video_id, path from videos where segment is not null order by all"

@@ -18,15 +18,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index.snapshot.catalog_build import write_paths, write_tag_part, write_videos
+from index.snapshot.channel_part import PartRef
+from index.snapshot.channel_publish import ShownPart, publish_channels, write_annotations
 from index.snapshot.clip_sources import ClipSource, NewVideos, SegmentClips, in_parts, lacking_clips, read_new
 from index.snapshot.merging import MERGED_BY_INGEST, SegmentSize, plan_merge
 from index.snapshot.segment import FORMAT, Segment
 from index.snapshot.segment_build import EmbedTexts, write_segment, writing_folder
-from index.snapshot.snapshot import SegmentRef, Snapshot, SnapshotInfo, dead_file, publish, tag_file
+from index.snapshot.snapshot import ANNOTATIONS_FILE, SegmentRef, Snapshot, SnapshotInfo, dead_file, publish, tag_file
 from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tag_scores import settle_tags
+from schemas.channels import ANNOTATIONS
 from schemas.errors import LibraryError
 
 FILES = "files.json"
@@ -92,7 +95,8 @@ def publish_tables(
     known = set() if previous is None else _known_files(previous)
     new = _new_videos(keys, shown, tables.parquet_files()[1], tables.feature_files(), known)
     shown = _write_segments(library, config, shown, new, most_merged, embed_texts)
-    publish_segments(library, tables, config, shown, changes)
+    parts = publish_channels(library, tables, previous.info.parts if previous else (), known, most_merged)
+    publish_segments(library, tables, config, shown, changes, parts)
 
 
 def publish_segments(
@@ -101,8 +105,9 @@ def publish_segments(
     config: LibraryConfig,
     shown: Sequence[ShownSegment],
     changes: dict[str, int] | None = None,
+    channels: tuple[Sequence[ShownPart], pa.Table] | None = None,
 ) -> None:
-    """Publish segments that hold the clips of the tables' current versions.
+    """Publish segments that hold the clips of the tables' current versions, and what `publish_channels` gave.
 
     Raises:
         LibraryError: the tables cannot be read, or the snapshot cannot be written.
@@ -111,7 +116,8 @@ def publish_segments(
 
     def write(folder: Path) -> SnapshotInfo:
         places = places_of([(of.segment.videos, of.live) for of in shown])
-        rows = {"videos": write_videos(folder / "videos.duckdb", video_files, places)}
+        parts, annotations = channels or ((), ANNOTATIONS.empty_table())
+        rows = {"videos": write_videos(folder / "videos.duckdb", video_files, places, annotations)}
         write_paths(folder / "paths.arrow", folder / "videos.duckdb")
         refs = []
         for of in shown:
@@ -128,7 +134,10 @@ def publish_segments(
         rows["vectors"] = rows["clips"]
         if config.features != "none":
             rows["features"] = rows["clips"]
-        names = sorted(Path(file).name for file in (*clip_files, *tables.feature_files()))
+        if len(annotations):
+            rows["annotations"] = write_annotations(folder / ANNOTATIONS_FILE, parts, annotations)
+        of_channels = [file for files in tables.channel_files().values() for file in files]
+        names = sorted(Path(file).name for file in (*clip_files, *tables.feature_files(), *of_channels))
         (folder / FILES).write_text(json.dumps(names) + "\n", encoding="utf-8")
         return SnapshotInfo(
             versions=tables.versions(),
@@ -141,6 +150,7 @@ def publish_segments(
             format=FORMAT,
             segments=tuple(refs),
             dim=config.embedding_dim,
+            parts=tuple(PartRef(of.part.name, len(of.part.annotations)) for of in parts),
         )
 
     publish(library, write)
@@ -165,9 +175,9 @@ def _is_up_to_date(snapshot: Snapshot, versions: dict[str, int], most_merged: in
     try:
         for segment in snapshot.clips().segments:
             segment.open_files()
+        return all(part.is_whole() for part in snapshot.parts)
     except LibraryError:
         return False
-    return True
 
 
 def _still_shown(library: Library, info: SnapshotInfo, keys: pa.Table) -> list[ShownSegment]:

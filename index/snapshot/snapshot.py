@@ -6,7 +6,8 @@
         paths.arrow          the path of each video that has clips, by segment and number
         dead-SEGMENT.npy     numbers of the segment's videos that the snapshot does not show, if there are any
         tags-SEGMENT.duckdb  the tags of the segment's clips, if there are any
-        files.json           the Parquet files that the segments were made from
+        annotations.duckdb   which annotators have read which videos, and where their rows are, if any has
+        files.json           the Parquet files that the segments and the parts of channels were made from
 
 A snapshot of format 1, from before there were segments, holds all clips itself (`index.snapshot.format_1`).
 """
@@ -17,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +29,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from index.snapshot.catalog_build import PATHS
+from index.snapshot.channel_part import ChannelPart, PartRef
 from index.snapshot.clips import SnapshotClips
 from index.snapshot.feature_records import digests_file
 from index.snapshot.format_1 import format_1_clips
@@ -37,6 +40,9 @@ from index.storage.atomic_file import replace_file
 from index.storage.config import existing_library_config
 from index.storage.paths import Library
 from schemas.errors import LibraryError
+
+ANNOTATIONS_FILE = "annotations.duckdb"
+"""The file of a snapshot by `index.snapshot.channel_publish.write_annotations`."""
 
 # Snapshots whose files are kept, so that readers of an older one can finish.
 _KEPT = 3
@@ -85,6 +91,7 @@ class SnapshotInfo:
         format: of the files.
         segments: in the order of their rows; none in format 1.
         dim: dimension of the vectors; 0 in format 1.
+        parts: the parts of channels, in the order of their numbers in annotations.duckdb.
     """
 
     versions: dict[str, int]
@@ -98,6 +105,7 @@ class SnapshotInfo:
     format: int = 1
     segments: tuple[SegmentRef, ...] = ()
     dim: int = 0
+    parts: tuple[PartRef, ...] = ()
 
 
 def read_info(snapshot: Path) -> SnapshotInfo:
@@ -108,8 +116,10 @@ def read_info(snapshot: Path) -> SnapshotInfo:
     """
     try:
         info = SnapshotInfo(**json.loads((snapshot / "snapshot.json").read_text(encoding="utf-8")))
-        info = replace(info, segments=tuple(SegmentRef(*ref) for ref in info.segments))
-        if odd := [ref.name for ref in info.segments if not ref.name.isalnum()]:
+        segments, parts = (SegmentRef(*ref) for ref in info.segments), (PartRef(*ref) for ref in info.parts)
+        info = replace(info, segments=tuple(segments), parts=tuple(parts))
+        names = [*(ref.name for ref in info.segments), *(ref.name for ref in info.parts)]
+        if odd := [name for name in names if not name.isalnum()]:
             raise ValueError(f"it names the segment {odd[0]!r}")
         if not {"clips", "vectors"} <= info.rows.keys():
             raise ValueError("it does not say how many rows there are")
@@ -150,27 +160,29 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
 
 
 def _delete_unreferenced(library: Library, snapshots: list[Path]) -> None:
-    """Delete the segments, and the files of records, that none of these snapshots refers to."""
-    segments: set[str] = set()
-    records: set[str] = set()
+    """Delete the segments, the parts of channels and the files of records that none of these snapshots refers to."""
+    infos = []
     for snapshot in snapshots:
-        try:
-            segments.update(ref.name for ref in read_info(snapshot).segments)
-        except LibraryError:
-            continue  # it cannot be opened in any case
-    for folder in sorted(library.segments.glob("*")):
-        if folder.name not in segments:
-            shutil.rmtree(folder, ignore_errors=True)
-            continue
-        try:
+        with suppress(LibraryError):  # it cannot be opened in any case
+            infos.append(read_info(snapshot))
+    _delete_folders(library.channel_parts, {ref.name for info in infos for ref in info.parts})
+    _delete_folders(library.segments, {ref.name for info in infos for ref in info.segments})
+    records: set[str] = set()
+    for folder in library.segments.glob("*"):
+        with suppress(LibraryError):
             features = Segment(folder).info.features
-        except LibraryError:
-            continue
-        for name in features["files"] if features else ():
-            records.update((name, digests_file(name)))
+            for name in features["files"] if features else ():
+                records.update((name, digests_file(name)))
     for file in library.records.glob("*"):
         if file.name not in records:
             file.unlink(missing_ok=True)
+
+
+def _delete_folders(parent: Path, kept: set[str]) -> None:
+    """Delete the folders in ``parent`` but for those with these names."""
+    for folder in sorted(parent.glob("*")):
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def dead_file(segment: str) -> str:
@@ -224,6 +236,28 @@ class Snapshot:
         """
         return tuple(Segment(self._library.segments / ref.name) for ref in self.info.segments)
 
+    @cached_property
+    def parts(self) -> tuple[ChannelPart, ...]:
+        """The parts of channels, in the order of their numbers.
+
+        Raises:
+            LibraryError: one is missing or damaged.
+        """
+        return tuple(ChannelPart(self._library.channel_parts / ref.name) for ref in self.info.parts)
+
+    def live_annotations(self, part: int) -> dict[int, str]:
+        """The annotations of a part of channels that the snapshot shows, by number: the id of each one's video."""
+        return self._live_annotations[part]
+
+    @cached_property
+    def _live_annotations(self) -> list[dict[int, str]]:
+        live: list[dict[int, str]] = [{} for _ in self.info.parts]
+        if live:
+            rows = self.catalog.sql("select part, annotation, video_id from _annotations.annotations where part is not null")
+            for row in rows.to_pylist():
+                live[row["part"]][row["annotation"]] = row["video_id"]
+        return live
+
     def clips(self) -> SnapshotClips:
         """All clips: their times, vectors and features, which a search needs and SQL does not.
 
@@ -267,6 +301,11 @@ class Snapshot:
             return self._folder / "catalog.duckdb"
         names = [ref.name for ref in self.info.segments]
         tags = [self._folder / tag_file(name) if tag_file(name) in self.info.sha256 else None for name in names]
+        annotations = self._folder / ANNOTATIONS_FILE
         return CatalogFiles(
-            self._folder / "videos.duckdb", [self._library.segments / name / "clips.duckdb" for name in names], tags
+            self._folder / "videos.duckdb",
+            [self._library.segments / name / "clips.duckdb" for name in names],
+            tags,
+            annotations if annotations.name in self.info.sha256 else None,
+            [self._library.channel_parts / ref.name / "rows.duckdb" for ref in self.info.parts],
         )

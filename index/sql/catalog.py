@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from index.sql.catalog_files import AttachedSegment, CatalogFiles, attach, not_a_catalog
 from index.sql.interruptible import GivenUpError, run_interruptible
 from schemas.errors import LibraryError, QueryError, UnknownNameError, check_utf8
+from schemas.sql import TABLES
 
 _Settings = dict[str, str | bool | int | float | list[str]]
 # A query can reach the catalog's tables alone: no files, no network, no extensions, no settings.
@@ -217,10 +219,16 @@ class Catalog:
         ids = self.sql("select clip_id from clips order by video_id, start_s, end_s")
         return np.asarray(ids["clip_id"].to_numpy(), np.int64)
 
-    def fingerprint(self, table: str) -> dict[str, object]:
-        """The row count and hashes of ``table``: equal in two catalogs that hold the same rows, in any order."""
+    def columns(self, table: str) -> list[str]:
+        """The names of the columns of ``table``."""
+        names: list[str] = self.sql(f"from {table} limit 0").column_names
+        return names
+
+    def fingerprint(self, table: str, columns: Sequence[str]) -> dict[str, object]:
+        """The row count and hashes of columns of ``table``: equal in two catalogs that hold the same rows, in any order."""
         counts_and_hashes: dict[str, object] = self.sql(
-            f"select count(*) as n, sum(hash(t))::varchar as sum, bit_xor(hash(t)) as xor from {table} t"
+            f"select count(*) as n, sum(hash(t))::varchar as sum, bit_xor(hash(t)) as xor "
+            f"from (select {', '.join(columns)} from {table}) t"
         ).to_pylist()[0]
         return counts_and_hashes
 
@@ -274,4 +282,5 @@ def _hint(exc: duckdb.Error, argument: str) -> str:
     """Advice for somebody whose query failed with this error."""
     if argument != "--where" and _NO_HITS.search(str(exc)):
         return "hits is what a search found, and none was asked for: add --search TEXT"
-    return "the tables are videos, clips, labels and tags"
+    names = [table.name for table in TABLES]
+    return f"the tables are {', '.join(names[:-1])} and {names[-1]}"

@@ -1,4 +1,4 @@
-"""The files of a catalog, and the views that make four tables of them: videos, clips, labels and tags.
+"""The files of a catalog, and the views that make the tables of them: videos, clips, labels, tags, and channels.
 
 A segment's file says of each clip the number of its video within the segment. What that video is called and where it lies
 now is in the file of videos, which also says for each video which segment holds its clips. Rows of a segment whose video is
@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from schemas.errors import LibraryError
-from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
+from schemas.sql import ANNOTATIONS, CHANNELS, CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
 
 # Up to so many clips, tables come in the order of paths and time where a query asks for none. Sorting a million labels takes
 # longer than most queries.
@@ -24,7 +24,7 @@ _SORTED_CLIPS = 5_000
 # A segment's number and a row of it in one number.
 PLACE_BITS = 32
 
-_TABLE_OF = {"videos": "live", "segment": "videos", "tags": "tags"}
+_TABLE_OF = {"videos": "live", "segment": "videos", "tags": "tags", "annotations": "annotations", "channels": "shots"}
 _NAMES = ("video_id", "path")
 _ORDERS = {CLIPS: "path, start_s", LABELS: "path, start_s, rank", TAGS: "tag, path, start_s"}
 
@@ -37,11 +37,15 @@ class CatalogFiles:
         videos: by ``write_videos``.
         segments: one for each segment, by ``write_segment_catalog``.
         tags: one for each segment, by ``write_tag_part``; None where it has no tags.
+        annotations: by ``index.snapshot.channel_publish.write_annotations``; None where no annotator has read any video.
+        parts: the rows of each part of channels.
     """
 
     videos: Path
     segments: Sequence[Path] = ()
     tags: Sequence[Path | None] = ()
+    annotations: Path | None = None
+    parts: Sequence[Path] = ()
 
     def named(self) -> Iterator[tuple[str, Path]]:
         """Each file with the name that it is attached by."""
@@ -51,6 +55,10 @@ class CatalogFiles:
         for number, part in enumerate(self.tags):
             if part is not None:
                 yield f"_tags_{number}", part
+        if self.annotations is not None:
+            yield "_annotations", self.annotations
+        for number, part in enumerate(self.parts):
+            yield f"_channels_{number}", part
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +143,29 @@ def attach(connection: duckdb.DuckDBPyConnection, files: CatalogFiles) -> tuple[
         with _reading(path):
             segments.append(_segment(connection, files, number))
     with _reading(files.videos):
-        connection.execute(f"create view videos as select {', '.join(VIDEOS.column_names)} from _videos.videos")
+        there = connection.sql("from _videos.videos limit 0").columns
+        columns = (name if name in there else f"null::{kind} as {name}" for name, kind, _ in VIDEOS.columns)
+        connection.execute(f"create view videos as select {', '.join(columns)} from _videos.videos")
         is_small = sum(segment.num_clips for segment in segments) <= _SORTED_CLIPS
         for table, order in _ORDERS.items():
             rows = f"select {', '.join(table.column_names)} from {named_rows(table, segments)}"
             connection.execute(f"create view {table.name} as {rows}{f' order by {order}' if is_small else ''}")
+        for table in (*CHANNELS, ANNOTATIONS):
+            connection.execute(f"create view {table.name} as {_channel_rows(table, files)}")
     return tuple(segments)
+
+
+def _channel_rows(table: TableMeaning, files: CatalogFiles) -> str:
+    """The live rows of a table that annotators of whole videos fill."""
+    if files.annotations is None or (table is not ANNOTATIONS and not files.parts):
+        return f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
+    columns = ", ".join(table.column_names)
+    videos = "join (select video_id, path from _videos.videos) using (video_id)"
+    if table is ANNOTATIONS:
+        return f"select {columns} from _annotations.annotations {videos} order by path, annotator"
+    parts = (f"select {number} as part, * from _channels_{number}.{table.name}" for number in range(len(files.parts)))
+    live = "join (select part, annotation, video_id from _annotations.annotations) using (part, annotation)"
+    return f"select {columns} from ({' union all '.join(parts)}) {live} {videos}"
 
 
 @contextmanager

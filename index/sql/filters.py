@@ -3,7 +3,9 @@
 A condition sees the columns of ``clips`` and ``videos``, where ``label`` is a clip's best label. One that names a column
 which only ``labels`` has (``rank``, ``score``, ``model``) sees the clip's rows of that table instead, and holds for a clip
 of which any one row meets all of it: ``label = 'waving' and rank <= 3``. The same goes for ``tags`` (``tag``, ``prompt``,
-``score``, ``model``). Any other condition can be written as a sub-select: ``clip_id in (select ...)``.
+``score``, ``model``), and for what is said, written and shot while the clip lasts, with the columns of ``speech``,
+``screen_text`` and ``shots``: ``speech.text ilike '%budget%'``, ``shots.picture = 'still'``. Any other condition can be
+written as a sub-select: ``clip_id in (select ...)``.
 """
 
 from __future__ import annotations
@@ -18,11 +20,23 @@ from index.sql.catalog import Catalog
 from index.sql.catalog_files import PLACE_BITS, AttachedSegment, live_rows, named_rows
 from index.sql.remembered import remembered
 from schemas.errors import QueryError, UnknownNameError
-from schemas.sql import CLIPS, LABELS, TAGS, VIDEOS
+from schemas.sql import CHANNELS, CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
 
 TIMEOUT_S = 60.0
 """Seconds that a condition may take."""
 
+
+def _beside(clips: str, table: TableMeaning) -> str:
+    """Clips and what is known of their videos, with each row of a channel that shares seconds with them."""
+    columns = ", ".join(f"{table.name}.{name}" for name in table.column_names if name not in _CLIP_COLUMNS)
+    return (
+        f"(select clips.*, videos.* exclude (video_id, path), {columns}, {table.name} "
+        f"from {clips} clips join videos using (video_id) join {table.name} on {table.name}.video_id = clips.video_id "
+        f"and {table.name}.start_s < clips.end_s and {table.name}.end_s > clips.start_s)"
+    )
+
+
+_CLIP_COLUMNS = CLIPS.column_names
 _LABELS = "labels join (select * exclude (label) from clips) clips using (clip_id, video_id, path, start_s, end_s)"
 _KEYS = "using (clip_id, video_id, path, start_s, end_s)"
 # A condition is applied to the first of these sources that has all columns it names; the first two have every clip once.
@@ -32,6 +46,7 @@ _SOURCES = (
     f"select distinct clip_id from {_LABELS} join videos using (video_id, path)",
     f"select distinct clip_id from clips join tags {_KEYS} join videos using (video_id, path)",
     f"select distinct clip_id from {_LABELS} join tags {_KEYS} join videos using (video_id, path)",
+    *(f"select distinct clip_id from {_beside('clips', table)}" for table in CHANNELS),
 )
 
 
@@ -99,6 +114,8 @@ def _place_sources(segments: Sequence[AttachedSegment]) -> Iterator[str]:
     yield f"select _place from {live_rows(TAGS, segments, also_dead=True)} tags {by_number}"
     yield f"select _place from {clips} join {tags} {keys} {by_names}"
     yield f"select _place from {labels} {others} join {tags} {keys} {by_names}"
+    for table in CHANNELS:
+        yield f"select _place from {_beside(named_rows(CLIPS, segments), table)}"
 
 
 def _ascending(places: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, get_args
 
 from index.storage.atomic_file import replace_file
 from index.storage.paths import Library
+from schemas.channels import CHANNELS
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint
 from schemas.options import FeatureKind, Sampling
@@ -18,7 +20,10 @@ FORMAT_VERSION = 1
 
 # Annotators' own tables are folders beside the library's, so their names must be safe and not taken.
 _NAME = re.compile("[a-z][a-z_]*")
-_TAKEN = frozenset({"videos", "clips", "labels", "features", "tags", "snapshots"})
+_TAKEN = frozenset(
+    {"videos", "clips", "labels", "features", "tags", "snapshots", "segments", "records"}
+    | {"annotations", "channel_parts", *CHANNELS}
+)
 
 
 class AnnotatorTable(NamedTuple):
@@ -35,6 +40,18 @@ class AnnotatorTable(NamedTuple):
     columns: tuple[str, ...]
 
 
+class ChannelConfig(NamedTuple):
+    """An annotator of whole videos, as a library has it on.
+
+    Attributes:
+        version: of the annotator: the model and its settings.
+        settings: what `pipeline.video_annotators` makes it of again.
+    """
+
+    version: str
+    settings: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class LibraryConfig:
     """The models and the sampling of a library. All clips share them, so that their vectors can be compared.
@@ -45,6 +62,7 @@ class LibraryConfig:
         sampling: how videos are cut into clips.
         features: the format of rerank features; ``none`` where the library keeps none.
         annotator_tables: the tables of annotators other than the classifier and the embedder.
+        channels: the annotators of whole videos that an ingest runs, by name, each with its version and its settings.
     """
 
     classifier: Checkpoint
@@ -52,6 +70,7 @@ class LibraryConfig:
     sampling: Sampling
     features: FeatureKind = "none"
     annotator_tables: tuple[AnnotatorTable, ...] = ()
+    channels: Mapping[str, ChannelConfig] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse tables that cannot be folders beside the library's own.
@@ -82,10 +101,10 @@ class LibraryConfig:
                 sentences.append(f"`{role}` is {theirs.stamp} here and {mine.stamp} in the library")
             elif mine.embedding_dim != theirs.embedding_dim:
                 sentences.append(f"`dim` is {theirs.embedding_dim} here and {mine.embedding_dim} in the library")
-        for field in ("window_s", "stride_s"):
-            mine, theirs = getattr(self.sampling, field), getattr(other.sampling, field)
+        for name in ("window_s", "stride_s"):
+            mine, theirs = getattr(self.sampling, name), getattr(other.sampling, name)
             if mine != theirs:
-                sentences.append(f"`{field}` is {theirs:g} here and {mine:g} in the library")
+                sentences.append(f"`{name}` is {theirs:g} here and {mine:g} in the library")
         if self.features != other.features:
             sentences.append(f"`features` is {other.features} here and {self.features} in the library")
         if self.annotator_tables != other.annotator_tables:
@@ -129,12 +148,13 @@ def read_library_config(library: Library) -> LibraryConfig | None:
             Sampling(**content["sampling"]),
             features,
             _annotator_tables(content.get("annotators", {})),
+            _channels(content.get("channels", {})),
         )
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise LibraryError(f"{str(library.folder)!r} cannot be read: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError, RecursionError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise LibraryError(
             f"{str(library.config_file)!r} is damaged ({exc!r}); restore it, or ingest into a new folder"
         ) from exc
@@ -170,6 +190,21 @@ def _annotator_tables(annotators: dict[str, dict[str, list[str]]]) -> tuple[Anno
     return tuple(tables)
 
 
+def _channels(content: dict[str, dict[str, Any]]) -> dict[str, ChannelConfig]:
+    """The annotators of whole videos, as library.json has them. A library from before has none.
+
+    Raises:
+        TypeError: a value is not of its type.
+    """
+    channels = {}
+    for name, channel in content.items():
+        version, settings = channel["version"], channel["settings"]
+        if not isinstance(version, str) or not all(isinstance(value, str) for value in settings.values()):
+            raise TypeError(f"channels.{name} is {channel!r}")
+        channels[name] = ChannelConfig(version, dict(settings))
+    return channels
+
+
 def _checkpoint(content: dict[str, Any]) -> Checkpoint:
     """A checkpoint as library.json has it.
 
@@ -192,7 +227,9 @@ def _checkpoint(content: dict[str, Any]) -> Checkpoint:
 
 
 def write_library_config(library: Library, config: LibraryConfig) -> None:
-    """Write library.json; a library's first ingest does this once."""
+    """Write library.json: by a library's first ingest, and when its annotators of whole videos change."""
     content = {"format_version": FORMAT_VERSION, **asdict(config), "annotators": config.annotators}
-    del content["annotator_tables"]
+    del content["annotator_tables"], content["channels"]
+    if config.channels:
+        content["channels"] = {name: channel._asdict() for name, channel in config.channels.items()}
     replace_file(library.config_file, json.dumps(content, indent=1) + "\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 from index.storage.config import LibraryConfig, existing_library_config, read_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
+from schemas.channels import CHANNELS
 from schemas.errors import LibraryError, UsageError
 from schemas.records import path_text
 
@@ -102,7 +103,7 @@ def _check_links(library: Library) -> None:
     """
     folders = (
         library.videos, library.clips, library.features, library.tags, library.snapshots, library.segments, library.records,
-        *_annotator_tables(library),
+        library.annotations, library.channel_parts, *map(library.channel, CHANNELS), *_annotator_tables(library),
     )  # fmt: skip
     entries = (Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder))
     for path in (*folders, *entries):

@@ -42,6 +42,15 @@ class Library:
         return self._absolute / name
 
     @property
+    def annotations(self) -> Path:
+        """The Delta table of which annotator has read which video; does not exist in a library without channels."""
+        return self._absolute / "annotations"
+
+    def channel(self, table: str) -> Path:
+        """The Delta table of a channel (`schemas.channels.CHANNELS`)."""
+        return self._absolute / table
+
+    @property
     def tags(self) -> Path:
         """The Delta table of the clips' scores for the library's tags."""
         return self._absolute / "tags"
@@ -65,6 +74,11 @@ class Library:
     def records(self) -> Path:
         """The folder of the files of records for rerank scores, which segments refer to."""
         return self._absolute / "records"
+
+    @property
+    def channel_parts(self) -> Path:
+        """The folder of parts of channels, which snapshots are made of beside segments."""
+        return self._absolute / "channel_parts"
 
     @property
     def current_file(self) -> Path:

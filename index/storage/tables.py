@@ -17,6 +17,7 @@ import pyarrow.dataset as dataset
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
+from index.storage.channel_tables import ChannelTables
 from index.storage.paths import Library
 from index.storage.tags_file import read_definitions
 from index.storage.tags_table import TagTable
@@ -89,11 +90,13 @@ class Tables:
             names = dict.fromkeys([*annotators, *(new_annotators or {})])
             self.annotators = {name: DeltaTable(library.annotator_table(name)) for name in names}
         self.tags = TagTable(library.tags, self._explained, read_only=read_only)
+        self.channels = ChannelTables(library, self._explained)
         self.parquet_files()  # before anything follows their names
         self.feature_files()
         for name, table in self.annotators.items():
             _files(table, library.annotator_table(name))
         self.tag_files()
+        self.channel_files()
 
     def _add_columns(self) -> None:
         """Add the columns to ``videos`` that were introduced after the library was made."""
@@ -104,13 +107,16 @@ class Tables:
 
     def known_videos(self) -> pa.Table:
         """The columns ``KNOWN_VIDEOS`` of ``videos``, ascending by ``ingested_at``."""
+        return self.read_videos(KNOWN_VIDEOS.names).sort_by("ingested_at")
+
+    def read_videos(self, columns: Sequence[str]) -> pa.Table:
+        """Columns of ``videos``."""
         with self._explained():
-            return read_columns(self.videos, KNOWN_VIDEOS.names).sort_by("ingested_at")
+            return read_columns(self.videos, list(columns))
 
     def video_keys(self) -> pa.Table:
         """The columns of ``videos`` that tell which clips the library should show."""
-        with self._explained():
-            return read_columns(self.videos, ["video_id", "ingested_at", "clip_count"])
+        return self.read_videos(["video_id", "ingested_at", "clip_count"])
 
     def commit_clips(self, files: Sequence[Written]) -> None:
         """Make written Parquet files part of annotators' tables, ``features`` and then ``clips``, a transaction each."""
@@ -167,7 +173,7 @@ class Tables:
             replace_rows(self.videos, "video_id", pa.array(video_ids, pa.string()))
 
     def drop_orphans(self) -> None:
-        """Delete clips, features and tags that no video owns: left by an ingest that was stopped, or by changed videos."""
+        """Delete rows that no video owns: left by an ingest that was stopped, or by changed videos."""
         with self._explained():
             self._drop_orphans()
 
@@ -175,6 +181,7 @@ class Tables:
         owners = distinct(self.videos, "video_id")
         for table in (*self._of_clips(), self.tags.table):
             delete_except(table, "video_id", owners)
+        self.channels.drop_orphans()
 
     def restore(self, versions: dict[str, int]) -> None:
         """Restore all tables to ``versions``, or leave all as they are.
@@ -248,7 +255,7 @@ class Tables:
     def _by_name(self) -> dict[str, DeltaTable]:
         """The tables by name, which is also their folder's; ``videos`` comes first, since it makes the others visible."""
         features = {} if self.features is None else {"features": self.features}
-        return {"videos": self.videos, "clips": self.clips} | features | self.annotators
+        return {"videos": self.videos, "clips": self.clips} | features | self.annotators | self.channels.by_name()
 
     def _of_clips(self) -> list[DeltaTable]:
         return [table for name, table in self._by_name().items() if name != "videos"]
@@ -260,6 +267,11 @@ class Tables:
     def feature_files(self) -> list[str]:
         """Paths of the Parquet files that make up the current version of ``features``; none where the library keeps none."""
         return [] if self.features is None else _files(self.features, self._library.features)
+
+    def channel_files(self) -> dict[str, list[str]]:
+        """Paths of the Parquet files that make up the current version of each channel's table, by table."""
+        with self._explained():
+            return {name: _files(table, self._library.channel(name)) for name, table in self.channels.by_name().items()}
 
     def tag_files(self) -> list[str]:
         """Paths of the Parquet files that make up the current version of ``tags``."""

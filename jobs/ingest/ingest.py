@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
+from jobs.annotate.report import AnnotateProgress, AnnotateReport
 from jobs.ingest.changes import Changes, compare
 from jobs.ingest.commit import Committer
 from jobs.ingest.find import list_files
@@ -54,11 +55,13 @@ def ingest(
     rehash: bool = False,
     include: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress | AnnotateProgress], None] | None = None,
     trace: Path | None = None,
     annotators: Sequence[Annotator] = (),
     labels_from: str | Path | None = None,
     pace: Pace | None = None,
+    channels: Sequence[str] = (),
+    channel_settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
@@ -86,6 +89,8 @@ def ingest(
         labels_from: the folder of a library whose labels are kept for clips that it has too, so that only others are
             classified. Its classifier and sampling are this library's as well.
         pace: how often to write, commit and show progress.
+        channels: annotators of whole videos to turn on (`pipeline.video_annotators.ANNOTATORS`), beside the library's own.
+        channel_settings: of these, by name.
 
     Raises:
         UsageError: a source does not exist, or an option is out of its range.
@@ -95,6 +100,7 @@ def ingest(
         Interrupted: somebody stopped the ingest; likewise.
     """
     from index.storage.lock import write_lock
+    from jobs.annotate.annotate import run_annotators, turn_on
 
     profile, pace = ProfileBuilder(), pace or Pace()
     sources = [sources] if isinstance(sources, str | Path) else sources
@@ -118,6 +124,7 @@ def ingest(
     of_job = partial(make_job, library, requested, options, pace, annotators, kept)
     with write_lock(library), RaySession(of_job) as session:
         config = ensure_library_config(library, requested)
+        config, video_annotators = turn_on(library, config, [*config.channels, *channels], channel_settings or {})
         tables = _open_tables(library, config, annotators)
         known_videos = tables.known_videos()
         with profile.timed("find", cpu=time.thread_time) as timing:
@@ -145,6 +152,13 @@ def ingest(
                 committer.commit()
             committer.commit_copies()
             tables.merge_small_files()
+            if video_annotators:
+                report.annotated = AnnotateReport()
+                if session.has_begun:
+                    session.ready()
+                run_annotators(
+                    tables, video_annotators, report.annotated, options=options, only_new=True, on_progress=on_progress
+                )
     return report
 
 

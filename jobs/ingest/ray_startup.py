@@ -37,6 +37,11 @@ class RaySession:
     def __enter__(self) -> RaySession:
         return self
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether Ray was started, or is being."""
+        return self._thread is not None
+
     def begin(self) -> None:
         """Start Ray in the background, unless that has been done."""
         if self._thread is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from jobs.annotate.report import AnnotateReport, annotate_text
 from jobs.ingest.profile import RunProfile
 from schemas.records import VideoRow, path_text
 from schemas.text import clock, column_lines, lines_text
@@ -39,6 +40,8 @@ def ingest_text(report: IngestReport) -> str:
     lines += [f"  {row.status}: {path_text(row.video.file.path)}: {row.error}" for row in report.failures[:_MAX_FAILURES]]
     if len(report.failures) > _MAX_FAILURES:
         lines.append(f"  and {len(report.failures) - _MAX_FAILURES} more: vidsift status lists them all")
+    if report.annotated is not None:
+        lines.append(annotate_text(report.annotated).rstrip("\n"))
     return lines_text(lines)
 
 
@@ -92,6 +95,7 @@ class IngestReport:
         passed_over: files that are no videos by their name or their first bytes, or were not wanted, by ending; "" for none.
         several_tracks: how many of what was newly indexed have more than one video track.
         left_out: folders of vidsift's own among the sources, and what each is.
+        annotated: what annotators of whole videos did; None where the library has none.
     """
 
     found: int = 0
@@ -110,6 +114,7 @@ class IngestReport:
     left_out: dict[str, str] = field(default_factory=dict)
     several_tracks: int = 0
     failures: list[VideoRow] = field(default_factory=list)
+    annotated: AnnotateReport | None = None
 
     @property
     def not_done(self) -> int:
@@ -129,15 +134,17 @@ class IngestReport:
     def changes(self) -> dict[str, int]:
         """The counts that the library's history keeps of this ingest."""
         names = ("indexed", "partial", "failed", "moved", "removed", "clips")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | (self.annotated.changes() if self.annotated else {})
 
     def as_json(self) -> dict[str, object]:
         """The object that ``--json`` prints."""
         content = asdict(self)
-        del content["failures"], content["profile"]
+        del content["failures"], content["profile"], content["annotated"]
         if self.profile is not None:
             content["run"] = _rounded(_profile_json(self.profile))
         content["left_out"] = [path_text(folder) for folder in self.left_out]
+        if self.annotated is not None:
+            content["annotators"] = self.annotated.as_json()["annotators"]
         if self.not_done:
             content["not_done"] = self.not_done
         return content | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}

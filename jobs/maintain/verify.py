@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index.snapshot.catalog_build import write_videos
+from index.snapshot.channel_publish import rebuild_channels
 from index.snapshot.clip_sources import NewVideos, clip_batches, in_parts
 from index.snapshot.clips import SnapshotClips
 from index.snapshot.feature_records import read_features
@@ -28,10 +29,12 @@ from index.storage.tables import Tables
 from index.storage.tags_file import read_definitions
 from schemas.errors import LibraryError
 from schemas.rerank_features import digests_of
+from schemas.sql import FORMAT_1_TABLES, TABLES
 from schemas.tables import FEATURES
 
 _INGEST_AGAIN = "run the ingest of its folders again"
 _PUT_BACK = "delete the video's file from its folder, ingest, and put it back"
+_ANNOTATE_AGAIN = "take the annotator out and let it read again: vidsift annotate --remove, then vidsift annotate"
 _TAGS_AGAIN = "delete the folder tags, and run the ingest of any of the library's folders again: it is computed anew"
 _PUBLISH_AGAIN = "delete CURRENT and the folder snapshots, and run the ingest of any of its folders again: they are rebuilt"
 
@@ -75,6 +78,7 @@ def verify(folder: Path) -> list[Check]:
             Check(readable),
             *_check_tables(videos, clips),
             *features,
+            *_check_channels(tables, videos),
             *_check_tags(videos, tags, visible, [tag.digest for tag in read_definitions(library).tags]),
             *_check_snapshot(library, tables, visible.to_numpy()),
         ]
@@ -135,6 +139,23 @@ def _check_tags(videos: pa.Table, tags: pa.Table, visible: pa.ChunkedArray, dige
     yield Check("every clip has each tag once", None if whole else "some lack one, or have it twice", _TAGS_AGAIN)
 
 
+def _check_channels(tables: Tables, videos: pa.Table) -> Iterator[Check]:
+    """Check the rows of annotators of whole videos; those that no annotation shows are deleted by the next job."""
+    annotations = tables.channels.read_annotations(["annotation_id", "video_id", "annotator", "num_rows"])
+    if not len(annotations):
+        return
+    annotations = annotations.filter(pc.is_in(annotations["video_id"], value_set=videos["video_id"].combine_chunks()))
+    keys = pc.binary_join_element_wise(annotations["annotator"], annotations["video_id"], " of ")
+    yield _none("every annotator has read a video once", _repeated(keys), _ANNOTATE_AGAIN)
+    counted = dict(zip(*_counts(tables.channels.read_row_ids()), strict=True))
+    wrong = [
+        f"{row['annotator']} of {row['video_id']} says {row['num_rows']} and has {counted.get(row['annotation_id'], 0)}"
+        for row in annotations.to_pylist()
+        if row["num_rows"] != counted.get(row["annotation_id"], 0)
+    ]
+    yield _none("every annotator has the rows of a video that it says", wrong, _ANNOTATE_AGAIN)
+
+
 def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64] | None) -> Iterator[Check]:
     """Check the current snapshot against the tables.
 
@@ -148,12 +169,14 @@ def _check_snapshot(library: Library, tables: Tables, visible: NDArray[np.int64]
         clips = snapshot.clips()
         for segment in clips.segments:
             segment.open_files()
+        parts = snapshot.parts
     except LibraryError as exc:
         yield Check("the current snapshot can be opened", str(exc), _PUBLISH_AGAIN)
         return
     yield Check("the current snapshot can be opened")
     changed = [name for name, digest in snapshot.info.sha256.items() if hash_or_none(snapshot.folder / name) != digest]
     changed += [f"{segment.name}/{name}" for segment in clips.segments for name in segment.changed_files()]
+    changed += [f"{part.name}/{name}" for part in parts for name in part.changed_files()]
     changed += _changed_records(library, clips.segments)
     yield _none("its files are as they were written", changed, _PUBLISH_AGAIN)
     try:
@@ -199,7 +222,8 @@ def _differing_contents(snapshot: Snapshot, clips: SnapshotClips, tables: Tables
         written = [write_catalog_of(path, part, clips.dim, scratch) for path, part in zip(catalogs, parts, strict=True)]
         live = [np.arange(len(part.videos)) for part in written]
         places = places_of([(part.videos, of) for part, of in zip(written, live, strict=True)])
-        write_videos(scratch / "videos.duckdb", videos, places)
+        annotations, channels = rebuild_channels(tables, scratch)
+        write_videos(scratch / "videos.duckdb", videos, places, annotations)
         rows = tables.read_tags()
         tags = [scratch / f"tags-{number}.duckdb" for number in range(len(written))]
         counts = [
@@ -207,11 +231,17 @@ def _differing_contents(snapshot: Snapshot, clips: SnapshotClips, tables: Tables
             for path, catalog, part, of in zip(tags, catalogs, written, live, strict=True)
         ]
         parts_of_tags = [path if count else None for path, count in zip(tags, counts, strict=True)]
-        catalog = Catalog(CatalogFiles(scratch / "videos.duckdb", catalogs, parts_of_tags))
-        names = ("videos", "clips", "labels", "tags")
-        differing = [name for name in names if catalog.fingerprint(name) != snapshot.catalog.fingerprint(name)]
+        catalog = Catalog(CatalogFiles(scratch / "videos.duckdb", catalogs, parts_of_tags, *channels))
+        names = [table.name for table in TABLES if snapshot.info.format > 1 or table in FORMAT_1_TABLES]
+        differing = [name for name in names if not _same_rows(catalog, snapshot.catalog, name)]
         catalog.close()
     return differing if _same_vectors(clips, files, keys["video_id"]) else [*differing, "embeddings"]
+
+
+def _same_rows(catalog: Catalog, published: Catalog, table: str) -> bool:
+    """Whether two catalogs hold the same rows of a table, in the columns that were published."""
+    columns = published.columns(table)
+    return catalog.fingerprint(table, columns) == published.fingerprint(table, columns)
 
 
 def _same_vectors(clips: SnapshotClips, files: Sequence[str], video_ids: pa.ChunkedArray) -> bool:

@@ -64,6 +64,10 @@ class ScreenTextAnnotator:
         """The models, this file's rules, and the settings."""
         return f"PP-OCRv6-small/{_RULES}:{self.step_s:g}s,{self.longest_side}px,{self.least_confidence:g}"
 
+    def state(self, path: str) -> str:
+        """It reads nothing beside the video."""
+        return ""
+
     def load(self) -> LoadedScreenTextAnnotator:
         """Load the models; see `pipeline.text.reader.TextReader`.
 

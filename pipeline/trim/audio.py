@@ -11,6 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.container.channels import Channels
 from schemas.records import Span
 from schemas.times import ROUNDING_S
 from schemas.video_meta import VideoMeta
@@ -18,32 +19,6 @@ from schemas.video_meta import VideoMeta
 _AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
 _ANY_RATE = 48000
 _FORMAT = "fltp"
-
-# FFmpeg's channels of ordinary layouts, in the order in which it stores them.
-_CHANNELS = (
-    "FL",
-    "FR",
-    "FC",
-    "LFE",
-    "BL",
-    "BR",
-    "FLC",
-    "FRC",
-    "BC",
-    "SL",
-    "SR",
-    "TC",
-    "TFL",
-    "TFC",
-    "TFR",
-    "TBL",
-    "TBC",
-    "TBR",
-)
-# The layouts that are assumed for channels without a place, by their number.
-_BY_NUMBER = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
-# Of more channels, the first two are heard.
-_STEREO = 2
 
 _ROUNDING_S = Fraction(str(ROUNDING_S))
 
@@ -116,7 +91,7 @@ class Sound:
             return
         rate = source.codec_context.sample_rate
         rate = rate if rate in _AAC_RATES else _ANY_RATE
-        self._channels = _Channels(source.codec_context)
+        self._channels = Channels(source.codec_context)
         layout = "mono" if self._channels.number == 1 else "stereo"
         stream = self._target.add_stream("aac", rate=rate, layout=layout)
         assert isinstance(stream, av.AudioStream)
@@ -184,45 +159,3 @@ class Sound:
                 part.sample_rate, part.pts, part.time_base = rate, max(0, pts), Fraction(1, rate)
                 self._target.mux(self._stream.encode(part))
                 self._started = True
-
-
-class _Channels:
-    """Brings the channels of a decoder into an order that FFmpeg has a name for.
-
-    PyAV frees the order of a layout with an order of its own, though the decoder and its frames still refer to it, which
-    ends the process. So the decoder is given, before it begins, an ordinary layout of as many channels, and the channels are
-    put into their places here.
-
-    Attributes:
-        number: number of channels.
-    """
-
-    def __init__(self, decoder: av.AudioCodecContext) -> None:
-        layout = decoder.layout
-        names = [channel.name for channel in layout.channels]
-        self.number = len(names)
-        self._order: list[int] | None = None
-        known = len(set(names)) == len(names) and set(names) <= set(_CHANNELS)
-        if known:
-            order = sorted(range(len(names)), key=lambda number: _CHANNELS.index(names[number]))
-            self._layout = "+".join(names[number] for number in order)
-            if order != list(range(len(names))):
-                self._order = order
-        elif len(names) <= len(_BY_NUMBER):
-            self._layout = _BY_NUMBER[len(names) - 1]
-        else:
-            self._layout, self._order = "stereo", list(range(_STEREO))
-        decoder.layout = self._layout if known or not self._order else f"{len(names)} channels"
-        del layout  # and with it, what it refers to
-
-    def in_order(self, frame: av.AudioFrame) -> av.AudioFrame:
-        """The frame with its channels in FFmpeg's order."""
-        if self._order is None or len(frame.layout.channels) != self.number:
-            return frame
-        samples: NDArray[Any] = frame.to_ndarray()
-        planes = samples if frame.format.is_planar else samples.reshape(-1, self.number).T
-        placed = planes[self._order]
-        packed = placed if frame.format.is_planar else placed.T.reshape(1, -1)
-        ordered = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format=frame.format.name, layout=self._layout)
-        ordered.sample_rate = frame.sample_rate
-        return ordered

@@ -192,7 +192,7 @@ _NAMING_OPTIONS = {
     "index/search/hits.py", "index/sql/catalog.py", "index/sql/filters.py",
     "jobs/evaluate/library_report.py", "jobs/evaluate/model_inputs.py", "jobs/ingest/profile.py", "jobs/ingest/report.py",
     "jobs/ingest/workers.py", "pipeline/decoders/decord.py", "pipeline/decoders/frame_index.py",
-    "pipeline/decoders/torchcodec.py", "pipeline/probe.py", "pipeline/process.py", "schemas/sql.py",
+    "jobs/annotate/work.py", "pipeline/decoders/torchcodec.py", "pipeline/probe.py", "pipeline/process.py", "schemas/sql.py",
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ Options:
 
 Index:
   ingest          Index videos, or bring a library up to date.
+  annotate        Find shots, speech and text in a library's videos.
   demo            Render films, index them, and check the answers.
 
 Ask:
@@ -102,4 +103,4 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     assert done.exit_code == 2
     assert "Error: No such command 'frobnicate'." in done.stderr
     assert "frobnicate" not in main.commands
-    assert len(main.commands) == 24
+    assert len(main.commands) == 25

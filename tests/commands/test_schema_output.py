@@ -11,17 +11,19 @@ from click.testing import CliRunner
 from cli import main
 from commands.schema_output import row_counts, schema_json, schema_text
 from index.search.hits import hits_table
+from index.snapshot.catalog_build import write_videos
+from index.snapshot.publish import places_of
 from index.sql.catalog import Catalog
+from index.sql.catalog_files import CatalogFiles
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint
 from schemas.sql import CLIPS, HITS, TABLES
-from tests.helpers.format_1 import write_catalog
 from tests.helpers.searchable import write_searchable
 
 
 def test_the_catalog_has_just_these_tables_and_columns(tmp_path: Path) -> None:
-    write_catalog(tmp_path / "c.duckdb", [], [])
-    catalog = Catalog(tmp_path / "c.duckdb")
+    write_videos(tmp_path / "v.duckdb", [], places_of([]))
+    catalog = Catalog(CatalogFiles(tmp_path / "v.duckdb"))
     assert catalog.sql("show tables")["name"].to_pylist() == sorted(table.name for table in TABLES)
     catalog.show_hits(hits_table([]))
     for table in (*TABLES, HITS):
@@ -56,7 +58,9 @@ def test_the_command_prints_it_with_and_without_a_library(
     tmp_path: Path, classifier_checkpoint: Checkpoint, embedder_checkpoint: Checkpoint
 ) -> None:
     folder = write_searchable(tmp_path / "library", classifier_checkpoint, embedder_checkpoint)
-    assert row_counts(folder) == {"videos": 10, "clips": 40, "labels": 80, "tags": 0}
+    assert row_counts(folder) == {"videos": 10, "clips": 40, "labels": 80} | dict.fromkeys(
+        ("tags", "shots", "speech", "screen_text", "annotations"), 0
+    )
     assert CliRunner().invoke(main, ["schema"]).output == schema_text() + "\n"
     found = CliRunner().invoke(main, ["schema", "--library", str(folder)]).output
     assert found == schema_text(counts=row_counts(folder)) + "\n"

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from cli import main
 from commands.search_output import answer_text
 from schemas.models import Label
-from schemas.search import Answer, Moment, Part, SearchOptions, moment_json
+from schemas.search import Answer, Moment, Part, Reason, SearchOptions, moment_json
 
 LABELS = (Label("jumping", 0.75), Label("squatting", 0.5), Label("bowing", 0.25), Label("waving", 0.125))
 FIRST = Moment(
@@ -71,7 +71,21 @@ def test_json_keeps_the_fields_of_a_clip_first() -> None:
         ("moments", 1),
         ("parts", [{"clip_id": 2, "score": 0.6, "start_s": 8.0, "end_s": 12.0}]),
         ("track", None),
+        ("reasons", []),
     ]
+
+
+def test_an_answer_of_several_channels_says_why_it_is_one() -> None:
+    said = Reason("speech", "and here is what I wanted to tell you all: the budget is gone, every penny", 8.0, 11.0)
+    reasons = (said, Reason("text", "BUDGET", 8.0, 9.0), Reason("pictures", None, 8.0, 12.0))
+    first, second = replace(FIRST, reasons=reasons), replace(SECOND, labels=(), reasons=reasons[2:])
+    names, _, *rows = answer_text(Answer((first, second), 53, 53, 0.916, True), "moment").splitlines()
+    at = slice(names.index("why"), names.index("path"))
+    assert [row[at].rstrip() for row in rows] == [
+        'says "and here is what I wanted to tell you all: the budget is…", shows "BUDGET", looks like it',
+        "looks like it",
+    ]
+    assert moment_json(second)["reasons"] == [{"channel": "pictures", "text": None, "start_s": 8.0, "end_s": 12.0}]
 
 
 def test_what_is_said_where_there_is_no_moment() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from schemas.models import Checkpoint
+from schemas.sql import TABLES
 from tests.helpers.searchable import write_searchable
 
 ASKS, GOES_ON = "vidsift> ", "    ...> "
@@ -132,10 +133,10 @@ def test_errors_are_told_and_the_prompt_goes_on(terminal: Terminal) -> None:
 
 
 def test_commands_with_a_full_stop(terminal: Terminal) -> None:
-    assert [line.split()[0] for line in terminal.ask(".tables")] == ["videos", "clips", "labels", "tags"]
+    assert [line.split()[0] for line in terminal.ask(".tables")] == [table.name for table in TABLES]
     assert terminal.ask(".schema clips")[0] == "clips: a row for each clip of a video, with its best action label"
     assert [line for line in terminal.ask(".schema") if line.startswith("tags: ")]
-    assert terminal.ask(".schema films") == [".schema: got films, expected videos, clips, labels, tags"]
+    assert terminal.ask(".schema films") == [".schema: got films, expected " + ", ".join(of.name for of in TABLES)]
     assert terminal.ask(".help")[0] == "A statement ends with ; and may have several lines. Tab completes, the arrow keys bring back what was asked before."  # fmt: skip # noqa: E501
     assert terminal.ask(".nope") == ["no such command: .nope; expected .tables, .schema, .help, .quit"]
     terminal.type(".quit\n")

@@ -19,6 +19,7 @@ class StandInRun:
     """
 
     is_here = False
+    has_begun = False
     lost_reason = "it did not come back"
 
     def __init__(self, make_job: Callable[[], Job]) -> None:

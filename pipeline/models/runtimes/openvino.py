@@ -19,6 +19,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from pipeline.cache_folder import cache_folder
 from schemas.models import Checkpoint
 
 
@@ -62,7 +63,7 @@ class OpenVinoForward:
         """The converted model's file in the cache, made where it is not there."""
         openvino = import_openvino()
         versions = f"openvino{openvino.__version__.split('-')[0]}-transformers{transformers.__version__}"
-        path = _cache() / f"{self._name}-{self._checkpoint.sha256[:16]}-{versions}.xml"
+        path = cache_folder("openvino") / f"{self._name}-{self._checkpoint.sha256[:16]}-{versions}.xml"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent) as scratch, torch.inference_mode(), warnings.catch_warnings():
@@ -80,7 +81,3 @@ def import_openvino() -> Any:
     import openvino
 
     return openvino
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vidsift", "openvino")

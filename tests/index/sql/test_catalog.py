@@ -18,6 +18,7 @@ from index.sql.catalog_files import CatalogFiles
 from schemas.errors import LibraryError, QueryError
 from schemas.models import Label
 from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow
+from schemas.sql import FORMAT_1_TABLES
 from schemas.tables import TAGS, clips_table, videos_table
 from tests.helpers.format_1 import write_catalog
 from tests.helpers.processes import Ended, in_forks
@@ -67,11 +68,17 @@ def segment_files(tmp_path: Path, files: tuple[str, str]) -> CatalogFiles:
 def test_what_sql_sees(catalog: Catalog) -> None:
     columns = {
         "videos": "video_id path size_bytes modified_at content_hash container codec width height rotation_deg fps "
-        "duration_s track tracks clip_count status error_stage error ingested_at",
+        "duration_s track tracks clip_count status error_stage error annotation_error ingested_at",
         "clips": "clip_id video_id path start_s end_s label label_score",
         "labels": "clip_id video_id path start_s end_s rank label score model",
         "tags": "clip_id video_id path start_s end_s tag score prompt model",
+        "shots": "shot_id video_id path start_s end_s transition confidence picture",
+        "speech": "video_id path start_s end_s text language source confidence words",
+        "screen_text": "video_id path start_s end_s text box confidence",
+        "annotations": "video_id path annotator version status error num_rows wall_s annotated_at",
     }
+    if catalog.segments is None:  # format 1
+        columns = {table.name: columns[table.name].replace(" annotation_error", "") for table in FORMAT_1_TABLES}
     assert catalog.sql("show tables")["name"].to_pylist() == sorted(columns)
     for table, names in columns.items():
         assert catalog.sql(f"select * from {table}").column_names == names.split()
@@ -216,7 +223,7 @@ def test_nothing_outside_the_catalog_can_be_reached(catalog: Catalog, files: tup
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("selct 1", 'QUERY: Parser Error: syntax error at or near "selct"; the tables are videos, clips, labels and tags'),
+        ("selct 1", 'QUERY: Parser Error: syntax error at or near "selct"; the tables are videos, clips, labels, tags, '),
         ("select nope from clips", 'Referenced column "nope" not found'),
         ("select * from movies", "Table with name movies does not exist"),
         ("select 1/'x'", "Conversion Error"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,7 +119,8 @@ def test_a_wrong_condition_is_told_as_for_one_file(both: tuple[Segments, Catalog
     for ask in (lambda: passing_clips(one_file, condition), lambda: passing_rows(catalog, condition)):
         with pytest.raises(QueryError) as error:
             ask()
-        messages.append((type(error.value), str(error.value)))
+        columns_aside = re.sub("Candidate bindings: [^;]*", "", str(error.value))  # the one file has fewer
+        messages.append((type(error.value), columns_aside))
         assert str(error.value).startswith("--where: ")
     assert messages[0] == messages[1]
 

@@ -1,0 +1,108 @@
+"""The command for what is shot, said and written: ``annotate``, and the options that ``ingest`` shares with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from commands.common import Command, echo, json_option, library_option, note
+from commands.progress_line import ProgressLine
+from schemas.options import IngestOptions
+from schemas.text import json_text
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# The options that are settings of an annotator: option, annotator, setting.
+_SETTINGS = (("detector", "shots", "detector"), ("speech_model", "speech", "model"), ("language", "speech", "language"))
+
+
+def annotator_options(command: _F) -> _F:
+    """The options that are settings of annotators; `annotator_settings` takes them."""
+    for option in (
+        click.option("--language", metavar="CODE", help="Language of the speech, such as en. [default: found by the model]"),
+        click.option(
+            "--speech-model", metavar="MODEL", help="Whisper model: hub id or folder. [default: openai/whisper-base]"
+        ),
+        click.option("--detector", metavar="NAME", help="Find shots by content or by transnetv2. [default: content]"),
+    ):
+        command = option(command)
+    return command
+
+
+def annotator_settings(given: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """The settings of annotators by name, taken out of a command's values."""
+    settings: dict[str, dict[str, str]] = {}
+    for option, annotator, setting in _SETTINGS:
+        if (value := given.pop(option)) is not None:
+            settings.setdefault(annotator, {})[setting] = value
+    return settings
+
+
+@click.command(cls=Command)
+@click.argument("annotators", nargs=-1)
+@library_option
+@annotator_options
+@click.option("--remove", is_flag=True, help="Take these annotators and all that they wrote out of the library.")
+@click.option("--retry-failed", is_flag=True, help="Read videos again that could not be read.")
+@click.option(
+    "--video-timeout",
+    "video_timeout_s",
+    type=float,
+    default=600.0,
+    show_default=True,
+    help="Give up on a video if reading one minute of it takes more than this many seconds.",
+)
+@click.option(
+    "--max-memory",
+    "max_memory_mb",
+    type=int,
+    default=4096,
+    show_default=True,
+    help="Give up on a video if reading it takes more than this many megabytes of memory.",
+)
+@click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]")
+@click.option("--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]")
+@json_option("Print one JSON object at the end.")
+def annotate(
+    annotators: tuple[str, ...], folder: Path, remove: bool, retry_failed: bool, as_json: bool, **given: Any
+) -> None:
+    """Find shots, speech and text in a library's videos.
+
+    ANNOTATORS are shots, subtitles, speech and text; without any, those that the library has. Each reads the videos that it
+    has not read yet, and fills a table: shots, speech (subtitles and speech) or screen_text. Later ingests run them too.
+
+    \b
+    vidsift annotate shots subtitles --library ~/videos.vidsift
+    vidsift annotate speech --speech-model ./whisper-small --language de --library ~/videos.vidsift
+    vidsift annotate text --remove --library ~/videos.vidsift
+    """
+    settings = annotator_settings(given)
+    from jobs.annotate.annotate import annotate as run
+    from jobs.annotate.annotate import take_out
+    from jobs.annotate.report import annotate_text
+
+    if remove:
+        removed = take_out(folder, annotators)
+        echo(
+            json_text(removed) if as_json else "\n".join(f"{name}: out of {count} videos" for name, count in removed.items())
+        )
+        return
+    with ProgressLine() as line:
+        report = run(
+            folder,
+            annotators,
+            settings=settings,
+            options=IngestOptions(**given),
+            retry_failed=retry_failed,
+            on_progress=line.show,
+        )
+    echo(json_text(report.as_json()) if as_json else annotate_text(report))
+    if report.interrupted:
+        note("interrupted; what was finished is kept, run the same command again to go on")
+        sys.stdout.flush()
+        os._exit(130)  # as an interrupted ingest ends

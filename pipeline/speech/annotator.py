@@ -1,0 +1,120 @@
+"""Speech that a model hears: an annotator of whole videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from schemas.channels import Utterance
+from schemas.errors import VideoError
+from schemas.models import Checkpoint
+from schemas.options import Precision
+from schemas.records import Span, VideoInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.speech.activity import SpeechDetector
+    from pipeline.speech.audio import Chunk
+    from pipeline.speech.whisper import Whisper
+
+# Changes with what stands between the sound and the model: the activity detector, windows, guards.
+_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechAnnotator:
+    """Hears speech by Whisper: a `pipeline.video_annotators.VideoAnnotator`.
+
+    Attributes:
+        checkpoint: a Whisper, of `pipeline.models.checkpoint.find_checkpoint`.
+        language: what is spoken, in BCP 47; None finds it out.
+        precision: the floating-point type to compute in.
+    """
+
+    checkpoint: Checkpoint
+    language: str | None = None
+    precision: Precision = "auto"
+    name: str = "speech"
+    table: str = "speech"
+
+    @property
+    def version(self) -> str:
+        """The model and what it was told."""
+        return f"{_VERSION} {self.checkpoint.stamp} {self.language or 'any'}"
+
+    def state(self, path: str) -> str:
+        """It reads nothing beside the video."""
+        return ""
+
+    def load(self) -> LoadedSpeech:
+        """Load Whisper and the detector of voice activity.
+
+        Raises:
+            ModelError: one of them cannot be loaded, or does not know the language.
+        """
+        from pipeline.speech.activity import SpeechDetector
+        from pipeline.speech.whisper import Whisper
+
+        return LoadedSpeech(SpeechDetector(), Whisper(self.checkpoint, self.language, self.precision))
+
+
+class LoadedSpeech:
+    """A `pipeline.video_annotators.LoadedVideoAnnotator` of speech."""
+
+    def __init__(self, detector: SpeechDetector, whisper: Whisper) -> None:
+        """Take what is loaded."""
+        self._detector, self._whisper = detector, whisper
+
+    def annotate(self, video: VideoInfo) -> Iterable[Utterance]:
+        """What is said in a video, by time; nothing where it has no sound. Its sound is decoded twice, in chunks.
+
+        Raises:
+            VideoError: it cannot be read, or its sound breaks off before anything is said.
+        """
+        from pipeline.probe import probe
+        from pipeline.speech.activity import speech_spans, speech_windows
+        from pipeline.speech.audio import Sound
+
+        path = video.file.path
+        meta = probe(path, track=video.track)
+        sound = Sound(path, meta)
+        probabilities = self._detector.probabilities(chunk.samples for chunk in sound)
+        windows = speech_windows(speech_spans(probabilities), probabilities)
+        if sound.problem and not windows:
+            raise VideoError("annotate", sound.problem)
+        self._whisper.begin()
+        for start_s, samples in cut(Sound(path, meta), windows):
+            yield from self._whisper.hear(samples, start_s)
+
+
+def cut(chunks: Iterable[Chunk], windows: Sequence[Span]) -> Iterator[Chunk]:
+    """The windows of a sound, in order; only as much of it is held as a window and a chunk need.
+
+    Args:
+        chunks: the sound; they follow each other.
+        windows: intervals in seconds, by time, without overlap.
+    """
+    import numpy as np
+
+    from pipeline.speech.audio import RATE, Chunk
+
+    waiting = iter(windows)
+    window = next(waiting, None)
+    held: NDArray[np.float32] = np.zeros(0, np.float32)
+    begin = 0  # of what is held, in samples from time 0 on
+    for chunk in chunks:
+        held = np.concatenate([held, chunk.samples])
+        while window and (end := round(window.end_s * RATE)) <= begin + len(held):
+            start = round(window.start_s * RATE)
+            yield Chunk(window.start_s, held[start - begin : end - begin])
+            held, begin = held[end - begin :], end
+            window = next(waiting, None)
+        if window is None:
+            return
+        dropped = min(len(held), max(0, round(window.start_s * RATE) - begin))
+        held, begin = held[dropped:], begin + dropped
+    if window and len(held):
+        yield Chunk(window.start_s, held)
