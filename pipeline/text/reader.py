@@ -94,8 +94,8 @@ class TextReader:
         Args:
             engine: what computes them; None takes OpenVINO where it is installed.
             num_threads: threads to compute with; OpenCV keeps to them as well, in all of the process.
-            detect_side: the longer side in pixels at which lines of larger frames are looked for. With 960 instead of 1,280, lines of 10
-                pixels in frames of 1,280 x 720 were found as well, and lines of 64 over busy pictures better.
+            detect_side: the longer side in pixels at which lines of larger frames are looked for. With 960 instead of 1,280,
+                lines of 10 pixels in frames of 1,280 x 720 were found as well, and lines of 64 over busy pictures better.
             least_confidence: readings with less are left out.
 
         Raises:
