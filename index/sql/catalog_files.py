@@ -151,7 +151,8 @@ def attach(connection: duckdb.DuckDBPyConnection, files: CatalogFiles) -> tuple[
             rows = f"select {', '.join(table.column_names)} from {named_rows(table, segments)}"
             connection.execute(f"create view {table.name} as {rows}{f' order by {order}' if is_small else ''}")
         for table in (*CHANNELS, ANNOTATIONS):
-            connection.execute(f"create view {table.name} as {_channel_rows(table, files)}")
+            order = " order by path, start_s" if is_small and table is not ANNOTATIONS else ""
+            connection.execute(f"create view {table.name} as {_channel_rows(table, files)}{order}")
     return tuple(segments)
 
 

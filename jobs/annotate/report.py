@@ -74,6 +74,11 @@ class AnnotateReport:
 
 def annotate_text(report: AnnotateReport) -> str:
     """The closing lines of a run."""
+    return lines_text(annotate_lines(report))
+
+
+def annotate_lines(report: AnnotateReport) -> list[str]:
+    """The same, line by line."""
     rows = [
         (
             name,
@@ -92,7 +97,7 @@ def annotate_text(report: AnnotateReport) -> str:
     lines += [f"  {path_text(path)}: {name}: {reason}" for path, name, reason in report.failures[:_MAX_FAILURES]]
     if len(report.failures) > _MAX_FAILURES:
         lines.append(f"  and {len(report.failures) - _MAX_FAILURES} more: select path, annotation_error from videos")
-    return lines_text(lines)
+    return lines
 
 
 def _rounded(counts: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from jobs.annotate.report import AnnotateReport, annotate_text
+from jobs.annotate.report import AnnotateReport, annotate_lines
 from jobs.ingest.profile import RunProfile
 from schemas.records import VideoRow, path_text
 from schemas.text import clock, column_lines, lines_text
@@ -41,7 +41,7 @@ def ingest_text(report: IngestReport) -> str:
     if len(report.failures) > _MAX_FAILURES:
         lines.append(f"  and {len(report.failures) - _MAX_FAILURES} more: vidsift status lists them all")
     if report.annotated is not None:
-        lines.append(annotate_text(report.annotated).rstrip("\n"))
+        lines += annotate_lines(report.annotated)
     return lines_text(lines)
 
 
