@@ -23,6 +23,7 @@ _HALVES = (3, 5, 8, 12, 17, 24, 36)
 
 _NEIGHBOURS = 8  # frames on either side that a cut has to stand out from
 _FLASH_FRAMES = 7  # how long a flash is at most
+_USUAL_TIMES = 1.5  # what differs by up to this many times the usual change is the same picture
 _BEYOND = 3  # frames further out, at which the pictures of a gradual transition have to differ too
 _APART = 2  # frames between two that are halfway in the same transition
 _MOST_APART = 4.0  # more than this many times what is needed says nothing more
@@ -39,7 +40,8 @@ class ContentThresholds:
     Attributes:
         floor: least distance of any two pictures that a boundary is between, in levels of 255.
         cut: least distance of two frames that a cut is between, as a share of their contrast.
-        stands_out: how many times further that is than between the frames around.
+        stands_out: how many times further that is, at least, than between the frames around.
+        strength: least product of both: what changes the picture less has to stand out more.
         comes_back: share of that distance to which the picture returns after a flash.
         gradual: least distance of the pictures that a gradual transition is between, as a share of their contrast.
         blend: highest `Ways.blend` of a dissolve or a fade.
@@ -49,9 +51,10 @@ class ContentThresholds:
     """
 
     floor: float = 8.0
-    cut: float = 0.55
-    stands_out: float = 3.5
-    comes_back: float = 0.5
+    cut: float = 0.35
+    stands_out: float = 1.8
+    strength: float = 2.2
+    comes_back: float = 0.65
     gradual: float = 0.6
     blend: float = 0.28
     patch: float = 0.12
@@ -126,8 +129,8 @@ class ContentDetector:
 
     def _cut(self, frame: int) -> Boundary | None:
         limits, change = self._limits, self._changes[frame]
-        needed = max(limits.floor, limits.cut * self._contrast(frame - 1, frame))
-        if change < needed:
+        share = change / max(self._contrast(frame - 1, frame), 1.0)
+        if change < limits.floor or share < limits.cut:
             return None
         before, after = (
             self._changes[max(1, frame - _NEIGHBOURS) : frame],
@@ -135,16 +138,17 @@ class ContentDetector:
         )
         if max([*before[-2:], *after[:2]], default=0.0) > change:
             return None
-        usual = float(np.mean([*before[:-1], *after[1:]] or [0.0]))
-        needed = max(needed, limits.stands_out * usual)
-        if change < needed:
+        around = [*before[:-1], *after[1:]] or [0.0]
+        stands_out = change / max(1.0, float(np.mean(around)))
+        if stands_out < limits.stands_out or share * stands_out < limits.strength:
             return None
         near = range(1, _FLASH_FRAMES + 1)
         back = [residual(self._at(frame - 1), self._at(frame + later)) for later in near]
         back += [residual(self._at(frame - 1 - earlier), self._at(frame)) for earlier in near]
-        if min(back) < limits.comes_back * change:
+        # Or as far as frames around are from each other: a flash's last frame changes little.
+        if min(back) < max(limits.comes_back * change, _USUAL_TIMES * float(np.median(around))):
             return None
-        return Boundary(frame, 0, 1 - needed / change / 2)
+        return Boundary(frame, 0, 1 - limits.strength / (share * stands_out) / 2)
 
     def _find_halfways(self, start: int, end: int) -> None:
         """Find the frames from ``start`` to ``end`` that are halfway between two pictures."""

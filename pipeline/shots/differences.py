@@ -21,8 +21,8 @@ _ACROSS, _DOWN = 10, 4
 def colours(frames: NDArray[np.uint8]) -> Floats:
     """Y'CrCb float32 of RGB uint8, both [n, height, width, 3]."""
     tall = np.ascontiguousarray(frames).reshape(-1, frames.shape[2], 3)
-    converted: Floats = cv2.cvtColor(tall, cv2.COLOR_RGB2YCrCb).astype(np.float32)
-    return converted.reshape(frames.shape)
+    converted = np.asarray(cv2.cvtColor(tall, cv2.COLOR_RGB2YCrCb), np.float32)
+    return np.reshape(converted, frames.shape)
 
 
 def contrast(frames: Floats) -> Floats:
