@@ -4,8 +4,8 @@
 
 The films are made by `benchmarks.shot_films`, of 24 shots and about 90 s each. Thresholds were chosen on the six films of
 the seed ``tune`` and on real clips; the films of the seed ``test`` had no part in it. Prints for each detector how many cuts
-and gradual transitions it finds, and how much CPU time it takes, decoding included, as a multiple of decoding all frames once
-(on one thread: OMP_NUM_THREADS=1 keeps a model's threads from waiting for each other).
+and gradual transitions it finds, and how much CPU time it takes, decoding included, as a multiple of decoding all frames
+once. Run it with OMP_NUM_THREADS=1: CPU time counts what a model's threads spend on waiting for each other.
 
 A boundary is right within 2 frames of a transition's first and last frame; each transition counts once, and every other
 boundary is a false one. A false one counts against cuts and against gradual transitions alike, since not all detectors say

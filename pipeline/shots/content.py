@@ -2,7 +2,8 @@
 
 A cut is a frame that is far from the one before it, wherever the camera went, much further than frames around it are from
 theirs, and far from what is shown shortly before and after: flashes come back to the picture that they interrupt. A gradual
-transition is a frame that lies halfway between the pictures some frames before and after it, as no movement does.
+transition is a frame that lies halfway between the pictures some frames before and after it, as no movement does; these
+have to be far from each other in the same light.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shots.boundaries import Boundary
-from pipeline.shots.differences import Floats, colours, contrast, halved, residual, ways
+from pipeline.shots.differences import Floats, colours, contrast, halved, relit, residual, ways
 
 # Frames from the middle of a transition to the pictures that it is between: for transitions of about twice as many.
 _HALVES = (3, 5, 8, 12, 17, 24, 36)
@@ -142,9 +143,10 @@ class ContentDetector:
         stands_out = change / max(1.0, float(np.mean(around)))
         if stands_out < limits.stands_out or share * stands_out < limits.strength:
             return None
+        old, new = self._at(frame - 1), self._at(frame)
         near = range(1, _FLASH_FRAMES + 1)
-        back = [residual(self._at(frame - 1), self._at(frame + later)) for later in near]
-        back += [residual(self._at(frame - 1 - earlier), self._at(frame)) for earlier in near]
+        back = [residual(old, self._at(frame + later)) for later in near]
+        back += [residual(self._at(frame - 1 - earlier), new) for earlier in near]
         # Or as far as frames around are from each other: a flash's last frame changes little.
         if min(back) < max(limits.comes_back * change, _USUAL_TIMES * float(np.median(around))):
             return None
@@ -169,7 +171,8 @@ class ContentDetector:
         """The distance of two frames, and of those around them, as a multiple of what a gradual transition needs."""
         limits = self._limits
         needed = max(limits.floor, limits.gradual * self._contrast(before, after))
-        return min(residual(self._at(before - out), self._at(after + out)) for out in (0, _BEYOND)) / needed
+        pairs = [(self._at(before - out), self._at(after + out)) for out in (0, _BEYOND)]
+        return min(min(residual(old, new), residual(relit(old, new), new)) for old, new in pairs) / needed
 
     def _graduals(self) -> list[Boundary]:
         """A boundary for each group of neighbouring frames that are halfway."""
