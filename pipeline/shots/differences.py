@@ -31,7 +31,8 @@ def colours(frames: NDArray[np.uint8]) -> Floats:
 
 def contrast(frames: Floats) -> Floats:
     """float32 [n]: the root mean square distance of each frame's pixels from their mean colour."""
-    return np.sqrt(frames.var(axis=(1, 2)).sum(-1))
+    spread: Floats = np.sqrt(frames.var(axis=(1, 2)).sum(-1))
+    return spread
 
 
 def residual(before: Floats, after: Floats) -> float:

@@ -32,10 +32,9 @@ def test_all_frames_come_in_chunks_with_their_times(tmp_path: Path) -> None:
     assert levels_off(chunks[0].frames, PICTURE) < 4
 
 
-@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-def test_frames_of_an_avi_are_in_order(tmp_path: Path, codec: str) -> None:
+def test_frames_of_an_avi_with_b_frames_are_in_order(tmp_path: Path) -> None:
     steps = np.stack([np.full((108, 192, 3), 2 * number + 20, np.uint8) for number in range(60)])
-    seen = read(write_film(tmp_path / "a.avi", steps, codec=codec))
+    seen = read(write_film(tmp_path / "a.avi", steps))
     assert len(seen.times_s) >= 58  # FFmpeg may guess the times of the first ones wrong
     assert (np.diff(seen.times_s) > 0).all()
     assert (np.diff(seen.frames.mean((1, 2, 3))) > -1).all()
