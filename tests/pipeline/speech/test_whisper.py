@@ -18,7 +18,7 @@ from pipeline.speech.activity import FRAME_S
 from pipeline.speech.annotator import LoadedSpeech, SpeechAnnotator, cut
 from pipeline.speech.audio import RATE, Chunk
 from pipeline.speech.whisper import Whisper, _Decoded
-from schemas.channels import Utterance, Word
+from schemas.channels import Word
 from schemas.errors import ModelError
 from schemas.records import Span, VideoFile, VideoInfo
 from tests.helpers.small_whisper import write_whisper
