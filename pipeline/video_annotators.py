@@ -100,5 +100,5 @@ def make_annotator(name: str, settings: Mapping[str, str]) -> VideoAnnotator:
         ModelError: its model cannot be found.
     """
     if name not in ANNOTATORS:
-        raise UsageError(f"expected {', '.join(ANNOTATORS)}", argument="annotators", value=name)
+        raise UsageError(f"expected {', '.join(ANNOTATORS)}", argument="channels", value=name)
     return ANNOTATORS[name](settings)

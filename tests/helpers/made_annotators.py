@@ -60,7 +60,7 @@ def made(name: str, table: str, **given: object) -> Callable[[Mapping[str, str]]
 
     def make(settings: Mapping[str, str]) -> VideoAnnotator:
         if settings.keys() - {"version"}:
-            raise UsageError("got a setting that it does not have", argument="annotators", value=name)
+            raise UsageError("got a setting that it does not have", argument="channels", value=name)
         return MadeAnnotator(name, table, **{**given, **settings})  # type: ignore[arg-type]
 
     return make
