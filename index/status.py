@@ -163,7 +163,8 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
 
 _ANNOTATORS = (
     "select annotator, count(*) filter (where status = 'done') as done, "
-    "count(*) filter (where status <> 'done') as not_done, cast(sum(num_rows) as bigint) as rows from annotations group by annotator order by annotator"
+    "count(*) filter (where status <> 'done') as not_done, "
+    "cast(sum(num_rows) as bigint) as rows from annotations group by annotator order by annotator"
 )
 _UNREAD = "select path, annotator, error from annotations where error is not null order by path, annotator"
 
