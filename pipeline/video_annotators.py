@@ -29,6 +29,10 @@ class VideoAnnotator(Protocol):
     def version(self) -> str:
         """Changes whenever it would write other rows for the same video: the model and its settings."""
 
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it computes on a GPU where it sees one."""
+
     def state(self, path: str) -> str:
         """Changes when what it reads beside the video at ``path`` does; empty for annotators that read nothing else."""
 

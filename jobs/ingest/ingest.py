@@ -160,7 +160,13 @@ def ingest(
                 if session.has_begun:
                     session.ready()
                 run_annotators(
-                    tables, video_annotators, report.annotated, options=options, only_new=True, on_progress=on_progress
+                    tables,
+                    video_annotators,
+                    report.annotated,
+                    options=options,
+                    only_new=True,
+                    retry_failed=retry_failed,
+                    on_progress=on_progress,
                 )
     return report
 

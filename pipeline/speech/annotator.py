@@ -39,6 +39,7 @@ class SpeechAnnotator:
     precision: Precision = "auto"
     name: str = "speech"
     table: str = "speech"
+    uses_gpu: bool = True
 
     @property
     def version(self) -> str:

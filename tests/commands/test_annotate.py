@@ -33,8 +33,8 @@ def run(*arguments: str, library: Path) -> Result:
 
 def test_what_it_prints(library: Path) -> None:
     assert run("annotate", "subtitles", library=library).output.splitlines() == [
-        "annotator  read  partial  failed  unchanged  rows  of video  s of video per CPU s",
-        "---------  ----  -------  ------  ---------  ----  --------  --------------------",
+        "annotator  read  partial  failed  unchanged  rows  of video  video s per s and process",
+        "---------  ----  -------  ------  ---------  ----  --------  -------------------------",
         f"subtitles  1     0        1       0          1     {clock(40)}      40.0",
         "  /v/b.mp4: subtitles: its sound is of another world",
     ]

@@ -36,6 +36,7 @@ class MadeAnnotator:
     table: str
     entries: tuple[tuple[str, tuple[Entry | str, ...]], ...] = ()
     version: str = "1"
+    uses_gpu: bool = False
     states: tuple[tuple[str, str], ...] = ()
 
     def state(self, path: str) -> str:
