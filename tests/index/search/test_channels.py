@@ -198,6 +198,12 @@ def test_terms() -> None:
     assert [term.stems for term in terms] == [(), (), (), ("run", "running")]
 
 
+def test_a_very_long_question_is_answered(library: Path) -> None:
+    words = " ".join(f"word{number}" for number in range(5_000))
+    assert ask(library, words, channels=("speech",)).moments == ()
+    assert len(terms_of([words], ["en"])) == 64
+
+
 def test_a_sentence_in_several_languages_is_found_once_in_each(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = (said(1, 3, "hello there"), Utterance(1, 3, "guten Tag hello", "de", "embedded", None))
     use_annotators(monkeypatch, subtitles=made("subtitles", "speech", entries=(("/v/a.mp4", both),)))
