@@ -186,6 +186,11 @@ def test_an_example_is_looked_for_in_pictures(library: Path) -> None:
     ]
 
 
+def test_words_and_an_example_together_are_looked_for_in_pictures(library: Path) -> None:
+    answer = Searcher(library).search(SearchOptions(texts=("jumping",), like=("2",), rerank=0, k=1, show_all=True))
+    assert found(answer) == [("a", 8.0, 12.0, "")]
+
+
 def test_speech_needs_no_model(library: Path, embedder: WordEmbedder) -> None:
     embedder.asked.clear()
     ask(library, "budget", channels=("speech",))
