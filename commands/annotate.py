@@ -37,6 +37,9 @@ def annotator_options(command: _F) -> _F:
 
 def annotator_settings(given: dict[str, Any]) -> dict[str, dict[str, str]]:
     """The settings of annotators by name, taken out of a command's values."""
+    model = given["speech_model"]
+    if model is not None and os.path.isdir(model):
+        given["speech_model"] = os.path.abspath(model)  # later ingests run elsewhere
     settings: dict[str, dict[str, str]] = {}
     for option, annotator, setting in _SETTINGS:
         if (value := given.pop(option)) is not None:
