@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from commands.common import Command, echo, json_option, library_option, note
+from commands.common import Command, echo, json_option, library_option, note, run_options
 from commands.progress_line import ProgressLine
 from schemas.errors import UsageError
 from schemas.options import IngestOptions
@@ -53,24 +53,7 @@ def annotator_settings(given: dict[str, Any]) -> dict[str, dict[str, str]]:
 @annotator_options
 @click.option("--remove", is_flag=True, help="Take these annotators and all that they wrote out of the library.")
 @click.option("--retry-failed", is_flag=True, help="Read videos again that could not be read.")
-@click.option(
-    "--video-timeout",
-    "video_timeout_s",
-    type=float,
-    default=600.0,
-    show_default=True,
-    help="Give up on a video if reading one minute of it takes more than this many seconds.",
-)
-@click.option(
-    "--max-memory",
-    "max_memory_mb",
-    type=int,
-    default=4096,
-    show_default=True,
-    help="Give up on a video if reading it takes more than this many megabytes of memory.",
-)
-@click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]")
-@click.option("--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]")
+@run_options
 @json_option("Print one JSON object at the end.")
 def annotate(channels: tuple[str, ...], folder: Path, remove: bool, retry_failed: bool, as_json: bool, **given: Any) -> None:
     """Find shots, speech and text in a library's videos.

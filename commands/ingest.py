@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from commands.annotate import annotator_options, annotator_settings
-from commands.common import Command, echo, json_option, library_option, note
+from commands.common import Command, echo, json_option, library_option, note, run_options
 from commands.progress_line import ProgressLine
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 from schemas.text import json_text
@@ -91,31 +91,14 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     "--scaling", default="fast", show_default=True, help="Resize frames fast, or exact: as the models' own processors do."
 )
 @click.option(
-    "--video-timeout",
-    "video_timeout_s",
-    type=float,
-    default=600.0,
-    show_default=True,
-    help="Give up on a video if reading one minute of it takes more than this many seconds.",
-)
-@click.option(
     "--max-pixels",
     type=int,
     default=MAX_PIXELS,
     show_default=True,
     help="Refuse videos with more pixels per frame.",
 )
-@click.option(
-    "--max-memory",
-    "max_memory_mb",
-    type=int,
-    default=4096,
-    show_default=True,
-    help="Give up on a video if reading it takes more than this many megabytes of memory.",
-)
 @click.option("--max-frames", type=int, default=MAX_FRAMES, show_default=True, help="Refuse videos with more frames.")
-@click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]")
-@click.option("--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]")
+@run_options
 @click.option(
     "--track",
     type=int,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats, StageTiming, timed
 from pipeline.decoders.registry import CHAINED, load_decoder
+from pipeline.memory_limit import memory_limit
 from pipeline.sampling import chains_of
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
@@ -276,15 +276,8 @@ def _limits(attempt: Attempt, megabytes: int, num_jobs: int = 1) -> Iterator[Non
     Raises:
         MemoryError: the block needs more memory.
     """
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        used = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20), before[1]))
-    try:
-        with _time_limit(attempt, num_jobs):
-            yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
+    with memory_limit(megabytes), _time_limit(attempt, num_jobs):
+        yield
 
 
 @contextmanager
