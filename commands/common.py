@@ -154,8 +154,6 @@ def run_options(command: _F) -> _F:
         click.option(
             "--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]"
         ),
-            "--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]"
-        ),
         click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]"),
         click.option(
             "--max-memory",
