@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from commands.common import Command, echo, json_option, library_option, note
+from commands.common import Command, echo, json_option, library_option, note, run_options
 from commands.progress_line import ProgressLine
+from schemas.errors import UsageError
 from schemas.options import IngestOptions
 from schemas.text import json_text
 
@@ -36,6 +37,9 @@ def annotator_options(command: _F) -> _F:
 
 def annotator_settings(given: dict[str, Any]) -> dict[str, dict[str, str]]:
     """The settings of annotators by name, taken out of a command's values."""
+    model = given["speech_model"]
+    if model is not None and os.path.isdir(model):
+        given["speech_model"] = os.path.abspath(model)  # later ingests run elsewhere
     settings: dict[str, dict[str, str]] = {}
     for option, annotator, setting in _SETTINGS:
         if (value := given.pop(option)) is not None:
@@ -44,36 +48,17 @@ def annotator_settings(given: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 
 @click.command(cls=Command)
-@click.argument("annotators", nargs=-1)
+@click.argument("channels", metavar="[ANNOTATOR]...", nargs=-1)
 @library_option
 @annotator_options
 @click.option("--remove", is_flag=True, help="Take these annotators and all that they wrote out of the library.")
 @click.option("--retry-failed", is_flag=True, help="Read videos again that could not be read.")
-@click.option(
-    "--video-timeout",
-    "video_timeout_s",
-    type=float,
-    default=600.0,
-    show_default=True,
-    help="Give up on a video if reading one minute of it takes more than this many seconds.",
-)
-@click.option(
-    "--max-memory",
-    "max_memory_mb",
-    type=int,
-    default=4096,
-    show_default=True,
-    help="Give up on a video if reading it takes more than this many megabytes of memory.",
-)
-@click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]")
-@click.option("--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]")
+@run_options
 @json_option("Print one JSON object at the end.")
-def annotate(
-    annotators: tuple[str, ...], folder: Path, remove: bool, retry_failed: bool, as_json: bool, **given: Any
-) -> None:
+def annotate(channels: tuple[str, ...], folder: Path, remove: bool, retry_failed: bool, as_json: bool, **given: Any) -> None:
     """Find shots, speech and text in a library's videos.
 
-    ANNOTATORS are shots, subtitles, speech and text; without any, those that the library has. Each reads the videos that it
+    An ANNOTATOR is shots, subtitles, speech or text; without any, those that the library has. Each reads the videos that it
     has not read yet, and fills a table: shots, speech (subtitles and speech) or screen_text. Later ingests run them too.
 
     \b
@@ -87,7 +72,9 @@ def annotate(
     from jobs.annotate.report import annotate_text
 
     if remove:
-        removed = take_out(folder, annotators)
+        if not channels:
+            raise UsageError("got none; name what to take out, such as: text", argument="channels")
+        removed = take_out(folder, channels)
         echo(
             json_text(removed) if as_json else "\n".join(f"{name}: out of {count} videos" for name, count in removed.items())
         )
@@ -95,7 +82,7 @@ def annotate(
     with ProgressLine() as line:
         report = run(
             folder,
-            annotators,
+            channels,
             settings=settings,
             options=IngestOptions(**given),
             retry_failed=retry_failed,

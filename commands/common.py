@@ -136,3 +136,31 @@ def rerank_option(command: _F) -> _F:
 def json_option(help_text: str) -> Callable[[_F], _F]:
     """``--json``, as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help=help_text)
+
+
+def run_options(command: _F) -> _F:
+    """The limits and the place of a run over many videos."""
+    for option in (
+        click.option(
+            "--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]"
+        ),
+        click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]"),
+        click.option(
+            "--max-memory",
+            "max_memory_mb",
+            type=int,
+            default=4096,
+            show_default=True,
+            help="Give up on a video if reading it takes more than this many megabytes of memory.",
+        ),
+        click.option(
+            "--video-timeout",
+            "video_timeout_s",
+            type=float,
+            default=600.0,
+            show_default=True,
+            help="Give up on a video if reading one minute of it takes more than this many seconds.",
+        ),
+    ):
+        command = option(command)
+    return command

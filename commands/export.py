@@ -27,11 +27,11 @@ from commands.progress_line import ProgressLine
 @click.option(
     "--format",
     "forms",
-    type=click.Choice(["files", "webvtt", "edl"]),
+    type=click.Choice(["files", "webvtt", "srt", "edl"]),
     multiple=True,
     default=["files"],
     show_default=True,
-    help="Write video files, WebVTT chapters or an edit decision list; may be repeated.",
+    help="Write video files, WebVTT chapters, SubRip subtitles or an edit decision list; may be repeated.",
 )
 def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> None:
     """Cut found moments into files, or list them as chapters.
@@ -44,6 +44,8 @@ def export(hits: str, folder: Path, pad_s: float, forms: tuple[Any, ...]) -> Non
     vidsift search "people baking a cake" --library ~/videos.vidsift --json > hits.jsonl
     vidsift export hits.jsonl --to ./moments
     vidsift export hits.jsonl --to ./lists --format webvtt --format edl --pad 0
+    vidsift sql "select path, start_s, end_s, text from speech" --library ~/videos.vidsift --format json > said.jsonl
+    vidsift export said.jsonl --to ./subtitles --format srt
     """
     from jobs.export.export import export as run
 

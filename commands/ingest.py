@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from commands.annotate import annotator_options, annotator_settings
-from commands.common import Command, echo, json_option, library_option, note
+from commands.common import Command, echo, json_option, library_option, note, run_options
 from commands.progress_line import ProgressLine
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 from schemas.text import json_text
@@ -51,6 +51,11 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     help="Seconds from one clip's start to the next. [default: the library's, or the window]",
 )
 @click.option(
+    "--clips",
+    type=click.Choice(["windows", "shots"]),
+    help="Cut clips at shots too, so that no clip shows two of them (see --detector). [default: the library's, or windows]",
+)
+@click.option(
     "--features",
     metavar="KIND",
     help="Keep features for reranking as int8 or fp16, or keep none. [default: the library's, or int8]",
@@ -86,31 +91,14 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     "--scaling", default="fast", show_default=True, help="Resize frames fast, or exact: as the models' own processors do."
 )
 @click.option(
-    "--video-timeout",
-    "video_timeout_s",
-    type=float,
-    default=600.0,
-    show_default=True,
-    help="Give up on a video if reading one minute of it takes more than this many seconds.",
-)
-@click.option(
     "--max-pixels",
     type=int,
     default=MAX_PIXELS,
     show_default=True,
     help="Refuse videos with more pixels per frame.",
 )
-@click.option(
-    "--max-memory",
-    "max_memory_mb",
-    type=int,
-    default=4096,
-    show_default=True,
-    help="Give up on a video if reading it takes more than this many megabytes of memory.",
-)
 @click.option("--max-frames", type=int, default=MAX_FRAMES, show_default=True, help="Refuse videos with more frames.")
-@click.option("--address", metavar="HOST:PORT", help="Run on this Ray cluster. [default: start Ray on this machine]")
-@click.option("--cpus", "num_cpus", type=int, help="CPUs that Ray may use if it is started on this machine. [default: all]")
+@run_options
 @click.option(
     "--track",
     type=int,
@@ -148,6 +136,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     """
     options = IngestOptions(**{name: given.pop(name) for name in _INGEST_OPTIONS if name in given})
     settings = annotator_settings(given)
+    given["shots"] = _shots(given.pop("clips"), settings)
     channels = [name.strip() for name in given.pop("channels").split(",") if name.strip()]
     from index.storage.config import read_library_config
     from index.storage.paths import Library
@@ -179,3 +168,10 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         note("interrupted; what was finished is kept, run the same command again to go on")
         sys.stdout.flush()
         os._exit(130)  # an interpreter that was stopped while Ray's threads start can crash on its way out
+
+
+def _shots(clips: str | None, settings: dict[str, dict[str, str]]) -> str | None:
+    """What finds the shots that clips are cut at; None leaves that to the library."""
+    if clips is None:
+        return None
+    return "none" if clips == "windows" else settings.get("shots", {}).get("detector", "content")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
@@ -52,6 +53,32 @@ class TrackStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnotatorStatus:
+    """An annotator of whole videos.
+
+    Attributes:
+        annotator: shots, subtitles, speech or text.
+        done: videos that it has read whole.
+        not_done: videos of which it could read only some, or nothing.
+        rows: that it wrote.
+    """
+
+    annotator: str
+    done: int
+    not_done: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorFailure:
+    """A video of which an annotator could not read some, or anything."""
+
+    path: str
+    annotator: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryStatus:
     """The facts that `vidsift status` prints.
 
@@ -68,6 +95,8 @@ class LibraryStatus:
         failures: videos that are not fully indexed, by path.
         tags: the library's own labels, by name.
         several_tracks: videos with several video tracks, by path.
+        annotators: of whole videos, that have read any.
+        unread: what these could not read, by path.
     """
 
     folder: str
@@ -83,6 +112,8 @@ class LibraryStatus:
     failures: list[Failure]
     tags: list[TagStatus]
     several_tracks: list[TrackStatus] = field(default_factory=list)
+    annotators: list[AnnotatorStatus] = field(default_factory=list)
+    unread: list[AnnotatorFailure] = field(default_factory=list)
 
 
 def library_status(folder: Path) -> LibraryStatus:
@@ -125,7 +156,25 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
         failures=[Failure(**row) for row in failures.to_pylist()],
         tags=[TagStatus(**row) for row in tags.to_pylist()],
         several_tracks=[TrackStatus(**row) for row in several_tracks(snapshot.catalog)],
+        annotators=[AnnotatorStatus(**row) for row in _of_annotations(snapshot, _ANNOTATORS)],
+        unread=[AnnotatorFailure(**row) for row in _of_annotations(snapshot, _UNREAD)],
     )
+
+
+_ANNOTATORS = (
+    "select annotator, count(*) filter (where status = 'done') as done, "
+    "count(*) filter (where status <> 'done') as not_done, "
+    "cast(sum(num_rows) as bigint) as rows from annotations group by annotator order by annotator"
+)
+_UNREAD = "select path, annotator, error from annotations where error is not null order by path, annotator"
+
+
+def _of_annotations(snapshot: Snapshot, query: str) -> list[dict[str, Any]]:
+    """The rows of a query of ``annotations``; none in a snapshot that has no such table, or nothing in it."""
+    rows: list[dict[str, Any]] = []
+    if snapshot.info.rows.get("annotations"):
+        rows = snapshot.catalog.sql(query).to_pylist()
+    return rows
 
 
 _MAX_TRACKS = 20  # named in the text
@@ -143,8 +192,15 @@ def status_text(status: LibraryStatus) -> str:
     if status.tags:
         names = (f"{t.tag} ({t.likely} clip{'s' * (t.likely != 1)}{'' if t.prompt else ', taught'})" for t in status.tags)
         lines.append(f"tags        {len(status.tags)}: {', '.join(names)}")
+    lines += [
+        f"{of.annotator:<12}{of.done} videos read"
+        + (f", {of.not_done} not or in part" if of.not_done else "")
+        + f", {of.rows} rows"
+        for of in status.annotators
+    ]
     lines += [f"  track {video.track} of {video.tracks}: {video.path}" for video in status.several_tracks[:_MAX_TRACKS]]
     if len(status.several_tracks) > _MAX_TRACKS:
         lines.append(f"  and {len(status.several_tracks) - _MAX_TRACKS} more with several video tracks")
     lines += [f"  {f.status} ({f.error_stage}): {f.path}: {f.error}" for f in status.failures]
+    lines += [f"  not read ({f.annotator}): {f.path}: {f.error}" for f in status.unread]
     return lines_text(lines)

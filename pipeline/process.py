@@ -12,6 +12,7 @@ from pipeline.decoders.base import ChainDecoder, Decoded, Decoder
 from pipeline.picture.resize import shown_size
 from pipeline.probe import probe
 from pipeline.sampling import chains_of, plan_jobs
+from pipeline.shots.clips import spans_at_shots
 from pipeline.sources.hashing import content_hash
 from schemas.errors import VideoError
 from schemas.models import ModelInput
@@ -95,7 +96,8 @@ def plan_video(
             track=meta.track,
             tracks=meta.num_tracks,
         )
-        return list(plan_jobs(video, meta, sampling, inputs, max_pixels=max_pixels, scaling=scaling))
+        spans = None if sampling.shots == "none" else spans_at_shots(video, sampling, max_pixels)
+        return list(plan_jobs(video, meta, sampling, inputs, max_pixels=max_pixels, scaling=scaling, spans=spans))
     except VideoError as exc:
         return [VideoFailed(video, exc.stage, exc.reason)]
     except MemoryError:

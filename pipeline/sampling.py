@@ -83,13 +83,16 @@ def plan_jobs(
     *,
     max_pixels: int = MAX_PIXELS,
     scaling: Scaling = "fast",
+    spans: Sequence[Span] | None = None,
 ) -> list[SpanJob]:
     """Plan all that a decoder will be asked for: the clips of the whole video, in jobs of about a minute each.
+
+    ``spans`` are the clips' intervals; None cuts the video into windows.
 
     Raises:
         VideoError: its times are broken: they make it longer than any recording, or leave no frame on screen.
     """
-    spans, still_s = _moving(spans_of(covered_s(meta), sampling), meta.frame_times_s)
+    spans, still_s = _moving(list(spans or spans_of(covered_s(meta), sampling)), meta.frame_times_s)
     if not spans:
         raise VideoError("probe", "its times are broken: they leave no moment at which a frame is shown")
     problems = [Problem("probe", reason) for reason in meta.problems]

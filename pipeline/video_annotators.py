@@ -29,6 +29,10 @@ class VideoAnnotator(Protocol):
     def version(self) -> str:
         """Changes whenever it would write other rows for the same video: the model and its settings."""
 
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it computes on a GPU where it sees one."""
+
     def state(self, path: str) -> str:
         """Changes when what it reads beside the video at ``path`` does; empty for annotators that read nothing else."""
 
@@ -100,5 +104,5 @@ def make_annotator(name: str, settings: Mapping[str, str]) -> VideoAnnotator:
         ModelError: its model cannot be found.
     """
     if name not in ANNOTATORS:
-        raise UsageError(f"expected {', '.join(ANNOTATORS)}", argument="annotators", value=name)
+        raise UsageError(f"expected {', '.join(ANNOTATORS)}", argument="channels", value=name)
     return ANNOTATORS[name](settings)

@@ -13,6 +13,8 @@ Engine = Literal["torch", "openvino"]  # the library that runs both models' forw
 Scaling = Literal["fast", "exact"]  # how frames are brought to a model's size; `pipeline.picture.resize`
 FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps the features of rerank scores; `schemas.rerank_features`
 
+ShotDetector = Literal["none", "content", "transnetv2"]  # what finds the shots that clips are cut at; `pipeline.shots`
+
 DEFAULT_CLASSIFIER = "MCG-NJU/videomae-base-finetuned-kinetics"
 DEFAULT_EMBEDDER = "microsoft/xclip-base-patch32"
 MAX_PIXELS = 100_000_000
@@ -26,13 +28,17 @@ class Sampling:
     Attributes:
         window_s: length of a clip in seconds.
         stride_s: seconds from one clip's start to the next one's; at most ``window_s``, so that no second is unseen.
+        shots: what finds the shots that clips are cut at as well; ``none`` for windows alone.
     """
 
     window_s: float = 4.0
     stride_s: float = 4.0
+    shots: ShotDetector = "none"
 
     def __post_init__(self) -> None:
         """Refuse lengths that leave seconds of a video out, or make no progress."""
+        if self.shots not in get_args(ShotDetector):
+            raise UsageError(f"got {self.shots!r}, expected {', '.join(get_args(ShotDetector))}", argument="shots")
         if not 0.1 <= self.window_s <= 3600:
             raise UsageError(f"got {self.window_s:g} s, expected 0.1 to 3600 s", argument="window_s")
         if not 0.1 <= self.stride_s <= self.window_s:

@@ -45,6 +45,7 @@ class SearchOptions:
         recall: of a library too large to be scanned as a whole, the share of the ten best clips that are to be found, on
             average; 1 is exact, and slower.
         show_all: answer also where nothing stands out.
+        across_cuts: let moments run across cuts, in a library that knows shots.
         channels: what to look in; none is all that the library has.
         then_channels: what to look for ``then_text`` in; likewise.
     """
@@ -60,6 +61,7 @@ class SearchOptions:
     rerank: int = 100
     recall: float = 0.95
     show_all: bool = False
+    across_cuts: bool = False
     channels: tuple[Channel, ...] = ()
     then_channels: tuple[Channel, ...] = ()
 

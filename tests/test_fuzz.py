@@ -188,6 +188,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
         raise JobError(STOOD_IN)
 
     monkeypatch.setattr("jobs.ingest.ray_startup.RaySession.begin", ended)
+    monkeypatch.setattr("jobs.annotate.annotate.on_ray", ended)
 
     def find(identity: LibraryConfig, given: str | None = None) -> Embedder:
         return really_find(identity, given) if given is not None else model
@@ -252,7 +253,7 @@ def run(arguments: list[str]) -> Result:
 
 @pytest.mark.parametrize("command", list(main.commands))
 def test_every_value_is_answered(command: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    if command == "ingest":
+    if command in ("ingest", "annotate"):
         monkeypatch.setattr(
             "index.snapshot.publish._is_up_to_date", lambda *_: True
         )  # which costs more than all else that is done

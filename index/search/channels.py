@@ -46,7 +46,8 @@ def search_channels(
     Raises:
         UsageError: the library has no such channel.
     """
-    channels = _channels(snapshot, options.channels, "channels", options.texts)
+    # What is like an example can be seen, and an answer has to meet all that is asked for together.
+    channels = _channels(snapshot, options.channels, "channels", () if options.like else options.texts)
     then_channels = _channels(snapshot, options.then_channels, "then_channels", (options.then_text or "",))
     if channels == ("pictures",) and (options.then_text is None or then_channels == ("pictures",)):
         return by_pictures(options)

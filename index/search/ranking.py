@@ -13,6 +13,7 @@ from index.search.confidence import background_of
 from index.search.moments import MomentBuilder, Segment, clip_as_segment, disjoint
 from index.search.scoring import ClipScores, ranked
 from index.search.sequence import best_followers, pair_maker, pair_scores
+from index.search.shots import ShotsOfClips
 from index.search.timeline import ClipTimeline
 from schemas.search import By, SearchOptions
 
@@ -38,6 +39,7 @@ class Ranking:
         before_rerank: float64 [n], what confidence goes by.
         reranked: bool [n], where ``score`` is a rerank score.
         spread: of ``calibrated``: over the library's sample; of pairs over all that were scored.
+        shots: of the clips, whose ends no moment crosses; None lets moments cross them.
     """
 
     timeline: ClipTimeline
@@ -49,15 +51,18 @@ class Ranking:
     before_rerank: Floats
     reranked: NDArray[np.bool_]
     spread: float
+    shots: ShotsOfClips | None = None
 
 
-def rank(scores: Sequence[ClipScores], passing: NDArray[np.bool_], gap_s: float) -> Ranking:
+def rank(
+    scores: Sequence[ClipScores], passing: NDArray[np.bool_], gap_s: float, shots: ShotsOfClips | None = None
+) -> Ranking:
     """Rank clips by the scores for one question, or for two of which the second follows within ``gap_s``."""
     first, *rest = scores
     if not rest:
         return Ranking(
             first.timeline, passing, (first,), None, first.score, first.calibrated, first.before_rerank, first.reranked,
-            first.background.spread,
+            first.background.spread, shots,
         )  # fmt: skip
     (second,) = rest
     followers = best_followers(first.timeline, np.where(passing, second.calibrated, -np.inf), gap_s)
@@ -73,6 +78,7 @@ def rank(scores: Sequence[ClipScores], passing: NDArray[np.bool_], gap_s: float)
         pair_scores(first.before_rerank, second.before_rerank, followers),
         first.reranked & second.reranked[followers],
         background_of(of_pairs).spread if len(of_pairs) else 0.0,
+        shots,
     )
 
 
@@ -129,7 +135,7 @@ def _segment_maker(ranking: Ranking, by: By, free: NDArray[np.bool_]) -> Callabl
     def maker(scores: ClipScores, free: NDArray[np.bool_]) -> Callable[[int], Segment]:
         if by == "clip":
             return lambda position: clip_as_segment(timeline, position)
-        return MomentBuilder(timeline, scores.calibrated, free, scores.background.spread).grow
+        return MomentBuilder(timeline, scores.calibrated, free, scores.background.spread, ranking.shots).grow
 
     if ranking.followers is None:
         return maker(first, free)

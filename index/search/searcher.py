@@ -31,6 +31,7 @@ from index.search.marks import Marks, passing_marks, shift_by_marks
 from index.search.question import EncodedQuestion, Question
 from index.search.ranking import best_segments, clips_to_rerank, rank
 from index.search.scoring import ClipScores, Scorer
+from index.search.shots import SnapshotShots, has_shots
 from index.search.text_encoder import find_embedder
 from index.search.timeline import timeline_of
 from index.snapshot.snapshot import Snapshot
@@ -134,12 +135,15 @@ class Searcher:
 
         # 3. Scores
         scores = self._scores(questions, candidates)
-        passing, shift = self._marked(scores[0], candidates.passing, marks)
-        ranking = rank([scores[0].moved(shift), *scores[1:]], passing, options.gap_s)
+        shots = None if self._shots is None else self._shots.of(candidates.timeline)
+        shown = candidates.passing if shots is None else candidates.passing & ~shots.is_black
+        passing, shift = self._marked(scores[0], shown, marks)
+        shots = None if options.across_cuts else shots
+        ranking = rank([scores[0].moved(shift), *scores[1:]], passing, options.gap_s, shots)
         if options.rerank and passing.any():
             positions = clips_to_rerank(ranking, options)
             first, *rest = [self.scorer.rerank(of_question, positions) for of_question in scores]
-            ranking = rank([first.moved(shift), *rest], passing, options.gap_s)
+            ranking = rank([first.moved(shift), *rest], passing, options.gap_s, shots)
 
         # 4. Moments
         segments = list(best_segments(ranking, options))
@@ -218,6 +222,11 @@ class Searcher:
         if rest and not first.question.texts:
             first = first.on_scale_of(rest[0])
         return [first, *rest]
+
+    @cached_property
+    def _shots(self) -> SnapshotShots | None:
+        """The library's shots; None where it knows none."""
+        return SnapshotShots(self.snapshot) if has_shots(self.snapshot) else None
 
     @cached_property
     def _tracks(self) -> dict[str, int]:

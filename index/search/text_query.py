@@ -17,6 +17,9 @@ your about
 """
 _MEANINGLESS = frozenset(_FUNCTION_WORDS.split())
 
+MOST_TERMS = 64
+"""Terms of a question that are looked for; of a longer one the first."""
+
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
 
 
@@ -71,7 +74,7 @@ def terms_of(texts: Sequence[str], languages: Sequence[str]) -> list[Term]:
             else:
                 terms[Term((of_token[0],), tuple(all_stems(of_token[0], languages)))] = None
     telling = [term for term in terms if not (term.stems and term.words[0] in _MEANINGLESS)]
-    return telling or list(terms)
+    return (telling or list(terms))[:MOST_TERMS]
 
 
 def _quoted(text: str) -> str:

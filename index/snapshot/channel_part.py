@@ -12,9 +12,7 @@ annotations of each.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,9 +28,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from index.snapshot.channel_text import write_text_index
-from index.snapshot.segment import file_hash
+from index.snapshot.segment import finish_folder, hash_or_none, name_of
 from index.sql.catalog import explain
-from index.storage.atomic_file import fsync_folder
 from schemas.channels import CHANNELS
 from schemas.errors import LibraryError
 
@@ -80,7 +77,7 @@ class ChannelPart:
         self.folder, self.name = folder, folder.name
         try:
             text = (folder / "part.json").read_bytes()
-            if _name_of(text) != self.name:
+            if name_of(text) != self.name:
                 raise ValueError("it is not as it was written")
             self.info = PartInfo(**json.loads(text))
         except (OSError, ValueError, TypeError, RecursionError) as exc:
@@ -123,7 +120,7 @@ class ChannelPart:
 
     def changed_files(self) -> list[str]:
         """The names of the files that are not as they were written."""
-        return [name for name, digest in self.info.sha256.items() if _hash_or_none(self.folder / name) != digest]
+        return [name for name, digest in self.info.sha256.items() if hash_or_none(self.folder / name) != digest]
 
     def read(self, table: str, live: NDArray[np.int64]) -> pa.Table:
         """The rows of a table that belong to these annotations, with the columns of `CHANNELS`.
@@ -165,7 +162,8 @@ def write_part(parts: Path, scratch: Path, keys: pa.Table, rows: Mapping[str, Se
     pq.write_table(keys.append_column("rows", pa.array(counts)).cast(ANNOTATION_KEYS), aside / "annotations.parquet")
     in_tables = _write_rows(aside / "rows.duckdb", numbered)
     languages = write_text_index(aside / "text.sqlite", aside / "rows.duckdb")
-    return _finish(aside, parts, PartInfo(PART_FORMAT, len(keys), in_tables, languages))
+    info = PartInfo(PART_FORMAT, len(keys), in_tables, languages)
+    return ChannelPart(finish_folder(aside, parts, "part.json", asdict(info)))
 
 
 def _numbered(tables: Sequence[pa.Table], keys: pa.Table) -> Iterator[pa.Table]:
@@ -192,32 +190,6 @@ def _write_rows(path: Path, rows: Mapping[str, Sequence[pa.Table]]) -> dict[str,
     except duckdb.Error as exc:
         raise LibraryError(f"{str(path)!r} cannot be written: {explain(exc)}") from exc
     return counts
-
-
-def _finish(aside: Path, parts: Path, info: PartInfo) -> ChannelPart:
-    """Complete the part whose files lie in ``aside``, and move it to its place."""
-    hashes = {path.name: file_hash(path) for path in sorted(aside.iterdir())}
-    text = (json.dumps(asdict(info) | {"sha256": hashes}, indent=1) + "\n").encode()
-    (aside / "part.json").write_bytes(text)
-    for path in aside.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    target = parts / _name_of(text)
-    shutil.rmtree(target, ignore_errors=True)  # the same content; but what lies there may be damaged
-    aside.rename(target)
-    fsync_folder(parts)
-    return ChannelPart(target)
-
-
-def _name_of(part_json: bytes) -> str:
-    return hashlib.sha256(part_json).hexdigest()[:16]
-
-
-def _hash_or_none(path: Path) -> str | None:
-    try:
-        return file_hash(path)
-    except OSError:
-        return None
 
 
 def _damaged(folder: Path, why: object) -> LibraryError:

@@ -258,9 +258,12 @@ class SnapshotClips:
         """For each segment, the snapshot's number of each of its videos: so answers do not depend on the segments' order."""
         if len(self.segments) == 1:
             return [np.arange(self.segments[0].info.videos)]
-        names = [segment.videos["video_id"].combine_chunks() for segment in self.segments]
-        if not names:
-            return []
-        distinct = pc.unique(pa.chunked_array(names))
-        ordered = distinct.take(pc.sort_indices(distinct))
-        return [pc.index_in(of_segment, value_set=ordered).to_numpy().astype(np.int64) for of_segment in names]
+        names = [segment.videos["video_id"] for segment in self.segments]
+        return [pc.index_in(of_segment, value_set=self.video_ids).to_numpy().astype(np.int64) for of_segment in names]
+
+    @cached_property
+    def video_ids(self) -> pa.Array:
+        """The ids of the videos by the numbers that `timeline_at` gives them."""
+        names = [chunk for segment in self.segments for chunk in segment.videos["video_id"].chunks]
+        distinct = pc.unique(pa.chunked_array(names, pa.string()))
+        return distinct.take(pc.sort_indices(distinct))

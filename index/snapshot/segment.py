@@ -231,23 +231,31 @@ class Segment:
 
 def finish_segment(aside: Path, segments: Path, info: SegmentInfo) -> Segment:
     """Complete the segment whose files lie in ``aside``, and move it to its place in the folder ``segments``."""
+    return Segment(finish_folder(aside, segments, "segment.json", asdict(info)))
+
+
+def finish_folder(aside: Path, parent: Path, name: str, info: dict[str, Any]) -> Path:
+    """Complete a folder that is named by its content, and move it to its place in ``parent``.
+
+    ``info`` and the hashes of its files become the file ``name``, whose hash is the folder's name.
+    """
     hashes = {path.name: file_hash(path) for path in sorted(aside.iterdir())}
-    text = (json.dumps(asdict(info) | {"sha256": hashes}, indent=1) + "\n").encode()
-    (aside / "segment.json").write_bytes(text)
+    text = (json.dumps(info | {"sha256": hashes}, indent=1) + "\n").encode()
+    (aside / name).write_bytes(text)
     for path in aside.iterdir():
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
-    target = segments / name_of(text)
+    target = parent / name_of(text)
     if target.exists():  # the same content; but what lies there may be damaged
         shutil.rmtree(target)
     aside.rename(target)
-    fsync_folder(segments)
-    return Segment(target)
+    fsync_folder(parent)
+    return target
 
 
-def name_of(segment_json: bytes) -> str:
-    """The name of the segment with this segment.json."""
-    return hashlib.sha256(segment_json).hexdigest()[:16]
+def name_of(content: bytes) -> str:
+    """The name of the folder with this segment.json, or whatever file says what is in it."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def file_hash(path: Path) -> str:

@@ -105,6 +105,9 @@ class LibraryConfig:
             mine, theirs = getattr(self.sampling, name), getattr(other.sampling, name)
             if mine != theirs:
                 sentences.append(f"`{name}` is {theirs:g} here and {mine:g} in the library")
+        if self.sampling.shots != other.sampling.shots:
+            mine, theirs = (_clips_text(of.sampling) for of in (self, other))
+            sentences.append(f"`clips` are {theirs} here and {mine} in the library")
         if self.features != other.features:
             sentences.append(f"`features` is {other.features} here and {self.features} in the library")
         if self.annotator_tables != other.annotator_tables:
@@ -124,6 +127,10 @@ class LibraryConfig:
         for annotator, table, columns in self.annotator_tables:
             filled.setdefault(annotator, {})[table] = list(columns)
         return filled
+
+
+def _clips_text(sampling: Sampling) -> str:
+    return "windows" if sampling.shots == "none" else f"cut at shots by {sampling.shots}"
 
 
 def read_library_config(library: Library) -> LibraryConfig | None:
@@ -230,6 +237,8 @@ def write_library_config(library: Library, config: LibraryConfig) -> None:
     """Write library.json: by a library's first ingest, and when its annotators of whole videos change."""
     content = {"format_version": FORMAT_VERSION, **asdict(config), "annotators": config.annotators}
     del content["annotator_tables"], content["channels"]
+    if config.sampling.shots == "none":
+        del content["sampling"]["shots"]  # which earlier versions do not know
     if config.channels:
         content["channels"] = {name: channel._asdict() for name, channel in config.channels.items()}
     replace_file(library.config_file, json.dumps(content, indent=1) + "\n")

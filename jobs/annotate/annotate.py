@@ -39,7 +39,7 @@ OnProgress = Callable[[AnnotateProgress], None]
 
 def annotate(
     folder: Path,
-    names: Sequence[str],
+    channels: Sequence[str],
     *,
     settings: Mapping[str, Mapping[str, str]] | None = None,
     options: IngestOptions | None = None,
@@ -52,7 +52,7 @@ def annotate(
 
     Args:
         folder: the library's.
-        names: of the annotators (`pipeline.video_annotators.ANNOTATORS`); none takes those that the library has.
+        channels: names of annotators (`pipeline.video_annotators.ANNOTATORS`); none takes those that the library has.
         settings: of the annotators, by name; one that is not there keeps the library's.
         options: how to run.
         retry_failed: read videos again that could not be read.
@@ -65,9 +65,9 @@ def annotate(
         JobError: the run broke off; what was finished is committed and published.
     """
     with open_for_writing(folder) as (library, config, tables):
-        if not names and not config.channels:
-            raise UsageError("this library has none yet; name some, such as: shots subtitles", argument="annotators")
-        config, annotators = turn_on(library, config, names or list(config.channels), settings or {})
+        if not channels and not config.channels:
+            raise UsageError("this library has none yet; name some, such as: shots subtitles", argument="channels")
+        config, annotators = turn_on(library, config, channels or list(config.channels), settings or {})
         report = AnnotateReport()
         tables.drop_orphans()
         try:
@@ -110,7 +110,7 @@ def take_out(folder: Path, names: Sequence[str]) -> dict[str, int]:
     with open_for_writing(folder) as (library, config, tables):
         if missing := [name for name in names if name not in config.channels]:
             has = ", ".join(config.channels) or "none"
-            raise UsageError(f"the library has no such annotator; it has {has}", argument="annotators", value=missing[0])
+            raise UsageError(f"the library has no such annotator; it has {has}", argument="channels", value=missing[0])
         changed = replace(config, channels={name: of for name, of in config.channels.items() if name not in names})
         removed = {name: tables.channels.remove(name) for name in dict.fromkeys(names)}
         write_library_config(library, changed)

@@ -1,8 +1,9 @@
-"""Hands tasks of annotators to Ray: one actor per CPU, each with a process of its own."""
+"""Hands tasks of annotators to Ray: an actor per GPU or per CPU, each with a process of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import ray
@@ -30,33 +31,48 @@ class _Actor:
 def on_ray(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated | None]:
     """What becomes of each task, in any order; None whenever nothing did for some seconds.
 
+    The tasks of one annotator are done before those of the next begin, so that no process holds two models.
+
+    Args:
+        tasks: those of one annotator beside each other.
+        options: how to run.
+
     Raises:
         ModelError: an annotator's model cannot be loaded.
         JobError: Ray has failed.
         UsageError: no Ray cluster answers at the address.
     """
     with ray_session(options):
-        cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        num_workers = min(cpus, len(tasks))
-        actor = ray.remote(num_cpus=cpus // num_workers)(_Actor)
-        idle = [actor.remote() for _ in range(num_workers)]
-        running: dict[Any, Any] = {}
-        waiting = list(reversed(tasks))
         try:
-            while waiting or running:
-                while waiting and idle:
-                    worker = idle.pop()
-                    running[worker.do.remote(waiting.pop())] = worker
-                done, _ = ray.wait(list(running), timeout=_WAIT_S)
-                if not done:
-                    yield None
-                for ref in done:
-                    idle.append(running.pop(ref))
-                    yield ray.get(ref)
+            for _, of_annotator in groupby(tasks, key=lambda task: task.annotator.name):
+                yield from _of_annotator(list(of_annotator))
         except ray.exceptions.RayTaskError as exc:
             raise exc.cause from exc
         except ray.exceptions.RayError as exc:
             raise JobError(f"the run ended early: {exc}; run the same command again to go on") from exc
-        finally:
-            for worker in (*idle, *running.values()):
-                ray.kill(worker)
+
+
+def _of_annotator(tasks: list[Task]) -> Iterator[Annotated | None]:
+    """What becomes of the tasks of one annotator."""
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    # An ingest's models keep their GPUs until it ends, so only what they leave can be had.
+    gpus = int(ray.available_resources().get("GPU", 0)) if tasks[0].annotator.uses_gpu else 0
+    num_workers = min(gpus or cpus, len(tasks))
+    actor = ray.remote(num_cpus=cpus // num_workers, num_gpus=gpus // num_workers)(_Actor)
+    idle = [actor.remote() for _ in range(num_workers)]
+    running: dict[Any, Any] = {}
+    waiting = list(reversed(tasks))
+    try:
+        while waiting or running:
+            while waiting and idle:
+                worker = idle.pop()
+                running[worker.do.remote(waiting.pop())] = worker
+            done, _ = ray.wait(list(running), timeout=_WAIT_S)
+            if not done:
+                yield None
+            for ref in done:
+                idle.append(running.pop(ref))
+                yield ray.get(ref)
+    finally:
+        for worker in (*idle, *running.values()):
+            ray.kill(worker)

@@ -92,7 +92,7 @@ def annotate_lines(report: AnnotateReport) -> list[str]:
         )
         for name, of in report.annotators.items()
     ]
-    heading = ("annotator", "read", "partial", "failed", "unchanged", "rows", "of video", "s of video per CPU s")
+    heading = ("annotator", "read", "partial", "failed", "unchanged", "rows", "of video", "video s per s and process")
     lines = list(column_lines(heading, rows))
     lines += [f"  {path_text(path)}: {name}: {reason}" for path, name, reason in report.failures[:_MAX_FAILURES]]
     if len(report.failures) > _MAX_FAILURES:

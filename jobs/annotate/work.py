@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 from pipeline.isolated_process import IsolatedProcess, ProcessCrashed, TaskTimedOut
+from pipeline.memory_limit import memory_limit
 from pipeline.video_annotators import LoadedVideoAnnotator, VideoAnnotator
 from schemas.channels import Entry
 from schemas.errors import ModelError, VideoError
@@ -99,7 +97,7 @@ def annotate_video(task: Task) -> tuple[tuple[Entry, ...], str | None]:
     """
     annotator = _loaded(task.annotator)
     try:
-        with _memory_limit(task.max_memory_mb):
+        with memory_limit(task.max_memory_mb):
             found = list(annotator.annotate(task.video))
         problems = "; ".join(item.reason for item in found if isinstance(item, Problem))
         return tuple(item for item in found if not isinstance(item, Problem)), problems or None
@@ -117,20 +115,3 @@ def annotate_video(task: Task) -> tuple[tuple[Entry, ...], str | None]:
 def _loaded(annotator: Any) -> LoadedVideoAnnotator:
     loaded: LoadedVideoAnnotator = annotator.load()
     return loaded
-
-
-@contextmanager
-def _memory_limit(megabytes: int) -> Iterator[None]:
-    """Let the block take ``megabytes`` more memory than this process has now.
-
-    Raises:
-        MemoryError: the block needs more.
-    """
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        used = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20), before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)

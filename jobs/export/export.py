@@ -17,6 +17,7 @@ from jobs.export.list_entry import ListEntry
 from jobs.export.moments import ExportedMoment, ExportTask, TaskResult, crashed, work_on
 from jobs.export.moments_file import RequestedMoment, read_hits
 from jobs.export.moments_table import NAME, MomentsTable, read_table
+from jobs.export.srt import subtitles
 from jobs.export.webvtt import chapters
 from jobs.isolated_process import in_processes
 from jobs.output_folder import check_folder
@@ -24,7 +25,7 @@ from schemas.errors import JobError, UsageError
 from schemas.records import path_text
 from schemas.text import lines_text
 
-ExportFormat = Literal["files", "webvtt", "edl"]
+ExportFormat = Literal["files", "webvtt", "srt", "edl"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,18 +182,21 @@ def _work(
 def _lists(entries: Sequence[ListEntry], forms: Sequence[ExportFormat]) -> list[tuple[str, str]]:
     """Name and text of each list."""
     return [
-        *(_chapter_lists(entries) if "webvtt" in forms else ()),
+        *(_lists_by_video(entries, "vtt", chapters) if "webvtt" in forms else ()),
+        *(_lists_by_video(entries, "srt", subtitles) if "srt" in forms else ()),
         *(edit_lists(entries, "moments") if "edl" in forms else ()),
     ]
 
 
-def _chapter_lists(entries: Sequence[ListEntry]) -> list[tuple[str, str]]:
-    """Name and text of the chapters of each video."""
+def _lists_by_video(
+    entries: Sequence[ListEntry], ending: str, write: Callable[[Sequence[ListEntry]], str]
+) -> list[tuple[str, str]]:
+    """Name and text of a list for each video."""
     by_video: dict[str, list[ListEntry]] = {}
     for entry in entries:
         by_video.setdefault(entry.path, []).append(entry)
     names = distinct([safe_name(path) for path in by_video])
-    return [(f"{name}.vtt", chapters(of_video)) for name, of_video in zip(names, by_video.values(), strict=True)]
+    return [(f"{name}.{ending}", write(of_video)) for name, of_video in zip(names, by_video.values(), strict=True)]
 
 
 def _note_missing_timecodes(results: Sequence[TaskResult], forms: Sequence[ExportFormat]) -> list[TaskResult]:

@@ -149,7 +149,9 @@ def _cut(task: ExportTask, meta: VideoMeta, span: Span, padded: Span) -> Exporte
 
 
 def _text(moment: RequestedMoment, number: int) -> str:
-    """The description of a moment in lists: its label and its score."""
+    """The description of a moment in lists: what is said or can be read there, or else its label and its score."""
+    if moment.text and (text := one_line(moment.text)):
+        return text
     return (one_line(moment.label or "") or f"moment {number}") + (
         f" ({moment.score:.3f})" if moment.score is not None else ""
     )

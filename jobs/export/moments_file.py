@@ -30,6 +30,7 @@ class RequestedMoment:
         score: likewise.
         label: likewise.
         track: number of the video track, from 1; None for the one that players take.
+        text: what is said or can be read there; None where the line has none.
     """
 
     line: int
@@ -39,6 +40,7 @@ class RequestedMoment:
     score: float | None
     label: str | None
     track: int | None = None
+    text: str | None = None
 
 
 def read_hits(source: str) -> tuple[RequestedMoment, ...]:
@@ -93,7 +95,19 @@ def _moment(line: bytes, where: FileLine) -> RequestedMoment:
         score=score,
         label=label,
         track=None if track is None else int(track),
+        text=_text(fields, where),
     )
+
+
+def _text(fields: dict[str, Any], where: FileLine) -> str | None:
+    """``text`` of a row of speech or screen text, or the texts of a search result's ``reasons``."""
+    reasons = fields.get("reasons") or []
+    if not isinstance(reasons, list) or not all(isinstance(reason, dict) for reason in reasons):
+        raise where.error(f"reasons is {_short(reasons)}, expected a list of objects; {_HOW_TO_MAKE}")
+    texts = [fields.get("text"), *(reason.get("text") for reason in reasons)]
+    if odd := [text for text in texts if text is not None and not isinstance(text, str)]:
+        raise where.error(f"text is {_short(odd[0])}, expected text or null; {_HOW_TO_MAKE}")
+    return " / ".join(dict.fromkeys(text for text in texts if text)) or None
 
 
 def _number(fields: dict[str, Any], key: str, where: FileLine, *, needed: bool = False) -> float | None:

@@ -30,7 +30,7 @@ from pipeline.decoders.registry import check_decoder, load_decoder
 from pipeline.sources.find import Choice, PassedOver, check_sources
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
-from schemas.options import FeatureKind, IngestOptions
+from schemas.options import FeatureKind, IngestOptions, ShotDetector
 from schemas.records import JobFailed
 from schemas.text import as_texts
 
@@ -60,6 +60,7 @@ def ingest(
     annotators: Sequence[Annotator] = (),
     labels_from: str | Path | None = None,
     pace: Pace | None = None,
+    shots: ShotDetector | None = None,
     channels: Sequence[str] = (),
     channel_settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> IngestReport:
@@ -89,6 +90,7 @@ def ingest(
         labels_from: the folder of a library whose labels are kept for clips that it has too, so that only others are
             classified. Its classifier and sampling are this library's as well.
         pace: how often to write, commit and show progress.
+        shots: what finds the shots that clips are cut at; None takes the library's own, or windows alone.
         channels: annotators of whole videos to turn on (`pipeline.video_annotators.ANNOTATORS`), beside the library's own.
         channel_settings: of these, by name.
 
@@ -119,6 +121,7 @@ def ingest(
         dim=dim,
         annotators=annotators,
         labels_from=labels_from,
+        shots=shots,
     )
     kept = None if labels_from is None else Path(labels_from)
     of_job = partial(make_job, library, requested, options, pace, annotators, kept)
@@ -157,7 +160,13 @@ def ingest(
                 if session.has_begun:
                     session.ready()
                 run_annotators(
-                    tables, video_annotators, report.annotated, options=options, only_new=True, on_progress=on_progress
+                    tables,
+                    video_annotators,
+                    report.annotated,
+                    options=options,
+                    only_new=True,
+                    retry_failed=retry_failed,
+                    on_progress=on_progress,
                 )
     return report
 

@@ -16,7 +16,7 @@ from pipeline.models.known import licence_note
 from pipeline.models.registry import check_classifier, check_embedder
 from schemas.errors import LibraryError, UsageError
 from schemas.models import Checkpoint
-from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, FeatureKind, Sampling
+from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, FeatureKind, Sampling, ShotDetector
 
 
 def choose_library_config(
@@ -30,6 +30,7 @@ def choose_library_config(
     dim: int | None = None,
     annotators: Sequence[Annotator] = (),
     labels_from: str | Path | None = None,
+    shots: ShotDetector | None = None,
 ) -> LibraryConfig:
     """The models, sampling and features that are asked for; for what is not, the library's own, or the defaults.
 
@@ -42,6 +43,7 @@ def choose_library_config(
         features: how to keep them; by default int8 where the embedder has a rerank score.
         dim: the number of dimensions to cut embeddings to.
         annotators: those beside the classifier and the embedder.
+        shots: what finds the shots that clips are cut at; by default none.
         labels_from: a library that says what else the classifier and the sampling of a new one are.
 
     Raises:
@@ -53,6 +55,7 @@ def choose_library_config(
     """
     labelled = None if labels_from is None else _config_of(Path(labels_from))
     sampling = _sampling(known or labelled, window_s, stride_s)
+    sampling = sampling if shots is None else replace(sampling, shots=shots)
     named = classifier or embedder or dim is not None or features not in (None, known.features if known else None)
     tables = _annotator_tables(annotators)
     as_known = known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables)
@@ -126,7 +129,8 @@ def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: flo
     if known is not None and window_s is None:
         return replace(known.sampling, stride_s=known.sampling.stride_s if stride_s is None else stride_s)
     window_s = Sampling().window_s if window_s is None else window_s
-    return Sampling(window_s=window_s, stride_s=window_s if stride_s is None else stride_s)
+    stride_s = window_s if stride_s is None else stride_s
+    return Sampling(window_s=window_s, stride_s=stride_s, shots="none" if known is None else known.sampling.shots)
 
 
 def _cut(known: LibraryConfig | None, embedder: Checkpoint, dim: int | None) -> Checkpoint:

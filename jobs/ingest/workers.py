@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,12 +19,16 @@ from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats, StageTiming, timed
 from pipeline.decoders.registry import CHAINED, load_decoder
+from pipeline.memory_limit import memory_limit
 from pipeline.sampling import chains_of
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
 # Bytes per second of the slowest disk: planning reads whole files, twice, and a large one on a network drive must not be
 # taken for a hang.
 _SLOWEST_DISK = 5e6
+
+# Bytes of a minute of video at 100 kbit/s, which few have less of.
+_SMALLEST_MINUTE = 750_000
 
 # Parts in which a task passes on what it decoded, so that several annotators can have some of it.
 CHUNKS = 4
@@ -134,6 +137,8 @@ def plan_group(job: Job, stats_actor: Any, group: FileGroup) -> list[JobGroup | 
 
 def _plan_file(job: Job, stats_actor: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
     seconds = job.options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
+    if job.sampling.shots != "none":  # every frame is decoded
+        seconds += job.options.video_timeout_s * file.size_bytes / _SMALLEST_MINUTE
     attempt = Attempt(os.fsencode(file.path), "probe", 0, seconds)
     if not _may_begin(stats_actor, attempt):
         return []
@@ -271,15 +276,8 @@ def _limits(attempt: Attempt, megabytes: int, num_jobs: int = 1) -> Iterator[Non
     Raises:
         MemoryError: the block needs more memory.
     """
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        used = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20), before[1]))
-    try:
-        with _time_limit(attempt, num_jobs):
-            yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
+    with memory_limit(megabytes), _time_limit(attempt, num_jobs):
+        yield
 
 
 @contextmanager

@@ -70,6 +70,7 @@ def verify(folder: Path) -> list[Check]:
             videos, clips = tables.read()
             visible = clips["clip_id"].filter(pc.is_in(clips["video_id"], value_set=videos["video_id"].combine_chunks()))
             tags = tables.read_tags()
+            channels = list(_check_channels(tables, videos))
             features = list(_check_features(tables, clips, visible.to_numpy())) if config.features != "none" else []
         except LibraryError as exc:
             unreadable = Check(readable, str(exc), "restore them from a backup, or ingest into a new folder")
@@ -78,7 +79,7 @@ def verify(folder: Path) -> list[Check]:
             Check(readable),
             *_check_tables(videos, clips),
             *features,
-            *_check_channels(tables, videos),
+            *channels,
             *_check_tags(videos, tags, visible, [tag.digest for tag in read_definitions(library).tags]),
             *_check_snapshot(library, tables, visible.to_numpy()),
         ]

@@ -62,6 +62,11 @@ class ShotAnnotator:
             settings = sha256(repr(ContentThresholds()).encode()).hexdigest()
         return f"{self.detector}@{settings[:8]}-{_REVISION}"
 
+    @property
+    def uses_gpu(self) -> bool:
+        """TransNet V2 does."""
+        return self.detector == "transnetv2"
+
     def state(self, path: str) -> str:
         """It reads nothing beside the video."""
         return ""

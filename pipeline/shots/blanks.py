@@ -21,8 +21,8 @@ def at_blanks(
 ) -> list[Boundary]:
     """The boundaries, ascending, with those at pictures of one colour put right.
 
-    A long one becomes a shot, which begins and ends with it. Around a short one, what was found before and after it becomes
-    one gradual transition, from the first of both to the last.
+    A long one becomes a shot, which begins and ends with it. Around a short one, boundaries before and after it become one
+    gradual transition, from the beginning of the first to the end of the last.
 
     Args:
         boundaries: those that a detector found.
@@ -39,7 +39,9 @@ def at_blanks(
             middle = (first + end) / 2
             made += _edge([each for each in near if each.frame <= middle], first, len(blank))
             made += _edge([each for each in near if each.frame > middle], end, len(blank))
-        elif near:
+        elif len(near) < 2:
+            left += near
+        else:
             length = max(each.frame + each.length // 2 for each in near) - min(_start(each) for each in near)
             confidence = max(each.confidence for each in near)
             made.append(Boundary((first + end) // 2, max(length, end - first), confidence))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.sampling import spans_of
 from schemas.channels import Shot, Transition
 from schemas.options import Sampling
-from schemas.records import Span
+from schemas.records import Span, VideoInfo
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +68,19 @@ def shot_spans(shots: Sequence[Shot], window_s: float, stride_s: float, min_s: f
         stretches.append(stretch)
     _join_short(stretches, window_s / 2 if min_s is None else min_s)
     return [span for stretch in stretches if not stretch.joined for span in _windows(stretch, sampling)]
+
+
+def spans_at_shots(video: VideoInfo, sampling: Sampling, max_pixels: int) -> list[Span]:
+    """The spans of a video by its shots, which ``sampling.shots`` finds: one pass over all of its frames.
+
+    Raises:
+        VideoError: it cannot be read.
+        ModelError: the weights of TransNet V2 are not there.
+    """
+    from pipeline.shots.annotator import ShotAnnotator, detector_named
+
+    annotator = ShotAnnotator(detector_named(sampling.shots), max_pixels)
+    return shot_spans(list(annotator.load().annotate(video)), sampling.window_s, sampling.stride_s)
 
 
 def _windows(stretch: _Stretch, sampling: Sampling) -> list[Span]:

@@ -2,7 +2,8 @@
 
 A cut is a frame that is far from the one before it, wherever the camera went, much further than frames around it are from
 theirs, and far from what is shown shortly before and after: flashes come back to the picture that they interrupt. A gradual
-transition is a frame that lies halfway between the pictures some frames before and after it, as no movement does.
+transition is a frame that lies halfway between the pictures some frames before and after it, as no movement does; these
+have to be far from each other in the same light.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shots.boundaries import Boundary
-from pipeline.shots.differences import Floats, colours, contrast, halved, residual, ways
+from pipeline.shots.differences import Floats, colours, contrast, halved, relit, residual, ways
 
 # Frames from the middle of a transition to the pictures that it is between: for transitions of about twice as many.
 _HALVES = (3, 5, 8, 12, 17, 24, 36)
 
 _NEIGHBOURS = 8  # frames on either side that a cut has to stand out from
 _FLASH_FRAMES = 7  # how long a flash is at most
+_USUAL_TIMES = 1.5  # what differs by up to this many times the usual change is the same picture
 _BEYOND = 3  # frames further out, at which the pictures of a gradual transition have to differ too
 _APART = 2  # frames between two that are halfway in the same transition
 _MOST_APART = 4.0  # more than this many times what is needed says nothing more
@@ -39,7 +41,8 @@ class ContentThresholds:
     Attributes:
         floor: least distance of any two pictures that a boundary is between, in levels of 255.
         cut: least distance of two frames that a cut is between, as a share of their contrast.
-        stands_out: how many times further that is than between the frames around.
+        stands_out: how many times further that is, at least, than between the frames around.
+        strength: least product of both: what changes the picture less has to stand out more.
         comes_back: share of that distance to which the picture returns after a flash.
         gradual: least distance of the pictures that a gradual transition is between, as a share of their contrast.
         blend: highest `Ways.blend` of a dissolve or a fade.
@@ -49,9 +52,10 @@ class ContentThresholds:
     """
 
     floor: float = 8.0
-    cut: float = 0.55
-    stands_out: float = 3.5
-    comes_back: float = 0.5
+    cut: float = 0.35
+    stands_out: float = 1.8
+    strength: float = 2.2
+    comes_back: float = 0.65
     gradual: float = 0.6
     blend: float = 0.28
     patch: float = 0.12
@@ -126,8 +130,8 @@ class ContentDetector:
 
     def _cut(self, frame: int) -> Boundary | None:
         limits, change = self._limits, self._changes[frame]
-        needed = max(limits.floor, limits.cut * self._contrast(frame - 1, frame))
-        if change < needed:
+        share = change / max(self._contrast(frame - 1, frame), 1.0)
+        if change < limits.floor or share < limits.cut:
             return None
         before, after = (
             self._changes[max(1, frame - _NEIGHBOURS) : frame],
@@ -135,16 +139,18 @@ class ContentDetector:
         )
         if max([*before[-2:], *after[:2]], default=0.0) > change:
             return None
-        usual = float(np.mean([*before[:-1], *after[1:]] or [0.0]))
-        needed = max(needed, limits.stands_out * usual)
-        if change < needed:
+        around = [*before[:-1], *after[1:]] or [0.0]
+        stands_out = change / max(1.0, float(np.mean(around)))
+        if stands_out < limits.stands_out or share * stands_out < limits.strength:
             return None
+        old, new = self._at(frame - 1), self._at(frame)
         near = range(1, _FLASH_FRAMES + 1)
-        back = [residual(self._at(frame - 1), self._at(frame + later)) for later in near]
-        back += [residual(self._at(frame - 1 - earlier), self._at(frame)) for earlier in near]
-        if min(back) < limits.comes_back * change:
+        back = [residual(old, self._at(frame + later)) for later in near]
+        back += [residual(self._at(frame - 1 - earlier), new) for earlier in near]
+        # Or as far as frames around are from each other: a flash's last frame changes little.
+        if min(back) < max(limits.comes_back * change, _USUAL_TIMES * float(np.median(around))):
             return None
-        return Boundary(frame, 0, 1 - needed / change / 2)
+        return Boundary(frame, 0, 1 - limits.strength / (share * stands_out) / 2)
 
     def _find_halfways(self, start: int, end: int) -> None:
         """Find the frames from ``start`` to ``end`` that are halfway between two pictures."""
@@ -165,7 +171,8 @@ class ContentDetector:
         """The distance of two frames, and of those around them, as a multiple of what a gradual transition needs."""
         limits = self._limits
         needed = max(limits.floor, limits.gradual * self._contrast(before, after))
-        return min(residual(self._at(before - out), self._at(after + out)) for out in (0, _BEYOND)) / needed
+        pairs = [(self._at(before - out), self._at(after + out)) for out in (0, _BEYOND)]
+        return min(min(residual(old, new), residual(relit(old, new), new)) for old, new in pairs) / needed
 
     def _graduals(self) -> list[Boundary]:
         """A boundary for each group of neighbouring frames that are halfway."""

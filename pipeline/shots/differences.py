@@ -17,17 +17,22 @@ Floats = NDArray[np.float32]
 # The camera's movement that is made up for, in pixels of a thumbnail: a fifth of its width, and a seventh of its height.
 _ACROSS, _DOWN = 10, 4
 
+# Beyond this gain, a picture is too dark to tell what it shows.
+_MOST_GAIN = 3.0
+
 
 def colours(frames: NDArray[np.uint8]) -> Floats:
     """Y'CrCb float32 of RGB uint8, both [n, height, width, 3]."""
     tall = np.ascontiguousarray(frames).reshape(-1, frames.shape[2], 3)
-    converted: Floats = cv2.cvtColor(tall, cv2.COLOR_RGB2YCrCb).astype(np.float32)
-    return converted.reshape(frames.shape)
+    converted = np.asarray(cv2.cvtColor(tall, cv2.COLOR_RGB2YCrCb), np.float32)
+    apart: Floats = converted.reshape(frames.shape)
+    return apart
 
 
 def contrast(frames: Floats) -> Floats:
     """float32 [n]: the root mean square distance of each frame's pixels from their mean colour."""
-    return np.sqrt(frames.var(axis=(1, 2)).sum(-1))
+    spread: Floats = np.sqrt(frames.var(axis=(1, 2)).sum(-1))
+    return spread
 
 
 def residual(before: Floats, after: Floats) -> float:
@@ -39,6 +44,15 @@ def residual(before: Floats, after: Floats) -> float:
     middle = np.ascontiguousarray(before[_DOWN : height - _DOWN, _ACROSS : width - _ACROSS])
     squares = cv2.matchTemplate(np.ascontiguousarray(after), middle, cv2.TM_SQDIFF)
     return float(np.sqrt(max(0.0, squares.min()) * 3 / middle.size))
+
+
+def relit(before: Floats, after: Floats) -> Floats:
+    """``before`` in the light of ``after``: with its mean colour and contrast, where that is possible without guessing."""
+    gain = float(contrast(after[None])[0] / max(1.0, contrast(before[None])[0]))
+    if not 1 / _MOST_GAIN <= gain <= _MOST_GAIN:
+        return before
+    lit: Floats = (before - before.mean((0, 1))) * np.float32(gain) + after.mean((0, 1))
+    return lit
 
 
 def halved(frames: Floats) -> Floats:

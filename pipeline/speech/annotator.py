@@ -10,7 +10,7 @@ from schemas.channels import Utterance
 from schemas.errors import VideoError
 from schemas.models import Checkpoint
 from schemas.options import Precision
-from schemas.records import Span, VideoInfo
+from schemas.records import Problem, Span, VideoInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,7 @@ class SpeechAnnotator:
     precision: Precision = "auto"
     name: str = "speech"
     table: str = "speech"
+    uses_gpu: bool = True
 
     @property
     def version(self) -> str:
@@ -68,8 +69,10 @@ class LoadedSpeech:
         """Take what is loaded."""
         self._detector, self._whisper = detector, whisper
 
-    def annotate(self, video: VideoInfo) -> Iterable[Utterance]:
-        """What is said in a video, by time; nothing where it has no sound. Its sound is decoded twice, in chunks.
+    def annotate(self, video: VideoInfo) -> Iterable[Utterance | Problem]:
+        """What is said in a video, by time, and what is wrong with its sound; nothing where it has none.
+
+        The sound is decoded twice, in chunks.
 
         Raises:
             VideoError: it cannot be read, or its sound breaks off before anything is said.
@@ -88,6 +91,8 @@ class LoadedSpeech:
         self._whisper.begin()
         for start_s, samples in cut(Sound(path, meta), windows):
             yield from self._whisper.hear(samples, start_s)
+        if sound.problem:
+            yield Problem("annotate", sound.problem)
 
 
 def cut(chunks: Iterable[Chunk], windows: Sequence[Span]) -> Iterator[Chunk]:

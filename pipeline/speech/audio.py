@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
 import av
@@ -74,7 +73,7 @@ class Sound:
             self.problem = f"its sound breaks off: {describe(exc)}"
         yield from self._line.finish()
 
-    def _frames(self) -> Iterator[tuple[av.AudioFrame, Fraction | None]]:
+    def _frames(self) -> Iterator[tuple[av.AudioFrame, float | None]]:
         """The decoded frames, and when each begins; None where that is not said."""
         meta = self._meta
         with open_video(self._path) as container:
@@ -86,13 +85,13 @@ class Sound:
             for stream in container.streams:
                 if stream is not audio and not (meta.parts and stream is video):
                     stream.discard = av.stream.Discard.all
-            zero_s = meta.start_pts * meta.time_base
+            zero_s = float(meta.start_pts * meta.time_base)
+            tick_s = float(audio.time_base or 0)
             for packet in container.demux(audio):
                 if meta.parts and packet.pts is not None and (shift := shift_of(packet, video, meta.parts)):
                     packet.pts += shift
                 for frame in self._decoded(packet):
-                    pts, time_base = frame.pts, frame.time_base
-                    time_s = None if pts is None or time_base is None else pts * time_base - zero_s
+                    time_s = None if frame.pts is None else frame.pts * tick_s - zero_s
                     yield channels.in_order(frame), time_s
 
     def _decoded(self, packet: av.Packet[Any]) -> list[av.AudioFrame]:
@@ -119,14 +118,14 @@ class _Line:
         """Whether no more sound is taken."""
         return self._position >= self._end
 
-    def take(self, frame: av.AudioFrame, time_s: Fraction | None) -> Iterator[Chunk]:
+    def take(self, frame: av.AudioFrame, time_s: float | None) -> Iterator[Chunk]:
         """Lay a frame where its time says, or where the one before it ended, and give the chunks that are whole."""
         run = self._run
         if run is not None and (not run.fits(frame) or (time_s is not None and abs(time_s - run.end_s) > _JITTER_S)):
             yield from self._lay(run.finish())
             run = None
         if run is None:
-            begin_s = time_s if time_s is not None else Fraction(self._position, RATE)
+            begin_s = self._position / RATE if time_s is None else time_s
             begin = round(begin_s * RATE)
             yield from self._silence(min(begin, self._end) - self._position)
             run = self._run = _Run(frame, begin_s, early=self._position - begin)
@@ -158,7 +157,9 @@ class _Line:
                 yield self._cut()
 
     def _cut(self) -> Chunk:
-        chunk = Chunk((self._position - self._num_pending) / RATE, np.concatenate(self._pending))
+        # Files of floating-point samples can hold anything.
+        samples: NDArray[np.float32] = np.nan_to_num(np.concatenate(self._pending), nan=0.0, posinf=0.0, neginf=0.0)
+        chunk = Chunk((self._position - self._num_pending) / RATE, samples.clip(-1.0, 1.0))
         self._pending, self._num_pending = [], 0
         return chunk
 
@@ -170,7 +171,7 @@ class _Run:
         end_s: when the next frame is expected.
     """
 
-    def __init__(self, first: av.AudioFrame, begin_s: Fraction, early: int) -> None:
+    def __init__(self, first: av.AudioFrame, begin_s: float, early: int) -> None:
         """Begin with ``first``; the first ``early`` samples of the result are dropped, where it is above 0."""
         self._form = _form(first)
         self._early = max(0, early)
@@ -183,7 +184,7 @@ class _Run:
 
     def resample(self, frame: av.AudioFrame) -> NDArray[np.float32]:
         """The samples that are ready, float32 [num_samples]."""
-        self.end_s += Fraction(frame.samples, frame.sample_rate)
+        self.end_s += frame.samples / frame.sample_rate
         frame.pts = None
         return self._samples(self._resampler.resample(frame))
 
@@ -192,13 +193,11 @@ class _Run:
         return self._samples(self._resampler.resample(None))
 
     def _samples(self, frames: list[av.AudioFrame]) -> NDArray[np.float32]:
-        parts = [frame.to_ndarray()[0] for frame in frames]
-        samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)  # of one channel
+        parts = [frame.to_ndarray()[0] for frame in frames]  # of one channel
+        samples = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.float32), *parts])
         dropped = min(self._early, len(samples))
         self._early -= dropped
-        # Files of floating-point samples can hold anything.
-        heard: NDArray[np.float32] = np.nan_to_num(samples[dropped:], nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
-        return heard
+        return samples[dropped:]
 
 
 def _form(frame: av.AudioFrame) -> tuple[int, str, str]:

@@ -39,6 +39,7 @@ class SubtitleAnnotator:
     name: str = "subtitles"
     table: str = "speech"
     version: str = "1"
+    uses_gpu: bool = False
 
     def state(self, path: str) -> str:
         """The files of subtitles beside the video: changes when one of them does."""

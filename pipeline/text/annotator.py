@@ -60,6 +60,11 @@ class ScreenTextAnnotator:
         return "screen_text"
 
     @property
+    def uses_gpu(self) -> bool:
+        """Its engines compute on CPUs."""
+        return False
+
+    @property
     def version(self) -> str:
         """The models, this file's rules, and the settings."""
         return f"PP-OCRv6-small/{_RULES}:{self.step_s:g}s,{self.longest_side}px,{self.least_confidence:g}"

@@ -36,6 +36,7 @@ class MadeAnnotator:
     table: str
     entries: tuple[tuple[str, tuple[Entry | str, ...]], ...] = ()
     version: str = "1"
+    uses_gpu: bool = False
     states: tuple[tuple[str, str], ...] = ()
 
     def state(self, path: str) -> str:
@@ -60,7 +61,7 @@ def made(name: str, table: str, **given: object) -> Callable[[Mapping[str, str]]
 
     def make(settings: Mapping[str, str]) -> VideoAnnotator:
         if settings.keys() - {"version"}:
-            raise UsageError("got a setting that it does not have", argument="annotators", value=name)
+            raise UsageError("got a setting that it does not have", argument="channels", value=name)
         return MadeAnnotator(name, table, **{**given, **settings})  # type: ignore[arg-type]
 
     return make

@@ -16,9 +16,10 @@ from schemas.options import IngestOptions, Sampling
         ({"window_s": float("nan")}, "window_s: got nan s"),
         ({"window_s": 4.0, "stride_s": 0.0}, "stride_s: got 0 s, expected 0.1 s to the window (4 s)"),
         ({"window_s": 4.0, "stride_s": 6.0}, "stride_s: got 6 s, expected 0.1 s to the window (4 s)"),
+        ({"shots": "guess"}, "shots: got 'guess', expected none, content, transnetv2"),
     ],
 )
-def test_sampling_refuses_what_would_leave_seconds_unseen(sampling: dict[str, float], message: str) -> None:
+def test_sampling_refuses_what_would_leave_seconds_unseen(sampling: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as error:
         Sampling(**sampling)
     assert str(error.value).startswith(message)

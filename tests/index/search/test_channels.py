@@ -186,6 +186,11 @@ def test_an_example_is_looked_for_in_pictures(library: Path) -> None:
     ]
 
 
+def test_words_and_an_example_together_are_looked_for_in_pictures(library: Path) -> None:
+    answer = Searcher(library).search(SearchOptions(texts=("jumping",), like=("2",), rerank=0, k=1, show_all=True))
+    assert found(answer) == [("a", 8.0, 12.0, "")]
+
+
 def test_speech_needs_no_model(library: Path, embedder: WordEmbedder) -> None:
     embedder.asked.clear()
     ask(library, "budget", channels=("speech",))
@@ -196,6 +201,12 @@ def test_terms() -> None:
     terms = terms_of(['where "the end" is near*', "org-chart running"], ["en"])
     assert [term.words for term in terms] == [("the", "end"), ("near",), ("org", "chart"), ("running",)]
     assert [term.stems for term in terms] == [(), (), (), ("run", "running")]
+
+
+def test_a_very_long_question_is_answered(library: Path) -> None:
+    words = " ".join(f"word{number}" for number in range(5_000))
+    assert ask(library, words, channels=("speech",)).moments == ()
+    assert len(terms_of([words], ["en"])) == 64
 
 
 def test_a_sentence_in_several_languages_is_found_once_in_each(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:

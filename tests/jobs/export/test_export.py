@@ -122,6 +122,22 @@ def test_videos_of_one_name_have_their_own_chapters(films: Path, tmp_path: Path)
     assert export(hits(tmp_path, *lines), tmp_path / "out", forms=("webvtt",)).lists == ("sound.vtt", "SOUND-2.vtt")
 
 
+def test_what_is_said_becomes_subtitles(films: Path, tmp_path: Path) -> None:
+    path = str(films / "sound.mp4")
+    reasons = [{"channel": "speech", "text": "The budget\nis gone."}, {"channel": "pictures", "text": None}]
+    lines: list[dict[str, object]] = [
+        {"path": path, "start_s": 2.5, "end_s": 3661.5, "text": "Good night."},
+        {"path": path, "start_s": 1, "end_s": 2.25, "label": "waving", "reasons": reasons},
+        {"path": path, "start_s": 0, "end_s": 0.5, "label": "waving", "score": 0.5, "reasons": []},
+    ]
+    assert export(hits(tmp_path, *lines), tmp_path / "out", pad_s=0, forms=("srt",)).lists == ("sound.srt",)
+    assert (tmp_path / "out" / "sound.srt").read_bytes().decode() == (
+        "1\r\n00:00:00,000 --> 00:00:00,500\r\nwaving (0.500)\r\n\r\n"
+        "2\r\n00:00:01,000 --> 00:00:02,250\r\nThe budget is gone.\r\n\r\n"
+        "3\r\n00:00:02,500 --> 00:00:04,000\r\nGood night.\r\n"
+    )
+
+
 def test_names_of_every_script_stay(films: Path, tmp_path: Path) -> None:
     names = ("Встреча", "会议记录", "מפגש", "ประชุม")
     for name in names:

@@ -55,6 +55,9 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         (json.dumps({**GOOD, "rank": 0}), "rank is 0, expected a whole number from 1"),
         (json.dumps({**GOOD, "score": "x"}), "score is 'x', expected a number"),
         (json.dumps({**GOOD, "label": 3}), "label is 3, expected text or null"),
+        (json.dumps({**GOOD, "text": 3}), "text is 3, expected text or null"),
+        (json.dumps({**GOOD, "reasons": "x"}), "reasons is 'x', expected a list of objects"),
+        (json.dumps({**GOOD, "reasons": [4]}), "reasons is [4], expected a list of objects"),
     ],
 )
 def test_a_line_that_is_off_is_named(tmp_path: Path, line: str, message: str) -> None:

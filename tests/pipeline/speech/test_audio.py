@@ -176,6 +176,13 @@ def test_what_is_no_number_is_silence(tmp_path: Path) -> None:
     assert np.abs(samples).max() <= 1.0
 
 
+def test_of_sound_that_overlaps_the_first_is_heard(tmp_path: Path) -> None:
+    first, second = np.full((1, 48_000), 0.5, np.float32), np.full((1, 48_000), 0.25, np.float32)
+    samples = heard(write_sound(tmp_path / "film.mkv", [(0, first), (24_000, second)], 48_000, "mono"))
+    assert len(samples) == pytest.approx(1.5 * RATE, abs=20)
+    assert samples[[RATE // 4, 3 * RATE // 4, 5 * RATE // 4]] == pytest.approx([0.5, 0.5, 0.25], abs=0.02)
+
+
 def test_sound_years_after_the_picture_is_left_out(tmp_path: Path) -> None:
     block = np.full((1, 4800), 0.5, np.float32)
     path = write_sound(tmp_path / "film.mkv", [(0, block), (48_000 * 1_000_000, block)], 48_000, "mono")

@@ -14,7 +14,7 @@ from pipeline.speech.sidecar import MAX_BYTES, Sidecar, SidecarError, find_sidec
 from pipeline.speech.subtitles import SubtitleAnnotator, read_subtitles
 from schemas.channels import Utterance
 from schemas.errors import VideoError
-from schemas.records import VideoFile, VideoInfo
+from schemas.records import Problem, VideoFile, VideoInfo
 from tests.helpers.videos import write_video
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine: apt install ffmpeg")
@@ -143,7 +143,9 @@ def test_what_is_no_subtitle_file_is_a_sentence(film: Path, kind: str) -> None:
         with pytest.raises(VideoError, match=r"film\.srt"):
             SubtitleAnnotator().load().annotate(info(film))
         film.with_name("film.en.srt").write_text(srt((0, 1, "a")))
-        assert [row.text for row in SubtitleAnnotator().load().annotate(info(film))] == ["a"]
+        row, problem = SubtitleAnnotator().load().annotate(info(film))
+        assert isinstance(row, Utterance)
+        assert (row.text, problem) == ("a", Problem("annotate", expected))
         assert read_subtitles(info(film)).problems == (expected,)
 
 

@@ -18,7 +18,7 @@ from pipeline.speech.activity import FRAME_S
 from pipeline.speech.annotator import LoadedSpeech, SpeechAnnotator, cut
 from pipeline.speech.audio import RATE, Chunk
 from pipeline.speech.whisper import Whisper, _Decoded
-from schemas.channels import Word
+from schemas.channels import Utterance, Word
 from schemas.errors import ModelError
 from schemas.records import Span, VideoFile, VideoInfo
 from tests.helpers.small_whisper import write_whisper
@@ -169,6 +169,11 @@ def test_windows_are_cut_out_of_chunks() -> None:
     assert list(cut(chunks(), [])) == []
 
 
+def utterances(loaded: LoadedSpeech, film: Path) -> list[Utterance]:
+    found = loaded.annotate(VideoInfo("v", VideoFile(str(film), 0, 0)))
+    return [item for item in found if isinstance(item, Utterance)]
+
+
 class EverySecondSecond:
     """A detector that hears speech in [1, 2), [3, 4), ..."""
 
@@ -182,7 +187,7 @@ def test_a_video_s_speech_is_in_its_windows(whisper: Whisper, monkeypatch: pytes
     said(monkeypatch, whisper, 0.5, " Hi", 1.0)
     loaded = LoadedSpeech(EverySecondSecond(), whisper)  # type: ignore[arg-type]
     film = write_with_sound(tmp_path / "film.mp4", 6)
-    (row,) = loaded.annotate(VideoInfo("v", VideoFile(str(film), 0, 0)))
+    (row,) = utterances(loaded, film)
     assert [row.start_s, row.end_s] == pytest.approx([1.324, 1.824], abs=0.04)
     assert row.text == "Hi"
     silent = write_video(tmp_path / "silent.mp4", 25)
@@ -213,7 +218,7 @@ def test_the_published_tiny_model_hears_a_spoken_sentence(tmp_path: Path, monkey
     picture = write_video(tmp_path / "picture.mp4", 125)
     subprocess.run(["ffmpeg", "-v", "error", "-i", picture, "-i", tmp_path / "said.wav", film], check=True)
     loaded = SpeechAnnotator(find_checkpoint("openai/whisper-tiny", "speech")).load()
-    rows = list(loaded.annotate(VideoInfo("v", VideoFile(str(film), 0, 0))))
+    rows = utterances(loaded, film)
     words = [word for row in rows for word in row.words]
     heard = [word.word.strip(".,").lower() for word in words]
     assert len(set(heard) & set(sentence.lower().strip(".").split())) >= 6
