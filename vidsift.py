@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from index.reader import LibraryReader
+from jobs.annotate.annotate import annotate
 from jobs.evaluate.library import evaluate
 from jobs.evaluate.library_results import Evaluation
 from jobs.ingest.ingest import ingest
@@ -23,7 +24,7 @@ from jobs.tag.tag import tag, untag
 from jobs.tag.teach import teach
 from schemas.errors import VidsiftError
 
-__all__ = ["LibraryHandle", "VidsiftError", "evaluate", "ingest", "open_library", "tag", "teach", "untag"]
+__all__ = ["LibraryHandle", "VidsiftError", "annotate", "evaluate", "ingest", "open_library", "tag", "teach", "untag"]
 
 
 def open_library(

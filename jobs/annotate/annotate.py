@@ -20,7 +20,6 @@ from index.storage.config import ChannelConfig, LibraryConfig, write_library_con
 from index.storage.lock import open_for_writing
 from index.storage.paths import Library
 from index.storage.tables import Tables
-from jobs.annotate.ray_tasks import on_ray
 from jobs.annotate.report import AnnotateProgress, AnnotateReport, AnnotatorReport
 from jobs.annotate.work import Annotated, Task
 from pipeline.sources.paths import path_of_text
@@ -30,6 +29,7 @@ from schemas.errors import UsageError
 from schemas.options import IngestOptions
 from schemas.records import VideoInfo
 from schemas.tables import VIDEOS, video_rows_of
+from schemas.text import as_texts
 
 _COMMIT_EVERY_S = 10.0
 
@@ -37,9 +37,16 @@ _COMMIT_EVERY_S = 10.0
 OnProgress = Callable[[AnnotateProgress], None]
 
 
+def on_ray(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated | None]:
+    """What becomes of each task; see `jobs.annotate.ray_tasks.on_ray`. Ray is imported where there is something to do."""
+    from jobs.annotate.ray_tasks import on_ray as run
+
+    return run(tasks, options)
+
+
 def annotate(
-    folder: Path,
-    channels: Sequence[str],
+    folder: str | os.PathLike[str],
+    channels: str | Sequence[str] = (),
     *,
     settings: Mapping[str, Mapping[str, str]] | None = None,
     options: IngestOptions | None = None,
@@ -52,7 +59,8 @@ def annotate(
 
     Args:
         folder: the library's.
-        channels: names of annotators (`pipeline.video_annotators.ANNOTATORS`); none takes those that the library has.
+        channels: names of annotators (`pipeline.video_annotators.ANNOTATORS`), one or several; none takes those that the
+            library has.
         settings: of the annotators, by name; one that is not there keeps the library's.
         options: how to run.
         retry_failed: read videos again that could not be read.
@@ -64,7 +72,8 @@ def annotate(
         LibraryError: there is no library, it is being written by another job, or it cannot be written.
         JobError: the run broke off; what was finished is committed and published.
     """
-    with open_for_writing(folder) as (library, config, tables):
+    channels = as_texts(channels)
+    with open_for_writing(Path(folder)) as (library, config, tables):
         if not channels and not config.channels:
             raise UsageError("this library has none yet; name some, such as: shots subtitles", argument="channels")
         config, annotators = turn_on(library, config, channels or list(config.channels), settings or {})
