@@ -49,6 +49,7 @@ COMMANDS = {
         "history": ("commands.library:history", "List a library's snapshots and what each changed."),
         "rollback": ("commands.library:rollback", "Return a library to snapshot N."),
         "compact": ("commands.library:compact", "Merge small files and delete unused ones."),
+        "duplicates": ("commands.duplicates:duplicates", "Find the same footage in several videos."),
         "verify": ("commands.library:verify", "Check that a library is complete and consistent."),
     },
 }
