@@ -64,6 +64,7 @@ _RECALLS = {"exact" if recall == 1 else str(recall): recall for recall in RECALL
     show_default=True,
     help="Share of the ten best clips to find in a library of more than 200,000 clips.",
 )
+@click.option("--distinct", is_flag=True, help="Of answers that show the same footage, give the best alone.")
 @click.option("--all", "show_all", is_flag=True, help="Show results even when none is confident.")
 @embedder_option
 @json_option("Print one JSON object per answer.")

@@ -64,8 +64,9 @@ DUPLICATES = pa.schema(
 
 def duplicates_table(duplicates: Iterable[Duplicate]) -> pa.Table:
     """Rows of `DUPLICATES`, by group, ids and time. Groups are numbered from 1 by their least video id."""
-    found = sorted(duplicates)
+    found = list(duplicates)
     groups = group_numbers((one.video_id, one.other_video_id) for one in found)
+    found.sort(key=lambda one: (groups[one.video_id], one))
     rows = [
         {
             "group_id": groups[one.video_id],
@@ -82,7 +83,7 @@ def duplicates_table(duplicates: Iterable[Duplicate]) -> pa.Table:
         for one in found
         for shared in one.shared
     ]
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["group_id"]), schema=DUPLICATES)
+    return pa.Table.from_pylist(rows, schema=DUPLICATES)
 
 
 def group_numbers(pairs: Iterable[tuple[str, str]]) -> dict[str, int]:

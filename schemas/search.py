@@ -44,6 +44,7 @@ class SearchOptions:
         show_all: answer also where nothing stands out.
         channels: what to look in; none is all that the library has.
         then_channels: what to look for ``then_text`` in; likewise.
+        distinct: of answers that show the same footage, give the best alone.
     """
 
     texts: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class SearchOptions:
     show_all: bool = False
     channels: tuple[Channel, ...] = ()
     then_channels: tuple[Channel, ...] = ()
+    distinct: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a question that cannot be answered."""

@@ -17,17 +17,17 @@ from index.search.time_lines import Line, Points, find_lines
 from index.search.timeline import ClipTimeline, timeline_of
 from index.snapshot.clips import SnapshotClips
 
-NEAREST = 8
+NEAREST = 16
 """Clips of other videos that each clip is compared with."""
 
 # More are asked for at first, since many of the nearest are often of the same video.
-_ASKED = 32
+_ASKED = 48
 _BATCH = 4096
 
 _RECALL = 0.95
 
 # Videos that each video is compared with: those with which it has the heaviest lines.
-_MOST_PARTNERS = 12
+_MOST_PARTNERS = 20
 
 # A line goes on over so many clips that are not near it.
 _GAP_CLIPS = 6
@@ -96,7 +96,7 @@ def _matches(clips: SnapshotClips, timeline: ClipTimeline) -> dict[tuple[int, in
 def _nearest_elsewhere(
     clips: SnapshotClips, timeline: ClipTimeline, asked: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each of these clips the `NEAREST` rows of other videos, int64 and float32 [n, NEAREST]; -1 where there are fewer."""
+    """For each of these clips the nearest rows of other videos, int64 and float32 [n, NEAREST]; -1 where there are fewer."""
     video_of = np.full(clips.num_rows + 1, -1, np.int64)
     video_of[timeline.rows] = timeline.video
     own = timeline.video[asked]

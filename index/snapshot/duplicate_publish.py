@@ -21,7 +21,9 @@ def write_duplicates(path: Path, rows: pa.Table) -> int:
     try:
         with duckdb.connect(str(path)) as connection:
             connection.register("arriving", rows.select(DUPLICATES.names))
-            connection.execute("create table duplicates as from arriving order by group_id, video_id, other_video_id, start_s")
+            connection.execute(
+                "create table duplicates as from arriving order by group_id, video_id, other_video_id, start_s"
+            )
     except duckdb.Error as exc:
         raise LibraryError(f"{str(path)!r} cannot be written: {explain(exc)}") from exc
     return len(rows)

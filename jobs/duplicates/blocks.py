@@ -90,7 +90,12 @@ def _places(block: Block, one: Seen, other: Seen, speeds: NDArray[np.float64]) -
         steps = np.round(speed * (moving - middle)).astype(np.int64)
         scores[number] = padded[np.arange(len(moving))[:, None], steps[:, None] + centres - low + reach].mean(axis=0)
     return [
-        ((block.first + middle + 0.5) / RATE, (centres[centre] + 0.5) / RATE, float(speeds[speed]), float(scores[speed, centre]))
+        (
+            (block.first + middle + 0.5) / RATE,
+            (centres[centre] + 0.5) / RATE,
+            float(speeds[speed]),
+            float(scores[speed, centre]),
+        )
         for speed, centre in _peaks(scores)
     ]
 

@@ -19,9 +19,15 @@ from schemas.records import Span
 _LEAST_BLOCK = 0.4
 _LEAST_LINE = 0.6
 
-# The least mean agreement along a whole line, and how much of it has to move, in pictures.
-LEAST_CONFIDENCE = 0.4
+# The least mean agreement along a whole line, and how many of its pictures have to move. In six seconds of motion, other
+# footage of the same room can agree by chance, so a shorter line has to agree better.
+_LEAST_CONFIDENCE, _LEAST_CONFIDENCE_SHORT = 0.4, 0.6
+_SHORT = 6 * RATE
 _LEAST_MOVING = 10
+
+# The least agreement of what moves within a second and a half; where nothing moves, how alike pictures have to be.
+_LEAST_NEARBY = 0.3
+_CLEARLY_ALIKE = 0.8
 
 # How far a block may be from its line, and how long a line may show nothing.
 _TOLERANCE_S = 0.3
@@ -117,19 +123,32 @@ def _confirmed(
     looks = np.einsum("ij,ij->i", here.looks, there.looks[places])
     both_flat = ~here.looks.any(axis=1) & ~there.looks[places].any(axis=1)
     alike = inside & ((looks >= LEAST_ALIKE) | both_flat)
-    first, end = _around(_steady(alike) & inside, int(line.start_s * RATE), int(line.end_s * RATE) + 1)
-    if end <= first:
+    moving = here.moving | there.moving[places]
+    changes = np.where(moving, np.einsum("ij,ij->i", here.changes, there.changes[places]), 0)
+    same = inside & _steady(alike) & _supported(changes, moving, both_flat | (looks >= _CLEARLY_ALIKE))
+    first, end = _around(same, int(line.start_s * RATE), int(line.end_s * RATE) + 1)
+    num_moving = int(moving[first:end].sum())
+    if num_moving < _LEAST_MOVING:
         return None
-    changes = np.einsum("ij,ij->i", here.changes[first:end], there.changes[places[first:end]])
-    moving = here.moving[first:end] | there.moving[places[first:end]]
-    if moving.sum() < _LEAST_MOVING or changes[moving].mean() < LEAST_CONFIDENCE:
+    confidence = float(changes[first:end].sum()) / num_moving
+    if confidence < (_LEAST_CONFIDENCE_SHORT if num_moving < _SHORT else _LEAST_CONFIDENCE):
         return None
     free[first:end] = False
     other_free[places[first] : places[end - 1] + 1] = False
     span = Span(first / RATE, end / RATE)
     low, high = (line.at(time_s) for time_s in span)
     other = Span(max(0.0, low), min(high, len(there.looks) / RATE))
-    return SharedSpan(span, other, line.speed, False, float(changes[moving].mean().clip(0, 1)))
+    return SharedSpan(span, other, line.speed, False, min(confidence, 1.0))
+
+
+def _supported(
+    changes: NDArray[np.float32], moving: NDArray[np.bool_], clearly_alike: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Where what moves within a second and a half agrees; or where too little moves, and pictures are clearly alike."""
+    near = np.ones(3 * RATE + 1)
+    num_moving = np.convolve(moving, near, "same")
+    agreeing = np.convolve(changes, near, "same") >= _LEAST_NEARBY * np.maximum(num_moving, 1)
+    return np.where(num_moving >= _LEAST_MOVING / 2, agreeing, clearly_alike)
 
 
 def _steady(alike: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -28,6 +28,9 @@ from schemas.records import Span
 
 _CACHE_BYTES = 1 << 30
 
+# A video is not compared with further candidates once so many in a row share nothing with it.
+_MISSES = 4
+
 # Videos that are shorter are decoded whole; of longer ones, what is near the lines.
 _WHOLE_S = 180.0
 
@@ -91,15 +94,35 @@ def _look(library: Library, began: float, on_progress: OnProgress | None) -> Dup
 def _compared(
     candidates: Sequence[Candidate], videos: Mapping[int, _Video], footage: _FootageCache, window_s: float
 ) -> Iterator[Duplicate | None]:
-    """What each candidate shares, by the first video, so that each video's pictures are needed close together."""
-    for candidate in sorted(candidates, key=lambda one: (one.video, one.other)):
-        one, other = footage.of(candidate.video), footage.of(candidate.other)
-        if one is None or other is None:
-            yield None
-            continue
-        shared = shared_spans(one, other, candidate.lines, margin_s=2 * window_s, band_s=2 * window_s)
-        ids = videos[candidate.video].video_id, videos[candidate.other].video_id
-        yield Duplicate(*ids, tuple(shared)) if shared else None
+    """What each candidate shares; None for nothing. A video's are compared heaviest first, until some in a row are none."""
+    done: dict[tuple[int, int], bool] = {}
+    of_video: dict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        of_video[candidate.video].append(candidate)
+        of_video[candidate.other].append(candidate)
+    for number in sorted(of_video):
+        misses = 0
+        for candidate in of_video[number]:
+            pair = candidate.video, candidate.other
+            if pair not in done:
+                found = _compare(candidate, videos, footage, window_s)
+                done[pair] = found is not None
+                yield found
+            misses = 0 if done[pair] else misses + 1
+            if misses == _MISSES:
+                break
+
+
+def _compare(
+    candidate: Candidate, videos: Mapping[int, _Video], footage: _FootageCache, window_s: float
+) -> Duplicate | None:
+    """What two videos share."""
+    one, other = footage.of(candidate.video), footage.of(candidate.other)
+    if one is None or other is None:
+        return None
+    shared = shared_spans(one, other, candidate.lines, margin_s=2 * window_s, band_s=2 * window_s)
+    ids = videos[candidate.video].video_id, videos[candidate.other].video_id
+    return Duplicate(*ids, tuple(shared)) if shared else None
 
 
 def _videos(snapshot: Snapshot, timeline: ClipTimeline) -> dict[int, _Video]:

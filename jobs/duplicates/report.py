@@ -153,4 +153,5 @@ def duplicates_text(report: DuplicateReport) -> str:
 def _row(shared: SharedSpan) -> tuple[str, ...]:
     changes = [f"speed {shared.speed:.3g}"] * (abs(shared.speed - 1) > _SAME_SPEED) + ["mirrored"] * shared.mirrored
     first, second = (f"{clock(of.start_s)}-{clock(of.end_s)}" for of in shared[:2])
-    return f"    {first}", second, f"{shared.span.end_s - shared.span.start_s:.1f}", ", ".join(changes), f"{shared.confidence:.2f}"
+    length_s = shared.span.end_s - shared.span.start_s
+    return f"    {first}", second, f"{length_s:.1f}", ", ".join(changes), f"{shared.confidence:.2f}"

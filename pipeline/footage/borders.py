@@ -50,4 +50,4 @@ def _margins(grey: NDArray[np.uint8], axis: int) -> tuple[NDArray[np.int64], NDA
 
 def _run(uniform: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How many lines at the beginning of each picture are uniform."""
-    return np.where(uniform.all(axis=1), uniform.shape[1], np.argmin(uniform, axis=1))
+    return np.asarray(np.where(uniform.all(axis=1), uniform.shape[1], np.argmin(uniform, axis=1)), np.int64)
