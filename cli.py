@@ -21,6 +21,7 @@ COMMANDS = {
     },
     "Ask": {
         "search": ("commands.search:search", "Find moments by text, by example, or by both."),
+        "highlights": ("commands.highlights:highlights", "Find moments that stand out of their own video."),
         "serve": ("commands.serve:serve", "Show libraries in a browser: search, play moments, SQL."),
         "mcp": ("commands.mcp:mcp", "Let assistants search libraries, over MCP."),
         "sql": ("commands.sql:sql", "Query videos, clips, labels and tags with SQL."),

@@ -38,26 +38,37 @@ KINDS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Seconds of a video that are from a film.
+
+    Attributes:
+        film: path of the film.
+        start_s: where they begin in the video.
+        end_s: where they end.
+        film_s: where they begin in the film.
+        speed: seconds of the film per second of the video.
+    """
+
+    film: Path
+    start_s: float
+    end_s: float
+    film_s: float
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """A copy of a film.
 
     Attributes:
         kind: one of `KINDS`.
         path: of the copy.
-        original: path of the film that it is from.
-        start_s: the seconds of the copy that are from the film.
-        end_s: where these end.
-        original_s: where they begin in the film.
-        speed: seconds of the film per second of the copy.
+        pieces: what it is made of, the film that it is a copy of first.
     """
 
     kind: str
     path: Path
-    original: Path
-    start_s: float
-    end_s: float
-    original_s: float
-    speed: float = 1.0
+    pieces: tuple[Piece, ...]
 
 
 def make_films(folder: Path, originals: int, seed: int) -> tuple[list[Path], list[Copy], list[Path]]:
@@ -75,10 +86,11 @@ def make_films(folder: Path, originals: int, seed: int) -> tuple[list[Path], lis
     (folder / "copies").mkdir()
     for number, source in enumerate(sources):
         frames = list(read_frames(source))
-        other = list(read_frames(rng.choice(others)))[: 10 * FPS]
+        beside = rng.choice(others)
+        other = list(read_frames(beside))[: 10 * FPS]
         for kind in KINDS:
             path = folder / "copies" / f"{number:02d} {kind}.mp4".replace(" %", "").replace(" ", "-")
-            copies.append(_copy(kind, path, source, frames, other, rng))
+            copies.append(_copy(kind, path, (source, frames), (beside, other), rng))
     (folder / "empty").mkdir()
     for number in range(3):
         others.append(write_frames(folder / "empty" / f"black-{number}.mp4", _black(250 + 25 * number)))
@@ -86,24 +98,30 @@ def make_films(folder: Path, originals: int, seed: int) -> tuple[list[Path], lis
     return sources, copies, others
 
 
-def _copy(kind: str, path: Path, source: Path, frames: list[Frame], other: list[Frame], rng: random.Random) -> Copy:
-    """Write a copy."""
-    end_s = len(frames) / FPS
+def _copy(
+    kind: str, path: Path, source: tuple[Path, list[Frame]], beside: tuple[Path, list[Frame]], rng: random.Random
+) -> Copy:
+    """Write a copy of ``source``; films that it is joined with are ``beside``."""
+    film, frames = source
     if kind in _PICTURES:
-        crf = 38 if kind == "lower quality" else 28
-        write_frames(path, (_PICTURES[kind](frame) for frame in frames), crf=crf)
-        return Copy(kind, path, source, 0.0, end_s, 0.0)
+        write_frames(path, (_PICTURES[kind](frame) for frame in frames), crf=38 if kind == "lower quality" else 28)
+        return Copy(kind, path, (Piece(film, 0.0, len(frames) / FPS, 0.0),))
     if kind.startswith("speed"):
         speed = float(kind.split()[1])
         taken = np.floor(np.arange(int(len(frames) / speed)) * speed).astype(int)
         write_frames(path, (frames[at] for at in taken))
-        return Copy(kind, path, source, 0.0, len(taken) / FPS, 0.0, speed)
+        return Copy(kind, path, (Piece(film, 0.0, len(taken) / FPS, 0.0, speed),))
     length = rng.randint(7 * FPS, 10 * FPS) if kind != "joined with others" else len(frames)
     first = rng.randrange(len(frames) - length + 1)
     part = frames[first : first + length]
-    before, after = ([], []) if kind == "cut to a part" else (other[: len(other) // 2], other[len(other) // 2 :])
-    write_frames(path, [*before, *part, *after])
-    return Copy(kind, path, source, len(before) / FPS, (len(before) + length) / FPS, first / FPS)
+    if kind == "cut to a part":
+        write_frames(path, part)
+        return Copy(kind, path, (Piece(film, 0.0, length / FPS, first / FPS),))
+    half, all_s = len(beside[1]) // 2, (len(beside[1]) + length) / FPS
+    write_frames(path, [*beside[1][:half], *part, *beside[1][half:]])
+    start_s, end_s = half / FPS, (half + length) / FPS
+    others = Piece(beside[0], 0.0, start_s, 0.0), Piece(beside[0], end_s, all_s, start_s)
+    return Copy(kind, path, (Piece(film, start_s, end_s, first / FPS), *others))
 
 
 def _cropped(share: float) -> Callable[[Frame], Frame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import verify
 from schemas.errors import UsageError
 from schemas.search import SearchOptions
-from tests.helpers.footage import FPS, HEIGHT, WIDTH, bordered, cropped, film, library_of, write
+from tests.helpers.footage import FPS, HEIGHT, WIDTH, Frame, bordered, cropped, film, library_of, write
 from tests.helpers.library_builder import sql
 from tests.helpers.made_library import WordEmbedder
 
@@ -34,7 +35,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     faster = [frames[int(number * 1.25)] for number in range(int(len(frames) / 1.25))]
     black = np.full((250, HEIGHT, WIDTH, 3), 16, np.uint8)
     bars = np.tile(np.repeat(np.arange(8, dtype=np.uint8) * 30 + 10, WIDTH // 8)[None, None, :, None], (250, HEIGHT, 1, 3))
-    contents = {
+    contents: dict[str, Iterable[Frame]] = {
         "original": frames,
         "again": [cropped(frame) for frame in frames],
         "part": [bordered(frame) for frame in frames[8 * FPS : 20 * FPS]],
