@@ -58,8 +58,8 @@ def find_candidates(clips: SnapshotClips) -> tuple[list[Candidate], ClipTimeline
     middle_s = (timeline.start_s + timeline.end_s) / 2
     found = []
     for (video, other), matches in pairs.items():
-        one, two, score = (np.array(column) for column in zip(*matches, strict=True))
-        points = Points(middle_s[one], middle_s[two], np.ones(len(one)), np.maximum(score, 1e-3))
+        one, two, weight = (np.array(column) for column in zip(*matches, strict=True))
+        points = Points(middle_s[one], middle_s[two], np.ones(len(one)), weight)
         lines = find_lines(points, 0.75 * length_s, _GAP_CLIPS * length_s, 1e-9)
         found.append(Candidate(video, other, tuple(lines), sum(line.weight for line in lines)))
     return sorted(_partners(found), key=lambda one: (-one.weight, one.video, one.other)), timeline
@@ -76,7 +76,11 @@ def _partners(found: list[Candidate]) -> Iterator[Candidate]:
 
 
 def _matches(clips: SnapshotClips, timeline: ClipTimeline) -> dict[tuple[int, int], list[tuple[int, int, float]]]:
-    """For pairs of videos, the lesser first, the positions of clips that are near each other, and how near."""
+    """For pairs of videos, the lesser first, the positions of clips that are near each other, and how much that says.
+
+    What a clip's second nearest in a video says is half of what its nearest says, and so on: many clips of a long take are
+    near each other, and the very nearest are those of the same second.
+    """
     pairs: dict[tuple[int, int], list[tuple[int, int, float]]] = defaultdict(list)
     if len(np.unique(timeline.video)) < 2:
         return pairs
@@ -86,10 +90,14 @@ def _matches(clips: SnapshotClips, timeline: ClipTimeline) -> dict[tuple[int, in
         asked = np.arange(begin, min(begin + _BATCH, len(timeline)))
         rows, scores = _nearest_elsewhere(clips, timeline, asked)
         for position, near, near_scores in zip(asked.tolist(), rows, scores, strict=True):
+            places: dict[int, int] = defaultdict(int)  # how many of a video were nearer
             for row, score in zip(near.tolist(), near_scores.tolist(), strict=True):
                 if row >= 0:
                     first, second = sorted((position, int(position_of[row])))
-                    pairs[int(timeline.video[first]), int(timeline.video[second])].append((first, second, score))
+                    other = int(timeline.video[position_of[row]])
+                    places[other] += 1
+                    weight = max(score, 1e-3) / places[other]
+                    pairs[int(timeline.video[first]), int(timeline.video[second])].append((first, second, weight))
     return pairs
 
 

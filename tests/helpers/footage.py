@@ -25,10 +25,10 @@ DEEP = 16
 def film(seed: int, seconds: float, room: int = 0) -> list[Frame]:
     """The frames of a film: ``seed`` says how its discs move, and ``room`` what is behind them."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    behind = np.random.default_rng(room).uniform(60, 180, (6, 8)).repeat(20, axis=0).repeat(20, axis=1)
+    behind = np.random.default_rng(room).uniform(20, 235, (6, 8)).repeat(20, axis=0).repeat(20, axis=1)
     rng = np.random.default_rng(1000 + seed)
-    phases, rates = rng.uniform(0, 6.28, (5, 2)), rng.uniform(0.7, 2.2, (5, 2))
-    sizes, tones = rng.uniform(10, 20, 5), rng.choice([10.0, 245.0], 5)
+    phases, rates = rng.uniform(0, 6.28, (4, 2)), rng.uniform(0.7, 2.2, (4, 2))
+    sizes, tones = rng.uniform(7, 12, 4), rng.choice([10.0, 245.0], 4)
     frames = []
     for number in range(round(seconds * FPS)):
         picture = behind.copy()
