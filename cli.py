@@ -21,6 +21,7 @@ COMMANDS = {
     },
     "Ask": {
         "search": ("commands.search:search", "Find moments by text, by example, or by both."),
+        "highlights": ("commands.highlights:highlights", "Find moments that stand out of their own video."),
         "serve": ("commands.serve:serve", "Show libraries in a browser: search, play moments, SQL."),
         "mcp": ("commands.mcp:mcp", "Let assistants search libraries, over MCP."),
         "sql": ("commands.sql:sql", "Query videos, clips, labels and tags with SQL."),
@@ -49,6 +50,7 @@ COMMANDS = {
         "history": ("commands.library:history", "List a library's snapshots and what each changed."),
         "rollback": ("commands.library:rollback", "Return a library to snapshot N."),
         "compact": ("commands.library:compact", "Merge small files and delete unused ones."),
+        "duplicates": ("commands.duplicates:duplicates", "Find the same footage in several videos."),
         "verify": ("commands.library:verify", "Check that a library is complete and consistent."),
     },
 }

@@ -64,6 +64,7 @@ _RECALLS = {"exact" if recall == 1 else str(recall): recall for recall in RECALL
     show_default=True,
     help="Share of the ten best clips to find in a library of more than 200,000 clips.",
 )
+@click.option("--distinct", is_flag=True, help="Of answers that show the same footage, give the best alone.")
 @click.option("--all", "show_all", is_flag=True, help="Show results even when none is confident.")
 @click.option("--across-cuts", is_flag=True, help="Let moments run across cuts, in a library that knows shots.")
 @embedder_option

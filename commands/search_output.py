@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import shorten
 
 from schemas.search import WHY, Answer, By, Moment
@@ -23,8 +24,14 @@ def answer_text(answer: Answer, by: By, *, is_sequence: bool = False) -> str:
     """
     if not answer.moments:
         return _nothing(answer, is_sequence=is_sequence)
+    text = moments_table(answer.moments, with_moments=by == "video")
+    return text if answer.stands_out else f"{NOTHING}; the best there is:\n{text}"
+
+
+def moments_table(moments: Sequence[Moment], *, with_moments: bool = False) -> str:
+    """Moments as a table with a row each; ``with_moments`` has a column of `Moment.moments`."""
     names, rows = ["rank", "score", "confidence", "time", "labels", "windows", "path"], []
-    for moment in answer.moments:
+    for moment in moments:
         rows.append(
             [
                 str(moment.rank),
@@ -36,16 +43,15 @@ def answer_text(answer: Answer, by: By, *, is_sequence: bool = False) -> str:
                 short_path(moment.path),
             ]
         )
-    if any(moment.reasons for moment in answer.moments):
+    if any(moment.reasons for moment in moments):
         names.insert(-1, "why")
-        for row, moment in zip(rows, answer.moments, strict=True):
+        for row, moment in zip(rows, moments, strict=True):
             row.insert(-1, why(moment))
-    if by == "video":
+    if with_moments:
         names.insert(-1, "moments")
-        for row, moment in zip(rows, answer.moments, strict=True):
+        for row, moment in zip(rows, moments, strict=True):
             row.insert(-1, str(moment.moments))
-    text = columns_text(names, rows)
-    return text if answer.stands_out else f"{NOTHING}; the best there is:\n{text}"
+    return columns_text(names, rows)
 
 
 def _nothing(answer: Answer, *, is_sequence: bool) -> str:

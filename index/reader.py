@@ -134,7 +134,7 @@ class LibraryReader:
             texts: what to look for, in words.
             options: attributes of `schemas.search.SearchOptions`: ``k``, ``by``, ``where``, ``like``, ``without``,
                 ``then_text``, ``within_s``, ``rerank``, ``recall``, ``show_all``, ``channels``,
-                ``then_channels``. One text or example needs no tuple.
+                ``then_channels``, ``distinct``. One text or example needs no tuple.
 
         Returns:
             A table with the columns of `MOMENTS`; with ``show_all=True`` it has rows also where nothing stands out.

@@ -48,6 +48,7 @@ class SearchOptions:
         across_cuts: let moments run across cuts, in a library that knows shots.
         channels: what to look in; none is all that the library has.
         then_channels: what to look for ``then_text`` in; likewise.
+        distinct: of answers that show the same footage, give the best alone.
     """
 
     texts: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ class SearchOptions:
     across_cuts: bool = False
     channels: tuple[Channel, ...] = ()
     then_channels: tuple[Channel, ...] = ()
+    distinct: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a question that cannot be answered."""

@@ -174,6 +174,22 @@ ANNOTATIONS = TableMeaning(
     ),
 )
 
+DUPLICATES = TableMeaning(
+    "duplicates",
+    "a row for each span of a video that shows the same footage as a span of another (vidsift duplicates)",
+    (
+        *_CHANNEL,
+        Column("other_video_id", "VARCHAR", "the video that shows it too; each pair has a row from either side"),
+        Column("other_path", "VARCHAR", "that video's file"),
+        Column("other_start_s", "DOUBLE", "where it begins in that video, in seconds"),
+        Column("other_end_s", "DOUBLE", "where it ends there"),
+        Column("speed", "DOUBLE", "seconds there per second here: 1.25 where this video plays it faster"),
+        Column("mirrored", "BOOLEAN", "whether one of the two shows left and right swapped"),
+        Column("confidence", "FLOAT", "how well what moves in the pictures agrees, in [0, 1]"),
+        Column("group_id", "BIGINT", "the same for all videos that share footage, directly or through others"),
+    ),
+)
+
 HITS = TableMeaning(
     "hits",
     "a row for each clip that a search found; only in queries with a search (sql --search TEXT)",
@@ -188,7 +204,7 @@ HITS = TableMeaning(
 )
 
 # The tables that a library always has.
-TABLES = (VIDEOS, CLIPS, LABELS, TAGS, SHOTS, SPEECH, SCREEN_TEXT, ANNOTATIONS)
+TABLES = (VIDEOS, CLIPS, LABELS, TAGS, SHOTS, SPEECH, SCREEN_TEXT, ANNOTATIONS, DUPLICATES)
 
 FORMAT_1_TABLES = (VIDEOS, CLIPS, LABELS, TAGS)
 """Those of a snapshot of format 1."""

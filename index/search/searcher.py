@@ -1,6 +1,7 @@
 """Search: from a question to moments.
 
 Where a library knows what is said in its videos or can be read in them, `channels` asks these too and fuses the answers.
+Of answers that show the same footage, `distinct` leaves the best, where that is asked for.
 What can be seen is `Searcher.search_pictures`; read it first. It goes through these stages:
 
 1. Question: texts and examples become vectors (`question`).
@@ -27,6 +28,7 @@ from index.search.answers import describe
 from index.search.candidates import Candidates, CandidateStage, find_candidates, stage_for
 from index.search.channels import search_channels
 from index.search.confidence import confidence, stands_out
+from index.search.distinct import distinct_answer
 from index.search.marks import Marks, passing_marks, shift_by_marks
 from index.search.question import EncodedQuestion, Question
 from index.search.ranking import best_segments, clips_to_rerank, rank
@@ -115,7 +117,11 @@ class Searcher:
     def search(self, options: SearchOptions, marks: Marks | None = None) -> Answer:
         """The best answers to one question, in the light of ``marks`` on earlier ones; raises as `search` does."""
         by_pictures = partial(self.search_pictures, marks=marks)
-        return search_channels(self.snapshot, self._passing, by_pictures, self._tracks, options)
+
+        def ask(question: SearchOptions) -> Answer:
+            return search_channels(self.snapshot, self._passing, by_pictures, self._tracks, question)
+
+        return distinct_answer(self.snapshot, ask, options) if options.distinct else ask(options)
 
     def search_pictures(self, options: SearchOptions, marks: Marks | None = None) -> Answer:
         """The best answers to one question by what can be seen."""

@@ -21,10 +21,20 @@ from index.snapshot.catalog_build import write_paths, write_tag_part, write_vide
 from index.snapshot.channel_part import PartRef
 from index.snapshot.channel_publish import ShownPart, publish_channels, write_annotations
 from index.snapshot.clip_sources import ClipSource, NewVideos, SegmentClips, in_parts, lacking_clips, read_new
+from index.snapshot.duplicate_publish import write_duplicates
 from index.snapshot.merging import MERGED_BY_INGEST, SegmentSize, plan_merge
 from index.snapshot.segment import FORMAT, Segment
 from index.snapshot.segment_build import EmbedTexts, write_segment, writing_folder
-from index.snapshot.snapshot import ANNOTATIONS_FILE, SegmentRef, Snapshot, SnapshotInfo, dead_file, publish, tag_file
+from index.snapshot.snapshot import (
+    ANNOTATIONS_FILE,
+    DUPLICATES_FILE,
+    SegmentRef,
+    Snapshot,
+    SnapshotInfo,
+    dead_file,
+    publish,
+    tag_file,
+)
 from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
@@ -136,6 +146,8 @@ def publish_segments(
             rows["features"] = rows["clips"]
         if len(annotations):
             rows["annotations"] = write_annotations(folder / ANNOTATIONS_FILE, parts, annotations)
+        if (shared := tables.duplicates.read()) is not None:
+            rows["duplicates"] = write_duplicates(folder / DUPLICATES_FILE, shared)
         of_channels = [file for files in tables.channel_files().values() for file in files]
         names = sorted(Path(file).name for file in (*clip_files, *tables.feature_files(), *of_channels))
         (folder / FILES).write_text(json.dumps(names) + "\n", encoding="utf-8")

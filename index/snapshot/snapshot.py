@@ -7,6 +7,7 @@
         dead-SEGMENT.npy     numbers of the segment's videos that the snapshot does not show, if there are any
         tags-SEGMENT.duckdb  the tags of the segment's clips, if there are any
         annotations.duckdb   which annotators have read which videos, and where their rows are, if any has
+        duplicates.duckdb    the footage that several videos share, if it was looked for
         files.json           the Parquet files that the segments and the parts of channels were made from
 
 A snapshot of format 1, from before there were segments, holds all clips itself (`index.snapshot.format_1`).
@@ -43,6 +44,9 @@ from schemas.errors import LibraryError
 
 ANNOTATIONS_FILE = "annotations.duckdb"
 """The file of a snapshot by `index.snapshot.channel_publish.write_annotations`."""
+
+DUPLICATES_FILE = "duplicates.duckdb"
+"""The file of a snapshot by `index.snapshot.duplicate_publish.write_duplicates`."""
 
 # Snapshots whose files are kept, so that readers of an older one can finish.
 _KEPT = 3
@@ -308,4 +312,5 @@ class Snapshot:
             tags,
             annotations if annotations.name in self.info.sha256 else None,
             [self._library.channel_parts / ref.name / "rows.duckdb" for ref in self.info.parts],
+            self._folder / DUPLICATES_FILE if DUPLICATES_FILE in self.info.sha256 else None,
         )

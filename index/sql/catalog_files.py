@@ -1,4 +1,4 @@
-"""The files of a catalog, and the views that make the tables of them: videos, clips, labels, tags, and channels.
+"""The files of a catalog, and the views that make the tables of them: videos, clips, labels, tags, channels, duplicates.
 
 A segment's file says of each clip the number of its video within the segment. What that video is called and where it lies
 now is in the file of videos, which also says for each video which segment holds its clips. Rows of a segment whose video is
@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from schemas.errors import LibraryError
-from schemas.sql import ANNOTATIONS, CHANNELS, CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
+from schemas.sql import ANNOTATIONS, CHANNELS, CLIPS, DUPLICATES, LABELS, TAGS, VIDEOS, TableMeaning
 
 # Up to so many clips, tables come in the order of paths and time where a query asks for none. Sorting a million labels takes
 # longer than most queries.
@@ -24,7 +24,14 @@ _SORTED_CLIPS = 5_000
 # A segment's number and a row of it in one number.
 PLACE_BITS = 32
 
-_TABLE_OF = {"videos": "live", "segment": "videos", "tags": "tags", "annotations": "annotations", "channels": "shots"}
+_TABLE_OF = {
+    "videos": "live",
+    "segment": "videos",
+    "tags": "tags",
+    "annotations": "annotations",
+    "channels": "shots",
+    "duplicates": "duplicates",
+}
 _NAMES = ("video_id", "path")
 _ORDERS = {CLIPS: "path, start_s", LABELS: "path, start_s, rank", TAGS: "tag, path, start_s"}
 
@@ -39,6 +46,7 @@ class CatalogFiles:
         tags: one for each segment, by ``write_tag_part``; None where it has no tags.
         annotations: by ``index.snapshot.channel_publish.write_annotations``; None where no annotator has read any video.
         parts: the rows of each part of channels.
+        duplicates: by ``index.snapshot.duplicate_publish.write_duplicates``; None where they were never looked for.
     """
 
     videos: Path
@@ -46,6 +54,7 @@ class CatalogFiles:
     tags: Sequence[Path | None] = ()
     annotations: Path | None = None
     parts: Sequence[Path] = ()
+    duplicates: Path | None = None
 
     def named(self) -> Iterator[tuple[str, Path]]:
         """Each file with the name that it is attached by."""
@@ -59,6 +68,8 @@ class CatalogFiles:
             yield "_annotations", self.annotations
         for number, part in enumerate(self.parts):
             yield f"_channels_{number}", part
+        if self.duplicates is not None:
+            yield "_duplicates", self.duplicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +164,14 @@ def attach(connection: duckdb.DuckDBPyConnection, files: CatalogFiles) -> tuple[
         for table in (*CHANNELS, ANNOTATIONS):
             order = " order by path, start_s" if is_small and table is not ANNOTATIONS else ""
             connection.execute(f"create view {table.name} as {_channel_rows(table, files)}{order}")
+        connection.execute(f"create view {DUPLICATES.name} as {_duplicate_rows(files)}")
     return tuple(segments)
 
 
 def _channel_rows(table: TableMeaning, files: CatalogFiles) -> str:
     """The live rows of a table that annotators of whole videos fill."""
     if files.annotations is None or (table is not ANNOTATIONS and not files.parts):
-        return f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
+        return _empty(table)
     columns = ", ".join(table.column_names)
     videos = "join (select video_id, path from _videos.videos) using (video_id)"
     if table is ANNOTATIONS:
@@ -167,6 +179,27 @@ def _channel_rows(table: TableMeaning, files: CatalogFiles) -> str:
     parts = (f"select {number} as part, * from _channels_{number}.{table.name}" for number in range(len(files.parts)))
     live = "join (select part, annotation, video_id from _annotations.annotations) using (part, annotation)"
     return f"select {columns} from ({' union all '.join(parts)}) {live} {videos}"
+
+
+def _duplicate_rows(files: CatalogFiles) -> str:
+    """The shared spans of videos that are there, each as the one video's and as the other's."""
+    if files.duplicates is None:
+        return _empty(DUPLICATES)
+    swapped = (
+        "select group_id, other_video_id as video_id, other_start_s as start_s, other_end_s as end_s, "
+        "video_id as other_video_id, start_s as other_start_s, end_s as other_end_s, 1 / speed as speed, "
+        "mirrored, confidence from _duplicates.duplicates"
+    )
+    videos = "join (select video_id, path from _videos.videos) using (video_id)"
+    others = "join (select video_id as other_video_id, path as other_path from _videos.videos) using (other_video_id)"
+    return (
+        f"select {', '.join(DUPLICATES.column_names)} from (from _duplicates.duplicates union all {swapped}) "
+        f"{videos} {others} order by group_id, path, start_s, other_path"
+    )
+
+
+def _empty(table: TableMeaning) -> str:
+    return f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
 
 
 @contextmanager

@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 _NAME = re.compile("[a-z][a-z_]*")
 _TAKEN = frozenset(
     {"videos", "clips", "labels", "features", "tags", "snapshots", "segments", "records"}
-    | {"annotations", "channel_parts", *CHANNELS}
+    | {"annotations", "channel_parts", "duplicates", *CHANNELS}
 )
 
 

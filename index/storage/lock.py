@@ -103,7 +103,8 @@ def _check_links(library: Library) -> None:
     """
     folders = (
         library.videos, library.clips, library.features, library.tags, library.snapshots, library.segments, library.records,
-        library.annotations, library.channel_parts, *map(library.channel, CHANNELS), *_annotator_tables(library),
+        library.annotations, library.channel_parts, *map(library.channel, CHANNELS), library.duplicates,
+        *_annotator_tables(library),
     )  # fmt: skip
     entries = (Path(entry) for folder in folders if folder.is_dir() for entry in os.scandir(folder))
     for path in (*folders, *entries):

@@ -51,6 +51,11 @@ class Library:
         return self._absolute / table
 
     @property
+    def duplicates(self) -> Path:
+        """The Delta table of footage that several videos share; does not exist before it was looked for."""
+        return self._absolute / "duplicates"
+
+    @property
     def tags(self) -> Path:
         """The Delta table of the clips' scores for the library's tags."""
         return self._absolute / "tags"

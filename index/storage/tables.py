@@ -18,6 +18,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
 from index.storage.channel_tables import ChannelTables
+from index.storage.duplicate_table import DuplicateTable
 from index.storage.paths import Library
 from index.storage.tags_file import read_definitions
 from index.storage.tags_table import TagTable
@@ -91,6 +92,7 @@ class Tables:
             self.annotators = {name: DeltaTable(library.annotator_table(name)) for name in names}
         self.tags = TagTable(library.tags, self._explained, read_only=read_only)
         self.channels = ChannelTables(library, self._explained)
+        self.duplicates = DuplicateTable(library, self._explained)
         self.parquet_files()  # before anything follows their names
         self.feature_files()
         for name, table in self.annotators.items():
@@ -182,6 +184,7 @@ class Tables:
         for table in (*self._of_clips(), self.tags.table):
             delete_except(table, "video_id", owners)
         self.channels.drop_orphans()
+        self.duplicates.drop_orphans(owners)
 
     def restore(self, versions: dict[str, int]) -> None:
         """Restore all tables to ``versions``, or leave all as they are.
@@ -255,7 +258,8 @@ class Tables:
     def _by_name(self) -> dict[str, DeltaTable]:
         """The tables by name, which is also their folder's; ``videos`` comes first, since it makes the others visible."""
         features = {} if self.features is None else {"features": self.features}
-        return {"videos": self.videos, "clips": self.clips} | features | self.annotators | self.channels.by_name()
+        of_clips = {"clips": self.clips} | features | self.annotators
+        return {"videos": self.videos} | of_clips | self.channels.by_name() | self.duplicates.by_name()
 
     def _of_clips(self) -> list[DeltaTable]:
         return [table for name, table in self._by_name().items() if name != "videos"]

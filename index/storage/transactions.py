@@ -93,6 +93,13 @@ def replace_rows(table: DeltaTable, column: str, values: pa.Array, rows: pa.Tabl
     _commit(table, actions)
 
 
+def replace_all(table: DeltaTable, rows: pa.Table) -> None:
+    """Make ``rows`` all that a table holds, in one transaction."""
+    actions = _write(table, [rows])
+    actions += [_remove(name, size) for name, size in _sizes(table).items()]
+    _commit(table, actions)
+
+
 def merge_small_files(table: DeltaTable) -> None:
     """Merge small files, if there are many. The files that they are merged from stay on disk, for earlier versions."""
     small = {name: size for name, size in _sizes(table).items() if size < _SMALL_BYTES}

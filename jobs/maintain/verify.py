@@ -16,6 +16,7 @@ from index.snapshot.catalog_build import write_videos
 from index.snapshot.channel_publish import rebuild_channels
 from index.snapshot.clip_sources import NewVideos, clip_batches, in_parts
 from index.snapshot.clips import SnapshotClips
+from index.snapshot.duplicate_publish import write_duplicates
 from index.snapshot.feature_records import read_features
 from index.snapshot.publish import places_of, write_tags
 from index.snapshot.segment import Segment, hash_or_none
@@ -232,7 +233,11 @@ def _differing_contents(snapshot: Snapshot, clips: SnapshotClips, tables: Tables
             for path, catalog, part, of in zip(tags, catalogs, written, live, strict=True)
         ]
         parts_of_tags = [path if count else None for path, count in zip(tags, counts, strict=True)]
-        catalog = Catalog(CatalogFiles(scratch / "videos.duckdb", catalogs, parts_of_tags, *channels))
+        shared, duplicates = tables.duplicates.read(), None
+        if shared is not None:
+            duplicates = scratch / "duplicates.duckdb"
+            write_duplicates(duplicates, shared)
+        catalog = Catalog(CatalogFiles(scratch / "videos.duckdb", catalogs, parts_of_tags, *channels, duplicates))
         names = [table.name for table in TABLES if snapshot.info.format > 1 or table in FORMAT_1_TABLES]
         differing = [name for name in names if not _same_rows(catalog, snapshot.catalog, name)]
         catalog.close()

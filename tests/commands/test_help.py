@@ -28,6 +28,7 @@ Index:
 
 Ask:
   search          Find moments by text, by example, or by both.
+  highlights      Find moments that stand out of their own video.
   serve           Show libraries in a browser: search, play moments, SQL.
   mcp             Let assistants search libraries, over MCP.
   sql             Query videos, clips, labels and tags with SQL.
@@ -56,6 +57,7 @@ Look after:
   history         List a library's snapshots and what each changed.
   rollback        Return a library to snapshot N.
   compact         Merge small files and delete unused ones.
+  duplicates      Find the same footage in several videos.
   verify          Check that a library is complete and consistent.
 """
 
@@ -103,4 +105,4 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     assert done.exit_code == 2
     assert "Error: No such command 'frobnicate'." in done.stderr
     assert "frobnicate" not in main.commands
-    assert len(main.commands) == 25
+    assert len(main.commands) == 27

@@ -1,0 +1,1 @@
+"""Looks for footage that several videos of a library share."""
