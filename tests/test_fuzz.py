@@ -49,7 +49,7 @@ CALLS: dict[str, list[str]] = {
     "ingest": ["<videos>", "--library", "<library>"],
     "annotate": ["subtitles", "--library", "<library>"],
     "search": ["a dog", "--library", "<library>"],
-    "highlights": ["--where", "true", "--library", "<library>"],
+    "highlights": ["<video>", "--library", "<library>"],
     "duplicates": ["--library", "<library>"],
     "serve": ["--library", "<library>", "--port", "0", "--cache", "<missing>"],
     "mcp": ["--library", "<library>"],
