@@ -76,6 +76,8 @@ def test_what_sql_sees(catalog: Catalog) -> None:
         "speech": "video_id path start_s end_s text language source confidence words",
         "screen_text": "video_id path start_s end_s text box confidence",
         "annotations": "video_id path annotator version status error num_rows wall_s annotated_at",
+        "duplicates": "video_id path start_s end_s other_video_id other_path other_start_s other_end_s speed mirrored "
+        "confidence group_id",
     }
     if catalog.segments is None:  # format 1
         columns = {table.name: columns[table.name].replace(" annotation_error", "") for table in FORMAT_1_TABLES}
