@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.search.time_lines import Line, find_lines
-from jobs.duplicates.blocks import LEAST_ALIKE, SPEEDS, Block, blocks_along, place_blocks
+from jobs.duplicates.blocks import BLOCK, LEAST_ALIKE, SPEEDS, Block, blocks_along, place_blocks
 from pipeline.footage.matching import Seen, seen
-from pipeline.footage.pictures import RATE, Footage
+from pipeline.footage.pictures import CROPS, RATE, Footage
 from schemas.duplicates import SharedSpan
 from schemas.records import Span
 
@@ -33,16 +33,20 @@ _CLEARLY_ALIKE = 0.8
 _TOLERANCE_S = 0.3
 _MAX_GAP_S = 15.0
 
-# How the two videos may be cropped against each other, as places in `pipeline.footage.pictures.CROPS`, and mirrored.
+
+class _Way(NamedTuple):
+    """How two videos may be cropped against each other, as places in `CROPS`, and mirrored."""
+
+    crop: int
+    other_crop: int
+    mirrored: bool = False
+
+
 _WAYS = (
-    (0, 0, False),
-    (1, 0, False),
-    (0, 1, False),
-    (2, 0, False),
-    (0, 2, False),
-    (3, 0, False),
-    (0, 3, False),
-    (0, 0, True),
+    _Way(0, 0),
+    _Way(0, 0, mirrored=True),
+    *(_Way(0, crop) for crop in range(1, len(CROPS))),
+    *(_Way(crop, 0) for crop in range(1, len(CROPS))),
 )
 # Blocks that the way is chosen by.
 _TRIED = 8
@@ -60,10 +64,10 @@ def shared_spans(one: Footage, other: Footage, lines: Sequence[Line], *, margin_
     """
     blocks = blocks_along(lines, len(one.known), len(other.known), margin_s, band_s)
     views = _Views(one), _Views(other)
-    chosen = _way(blocks, views)
-    if chosen is None:
+    way = _way(blocks, views)
+    if way is None:
         return []
-    here, there = chosen
+    here, there = _seen_in(way, views)
     points = place_blocks(blocks, here, there)
     points = points.at(points.weight >= _LEAST_BLOCK)
     found = []
@@ -71,44 +75,44 @@ def shared_spans(one: Footage, other: Footage, lines: Sequence[Line], *, margin_
     for line in find_lines(points, _TOLERANCE_S, _MAX_GAP_S, _LEAST_LINE):
         shared = _confirmed(line, here, there, free, other_free)
         if shared is not None:
-            found.append(shared._replace(mirrored=there is views[1].mirrored))
+            found.append(shared._replace(mirrored=way.mirrored))
     return sorted(found)
 
 
 class _Views:
-    """A video's pictures in each crop, made when they are first needed."""
+    """A video's pictures in its crops; the last two that were needed are kept."""
 
     def __init__(self, footage: Footage) -> None:
         self._footage = footage
-        self.crop = lru_cache(maxsize=None)(self._crop)
-        self.mirrored: Seen | None = None
+        self._kept: dict[tuple[int, bool], Seen] = {}
 
-    def _crop(self, number: int) -> Seen:
-        return seen(self._footage.pictures[:, number], self._footage.known)
-
-    def mirror(self) -> Seen:
-        if self.mirrored is None:
-            self.mirrored = self.crop(0).mirrored()
-        return self.mirrored
-
-
-def _ways(views: tuple[_Views, _Views]) -> Iterator[tuple[Seen, Seen]]:
-    for crop, other_crop, mirrored in _WAYS:
-        yield views[0].crop(crop), views[1].mirror() if mirrored else views[1].crop(other_crop)
+    def crop(self, number: int, *, mirrored: bool = False) -> Seen:
+        """The pictures of a crop."""
+        key = number, mirrored
+        if key not in self._kept:
+            while len(self._kept) > 1:
+                del self._kept[next(iter(self._kept))]
+            made = seen(self._footage.pictures[:, number], self._footage.known)
+            self._kept[key] = made.mirrored() if mirrored else made
+        return self._kept[key]
 
 
-def _way(blocks: Sequence[Block], views: tuple[_Views, _Views]) -> tuple[Seen, Seen] | None:
-    """The crops in which some of the blocks agree best; None where none agrees."""
-    num_moving = np.convolve(views[0].crop(0).moving, np.ones(32), "full")[31:]
+def _way(blocks: Sequence[Block], views: tuple[_Views, _Views]) -> _Way | None:
+    """The way in which some of the blocks agree best; None where none agrees."""
+    num_moving = np.convolve(views[0].crop(0).moving, np.ones(BLOCK), "full")[BLOCK - 1 :]
     liveliest = sorted(blocks, key=lambda block: -num_moving[block.first])
     tried = liveliest[:: max(1, len(liveliest) // (2 * _TRIED))][:_TRIED]
     best, best_weight = None, 0.0
-    for here, there in _ways(views):
-        points = place_blocks(tried, here, there, SPEEDS[::2])
+    for way in _WAYS:
+        points = place_blocks(tried, *_seen_in(way, views), SPEEDS[::2])
         weight = float(points.weight[points.weight >= _LEAST_BLOCK].sum())
         if weight > best_weight:
-            best, best_weight = (here, there), weight
+            best, best_weight = way, weight
     return best
+
+
+def _seen_in(way: _Way, views: tuple[_Views, _Views]) -> tuple[Seen, Seen]:
+    return views[0].crop(way.crop), views[1].crop(way.other_crop, mirrored=way.mirrored)
 
 
 def _confirmed(
