@@ -49,7 +49,7 @@ CALLS: dict[str, list[str]] = {
     "ingest": ["<videos>", "--library", "<library>"],
     "annotate": ["subtitles", "--library", "<library>"],
     "search": ["a dog", "--library", "<library>"],
-    "highlights": ["<video>", "--library", "<library>"],
+    "highlights": ["--where", "true", "--library", "<library>"],
     "duplicates": ["--library", "<library>"],
     "serve": ["--library", "<library>", "--port", "0", "--cache", "<missing>"],
     "mcp": ["--library", "<library>"],
@@ -236,7 +236,7 @@ def called(command: str, param: click.Parameter, value: str) -> tuple[list[str],
     if isinstance(param, click.Argument):
         given, rest = arguments[:first], arguments[first:]
         place = [one for one in main.commands[command].params if isinstance(one, click.Argument)].index(param)
-        given[place] = value
+        given[place : place + 1] = [value]
         return [command, *rest, "--", *given], (
             "an argument",
             str(param.metavar or param.name).strip(".[]").upper().split(".")[0],
