@@ -59,7 +59,7 @@ def test_the_command_prints_it_with_and_without_a_library(
 ) -> None:
     folder = write_searchable(tmp_path / "library", classifier_checkpoint, embedder_checkpoint)
     assert row_counts(folder) == {"videos": 10, "clips": 40, "labels": 80} | dict.fromkeys(
-        ("tags", "shots", "speech", "screen_text", "annotations"), 0
+        ("tags", "shots", "speech", "screen_text", "annotations", "duplicates"), 0
     )
     assert CliRunner().invoke(main, ["schema"]).output == schema_text() + "\n"
     found = CliRunner().invoke(main, ["schema", "--library", str(folder)]).output
