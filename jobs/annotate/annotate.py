@@ -22,6 +22,7 @@ from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.annotate.report import AnnotateProgress, AnnotateReport, AnnotatorReport
 from jobs.annotate.work import Annotated, Task
+from pipeline.sources import exists
 from pipeline.sources.paths import path_of_text
 from pipeline.video_annotators import VideoAnnotator, make_annotator
 from schemas.channels import ANNOTATIONS, channel_table
@@ -205,7 +206,7 @@ def _videos(tables: Tables) -> Iterator[VideoInfo]:
     for batch in _readable(tables.read_videos(VIDEOS.names)).to_batches(max_chunksize=1024):
         for row in video_rows_of(pa.table(batch)):
             file, path = row.video.file, row.video.file.path
-            if not os.path.lexists(path):
+            if not exists(path):
                 file = replace(file, path=path_of_text(path))
             yield replace(row.video, file=file)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from index.storage.paths import Library
 from jobs.duplicates.compare import shared_spans
 from jobs.duplicates.report import ComparedVideo, DuplicateProgress, DuplicateReport
 from pipeline.footage.pictures import Footage, read_footage
+from pipeline.sources import exists
 from pipeline.sources.paths import path_of_text
 from schemas.duplicates import Duplicate, duplicates_table
 from schemas.errors import VideoError
@@ -170,7 +170,7 @@ class _FootageCache:
         return self._kept[number]
 
     def _read(self, video: _Video, spans: Sequence[Span]) -> Footage | None:
-        path = video.path if os.path.lexists(video.path) else path_of_text(video.path)
+        path = video.path if exists(video.path) else path_of_text(video.path)
         try:
             return read_footage(path, video.duration_s, spans, track=video.track)
         except (VideoError, OSError) as exc:

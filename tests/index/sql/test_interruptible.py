@@ -15,8 +15,10 @@ class Work:
 
     def __init__(self, deaf: int = 0) -> None:
         self.attempts, self.ended, self._deaf, self._told = 0, False, deaf, threading.Event()
+        self.begun = threading.Event()
 
     def run(self) -> str:
+        self.begun.set()
         self._told.wait(20)
         self.ended = True
         raise ValueError("interrupted")
@@ -51,8 +53,14 @@ def test_what_takes_too_long_is_interrupted_until_it_hears() -> None:
 def test_ctrl_c_is_raised_when_the_work_has_ended() -> None:
     work = Work()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is deaf to it
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+
+    def press() -> None:
+        work.begun.wait(20)
+        time.sleep(0.2)  # until it is waited for
+        os.kill(os.getpid(), signal.SIGINT)
+
+    finger = threading.Thread(target=press)
+    finger.start()
     try:
         with pytest.raises(KeyboardInterrupt):
             run_interruptible(work.run, work.interrupt, None)

@@ -229,7 +229,7 @@ def test_a_table_of_something_else_is_left_alone(films: Path, tmp_path: Path) ->
     [
         ({"pad_s": -1.0}, "pad_s: got -1 s, expected 0 to 3600 s"),
         ({"pad_s": float("nan")}, "pad_s: got nan s"),
-        ({"forms": ("avi",)}, "forms: got 'avi', expected files, webvtt, edl"),
+        ({"forms": ("avi",)}, "forms: got 'avi', expected files, webvtt, srt, edl"),
     ],
 )
 def test_options_that_are_off(films: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
