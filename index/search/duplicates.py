@@ -41,7 +41,7 @@ class Candidate:
         video: the snapshot's number of the one, the lesser.
         other: of the other.
         lines: from the times of the one to those of the other, the heaviest first; rough to a clip's length.
-        weight: of all lines.
+        weight: of the heaviest line; videos that share nothing have many light ones.
     """
 
     video: int
@@ -61,7 +61,7 @@ def find_candidates(clips: SnapshotClips) -> tuple[list[Candidate], ClipTimeline
         one, two, weight = (np.array(column) for column in zip(*matches, strict=True))
         points = Points(middle_s[one], middle_s[two], np.ones(len(one)), weight)
         lines = find_lines(points, 0.75 * length_s, _GAP_CLIPS * length_s, 1e-9)
-        found.append(Candidate(video, other, tuple(lines), sum(line.weight for line in lines)))
+        found.append(Candidate(video, other, tuple(lines), lines[0].weight))
     return sorted(_partners(found), key=lambda one: (-one.weight, one.video, one.other)), timeline
 
 
