@@ -60,8 +60,6 @@ class SnapshotShots:
         if len(self._video):
             known &= self._video[number] == timeline.video
             known &= middle_s < self._end_s[number]
-        else:
-            known[:] = False
         found = number[known]
         number = np.where(known, number, -1)
         start_s, end_s = np.full(len(timeline), -np.inf), np.full(len(timeline), np.inf)

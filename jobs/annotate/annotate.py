@@ -22,8 +22,7 @@ from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.annotate.report import AnnotateProgress, AnnotateReport, AnnotatorReport
 from jobs.annotate.work import Annotated, Task
-from pipeline.sources import exists
-from pipeline.sources.paths import path_of_text
+from pipeline.sources.paths import path_behind
 from pipeline.video_annotators import VideoAnnotator, make_annotator
 from schemas.channels import ANNOTATIONS, channel_table
 from schemas.errors import UsageError
@@ -156,11 +155,13 @@ def run_annotators(
     began = time.monotonic()
     options = options or IngestOptions()
     tables.channels.create({annotator.table for annotator in annotators})
+    videos = tables.read_videos(VIDEOS.names)
+    readable = videos.filter(pc.is_in(videos["status"], value_set=pa.array(["indexed", "partial"])))
     tasks: list[Task] = []
     for annotator in annotators:
         counts = report.annotators.setdefault(annotator.name, AnnotatorReport())
-        pending = list(_pending(tables, annotator, options, only_new=only_new, retry_failed=retry_failed))
-        counts.unchanged = _num_readable(tables) - len(pending)
+        pending = list(_pending(tables, readable, annotator, options, only_new=only_new, retry_failed=retry_failed))
+        counts.unchanged = len(readable) - len(pending)
         tasks += sorted(pending, key=lambda task: -(task.video.duration_s or 0.0))
     committer = _Committer(tables, report)
     done = 0
@@ -178,37 +179,31 @@ def run_annotators(
         report.wall_seconds += time.monotonic() - began
 
 
-def _num_readable(tables: Tables) -> int:
-    """Videos that were indexed, whole or in part."""
-    return len(_readable(tables.known_videos()))
-
-
-def _readable(videos: pa.Table) -> pa.Table:
-    return videos.filter(pc.is_in(videos["status"], value_set=pa.array(["indexed", "partial"])))
-
-
 def _pending(
-    tables: Tables, annotator: VideoAnnotator, options: IngestOptions, *, only_new: bool, retry_failed: bool
+    tables: Tables,
+    readable: pa.Table,
+    annotator: VideoAnnotator,
+    options: IngestOptions,
+    *,
+    only_new: bool,
+    retry_failed: bool,
 ) -> Iterator[Task]:
-    """The videos that an annotator is to read."""
+    """The videos among ``readable``, rows of ``videos``, that an annotator is to read."""
     known = tables.channels.read_annotations(["video_id", "annotator", "version", "state", "status"])
     known = known.filter(pc.equal(known["annotator"], annotator.name))
     before = {row["video_id"]: row for row in known.to_pylist()}
-    for video in _videos(tables):
+    for video in _videos(readable):
         state, row = annotator.state(video.file.path), before.get(video.video_id)
         is_done = row is not None and row["state"] == state and (only_new or row["version"] == annotator.version)
         if not is_done or (retry_failed and row is not None and row["status"] != "done"):
             yield Task(annotator, video, state, options.video_timeout_s, options.max_memory_mb)
 
 
-def _videos(tables: Tables) -> Iterator[VideoInfo]:
-    """The videos that were indexed, whole or in part, with paths that can be opened."""
-    for batch in _readable(tables.read_videos(VIDEOS.names)).to_batches(max_chunksize=1024):
+def _videos(rows: pa.Table) -> Iterator[VideoInfo]:
+    """Rows of ``videos`` as records, with paths that can be opened."""
+    for batch in rows.to_batches(max_chunksize=1024):
         for row in video_rows_of(pa.table(batch)):
-            file, path = row.video.file, row.video.file.path
-            if not exists(path):
-                file = replace(file, path=path_of_text(path))
-            yield replace(row.video, file=file)
+            yield replace(row.video, file=replace(row.video.file, path=path_behind(row.video.file.path)))
 
 
 class _Committer:

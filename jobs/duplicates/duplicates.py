@@ -20,8 +20,7 @@ from index.storage.paths import Library
 from jobs.duplicates.compare import shared_spans
 from jobs.duplicates.report import ComparedVideo, DuplicateProgress, DuplicateReport
 from pipeline.footage.pictures import Footage, read_footage
-from pipeline.sources import exists
-from pipeline.sources.paths import path_of_text
+from pipeline.sources.paths import path_behind
 from schemas.duplicates import Duplicate, duplicates_table
 from schemas.errors import VideoError
 from schemas.records import Span
@@ -170,9 +169,8 @@ class _FootageCache:
         return self._kept[number]
 
     def _read(self, video: _Video, spans: Sequence[Span]) -> Footage | None:
-        path = video.path if exists(video.path) else path_of_text(video.path)
         try:
-            return read_footage(path, video.duration_s, spans, track=video.track)
+            return read_footage(path_behind(video.path), video.duration_s, spans, track=video.track)
         except (VideoError, OSError) as exc:
             reason = exc.reason if isinstance(exc, VideoError) else exc.strerror or str(exc)
             if all(known != video.path for known, _ in self._report.failures):

@@ -20,6 +20,11 @@ def spelling(path: str) -> str:
     return unicodedata.normalize("NFC", path_text(path))
 
 
+def path_behind(text: str) -> str:
+    """The path of a video that a library names by ``text``: the text itself where something has that path."""
+    return text if exists(text) else path_of_text(text)
+
+
 def path_of_text(text: str) -> str:
     r"""The path that `schemas.records.path_text` may have made ``text`` of: each ``\xNN`` becomes that byte again."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ import pytest
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.annotate.annotate import annotate, take_out
-from jobs.annotate.work import Task, Worker
+from jobs.annotate.work import Annotated, Task, Worker
 from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import verify
 from schemas.channels import Entry
 from schemas.errors import LibraryError, UsageError
+from schemas.options import IngestOptions
 from schemas.records import VideoFile, VideoInfo
 from tests.helpers.library_builder import sql
-from tests.helpers.made_annotators import SHOTS_OF_A, MadeAnnotator, made, said, use_annotators, written
+from tests.helpers.made_annotators import SHOTS_OF_A, MadeAnnotator, inline, made, said, use_annotators, written
 from tests.helpers.made_library import Made, make_library
 
 CLIPS = [Made(i, name, 4.0 * i, 4.0 * i + 4) for name in ("a", "b") for i in range(5)]
@@ -239,3 +240,19 @@ def test_what_cannot_be_asked(library: Path, tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="not a vidsift library"):
         annotate(tmp_path / "nothing", ["text"])
     assert "channels" not in json.loads((library / "library.json").read_text())
+
+
+@pytest.mark.usefixtures("annotators")
+def test_what_was_read_before_an_interruption_is_kept(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated | None]:
+        yield next(inline(tasks, options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jobs.annotate.annotate.on_ray", interrupted)
+    report = annotate(library, ["subtitles"])
+    assert (report.interrupted, report.annotators["subtitles"].done) == (True, 1)
+    assert len(rows(library, "annotations", "path")) == 1
+    monkeypatch.setattr("jobs.annotate.annotate.on_ray", inline)
+    report = annotate(library, [])
+    assert (report.interrupted, report.annotators["subtitles"].done) == (False, 1)
+    assert len(rows(library, "speech")) == 3
