@@ -14,7 +14,7 @@ from index.search.searcher import search
 from index.snapshot.snapshot import Snapshot
 from index.sql.formats import table_text
 from index.storage.paths import Library
-from jobs.annotate.report import AnnotateProgress
+from jobs.count_progress import CountProgress
 from jobs.evaluate.moment_metrics import temporal_iou
 from jobs.images import film_strip, save_png
 from jobs.ingest.ingest import ingest
@@ -86,7 +86,7 @@ def run_demo(
     films: int = 8,
     seed: int = 7,
     say: Callable[[str], None] = print,
-    on_progress: Callable[[Progress | AnnotateProgress], None] | None = None,
+    on_progress: Callable[[Progress | CountProgress], None] | None = None,
 ) -> Path:
     """Run the demo in a new folder, from films to answers.
 

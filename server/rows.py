@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from http import HTTPStatus
 from typing import Any
 
-from pipeline.sources.paths import path_of_text
+from pipeline.sources.paths import path_behind
 from schemas.records import Span
 from server.media.video_file import VideoFile
 from server.problems import Problem
@@ -38,7 +37,7 @@ def video_file(row: dict[str, Any]) -> VideoFile:
     """The file of a row of ``videos``."""
     return VideoFile(
         video_id=row["video_id"],
-        path=row["path"] if os.path.lexists(row["path"]) else path_of_text(row["path"]),
+        path=path_behind(row["path"]),
         size_bytes=row["size_bytes"],
         modified_us=round(row["modified_at"].timestamp() * 1e6),
         codec=row["codec"],

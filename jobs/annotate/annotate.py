@@ -20,8 +20,9 @@ from index.storage.config import ChannelConfig, LibraryConfig, write_library_con
 from index.storage.lock import open_for_writing
 from index.storage.paths import Library
 from index.storage.tables import Tables
-from jobs.annotate.report import AnnotateProgress, AnnotateReport, AnnotatorReport
+from jobs.annotate.report import AnnotateReport, AnnotatorReport
 from jobs.annotate.work import Annotated, Task
+from jobs.count_progress import CountProgress
 from pipeline.sources.paths import path_behind
 from pipeline.video_annotators import VideoAnnotator, make_annotator
 from schemas.channels import ANNOTATIONS, channel_table
@@ -34,7 +35,7 @@ from schemas.text import as_texts
 _COMMIT_EVERY_S = 10.0
 
 
-OnProgress = Callable[[AnnotateProgress], None]
+OnProgress = Callable[[CountProgress], None]
 
 
 def on_ray(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated | None]:
@@ -172,7 +173,7 @@ def run_annotators(
                 committer.add(annotated)
             committer.commit_if_due()
             if on_progress is not None:
-                on_progress(AnnotateProgress(done, len(tasks), time.monotonic() - began))
+                on_progress(CountProgress(done, len(tasks), time.monotonic() - began, "videos annotated"))
     finally:
         committer.commit()
         tables.merge_small_files()

@@ -11,20 +11,6 @@ from schemas.text import clock, column_lines, lines_text
 _MAX_FAILURES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class AnnotateProgress:
-    """How far a run is: videos times annotators."""
-
-    done: int
-    total: int
-    elapsed_s: float
-
-    def __str__(self) -> str:
-        """One line for people."""
-        left = f" · about {clock(self.elapsed_s / self.done * (self.total - self.done))} left" if self.done else ""
-        return f"{self.done}/{self.total} videos annotated{left}"
-
-
 @dataclass(slots=True)
 class AnnotatorReport:
     """The counts of one annotator.

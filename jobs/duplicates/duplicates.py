@@ -17,8 +17,9 @@ from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import Snapshot
 from index.storage.lock import open_for_writing
 from index.storage.paths import Library
+from jobs.count_progress import CountProgress
 from jobs.duplicates.compare import shared_spans
-from jobs.duplicates.report import ComparedVideo, DuplicateProgress, DuplicateReport
+from jobs.duplicates.report import ComparedVideo, DuplicateReport
 from pipeline.footage.pictures import Footage, read_footage
 from pipeline.sources.paths import path_behind
 from schemas.duplicates import Duplicate, duplicates_table
@@ -33,7 +34,7 @@ _MISSES = 4
 # Videos that are shorter are decoded whole; of longer ones, what is near the lines.
 _WHOLE_S = 180.0
 
-OnProgress = Callable[[DuplicateProgress], None]
+OnProgress = Callable[[CountProgress], None]
 
 
 class _Video(NamedTuple):
@@ -83,7 +84,7 @@ def _look(library: Library, began: float, on_progress: OnProgress | None) -> Dup
             if found is not None:
                 report.duplicates.append(found)
             if on_progress is not None:
-                on_progress(DuplicateProgress(done, len(candidates), time.monotonic() - began))
+                on_progress(CountProgress(done, len(candidates), time.monotonic() - began, "pairs of videos compared"))
     except KeyboardInterrupt:
         report.interrupted = True
     report.duplicates.sort()

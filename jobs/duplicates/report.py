@@ -17,20 +17,6 @@ _SAME_SPEED = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class DuplicateProgress:
-    """How far a run is: pairs of videos."""
-
-    done: int
-    total: int
-    elapsed_s: float
-
-    def __str__(self) -> str:
-        """One line for people."""
-        left = f" · about {clock(self.elapsed_s / self.done * (self.total - self.done))} left" if self.done else ""
-        return f"{self.done}/{self.total} pairs of videos compared{left}"
-
-
-@dataclass(frozen=True, slots=True)
 class ComparedVideo:
     """A video of the library.
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
-from jobs.annotate.report import AnnotateProgress, AnnotateReport
+from jobs.annotate.report import AnnotateReport
+from jobs.count_progress import CountProgress
 from jobs.ingest.changes import Changes, compare
 from jobs.ingest.commit import Committer
 from jobs.ingest.find import list_files
@@ -27,6 +28,7 @@ from jobs.ingest.report import IngestReport, Interrupted
 from jobs.ingest.trace import check_trace, write_trace
 from pipeline.annotators import Annotator, own_tables
 from pipeline.decoders.registry import check_decoder, load_decoder
+from pipeline.shots.annotator import ShotAnnotator, detector_named
 from pipeline.sources.find import Choice, PassedOver, check_sources
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
@@ -55,7 +57,7 @@ def ingest(
     rehash: bool = False,
     include: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
-    on_progress: Callable[[Progress | AnnotateProgress], None] | None = None,
+    on_progress: Callable[[Progress | CountProgress], None] | None = None,
     trace: Path | None = None,
     annotators: Sequence[Annotator] = (),
     labels_from: str | Path | None = None,
@@ -124,6 +126,8 @@ def ingest(
         shots=shots,
     )
     kept = None if labels_from is None else Path(labels_from)
+    if requested.sampling.shots != "none" and options.address is None:
+        ShotAnnotator(detector_named(requested.sampling.shots)).load()  # better said now than for every video
     of_job = partial(make_job, library, requested, options, pace, annotators, kept)
     with write_lock(library), RaySession(of_job) as session:
         config = ensure_library_config(library, requested)

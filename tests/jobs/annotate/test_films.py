@@ -15,7 +15,7 @@ from jobs.annotate.annotate import annotate
 from jobs.ingest.ingest import ingest
 from jobs.ingest.report import ingest_text
 from jobs.maintain.verify import verify
-from schemas.errors import LibraryError
+from schemas.errors import LibraryError, ModelError
 from schemas.options import IngestOptions
 from schemas.search import Answer, SearchOptions
 from tests.helpers.library_builder import sql
@@ -99,6 +99,19 @@ def test_an_ingest_finds_what_is_shot_said_and_written(
     assert texts(library)["screen_text"] == [["Annual Report"], ["Second Film"]]
     with pytest.raises(LibraryError, match="`clips` are windows here and cut at shots by content in the library"):
         ingest([films], library, shots="none")
+
+
+def test_a_detector_that_cannot_be_loaded_is_said_before_any_video_is_read(
+    films: Path, tmp_path: Path, classifier_folder: Path, embedder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise ModelError("the weights are missing")
+
+    monkeypatch.setattr("pipeline.shots.transnetv2.TransNetV2", missing)
+    models = {"classifier": str(classifier_folder), "embedder": str(embedder_folder)}
+    with pytest.raises(ModelError, match="the weights are missing"):
+        ingest([films], tmp_path / "library", **models, shots="transnetv2")  # type: ignore[arg-type]
+    assert not (tmp_path / "library").exists()
 
 
 @pytest.mark.slow
