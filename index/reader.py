@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from index.search.channels import channels_of
 from index.search.confidence import GENERIC_TEXTS
+from index.search.distinct import knows_duplicates
 from index.search.hits import DEFAULT_HITS, hits_options, hits_table
 from index.search.marks import Marks
 from index.search.passages import languages_of
@@ -95,6 +96,12 @@ class LibraryReader:
         """The number of the snapshot that the next call reads."""
         with self._lock:
             return self._current().snapshot.number
+
+    @property
+    def knows_duplicates(self) -> bool:
+        """Whether somebody has looked for duplicates, which `SearchOptions.distinct` needs."""
+        with self._lock:
+            return knows_duplicates(self._current().snapshot)
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -60,6 +60,8 @@ def assistants_server(libraries: ServedLibraries, renderings: Renderings) -> MCP
         without: str = "",
         then: str = "",
         channels: list[Channel] | None = None,
+        then_channels: list[Channel] | None = None,
+        distinct: bool = False,
         library: str = "",
     ) -> str:
         """Find moments that show or say what a text does.
@@ -72,6 +74,8 @@ def assistants_server(libraries: ServedLibraries, renderings: Renderings) -> MCP
             then: what follows in the same video within 30 s.
             channels: what to look in; none is all that the library has. In speech and text, "two words" in quotes are a
                 phrase, and word* finds all that begins so.
+            then_channels: what to look for `then` in; none is where `text` is looked for.
+            distinct: of moments that show the same footage, give the best alone.
             library: name of the library; the first one where it is empty.
         """
 
@@ -84,7 +88,8 @@ def assistants_server(libraries: ServedLibraries, renderings: Renderings) -> MCP
                 then_text=then or None,
                 show_all=True,
                 channels=tuple(channels or ()),
-                then_channels=tuple(channels or ()) if then else (),
+                then_channels=tuple(then_channels or channels or ()) if then else (),
+                distinct=distinct,
             )
             return named(library).search(options, Marks())
 

@@ -122,6 +122,11 @@ class ServedLibrary:
         return self._look_up.channels
 
     @property
+    def knows_duplicates(self) -> bool:
+        """Whether answers that show the same footage can be told."""
+        return self._look_up.knows_duplicates
+
+    @property
     def languages(self) -> list[str]:
         """The languages of what is said and can be read."""
         return self._look_up.languages

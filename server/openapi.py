@@ -43,6 +43,8 @@ _QUESTION = (
     Parameter("rerank", "integer", "how many of the best are ordered by the rerank score; 100"),
     Parameter("recall", "string", "0.95, 0.99 or exact, of a large library; 0.95"),
     Parameter("all", "boolean", "answer also where nothing stands out"),
+    Parameter("distinct", "boolean", "of answers that show the same footage, the best alone"),
+    Parameter("across_cuts", "boolean", "moments may run across cuts"),
     Parameter("right", "array", "id of a clip that was called right; may be repeated"),
     Parameter("wrong", "array", "id of a clip that was called wrong; may be repeated"),
     _LIBRARY,

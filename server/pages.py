@@ -94,6 +94,7 @@ def _search(
         like=[clip_id for clip_id in texts(given, "like") if clip_id.isdecimal()],
         channels=library.channels,
         chosen={name: texts(given, name) for name in ("in", "then_in")},
+        distinct=text(given, "distinct"),
         marks=marks,
         k=DEFAULT_K if options is None else options.k,
         answer=answer,

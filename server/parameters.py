@@ -20,8 +20,8 @@ MOST_ANSWERS = 1_000
 """The most answers that one request may ask for."""
 
 SEARCH_PARAMETERS = (
-    "text", "k", "by", "where", "not", "then", "within", "like", "in", "then_in", "rerank", "recall", "all", "right",
-    "wrong", "library",
+    "text", "k", "by", "where", "not", "then", "within", "like", "in", "then_in", "rerank", "recall", "all",
+    "distinct", "across_cuts", "right", "wrong", "library",
 )  # fmt: skip
 """What a search takes."""
 
@@ -56,6 +56,8 @@ def search_options(given: QueryParams | FormData, *, also_like: tuple[str, ...] 
         rerank=number(given, "rerank", int, 100),
         recall=_recall(text(given, "recall")),
         show_all=flag(given, "all"),
+        distinct=flag(given, "distinct"),
+        across_cuts=flag(given, "across_cuts"),
         channels=cast(tuple[Channel, ...], texts(given, "in")),
         then_channels=() if then_text is None else cast(tuple[Channel, ...], texts(given, "then_in")),
     )

@@ -21,6 +21,11 @@ Shared = dict[str, list[tuple[str, SharedSpan]]]
 """By video id: the spans that it shares, each with the other video's id."""
 
 
+def knows_duplicates(snapshot: Snapshot) -> bool:
+    """Whether duplicates were looked for in the library."""
+    return DUPLICATES_FILE in snapshot.info.sha256
+
+
 def distinct_answer(snapshot: Snapshot, ask: Callable[[SearchOptions], Answer], options: SearchOptions) -> Answer:
     """The answer without moments that show what a better one shows, filled up to ``options.k`` from those that follow.
 
@@ -32,7 +37,7 @@ def distinct_answer(snapshot: Snapshot, ask: Callable[[SearchOptions], Answer], 
     Raises:
         UsageError: duplicates were never looked for in this library.
     """
-    if DUPLICATES_FILE not in snapshot.info.sha256:
+    if not knows_duplicates(snapshot):
         raise UsageError(
             "nobody has looked for duplicates in this library; run first: vidsift duplicates --library DIR",
             argument="distinct",
