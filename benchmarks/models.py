@@ -136,6 +136,9 @@ def ways(classifier: Checkpoint, embedder: Checkpoint) -> dict[str, Callable[[],
         loaders["bf16, attention by heads"] = lambda: loaded("bf16", attention="vidsift_plain")
     if find_spec("openvino"):
         loaders["OpenVINO"] = lambda: loaded("auto", "openvino")
+        loaders["OpenVINO, fp32"] = lambda: loaded("fp32", "openvino")
+    if find_spec("onnx") and find_spec("onnxruntime"):
+        loaders["ONNX Runtime, fp32"] = lambda: loaded("fp32", "onnx")
     return loaders
 
 

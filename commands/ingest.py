@@ -73,7 +73,7 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     "--engine",
     default="torch",
     show_default=True,
-    help="Run the models with torch or with openvino, an extra to install: faster on CPUs without AMX.",
+    help="Run the models with torch, openvino (faster on CPUs without AMX) or onnx; the last two are extras to install.",
 )
 @click.option("--precision", default="auto", show_default=True, help="Run the models in fp32 or bf16; auto picks by device.")
 @click.option("--top-labels", type=int, default=5, show_default=True, help="Number of action labels to keep per clip.")

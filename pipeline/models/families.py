@@ -143,7 +143,10 @@ def _transformers_classifier(
         model_type,
         "classifier",
         "pipeline.models.classifiers.huggingface:HuggingFaceClassifier",
-        engines={"openvino": "pipeline.models.classifiers.huggingface:OpenVinoClassifier"},
+        engines={
+            "openvino": "pipeline.models.classifiers.huggingface:OpenVinoClassifier",
+            "onnx": "pipeline.models.classifiers.huggingface:OnnxClassifier",
+        },
         architectures="ForVideoClassification",
         processor=processor,
         num_frames=num_frames,
@@ -159,6 +162,7 @@ def _image_text_embedder(
     texts: TextFormat = TextFormat(),
     embedding_dim: Callable[[Mapping[str, Any]], int | None] = projection_dim,
     loader: str = "image_text:ImageTextEmbedder",
+    onnx: bool = True,
     cuda_graphs: bool = True,
 ) -> ModelFamily:
     """A family of image-text encoders that transformers' AutoModel loads, over 8 frames of a clip.
@@ -170,6 +174,7 @@ def _image_text_embedder(
         model_type,
         "embedder",
         f"pipeline.models.embedders.{loader}",
+        engines={"onnx": "pipeline.models.embedders.onnx:OnnxImageText"} if onnx else {},
         texts_first=True,
         texts=texts,
         architectures=architecture,
@@ -192,7 +197,10 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "xclip",
         "embedder",
         "pipeline.models.embedders.xclip:XClipEmbedder",
-        engines={"openvino": "pipeline.models.embedders.xclip_openvino:OpenVinoXClip"},
+        engines={
+            "openvino": "pipeline.models.embedders.xclip_openvino:OpenVinoXClip",
+            "onnx": "pipeline.models.embedders.onnx:OnnxXClip",
+        },
         texts_first=True,
         processor=CLIP,
         num_frames=8,
@@ -212,12 +220,14 @@ FAMILIES: tuple[ModelFamily, ...] = (
         texts=_SIGLIP_TEXTS,
         embedding_dim=vision_width,
         loader="naflex:NaFlexEmbedder",
+        onnx=False,  # a graph is of pictures of one shape
         cuda_graphs=False,
     ),
     ModelFamily(
         "videoprism",
         "embedder",
         "pipeline.models.embedders.videoprism:VideoPrismEmbedder",
+        engines={"onnx": "pipeline.models.embedders.onnx:OnnxVideoPrism"},
         texts_first=True,
         texts=TextFormat(max_tokens=64, pad_to_max=True),
         architectures="VideoPrismClipModel",

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from schemas.options import Engine, Precision
 
 
+# What an engine needs beside vidsift's own dependencies, by name of the import.
+_PACKAGES: dict[Engine, tuple[str, ...]] = {"torch": (), "openvino": ("openvino",), "onnx": ("onnx", "onnxruntime")}
+
+
 def check_classifier(checkpoint: Checkpoint) -> None:
     """Refuse a checkpoint that was not trained to classify video, before anything heavy starts.
 
@@ -61,11 +65,12 @@ def check_engine(engine: Engine, classifier: Checkpoint, embedder: Checkpoint) -
     Raises:
         UsageError: its package is not installed, or it cannot run one of them.
     """
+    if missing := [package for package in _PACKAGES[engine] if find_spec(package) is None]:
+        its = "its package is" if missing == [engine] else f"{' and '.join(missing)}:"
+        message = f"{its} not installed; pip install 'vidsift[{engine}]', or take torch"
+        raise UsageError(message, argument="engine", value=engine)
     if engine == "torch":
         return
-    if find_spec(engine) is None:
-        message = f"its package is not installed; pip install 'vidsift[{engine}]', or take torch"
-        raise UsageError(message, argument="engine", value=engine)
     for checkpoint, family in (
         (classifier, classifier_family(classifier.model_type)),
         (embedder, check_embedder(embedder)),
@@ -73,8 +78,17 @@ def check_engine(engine: Engine, classifier: Checkpoint, embedder: Checkpoint) -
         _loader(family, checkpoint, engine)
 
 
+def uses_gpus(engine: Engine) -> bool:
+    """Whether an engine computes on GPUs where there are some: PyTorch, and ONNX Runtime as its package for GPUs."""
+    if engine != "onnx":
+        return engine == "torch"
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
 def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Classifier:
-    """Load a classifier onto the GPU where there is one, else onto the CPU; with ``openvino``, onto the CPU.
+    """Load a classifier onto the GPU where there is one, else onto the CPU; by other engines than ``torch``, onto the CPU.
 
     Raises:
         ModelError: transformers knows no video classifier of this type, or the files do not fit together.
@@ -85,7 +99,7 @@ def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto", engin
 
 
 def load_embedder(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Embedder:
-    """Load an embedder onto the GPU where there is one, else onto the CPU; with ``openvino``, onto the CPU.
+    """Load an embedder onto the GPU where there is one, else onto the CPU; by other engines than ``torch``, onto the CPU.
 
     Raises:
         ModelError: no embedder of this type is known, or the files do not fit together.
