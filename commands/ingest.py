@@ -67,6 +67,12 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     help="Keep N numbers of each embedding, of models trained for that. [default: the library's, or all]",
 )
 @click.option(
+    "--frames",
+    type=int,
+    metavar="N",
+    help="Show the classifier N frames of a clip, of VideoMAE and TimeSformer. [default: the library's, or the model's own]",
+)
+@click.option(
     "--decoder", default="pyav", show_default=True, help="Decode with pyav, decord, torchcodec or nvdec (on a GPU)."
 )
 @click.option(

@@ -107,6 +107,8 @@ class ModelFamily:
         rerank: whether its embedders are a `RerankEmbedder`.
         cut_dims: whether the first numbers of its vectors are embeddings too (Matryoshka), and its embedders give as many as
             `Checkpoint.embedding_dim` says.
+        frames_together: frames of which its classifiers can be shown any multiple, since what tells them the time can be
+            interpolated (`pipeline.models.longer_clips`); None where they take only as many as they were trained with.
         cuda_graphs: whether the forward pass can be recorded as a CUDA graph: it must not copy between host and GPU.
     """
 
@@ -124,6 +126,7 @@ class ModelFamily:
     extra: str = ""
     rerank: bool = False
     cut_dims: bool = False
+    frames_together: int | None = None
     cuda_graphs: bool = False
 
     def loader_for(self, engine: Engine) -> str | None:
@@ -136,6 +139,7 @@ def _transformers_classifier(
     processor: Processor | None = None,
     num_frames: int | None = None,
     *,
+    frames_together: int | None = None,
     cuda_graphs: bool = False,
 ) -> ModelFamily:
     """A family that transformers' AutoModelForVideoClassification loads."""
@@ -150,6 +154,7 @@ def _transformers_classifier(
         architectures="ForVideoClassification",
         processor=processor,
         num_frames=num_frames,
+        frames_together=frames_together,
         cuda_graphs=cuda_graphs,
     )
 
@@ -189,8 +194,8 @@ def _image_text_embedder(
 _SIGLIP_TEXTS = TextFormat(max_tokens=64, pad_to_max=True, attention_mask=False, lower_case=True)
 
 FAMILIES: tuple[ModelFamily, ...] = (
-    _transformers_classifier("videomae", VIDEOMAE, num_frames=16, cuda_graphs=True),
-    _transformers_classifier("timesformer", VIDEOMAE, num_frames=8, cuda_graphs=True),
+    _transformers_classifier("videomae", VIDEOMAE, num_frames=16, frames_together=2, cuda_graphs=True),
+    _transformers_classifier("timesformer", VIDEOMAE, num_frames=8, frames_together=1, cuda_graphs=True),
     _transformers_classifier("vivit", VIVIT, num_frames=32, cuda_graphs=True),
     _transformers_classifier("vjepa2", VJEPA2, num_frames=64, cuda_graphs=True),
     ModelFamily(

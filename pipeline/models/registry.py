@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _PACKAGES: dict[Engine, tuple[str, ...]] = {"torch": (), "openvino": ("openvino",), "onnx": ("onnx", "onnxruntime")}
 
 
+_MOST_FRAMES = 256  # that a classifier can be shown of a clip
+
+
 def check_classifier(checkpoint: Checkpoint) -> None:
     """Refuse a checkpoint that was not trained to classify video, before anything heavy starts.
 
@@ -33,6 +36,25 @@ def check_classifier(checkpoint: Checkpoint) -> None:
     family = classifier_family(checkpoint.model_type)
     _check_architectures(checkpoint, family, "video classification")
     _check_packages(checkpoint, family)
+
+
+def check_frames(checkpoint: Checkpoint, num_frames: int) -> None:
+    """Refuse a number of frames that a classifier cannot be shown (`pipeline.models.longer_clips`).
+
+    Raises:
+        UsageError: its family takes no other number than it was trained with, or not this one.
+    """
+    together = classifier_family(checkpoint.model_type).frames_together
+    if together is None:
+        types = " or ".join(family.model_type for family in families.FAMILIES if family.frames_together)
+        raise UsageError(
+            f"got {num_frames}, but models of type {checkpoint.model_type!r} take only the number that they were trained "
+            f"with; leave the option out, or take a classifier of type {types}",
+            argument="frames",
+        )
+    if not together <= num_frames <= _MOST_FRAMES or num_frames % together:
+        multiples = f" in multiples of {together}" if together > 1 else ""
+        raise UsageError(f"got {num_frames}, expected {together} to {_MOST_FRAMES}{multiples}", argument="frames")
 
 
 def check_embedder(checkpoint: Checkpoint) -> ModelFamily:

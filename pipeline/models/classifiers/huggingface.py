@@ -8,7 +8,8 @@ import torch
 from transformers import AutoModelForVideoClassification
 
 from pipeline.models.families import classifier_family
-from pipeline.models.loading import load_pretrained
+from pipeline.models.loading import load_pretrained, move_unregistered_tensors
+from pipeline.models.longer_clips import stretch
 from pipeline.models.pixels import choose_dtype
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.runtimes.choose import choose_runtime
@@ -30,6 +31,9 @@ class HuggingFaceClassifier:
         self._model, self.device, self.dtype = load_pretrained(
             AutoModelForVideoClassification, checkpoint, precision, "classifier", device=device
         )
+        if checkpoint.num_frames is not None:
+            stretch(self._model, checkpoint.num_frames)
+            move_unregistered_tensors(self._model, self.device)
         self._run: Forward = choose_runtime(
             lambda pixels: self.forward(self._model, pixels),
             self.device,
@@ -70,7 +74,7 @@ class OpenVinoClassifier(HuggingFaceClassifier):
         """Load the checkpoint; see `pipeline.models.registry.load_classifier`."""
         super().__init__(checkpoint, "fp32", _CPU)
         self.dtype = choose_dtype(precision, _CPU)
-        self._run = OpenVinoForward(checkpoint, "logits", self.module(), self.dtype)
+        self._run = OpenVinoForward(checkpoint, f"logits{checkpoint.num_frames or ''}", self.module(), self.dtype)
 
 
 class OnnxClassifier(HuggingFaceClassifier):
