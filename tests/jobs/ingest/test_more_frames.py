@@ -23,14 +23,12 @@ _FP32 = IngestOptions(precision="fp32")
 def test_a_library_remembers_the_number_and_takes_no_other(
     tmp_path: Path, classifier_folder: Path, embedder_folder: Path, films: list[Path]
 ) -> None:
-    library, models = tmp_path / "library", {"classifier": str(classifier_folder), "embedder": str(embedder_folder)}
-    report = ingest(
-        films[0], library, classifier=models["classifier"], embedder=models["embedder"], frames=32, options=_FP32
-    )
+    library, classifier, embedder = tmp_path / "library", str(classifier_folder), str(embedder_folder)
+    report = ingest(films[0], library, classifier=classifier, embedder=embedder, frames=32, options=_FP32)
     assert (report.indexed, report.failed) == (1, 0)
     assert json.loads((library / "library.json").read_text())["classifier"]["num_frames"] == 32
     assert ingest(films[1], library, options=_FP32).indexed == 1
-    assert ingest(films[2], library, classifier=models["classifier"], frames=32, options=_FP32).indexed == 1
+    assert ingest(films[2], library, classifier=classifier, frames=32, options=_FP32).indexed == 1
     with pytest.raises(LibraryError, match="`frames` is 64 here and 32 in the library"):
         ingest(films[2], library, frames=64)
     with pytest.raises(LibraryError, match="`frames` is the model's own here and 32 in the library"):
@@ -55,5 +53,5 @@ def test_the_models_own_number_is_no_other_library(
     config = read_library_config(Library(tmp_path))
     assert config is not None
     assert config.classifier.num_frames is None
-    with pytest.raises(UsageError, match="^frames: got 7, expected 2 to 256 in multiples of 2$"):
+    with pytest.raises(UsageError, match=r"^frames: got 7, expected 2 to 256 in multiples of 2$"):
         ingest(films[1], tmp_path, frames=7)

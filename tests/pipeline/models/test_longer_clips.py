@@ -77,8 +77,8 @@ def test_its_own_number_of_frames_changes_nothing(tmp_path: Path) -> None:
         (
             "vivit",
             64,
-            "got 64, but models of type 'vivit' take only the number that they were trained with; leave the option out, or take "
-            "a classifier of type videomae or timesformer",
+            "got 64, but models of type 'vivit' take only the number that they were trained with; leave the option out, or "
+            "take a classifier of type videomae or timesformer",
         ),
     ],
 )
