@@ -1,7 +1,7 @@
 """What it costs and changes to show a classifier more frames of a clip than it was trained with, on the demo's world.
 
-    python -m benchmarks.frames WORK                           # the pocket classifier
-    python -m benchmarks.frames WORK --also ./trained-on-32    # beside it, a folder that `finetune --frames 32` made
+    python -m benchmarks.more_frames WORK                           # the pocket classifier
+    python -m benchmarks.more_frames WORK --also ./trained-on-32    # beside it, a folder that `finetune --frames 32` made
 
 Accuracy of the best label, on short clips of a world of another seed than the models were trained on, which is rendered in
 WORK; of pairs of actions that are each other's reversal; and clips a second of the forward pass on one thread, in fp32. The
