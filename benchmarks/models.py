@@ -5,8 +5,9 @@
 
 Full-size checkpoints are random ones of VideoMAE-base, whose logits spread with a standard deviation of 2 as a trained one's
 do, and X-CLIP base/32; others must be shown frames of one size. On one thread of a CPU, also where there is a GPU, one clip
-at a time; forward passes by the CPU time that they take. Frames are compared with what the published processors make of whole frames, forward passes with fp32 as PyTorch
-has it. Left out are videos that are turned, or whose pixels are not square: processors know nothing of that.
+at a time; forward passes by the CPU time that they take. Frames are compared with what the published processors make of
+whole frames, forward passes with fp32 as PyTorch has it. Left out are videos that are turned, or whose pixels are not
+square, of which processors know nothing.
 """
 
 from __future__ import annotations
