@@ -147,6 +147,9 @@ def _on_benchmark(benchmark: Any, folder: Path, output: Path | None, as_json: bo
 @click.option("--draws", default=3, show_default=True, help="Number of draws of captions.")
 @click.option("--shuffle", is_flag=True, help="Shuffle the frames of each clip, as a control.")
 @click.option("--window", "window_s", default=4.0, show_default=True, help="Length of a clip in seconds.")
+@click.option(
+    "--frames", type=int, metavar="N", help="Show a VideoMAE or a TimeSformer N frames of a clip. [default: its own number]"
+)
 @click.option("--seed", default=0, show_default=True, help="Seed for splits, draws and shuffling.")
 @click.option("--batch-size", default=32, show_default=True, help="Clips per forward pass.")
 @click.option(

@@ -67,13 +67,19 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     help="Keep N numbers of each embedding, of models trained for that. [default: the library's, or all]",
 )
 @click.option(
+    "--frames",
+    type=int,
+    metavar="N",
+    help="Show the classifier N frames of a clip, of VideoMAE and TimeSformer. [default: the library's, or the model's own]",
+)
+@click.option(
     "--decoder", default="pyav", show_default=True, help="Decode with pyav, decord, torchcodec or nvdec (on a GPU)."
 )
 @click.option(
     "--engine",
     default="torch",
     show_default=True,
-    help="Run the models with torch or with openvino, an extra to install: faster on CPUs without AMX.",
+    help="Run the models with torch, openvino (faster on CPUs without AMX) or onnx; the last two are extras to install.",
 )
 @click.option("--precision", default="auto", show_default=True, help="Run the models in fp32 or bf16; auto picks by device.")
 @click.option("--top-labels", type=int, default=5, show_default=True, help="Number of action labels to keep per clip.")

@@ -133,6 +133,7 @@ class Checkpoint:
         architectures: the classes its weights were saved from, as config.json says.
         embedding_dim: dimension of its embeddings, which are cut to it where a library keeps fewer than the model has; None
             for a classifier.
+        num_frames: frames of a clip that a classifier is shown instead of as many as it was trained with; None for its own.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Checkpoint:
     sha256: str
     architectures: tuple[str, ...] = ()
     embedding_dim: int | None = None
+    num_frames: int | None = None
 
     @property
     def stamp(self) -> str:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from schemas.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
-Engine = Literal["torch", "openvino"]  # the library that runs both models' forward passes
+Engine = Literal["torch", "openvino", "onnx"]  # the library that runs both models' forward passes
 Scaling = Literal["fast", "exact"]  # how frames are brought to a model's size; `pipeline.picture.resize`
 FeatureKind = Literal["int8", "fp16", "none"]  # how a library keeps the features of rerank scores; `schemas.rerank_features`
 
@@ -71,7 +71,8 @@ class IngestOptions:
         decoder: name of a decoder backend (``pipeline.decoders.registry.DECODERS``).
         scaling: ``fast`` lets the decoder's library scale frames and convert them to RGB in one step; ``exact`` does one
             after the other, as the models' published processors do.
-        engine: what runs both models over clips: PyTorch, or on CPUs OpenVINO where it is installed.
+        engine: what runs both models over clips: PyTorch, or where they are installed OpenVINO on CPUs, or ONNX Runtime in
+            fp32.
         precision: arithmetic of both models; ``auto`` takes bf16 where the device computes in it, else fp32.
         batch_size: clips per forward pass; None leaves that to the machine and the models.
         top_labels: action labels kept per clip, best first.
@@ -110,6 +111,9 @@ class IngestOptions:
         for argument, choices in (("precision", Precision), ("engine", Engine), ("scaling", Scaling)):
             if (chosen := getattr(self, argument)) not in get_args(choices):
                 raise UsageError(f"got {chosen!r}, expected {', '.join(get_args(choices))}", argument=argument)
+        if self.engine == "onnx" and self.precision == "bf16":
+            message = "got bf16, expected fp32 or auto, since the `engine` onnx computes in fp32"
+            raise UsageError(message, argument="precision")
         for argument, minimum in _MINIMUMS.items():
             value = getattr(self, argument)
             if value is not None and not minimum <= value < float("inf"):

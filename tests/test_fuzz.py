@@ -60,6 +60,7 @@ CALLS: dict[str, list[str]] = {
     "teach": ["waving", "--examples", "<examples>", "--library", "<library>"],
     "status": ["--library", "<library>"],
     "models": ["--kind", "embedder"],
+    "export-model": ["<classifier>", "--output", "<missing>"],
     "history": ["--library", "<library>"],
     "rollback": ["1", "--library", "<library>"],
     "compact": ["--library", "<library>"],

@@ -101,6 +101,9 @@ class LibraryConfig:
                 sentences.append(f"`{role}` is {theirs.stamp} here and {mine.stamp} in the library")
             elif mine.embedding_dim != theirs.embedding_dim:
                 sentences.append(f"`dim` is {theirs.embedding_dim} here and {mine.embedding_dim} in the library")
+            elif mine.num_frames != theirs.num_frames:
+                here, there = (of.num_frames or "the model's own" for of in (theirs, mine))
+                sentences.append(f"`frames` is {here} here and {there} in the library")
         for name in ("window_s", "stride_s"):
             mine, theirs = getattr(self.sampling, name), getattr(other.sampling, name)
             if mine != theirs:
@@ -226,7 +229,9 @@ def _checkpoint(content: dict[str, Any]) -> Checkpoint:
         "sha256": str,
         "architectures": list,
         "embedding_dim": (int, type(None)),
+        "num_frames": (int, type(None)),
     }
+    content = {"num_frames": None, **content}
     for key, kind in types.items():
         if not isinstance(content[key], kind):
             raise TypeError(f"{key} is {content[key]!r}")
@@ -239,6 +244,9 @@ def write_library_config(library: Library, config: LibraryConfig) -> None:
     del content["annotator_tables"], content["channels"]
     if config.sampling.shots == "none":
         del content["sampling"]["shots"]  # which earlier versions do not know
+    for model in (content["classifier"], content["embedder"]):
+        if model["num_frames"] is None:
+            del model["num_frames"]  # likewise
     if config.channels:
         content["channels"] = {name: channel._asdict() for name, channel in config.channels.items()}
     replace_file(library.config_file, json.dumps(content, indent=1) + "\n")

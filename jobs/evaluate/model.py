@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ from jobs.evaluate.progress import EvaluationProgress
 from jobs.evaluate.retrieval import measure_embedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import embedder_family
-from pipeline.models.registry import check_classifier, check_embedder, load_classifier
+from pipeline.models.registry import check_classifier, check_embedder, check_frames, load_classifier
 from schemas.errors import UsageError
 from schemas.models import Checkpoint
 
@@ -55,9 +56,24 @@ def evaluate_model(
     if kind == "embedder" and options.views == "multi":
         raise UsageError("got an embedder, expected classifiers; leave it out", argument="views", value="multi")
     (check_embedder if kind == "embedder" else check_classifier)(checkpoint)
+    checkpoint = _shown(checkpoint, kind, options.frames)
     dataset = read_dataset(data, seed=options.seed, want="captions" if kind == "embedder" else "labels")
     measure = measure_embedder if kind == "embedder" else _measure_classifier
     return measure(checkpoint, dataset, options, say, on_progress)
+
+
+def _shown(checkpoint: Checkpoint, kind: Kind, frames: int | None) -> Checkpoint:
+    """The model, to be shown ``frames`` of a clip.
+
+    Raises:
+        UsageError: it cannot be shown that many.
+    """
+    if frames is None:
+        return checkpoint
+    if kind == "embedder":
+        raise UsageError("got an embedder, expected classifiers; leave it out", argument="frames", value=frames)
+    check_frames(checkpoint, frames)
+    return replace(checkpoint, num_frames=frames)
 
 
 def _measure_classifier(

@@ -44,6 +44,7 @@ class EvaluateOptions:
         pairs: pairs of labels, or of values of a kind of fact, each with a comma between: measure how well the two are told
             apart.
         precision: the arithmetic of the model.
+        frames: frames of a clip that a classifier is shown, of a VideoMAE or a TimeSformer; None for its own number.
     """
 
     split: Split | Literal["all"] | None = None
@@ -56,6 +57,7 @@ class EvaluateOptions:
     shuffle: bool = False
     pairs: tuple[str, ...] = ()
     precision: Precision = "fp32"
+    frames: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

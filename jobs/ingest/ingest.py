@@ -50,6 +50,7 @@ def ingest(
     stride_s: float | None = None,
     features: FeatureKind | None = None,
     dim: int | None = None,
+    frames: int | None = None,
     options: IngestOptions | None = None,
     keep_missing: bool = False,
     allow_empty: bool = False,
@@ -78,6 +79,8 @@ def ingest(
         features: how to keep what rerank scores need; None takes the library's own, or int8 for a new one.
         dim: the number of dimensions to cut embeddings to, for embedders that were trained for it; None takes the library's
             own, or all for a new one.
+        frames: frames of a clip that the classifier is shown, of a VideoMAE or a TimeSformer; None takes the library's
+            own, or as many as it was trained with for a new one.
         options: how to run.
         keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
@@ -121,6 +124,7 @@ def ingest(
         stride_s=stride_s,
         features=features,
         dim=dim,
+        frames=frames,
         annotators=annotators,
         labels_from=labels_from,
         shots=shots,

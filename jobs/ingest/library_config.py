@@ -13,7 +13,8 @@ from pipeline.annotators import Annotator
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import embedder_family
 from pipeline.models.known import licence_note
-from pipeline.models.registry import check_classifier, check_embedder
+from pipeline.models.preprocessing import read_preprocessing
+from pipeline.models.registry import check_classifier, check_embedder, check_frames
 from schemas.errors import LibraryError, UsageError
 from schemas.models import Checkpoint
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, FeatureKind, Sampling, ShotDetector
@@ -28,6 +29,7 @@ def choose_library_config(
     stride_s: float | None = None,
     features: FeatureKind | None = None,
     dim: int | None = None,
+    frames: int | None = None,
     annotators: Sequence[Annotator] = (),
     labels_from: str | Path | None = None,
     shots: ShotDetector | None = None,
@@ -42,6 +44,7 @@ def choose_library_config(
         stride_s: seconds from one clip's start to the next one's; by default the window, where that is given.
         features: how to keep them; by default int8 where the embedder has a rerank score.
         dim: the number of dimensions to cut embeddings to.
+        frames: frames of a clip that the classifier is shown; by default as many as it was trained with.
         annotators: those beside the classifier and the embedder.
         shots: what finds the shots that clips are cut at; by default none.
         labels_from: a library that says what else the classifier and the sampling of a new one are.
@@ -56,7 +59,9 @@ def choose_library_config(
     labelled = None if labels_from is None else _config_of(Path(labels_from))
     sampling = _sampling(known or labelled, window_s, stride_s)
     sampling = sampling if shots is None else replace(sampling, shots=shots)
-    named = classifier or embedder or dim is not None or features not in (None, known.features if known else None)
+    named = (
+        classifier or embedder or (dim, frames) != (None, None) or features not in (None, known.features if known else None)
+    )
     tables = _annotator_tables(annotators)
     as_known = known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables)
     if known is not None and as_known and labelled is None:
@@ -70,6 +75,7 @@ def choose_library_config(
         sampling,
     )
     check_classifier(requested.classifier)
+    requested = replace(requested, classifier=_shown(of_labels, requested.classifier, frames))
     requested = replace(requested, embedder=_cut(known, requested.embedder, dim))
     requested = replace(requested, features=_features(known, requested.embedder, features))
     try:
@@ -102,6 +108,9 @@ def _check_labelled(labelled: LibraryConfig, requested: LibraryConfig) -> None:
             f"clips of {of.sampling.window_s:g} s every {of.sampling.stride_s:g} s" for of in (labelled, requested)
         )
         difference = f"got a library with {got}, expected {expected}"
+    elif labelled.classifier.num_frames != requested.classifier.num_frames:
+        shown = [str(of.classifier.num_frames or "the model's own") for of in (labelled, requested)]
+        difference = f"got labels from {shown[0]} frames of a clip, expected {shown[1]}"
     elif labelled.classifier.sha256 != requested.classifier.sha256:
         difference = f"got labels of {labelled.classifier.stamp}, expected those of {requested.classifier.stamp}"
     else:
@@ -131,6 +140,20 @@ def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: flo
     window_s = Sampling().window_s if window_s is None else window_s
     stride_s = window_s if stride_s is None else stride_s
     return Sampling(window_s=window_s, stride_s=stride_s, shots="none" if known is None else known.sampling.shots)
+
+
+def _shown(known: LibraryConfig | None, classifier: Checkpoint, frames: int | None) -> Checkpoint:
+    """The classifier with the number of frames asked for; else with that of the library, where it is the library's.
+
+    Raises:
+        UsageError: it cannot be shown that many.
+    """
+    if frames is None:
+        same = known is not None and classifier.sha256 == known.classifier.sha256
+        return replace(classifier, num_frames=known.classifier.num_frames) if known and same else classifier
+    check_frames(classifier, frames)
+    own = read_preprocessing(replace(classifier, num_frames=None), "classifier").input.num_frames
+    return replace(classifier, num_frames=None if frames == own else frames)
 
 
 def _cut(known: LibraryConfig | None, embedder: Checkpoint, dim: int | None) -> Checkpoint:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jobs.ingest.steps import Job
 from pipeline.decoders.registry import ON_GPU
+from pipeline.models.registry import uses_gpus
 from schemas.models import ModelInput
 
 # Pixels of clips in one forward pass: 4 clips of VideoMAE-base on a CPU, where more gain nothing, and 64 on a GPU. Of small
@@ -72,7 +73,7 @@ def plan_resources(job: Job, cpus: int, gpus: int, memory: float) -> ResourcePla
     """
     options = job.options
     most_decoders = _MAX_ON_A_GPU * gpus if options.decoder in ON_GPU else cpus
-    if options.engine == "openvino":
+    if gpus and not uses_gpus(options.engine):
         gpus = 0
     pixels = max(_pixels(shown) for shown in job.inputs)
     fitting, largest = (

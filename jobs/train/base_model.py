@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,11 @@ class Base:
     checkpoint: Checkpoint
     has_weights: bool
     preprocessing: Preprocessing
+
+    def showing(self, num_frames: int) -> Base:
+        """The same, to be shown another number of frames."""
+        shown = replace(self.preprocessing.input, num_frames=num_frames)
+        return replace(self, preprocessing=replace(self.preprocessing, input=shown))
 
 
 def find_base(name: str, kind: str, *, model_types: Sequence[str] = ()) -> Base:

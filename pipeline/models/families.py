@@ -107,6 +107,8 @@ class ModelFamily:
         rerank: whether its embedders are a `RerankEmbedder`.
         cut_dims: whether the first numbers of its vectors are embeddings too (Matryoshka), and its embedders give as many as
             `Checkpoint.embedding_dim` says.
+        frames_together: frames of which its classifiers can be shown any multiple, since what tells them the time can be
+            interpolated (`pipeline.models.longer_clips`); None where they take only as many as they were trained with.
         cuda_graphs: whether the forward pass can be recorded as a CUDA graph: it must not copy between host and GPU.
     """
 
@@ -124,6 +126,7 @@ class ModelFamily:
     extra: str = ""
     rerank: bool = False
     cut_dims: bool = False
+    frames_together: int | None = None
     cuda_graphs: bool = False
 
     def loader_for(self, engine: Engine) -> str | None:
@@ -136,6 +139,7 @@ def _transformers_classifier(
     processor: Processor | None = None,
     num_frames: int | None = None,
     *,
+    frames_together: int | None = None,
     cuda_graphs: bool = False,
 ) -> ModelFamily:
     """A family that transformers' AutoModelForVideoClassification loads."""
@@ -143,10 +147,14 @@ def _transformers_classifier(
         model_type,
         "classifier",
         "pipeline.models.classifiers.huggingface:HuggingFaceClassifier",
-        engines={"openvino": "pipeline.models.classifiers.huggingface:OpenVinoClassifier"},
+        engines={
+            "openvino": "pipeline.models.classifiers.huggingface:OpenVinoClassifier",
+            "onnx": "pipeline.models.classifiers.huggingface:OnnxClassifier",
+        },
         architectures="ForVideoClassification",
         processor=processor,
         num_frames=num_frames,
+        frames_together=frames_together,
         cuda_graphs=cuda_graphs,
     )
 
@@ -159,6 +167,7 @@ def _image_text_embedder(
     texts: TextFormat = TextFormat(),
     embedding_dim: Callable[[Mapping[str, Any]], int | None] = projection_dim,
     loader: str = "image_text:ImageTextEmbedder",
+    onnx: bool = True,
     cuda_graphs: bool = True,
 ) -> ModelFamily:
     """A family of image-text encoders that transformers' AutoModel loads, over 8 frames of a clip.
@@ -170,6 +179,7 @@ def _image_text_embedder(
         model_type,
         "embedder",
         f"pipeline.models.embedders.{loader}",
+        engines={"onnx": "pipeline.models.embedders.onnx:OnnxImageText"} if onnx else {},
         texts_first=True,
         texts=texts,
         architectures=architecture,
@@ -184,15 +194,18 @@ def _image_text_embedder(
 _SIGLIP_TEXTS = TextFormat(max_tokens=64, pad_to_max=True, attention_mask=False, lower_case=True)
 
 FAMILIES: tuple[ModelFamily, ...] = (
-    _transformers_classifier("videomae", VIDEOMAE, num_frames=16, cuda_graphs=True),
-    _transformers_classifier("timesformer", VIDEOMAE, num_frames=8, cuda_graphs=True),
+    _transformers_classifier("videomae", VIDEOMAE, num_frames=16, frames_together=2, cuda_graphs=True),
+    _transformers_classifier("timesformer", VIDEOMAE, num_frames=8, frames_together=1, cuda_graphs=True),
     _transformers_classifier("vivit", VIVIT, num_frames=32, cuda_graphs=True),
     _transformers_classifier("vjepa2", VJEPA2, num_frames=64, cuda_graphs=True),
     ModelFamily(
         "xclip",
         "embedder",
         "pipeline.models.embedders.xclip:XClipEmbedder",
-        engines={"openvino": "pipeline.models.embedders.xclip_openvino:OpenVinoXClip"},
+        engines={
+            "openvino": "pipeline.models.embedders.xclip_openvino:OpenVinoXClip",
+            "onnx": "pipeline.models.embedders.onnx:OnnxXClip",
+        },
         texts_first=True,
         processor=CLIP,
         num_frames=8,
@@ -212,12 +225,14 @@ FAMILIES: tuple[ModelFamily, ...] = (
         texts=_SIGLIP_TEXTS,
         embedding_dim=vision_width,
         loader="naflex:NaFlexEmbedder",
+        onnx=False,  # a graph is of pictures of one shape
         cuda_graphs=False,
     ),
     ModelFamily(
         "videoprism",
         "embedder",
         "pipeline.models.embedders.videoprism:VideoPrismEmbedder",
+        engines={"onnx": "pipeline.models.embedders.onnx:OnnxVideoPrism"},
         texts_first=True,
         texts=TextFormat(max_tokens=64, pad_to_max=True),
         architectures="VideoPrismClipModel",

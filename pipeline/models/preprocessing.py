@@ -82,7 +82,8 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as exc:
         raise refuse(f"the preprocessing configuration cannot be used: {exc!r}") from exc
     _check_size(geometry, config, refuse)
-    return Preprocessing(ModelInput(_num_frames(config, family, refuse), geometry), gain, shift)
+    num_frames = checkpoint.num_frames or _num_frames(config, family, refuse)
+    return Preprocessing(ModelInput(num_frames, geometry), gain, shift)
 
 
 def _read_json(folder: Path, refuse: _Refuse) -> dict[str, Any]:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from schemas.options import Engine, Precision
 
 
+# What an engine needs beside vidsift's own dependencies, by name of the import.
+_PACKAGES: dict[Engine, tuple[str, ...]] = {"torch": (), "openvino": ("openvino",), "onnx": ("onnx", "onnxruntime")}
+
+
+_MOST_FRAMES = 256  # that a classifier can be shown of a clip
+
+
 def check_classifier(checkpoint: Checkpoint) -> None:
     """Refuse a checkpoint that was not trained to classify video, before anything heavy starts.
 
@@ -29,6 +36,25 @@ def check_classifier(checkpoint: Checkpoint) -> None:
     family = classifier_family(checkpoint.model_type)
     _check_architectures(checkpoint, family, "video classification")
     _check_packages(checkpoint, family)
+
+
+def check_frames(checkpoint: Checkpoint, num_frames: int) -> None:
+    """Refuse a number of frames that a classifier cannot be shown (`pipeline.models.longer_clips`).
+
+    Raises:
+        UsageError: its family takes no other number than it was trained with, or not this one.
+    """
+    together = classifier_family(checkpoint.model_type).frames_together
+    if together is None:
+        types = " or ".join(family.model_type for family in families.FAMILIES if family.frames_together)
+        raise UsageError(
+            f"got {num_frames}, but models of type {checkpoint.model_type!r} take only the number that they were trained "
+            f"with; leave the option out, or take a classifier of type {types}",
+            argument="frames",
+        )
+    if not together <= num_frames <= _MOST_FRAMES or num_frames % together:
+        multiples = f" in multiples of {together}" if together > 1 else ""
+        raise UsageError(f"got {num_frames}, expected {together} to {_MOST_FRAMES}{multiples}", argument="frames")
 
 
 def check_embedder(checkpoint: Checkpoint) -> ModelFamily:
@@ -61,11 +87,12 @@ def check_engine(engine: Engine, classifier: Checkpoint, embedder: Checkpoint) -
     Raises:
         UsageError: its package is not installed, or it cannot run one of them.
     """
+    if missing := [package for package in _PACKAGES[engine] if find_spec(package) is None]:
+        its = "its package is" if missing == [engine] else f"{' and '.join(missing)}:"
+        message = f"{its} not installed; pip install 'vidsift[{engine}]', or take torch"
+        raise UsageError(message, argument="engine", value=engine)
     if engine == "torch":
         return
-    if find_spec(engine) is None:
-        message = f"its package is not installed; pip install 'vidsift[{engine}]', or take torch"
-        raise UsageError(message, argument="engine", value=engine)
     for checkpoint, family in (
         (classifier, classifier_family(classifier.model_type)),
         (embedder, check_embedder(embedder)),
@@ -73,8 +100,17 @@ def check_engine(engine: Engine, classifier: Checkpoint, embedder: Checkpoint) -
         _loader(family, checkpoint, engine)
 
 
+def uses_gpus(engine: Engine) -> bool:
+    """Whether an engine computes on GPUs where there are some: PyTorch, and ONNX Runtime as its package for GPUs."""
+    if engine != "onnx":
+        return engine == "torch"
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
 def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Classifier:
-    """Load a classifier onto the GPU where there is one, else onto the CPU; with ``openvino``, onto the CPU.
+    """Load a classifier onto the GPU where there is one, else onto the CPU; by other engines than ``torch``, onto the CPU.
 
     Raises:
         ModelError: transformers knows no video classifier of this type, or the files do not fit together.
@@ -85,7 +121,7 @@ def load_classifier(checkpoint: Checkpoint, precision: Precision = "auto", engin
 
 
 def load_embedder(checkpoint: Checkpoint, precision: Precision = "auto", engine: Engine = "torch") -> Embedder:
-    """Load an embedder onto the GPU where there is one, else onto the CPU; with ``openvino``, onto the CPU.
+    """Load an embedder onto the GPU where there is one, else onto the CPU; by other engines than ``torch``, onto the CPU.
 
     Raises:
         ModelError: no embedder of this type is known, or the files do not fit together.

@@ -31,7 +31,11 @@ def test_sampling_refuses_what_would_leave_seconds_unseen(sampling: dict[str, An
         ({"precision": "int8"}, "precision: got 'int8', expected auto, fp32, bf16"),
         ({"batch_size": 0}, "batch_size: got 0, expected 1 or more"),
         ({"scaling": "slow"}, "scaling: got 'slow', expected fast, exact"),
-        ({"engine": "tensorflow"}, "engine: got 'tensorflow', expected torch, openvino"),
+        ({"engine": "tensorflow"}, "engine: got 'tensorflow', expected torch, openvino, onnx"),
+        (
+            {"engine": "onnx", "precision": "bf16"},
+            "precision: got bf16, expected fp32 or auto, since the `engine` onnx computes in fp32",
+        ),
         ({"num_decoders": 0}, "num_decoders: got 0, expected 1 or more"),
         ({"num_threads": 0}, "num_threads: got 0, expected 1 or more"),
         ({"num_cpus": 0}, "num_cpus: got 0, expected 1 or more"),

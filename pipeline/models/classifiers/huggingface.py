@@ -8,11 +8,13 @@ import torch
 from transformers import AutoModelForVideoClassification
 
 from pipeline.models.families import classifier_family
-from pipeline.models.loading import load_pretrained
+from pipeline.models.loading import load_pretrained, move_unregistered_tensors
+from pipeline.models.longer_clips import stretch
 from pipeline.models.pixels import choose_dtype
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.runtimes.choose import choose_runtime
 from pipeline.models.runtimes.cuda_graphs import Forward
+from pipeline.models.runtimes.onnx import onnx_runtime
 from pipeline.models.runtimes.openvino import OpenVinoForward
 from schemas.models import Checkpoint, Label
 from schemas.options import Precision
@@ -29,6 +31,9 @@ class HuggingFaceClassifier:
         self._model, self.device, self.dtype = load_pretrained(
             AutoModelForVideoClassification, checkpoint, precision, "classifier", device=device
         )
+        if checkpoint.num_frames is not None:
+            stretch(self._model, checkpoint.num_frames)
+            move_unregistered_tensors(self._model, self.device)
         self._run: Forward = choose_runtime(
             lambda pixels: self.forward(self._model, pixels),
             self.device,
@@ -47,6 +52,15 @@ class HuggingFaceClassifier:
             for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that its logits are of."""
+        return tuple(self._labels)
+
+    def module(self) -> torch.nn.Module:
+        """Its forward pass for other engines: float32 [batch, num_frames, 3, height, width] -> logits [batch, labels]."""
+        return Logits(self._model)
+
     @staticmethod
     def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor]:
         """Logits [batch, labels] by ``model``, from pixels [batch, num_frames, 3, height, width] on its device."""
@@ -60,15 +74,26 @@ class OpenVinoClassifier(HuggingFaceClassifier):
         """Load the checkpoint; see `pipeline.models.registry.load_classifier`."""
         super().__init__(checkpoint, "fp32", _CPU)
         self.dtype = choose_dtype(precision, _CPU)
-        self._run = OpenVinoForward(checkpoint, "logits", _Logits(self._model), self.dtype)
+        self._run = OpenVinoForward(checkpoint, f"logits{checkpoint.num_frames or ''}", self.module(), self.dtype)
 
 
-class _Logits(torch.nn.Module):
-    """[1, num_frames, 3, height, width] -> logits [1, labels]."""
+class OnnxClassifier(HuggingFaceClassifier):
+    """A `HuggingFaceClassifier` whose logits ONNX Runtime computes, in fp32."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
+        """Load the checkpoint; see `pipeline.models.registry.load_classifier`. There is one precision."""
+        super().__init__(checkpoint, "fp32", _CPU)
+        self._run = onnx_runtime(checkpoint, "logits", self.module(), self._model.config)
+
+
+class Logits(torch.nn.Module):
+    """[batch, num_frames, 3, height, width] -> logits [batch, labels]."""
 
     def __init__(self, model: Any) -> None:
+        """Take a transformers model."""
         super().__init__()
         self.model = model
 
     def forward(self, pixels: torch.Tensor) -> Any:
+        """The logits."""
         return HuggingFaceClassifier.forward(self.model, pixels)[0]

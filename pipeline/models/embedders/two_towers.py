@@ -71,6 +71,16 @@ class TwoTowers(ABC):
         self._tokenizer = TextTokenizer(Path(checkpoint.folder), checkpoint.name, "embedder", max_tokens, family.texts)
         self._projected = RecentTexts(self._project)
 
+    @property
+    def model(self) -> Any:
+        """The transformers model, as it was loaded."""
+        return self._model
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens of a text that it reads."""
+        return self._tokenizer.max_tokens
+
     def _load(self, *, vision: bool) -> tuple[Any, torch.device, torch.dtype]:
         try:
             config = self.whole_config(self._checkpoint) if vision else self.config_without_vision(self._checkpoint)

@@ -1,1 +1,1 @@
-"""Faster ways to run a model's forward pass: CUDA graphs, micro-batches, OpenVINO."""
+"""Faster ways to run a model's forward pass: CUDA graphs, micro-batches, OpenVINO, ONNX Runtime."""

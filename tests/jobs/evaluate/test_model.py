@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from jobs.evaluate.model_inputs import (
 from jobs.evaluate.model_report import results_json, results_text, write_results
 from jobs.evaluate.model_results import ClassifierResults, ClassRow, EmbedderResults, KindRow, PairRow, Retrieval
 from jobs.output_folder import check_folder
+from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import load_classifier
 from schemas.errors import JobError, ModelError, UsageError
 from schemas.models import Geometry, ModelInput
 from schemas.records import Span
@@ -177,6 +180,17 @@ def test_one_view_is_the_plain_forward_pass_of_the_middle(
     assert told[0] == f"5 examples: {found.why}"
     assert told[1] == f"left out: {': '.join(left_out)}"
     assert done[-1].startswith("measured 4 of 5 examples, ")
+
+
+def test_a_classifier_is_shown_as_many_frames_as_it_is_asked_for(
+    classifier_folder: Path, labelled: Path, seen_scores: list[NDArray[np.float64]]
+) -> None:
+    evaluate_model(str(classifier_folder), labelled, options=EvaluateOptions(frames=32))
+    shown = decoded(labelled.parent / "a.mp4", [(0, 2)], ModelInput(32, Geometry(64, (64, 64))))
+    checkpoint = replace(find_checkpoint(str(classifier_folder), "classifier"), num_frames=32)
+    (labels,) = load_classifier(checkpoint, "fp32").classify(pixels(shown), len(LABELS))
+    scores = [dict(labels)[label] for label in LABELS]
+    assert np.allclose(seen_scores[0][list(SIZES).index("a")], scores, atol=1e-5)
 
 
 def test_several_views_are_the_mean_of_fifteen(
@@ -507,6 +521,8 @@ def test_what_cannot_be_measured_is_refused(
     assert refusal(embedder_folder, said, views="multi") == (
         "views multi: got an embedder, expected classifiers; leave it out"
     )
+    assert refusal(embedder_folder, said, frames=32) == "frames 32: got an embedder, expected classifiers; leave it out"
+    assert refusal(classifier_folder, known, frames=15) == "frames: got 15, expected 2 to 256 in multiples of 2"
     assert refusal(classifier_folder, known, kind="embedder").startswith("embedder ")
     assert refusal(embedder_folder, known, kind="classifier").startswith("classifier ")
     for options, message in (

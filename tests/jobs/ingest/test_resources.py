@@ -44,6 +44,13 @@ def test_a_plan_follows_from_the_machine_and_the_models(
     assert plan_resources(job_of(shown, tmp_path), cpus, gpus, memory) == expected
 
 
+def test_onnx_takes_gpus_where_its_package_is_the_one_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    for available, annotators in (("CUDAExecutionProvider", 2), ("CPUExecutionProvider", 16)):
+        monkeypatch.setattr(runtime, "get_available_providers", lambda available=available: [available])
+        assert plan_resources(job_of(LARGE, tmp_path, engine="onnx"), 16, 2, 64 * GB).annotators == annotators
+
+
 def test_decoders_of_a_gpus_own_are_few_and_openvino_leaves_gpus_alone(tmp_path: Path) -> None:
     assert plan_resources(job_of(LARGE, tmp_path, decoder="nvdec"), 64, 2, 64 * GB).decoders == 16
     assert plan_resources(job_of(LARGE, tmp_path, decoder="nvdec"), 8, 2, 64 * GB).decoders == 6

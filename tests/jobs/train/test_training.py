@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from pipeline.models.families import embedder_family
 from pipeline.models.registry import load_classifier, load_embedder
 from schemas.errors import ModelError, UsageError
 from tests.helpers.small_embedders import write_small_embedder
+from tests.pipeline.models.test_onnx_files import write_small_classifier
 
 COLOURS = ("red", "green", "blue")
 OPTIONS = TrainOptions(
@@ -266,3 +268,16 @@ def test_the_card_names_the_base_as_it_was_given(
     card = (report.output / "README.md").read_text(encoding="utf-8")
     assert "trained with vidsift from `classifier`." in card
     assert str(classifier_folder) not in card
+
+
+@pytest.mark.parametrize("family", ["videomae", "timesformer"])
+def test_a_classifier_learns_from_more_frames(data: Path, cache: Path, tmp_path: Path, family: str) -> None:
+    """The trained folder says how many it takes, and is a classifier like any other."""
+    base = write_small_classifier(tmp_path / "base", family)
+    report = finetune(data, tmp_path / "model", base=base.folder, frames=32, options=replace(OPTIONS, epochs=1), cache=cache)
+    trained = find_checkpoint(str(report.output), "--classifier")
+    assert trained.num_frames is None
+    classifier = load_classifier(trained, "fp32")
+    assert classifier.preprocessing.input.num_frames == 32
+    (labels,) = classifier.classify(torch.zeros(1, 32, 3, 32, 32), top=5)
+    assert sorted(label.label for label in labels) == ["left", "right"]

@@ -1,0 +1,72 @@
+"""What it costs and changes to show a classifier more frames of a clip than it was trained with, on the demo's world.
+
+    python -m benchmarks.more_frames WORK                           # the pocket classifier
+    python -m benchmarks.more_frames WORK --also ./trained-on-32    # beside it, a folder that `finetune --frames 32` made
+
+Accuracy of the best label, on short clips of a world of another seed than the models were trained on, which is rendered in
+WORK; of pairs of actions that are each other's reversal; and clips a second of the forward pass on one thread, in fp32. The
+pocket classifier was trained with 16 frames of clips, the first row, which is what a user has without the option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from demo.measure import TEST_SEED, make_world
+from demo.world import PAIRS
+from jobs.evaluate.model import evaluate_model
+from jobs.evaluate.model_inputs import EvaluateOptions
+from jobs.evaluate.model_results import ClassifierResults
+from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.registry import load_classifier
+
+_BATCH, _REPEAT = 4, 5
+
+
+def clips_per_s(model: str, frames: int | None) -> float:
+    """The best of several forward passes."""
+    classifier = load_classifier(replace(find_checkpoint(model, "classifier"), num_frames=frames), "fp32")
+    shown = classifier.preprocessing.input
+    assert shown.geometry.size is not None
+    pixels = torch.randn(_BATCH, shown.num_frames, 3, *shown.geometry.size)
+    times = []
+    for _ in range(_REPEAT):
+        began = time.perf_counter()
+        classifier.classify(pixels, 1)
+        times.append(time.perf_counter() - began)
+    return _BATCH / min(times)
+
+
+def row(name: str, model: str, frames: int | None, world: Path) -> None:
+    """Measure, print."""
+    options = EvaluateOptions(split="all", frames=frames, batch_size=8, pairs=tuple(",".join(pair) for pair in PAIRS))
+    results = evaluate_model(model, world / "captions.csv", kind="classifier", options=options)
+    assert isinstance(results, ClassifierResults)
+    of_pairs = sum(pair.right for pair in results.pairs) / len(results.pairs)
+    print(f"{name:<24}{results.top1:8.3f}{of_pairs:8.3f}{clips_per_s(model, frames):14.1f}", flush=True)
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--clips", type=int, default=400)
+    parser.add_argument("--also", nargs="*", default=[], metavar="MODEL")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    world = arguments.work / f"world-{arguments.clips}"
+    make_world(world, arguments.clips, TEST_SEED)
+    print(f"{arguments.clips} clips{'':<14}{'top-1':>8}{'pairs':>8}{'clips/s':>14}")
+    for frames in (16, 8, 32, 64):
+        row(f"pocket, {frames} frames", "pocket", frames, world)
+    for model in arguments.also:
+        row(Path(model).name, model, None, world)
+
+
+if __name__ == "__main__":
+    main()
