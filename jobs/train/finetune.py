@@ -1,22 +1,35 @@
-"""Fine-tuning: teaches a video classifier the classes of a dataset."""
+"""Fine-tuning: teaches a video classifier, or a Transformer over frames, the classes of a dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoModelForVideoClassification
+from transformers import AutoModelForVideoClassification, ResNetModel
 
 from jobs.datasets.reader import read_dataset
 from jobs.train.base_model import find_base, load_base
 from jobs.train.classification import Classification, ClassificationModule
+from jobs.train.frame_features import FrameFeatures, FrameTransformerModule, can_be_kept
 from jobs.train.options import TrainOptions
 from jobs.train.report import TrainReport
 from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
+from pipeline.models.classifiers.frame_transformer import (
+    FrameTransformerConfig,
+    FrameTransformerForVideoClassification,
+)
+from pipeline.models.families import FRAME_ENCODERS
+from pipeline.models.pixels import best_device
+from pipeline.models.preprocessing import Preprocessing
 
 # Beginnings of the names of tensors that the base need not have: those of the new head.
 _HEAD = ("classifier.", "fc_norm.", "head.", "pooler.")
+
+# Entries of an encoder's configuration that a model which holds it has for itself.
+_NOT_OF_THE_SHAPE = ("architectures", "dtype", "transformers_version")
 
 
 def finetune(
@@ -30,6 +43,10 @@ def finetune(
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> TrainReport:
     """Fine-tune a video classifier, or a pre-trained encoder, with a new head for the dataset's classes.
+
+    Over an encoder of single frames (`jobs.train.pretrain_frames`), a Transformer is trained that puts the frames of a clip
+    in order; the encoder itself is frozen. Unless augmentation changes pictures, it sees each frame once, and all epochs
+    read its features.
 
     Args:
         data: a folder with a folder per class, or a CSV with the columns path and label (`jobs.datasets.reader`).
@@ -46,18 +63,45 @@ def finetune(
         JobError: nothing is left to learn from.
     """
     dataset = read_dataset(data, seed=options.seed, want="labels")
-    start = find_base(base, "classifier")
+    start = find_base(base, "classifier", num_frames=FrameTransformerConfig.num_frames)
     run = TrainingRun(
         "finetune", start, dataset, output=output, options=options, cache=cache, say=say, on_progress=on_progress
     )
     decoded = run.begin()
     decoded.check_classes(dataset.labels)
-    model = load_base(
-        AutoModelForVideoClassification,
-        start,
-        may_be_new=_HEAD,
-        id2label=dict(enumerate(dataset.labels)),
-        label2id={label: i for i, label in enumerate(dataset.labels)},
-    )
-    objective = Classification(ClassificationModule(model, start.preprocessing), dataset.labels)
-    return run.train(objective, decoded)
+    labels: dict[str, Any] = {
+        "id2label": dict(enumerate(dataset.labels)),
+        "label2id": {label: i for i, label in enumerate(dataset.labels)},
+    }
+    if start.checkpoint.model_type in FRAME_ENCODERS:
+        model = transformer_over(load_base(ResNetModel, start), start.preprocessing, labels)
+    else:
+        model = load_base(AutoModelForVideoClassification, start, may_be_new=_HEAD, **labels)
+    if not isinstance(model, FrameTransformerForVideoClassification):
+        objective = Classification(ClassificationModule(model, start.preprocessing), dataset.labels)
+        return run.train(objective, decoded)
+    objective = Classification(FrameTransformerModule(model, start.preprocessing), dataset.labels)
+    if not can_be_kept(options.augmentation):
+        say("the frozen encoder sees all frames in every epoch, since crops, light or mirroring change them")
+        return run.train(objective, decoded)
+    say("the frozen encoder sees each frame once; all epochs read its features")
+    model.to(best_device()).eval()
+    make_dataset = partial(FrameFeatures, encode=model.frame_features, folder=run.unfinished)
+    return run.train(objective, decoded, make_dataset=make_dataset)
+
+
+def transformer_over(encoder: Any, preprocessing: Preprocessing, labels: dict[str, Any]) -> Any:
+    """A new Transformer over the frames that ``encoder``, a ResNetModel, sees.
+
+    Args:
+        encoder: its weights are copied.
+        preprocessing: of the encoder, with the number of frames of a clip.
+        labels: ``id2label`` and ``label2id``.
+    """
+    size = preprocessing.input.geometry.size
+    assert size is not None, "any other preprocessing was refused when it was read"
+    shape = {name: value for name, value in encoder.config.to_diff_dict().items() if name not in _NOT_OF_THE_SHAPE}
+    config = FrameTransformerConfig(encoder=shape, num_frames=preprocessing.input.num_frames, image_size=size[0], **labels)
+    model = FrameTransformerForVideoClassification(config)
+    model.encoder.load_state_dict(encoder.state_dict())
+    return model

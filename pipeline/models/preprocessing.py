@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.models.checkpoint import PREPROCESSING_FILES, read_config
-from pipeline.models.families import ModelFamily, family_of
+from pipeline.models.families import FRAME_ENCODERS, ModelFamily, family_of
 from pipeline.models.processors import BICUBIC, BILINEAR, COMMON_DEFAULTS, processor_named
 from schemas.errors import ModelError
 from schemas.models import Checkpoint, Geometry, ModelInput, PatchBudget
@@ -40,12 +40,13 @@ class Preprocessing:
     shift: tuple[float, float, float]
 
 
-def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
+def read_preprocessing(checkpoint: Checkpoint, argument: str, *, num_frames: int | None = None) -> Preprocessing:
     """Read the preprocessing that ``checkpoint`` was trained with.
 
     Args:
         checkpoint: a model's files.
         argument: the argument that named it, for messages.
+        num_frames: frames per clip of a model that sees single frames (`FRAME_ENCODERS`), which cannot say it itself.
 
     Raises:
         ModelError: there is no preprocessing configuration, it is malformed, or it does not fit the model.
@@ -82,7 +83,9 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as exc:
         raise refuse(f"the preprocessing configuration cannot be used: {exc!r}") from exc
     _check_size(geometry, config, refuse)
-    return Preprocessing(ModelInput(_num_frames(config, family, refuse), geometry), gain, shift)
+    if num_frames is None or checkpoint.model_type not in FRAME_ENCODERS:
+        num_frames = _num_frames(config, family, refuse)
+    return Preprocessing(ModelInput(num_frames, geometry), gain, shift)
 
 
 def _read_json(folder: Path, refuse: _Refuse) -> dict[str, Any]:
