@@ -113,8 +113,14 @@ def _train(run: Callable[..., Any], as_json: bool, **arguments: Any) -> None:
     metavar="MODEL",
     help="Model to start from: hub id, folder or pocket; a config.json starts from random weights.",
 )
+@click.option(
+    "--audio",
+    type=click.Choice(["late", "cross"]),
+    help="Learn from the clips' sound too: join means of pictures and sound (late), or let the pictures' tokens attend to "
+    "those of the sound (cross).",
+)
 @_training_options
-def finetune(data: Path, base: str, output: Path, cache: Path | None, as_json: bool, **given: Any) -> None:
+def finetune(data: Path, base: str, audio: Any, output: Path, cache: Path | None, as_json: bool, **given: Any) -> None:
     """Train a video classifier on your own classes.
 
     DATA is a folder with a folder per class, or a CSV file with the columns path and label.
@@ -127,7 +133,7 @@ def finetune(data: Path, base: str, output: Path, cache: Path | None, as_json: b
     options = _train_options(given)
     from jobs.train.finetune import finetune as run
 
-    _train(run, as_json, data=data, output=output, base=base, options=options, cache=cache)
+    _train(run, as_json, data=data, output=output, base=base, options=options, audio=audio, cache=cache)
 
 
 @click.command(cls=Command)

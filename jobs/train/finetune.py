@@ -17,10 +17,12 @@ from jobs.train.options import TrainOptions
 from jobs.train.report import TrainReport
 from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
+from jobs.train.with_sound import check_takes_sound, finetune_with_sound
 from pipeline.models.classifiers.frame_transformer import (
     FrameTransformerConfig,
     FrameTransformerForVideoClassification,
 )
+from pipeline.models.classifiers.sound import Fusion
 from pipeline.models.families import FRAME_ENCODERS
 from pipeline.models.pixels import best_device
 from pipeline.models.preprocessing import Preprocessing
@@ -38,6 +40,7 @@ def finetune(
     *,
     base: str,
     options: TrainOptions,
+    audio: Fusion | None = None,
     cache: Path | None = None,
     say: Say = lambda sentence: None,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
@@ -53,6 +56,8 @@ def finetune(
         output: the folder to make; ``ingest --classifier`` takes it.
         base: hub id, folder, config.json or ``pocket``.
         options: how to train.
+        audio: learn from the clips' sound too (`pipeline.models.classifiers.sound`): ``late`` puts means of pictures and of
+            sound beside each other, ``cross`` lets the tokens of the pictures attend to those of the sound.
         cache: where decoded clips are kept for later runs; None drops them at the end.
         say: called with each sentence that a user should read at once.
         on_progress: called with how far the training is.
@@ -64,15 +69,28 @@ def finetune(
     """
     dataset = read_dataset(data, seed=options.seed, want="labels")
     start = find_base(base, "classifier", num_frames=FrameTransformerConfig.num_frames)
+    extra: dict[str, Any] = {} if audio is None else {"audio": audio}
     run = TrainingRun(
-        "finetune", start, dataset, output=output, options=options, cache=cache, say=say, on_progress=on_progress
+        "finetune",
+        start,
+        dataset,
+        output=output,
+        options=options,
+        cache=cache,
+        say=say,
+        on_progress=on_progress,
+        extra=extra,
     )
+    if audio is not None:
+        check_takes_sound(start)
     decoded = run.begin()
     decoded.check_classes(dataset.labels)
     labels: dict[str, Any] = {
         "id2label": dict(enumerate(dataset.labels)),
         "label2id": {label: i for i, label in enumerate(dataset.labels)},
     }
+    if audio is not None:
+        return finetune_with_sound(run, decoded, dataset.labels, audio, labels)
     if start.checkpoint.model_type in FRAME_ENCODERS:
         model = transformer_over(load_base(ResNetModel, start), start.preprocessing, labels)
     else:

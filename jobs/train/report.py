@@ -59,6 +59,7 @@ def training_json(report: TrainReport) -> dict[str, Any]:
         "test": report.trained.test,
         "curve": list(report.trained.curve),
         **({"watched": list(report.trained.watched)} if report.trained.watched else {}),
+        **({"silent_examples": report.extra["silent_examples"]} if "silent_examples" in report.extra else {}),
         "seconds": round(report.trained.seconds, 1),
     }
 
@@ -79,6 +80,8 @@ def training_text(report: TrainReport) -> str:
             f"spread of the outputs: {spreads} ({full_spread(report.extra['output_dim']):.4g} is full, 0 is collapsed)"
         )
         lines.append(f"their directions: {directions} (1 is collapsed)")
+    if "silent_examples" in report.extra:
+        lines.append(f"taken for silent: {report.extra['silent_examples']} examples")
     if report.left_out:
         lines.append(f"left out or damaged: {len(report.left_out)}, named above and in the model card's count")
     lines.append(f"{report.output}: trained in {trained.seconds / 60:.1f} minutes, {trained.dtype}")

@@ -198,6 +198,12 @@ FAMILIES: tuple[ModelFamily, ...] = (
         architectures="FrameTransformerForVideoClassification",
     ),
     ModelFamily(
+        "sound_video",
+        "classifier",
+        "pipeline.models.classifiers.sound:SoundVideoClassifier",
+        architectures="SoundVideoForVideoClassification",
+    ),
+    ModelFamily(
         "xclip",
         "embedder",
         "pipeline.models.embedders.xclip:XClipEmbedder",
