@@ -43,17 +43,21 @@ class FrameFeatures(ClipDataset):
         encode: Encode,
         folder: Path,
     ) -> None:
-        """Encode all kept frames of each clip into a file in ``folder``, unless an interrupted training left it there."""
+        """Encode the frames that can be chosen into a file in ``folder``, unless an interrupted training left it there.
+
+        With a random window these are all that are kept of a clip; without, those of the whole clip.
+        """
         super().__init__(cached, preprocessing, augmentation, seed)
-        self._file = str(folder.resolve() / f"features-{_hash_of(cached)}.npy")
+        self._window = augmentation.window if augmentation else 1.0
+        num_frames = None if self._window < 1 else self._input.num_frames
+        self._file = str(folder.resolve() / f"features-{_hash_of(cached)}-{num_frames or 'all'}.npy")
         if not os.path.exists(self._file):
-            _write_features(self._file, self._clips, preprocessing, encode)
+            _write_features(self._file, self._clips, preprocessing, encode, num_frames)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         rng = np.random.default_rng((self._seed, self.epoch, index))
         features = np.load(self._file, mmap_mode="r", allow_pickle=False)[index]
-        window = self._augmentation.window if self._augmentation else 1.0
-        chosen = features[frame_numbers(len(features), self._input.num_frames, window, rng)]
+        chosen = features[frame_numbers(len(features), self._input.num_frames, self._window, rng)]
         return {"frames": torch.from_numpy(chosen), "example": self._clips[index][0].example, "rng": rng}
 
 
@@ -64,16 +68,17 @@ def _hash_of(cached: Sequence[CachedClips]) -> str:
 
 @torch.inference_mode()
 def _write_features(
-    file: str, clips: Sequence[tuple[CachedClips, int]], preprocessing: Preprocessing, encode: Encode
+    file: str, clips: Sequence[tuple[CachedClips, int]], preprocessing: Preprocessing, encode: Encode, num_frames: int | None
 ) -> None:
-    """Write float32 [clips, kept frames, width]."""
+    """Write float32 [clips, num_frames, width]; None takes all kept frames."""
     device = best_device()
     pixels = Pixels(preprocessing).to(device)
     rng = np.random.default_rng(0)  # asked for nothing: whole clips have no chance in them
     written: np.memmap[Any, np.dtype[np.float32]] | None = None
     for number, (cached, of_example) in enumerate(clips):
         kept = cached.clip(of_example)
-        frames = augmented_view(kept, replace(preprocessing.input, num_frames=len(kept)), None, rng)
+        shown = replace(preprocessing.input, num_frames=num_frames or len(kept))
+        frames = augmented_view(kept, shown, None, rng)
         features = encode(pixels(frames[None].to(device)))[0].float().cpu().numpy()
         if written is None:
             shape = (len(clips), *features.shape)

@@ -12,8 +12,11 @@ from safetensors.torch import load_file
 from transformers import ResNetConfig, ResNetModel
 
 from demo.films import Film, render
+from jobs.datasets.reader import read_dataset
+from jobs.train.clip_cache import cache_clips, cached_input
+from jobs.train.clip_dataset import ClipDataset
 from jobs.train.finetune import finetune
-from jobs.train.frame_features import FrameTransformerModule
+from jobs.train.frame_features import FrameFeatures, FrameTransformerModule
 from jobs.train.options import Augmentation, TrainOptions
 from jobs.train.report import TrainReport
 from pipeline.models.checkpoint import find_checkpoint
@@ -125,6 +128,20 @@ def test_kept_features_are_those_of_the_frames(trained: TrainReport) -> None:
         assert torch.allclose(model(pixels).logits, model(features=features).logits)
     model.train()  # batch statistics stay, so a frame's features do not depend on those beside it
     assert torch.allclose(model.frame_features(pixels[:1]), features[:1], atol=1e-5)
+
+
+def test_features_of_a_clip_are_those_of_its_view(films: Path, cache: Path, tmp_path: Path) -> None:
+    """Whole clips are encoded as they are shown; with a random window, the same frames are chosen of all that are kept."""
+    examples = read_dataset(films, want="labels").examples[:2]
+    model_input = ModelInput(6, Geometry(32, (32, 32)))
+    pixels = Preprocessing(model_input, (1.0,) * 3, (0.0,) * 3)
+    clips, _ = cache_clips(examples, cached_input(model_input), cache, window_s=4.0, max_clips=1, cpus=1)
+    for augmentation in (None, Augmentation(window=0.5)):
+        views = ClipDataset(clips, pixels, augmentation, 3)
+        means = FrameFeatures(clips, pixels, augmentation, 3, encode=lambda frames: frames.mean((3, 4)), folder=tmp_path)
+        for index in range(len(views)):
+            expected = views[index]["frames"].float().mean((1, 2))
+            assert torch.allclose(means[index]["frames"], expected, atol=1e-3)
 
 
 def test_training_goes_on_from_it_with_other_classes_and_changed_pictures(

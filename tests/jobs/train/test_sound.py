@@ -10,7 +10,6 @@ import pytest
 import torch
 from transformers import VideoMAEConfig
 
-from index.reader import LibraryReader
 from jobs.evaluate.model import evaluate_model
 from jobs.evaluate.model_inputs import EvaluateOptions
 from jobs.evaluate.model_results import ClassifierResults
@@ -21,6 +20,7 @@ from pipeline.models.base import HearingClassifier
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.registry import check_classifier, load_classifier
 from schemas.errors import ModelError, UsageError
+from tests.helpers.library_builder import sql
 from tests.helpers.sounding import TONES, tone, write_sounding
 
 OPTIONS = TrainOptions(epochs=6, batch_size=4, learning_rate=3e-3, window_s=1.0, threads=1)
@@ -103,24 +103,25 @@ def test_the_folder_is_a_classifier_that_hears(late: Path) -> None:
     assert classifier.classify(pixels, 2) == silence
 
 
+@pytest.mark.usefixtures("inline_run")
 def test_an_ingest_gives_the_classifier_the_sound(world: Path, late: Path, embedder_folder: Path, tmp_path: Path) -> None:
-    """Labels of films whose pictures are the same, by both ways to ingest one: clips of a second, one film without sound."""
+    """Labels of films whose pictures are the same, in clips of a second; one film has no sound."""
     films = tmp_path / "films"
     films.mkdir()
     rng = np.random.default_rng(5)
     for label, hertz in TONES.items():
         write_sounding(films / f"{label}.mp4", tone(hertz, 3.0, rng), seconds=3.0, seed=40)
     write_sounding(films / "silent.mp4", None, seconds=3.0, seed=40)
-    models = {"classifier": str(late), "embedder": str(embedder_folder)}
-    report = ingest([films], tmp_path / "library", window_s=1.0, stride_s=1.0, **models)
+    report = ingest(
+        [films], tmp_path / "library", classifier=str(late), embedder=str(embedder_folder), window_s=1.0, stride_s=1.0
+    )
     assert (report.indexed, report.partial, report.failed) == (3, 0, 0)
-    rows = LibraryReader(tmp_path / "library").sql("select path, label, label_score from clips order by path, start_s").rows
-    by_film: dict[str, list[tuple[str, float]]] = {}
-    for path, label, score in rows:
-        by_film.setdefault(Path(path).stem, []).append((label, score))
-    assert [label for label, _ in by_film["high"]] == ["high"] * 3
-    assert [label for label, _ in by_film["low"]] == ["low"] * 3
-    assert len(by_film["silent"]) == 3
+    labels: dict[str, list[str]] = {}
+    for row in sql(tmp_path / "library", "select path, label from clips"):
+        labels.setdefault(Path(row["path"]).stem, []).append(row["label"])
+    assert labels["high"] == ["high"] * 3
+    assert labels["low"] == ["low"] * 3
+    assert len(labels["silent"]) == 3
 
 
 def test_a_video_without_sound_is_silent_and_counted(base: Path, tmp_path: Path, late: Path) -> None:
