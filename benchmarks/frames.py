@@ -1,12 +1,12 @@
 """Frames learnt without labels: the same Transformer over features of SimSiam, of chance, and of labels.
 
-    python -m benchmarks.frames WORK                       # render, decode, train and measure; half an hour on two busy
-    cores python -m benchmarks.frames WORK --clips 12000 --epochs 100 --base resnet18
+    python -m benchmarks.frames WORK              # render, decode, train and measure; half an hour on two busy cores
+    python -m benchmarks.frames WORK --clips 12000 --epochs 100 --base resnet18
 
 Trains an encoder of single frames on the demo's world (`demo.world`) twice, on the same views of the same frames for the
 same number of epochs: by ``vidsift pretrain --method simsiam``, which sees no labels, and by the actions' names. A third is
-left as it was drawn. ``vidsift finetune`` then trains the same Transformer over each, frozen, and all are measured on a
-world of another seed. Prints the spread of SimSiam's outputs over the training, too.
+left as it was drawn. ``vidsift finetune`` then trains the same Transformer over each, frozen, on the first clips alone, and
+all are measured on a world of another seed. Prints the spread of SimSiam's outputs over the training, too.
 """
 
 from __future__ import annotations
@@ -110,6 +110,14 @@ def train_with_labels(world: Path, output: Path, base: str, options: TrainOption
     (output / "preprocessor_config.json").write_text(settings, encoding="utf-8")
 
 
+def first_rows(truth: Path, count: int) -> Path:
+    """A CSV file beside ``truth`` with the first ``count`` of its rows."""
+    lines = truth.read_text(encoding="utf-8").splitlines(keepends=True)
+    path = truth.with_name(f"truth-{count}.csv")
+    path.write_text("".join(lines[: count + 1]), encoding="utf-8")
+    return path
+
+
 def show(progress: TrainProgress) -> None:
     """Print progress once an epoch or so."""
     if progress.epoch % 1 < 0.02:
@@ -130,7 +138,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1_600, help="clips of the world to train on")
     parser.add_argument("--test-clips", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=20, help="of the encoders")
-    parser.add_argument("--transformer-epochs", type=int, default=40)
+    parser.add_argument("--labelled", type=int, default=400, help="clips whose labels the Transformers learn from")
+    parser.add_argument("--transformer-epochs", type=int, default=20)
     parser.add_argument("--base", help="a ResNet's folder with pictures of 64 x 64; by default one of 4 blocks is made")
     arguments = parser.parse_args()
     work: Path = arguments.work
@@ -150,12 +159,14 @@ def main() -> None:
         train_with_labels(work / "world", work / "labels", base, options, cache)
     bases = {"random": f"{base}/config.json", "SimSiam": str(work / "simsiam"), "labels": str(work / "labels")}
     rows = []
+    labelled = first_rows(work / "world/truth.csv", arguments.labelled)
     options = TrainOptions(epochs=arguments.transformer_epochs, batch_size=32, learning_rate=5e-4, **shared)
     for name, encoder in bases.items():
-        output = work / f"transformer-{name}"
-        if not output.exists():
-            finetune(work / "world/truth.csv", output, base=encoder, options=options, cache=cache)
+        output = work / f"transformer-{arguments.labelled}-{name}"
+        if not (output / "README.md").exists():
+            finetune(labelled, output, base=encoder, options=options, cache=cache, say=print)
         rows.append((name, top1(output, work / "test")))
+        print(rows[-1], flush=True)
     full, spreads = json.loads((work / "spread.json").read_text())
     print("\n| frame encoder | top-1 of the Transformer over it |\n|---|---|")
     print("\n".join(f"| {name} | {value:.3f} |" for name, value in rows))
