@@ -16,18 +16,20 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.decoders.pyav import PyAVDecoder
 from pipeline.probe import probe
-from pipeline.process import annotate_video
+from pipeline.process import annotate_video, decode_jobs, plan_video
 from pipeline.sources.find import find_videos
 from pipeline.video_annotators import make_annotator
 from schemas.errors import VideoError
+from schemas.models import ModelInput
 from schemas.options import Sampling
-from schemas.records import ClipRow, VideoFile, VideoInfo
+from schemas.records import Clip, ClipRow, SpanJob, VideoFile, VideoInfo
 from schemas.text import columns_text
 
 
@@ -54,8 +56,9 @@ def main() -> None:
     base = None
     if given.models != "none":
         with context.Pool(1) as pool:
-            base = pool.apply(_ingest, (given.file, given.models))
+            base, decoding = pool.apply(_ingest, (given.file, given.models))
         rows.append(_cells("ingest without", base, base, duration_s))
+        rows.append(_cells("of it, decoding", decoding, base, duration_s))
     for name in given.annotators.split(","):
         with context.Pool(1) as pool:
             rows.append(_cells(name, pool.apply(_annotate, (given.file, name, given.speech_model)), base, duration_s))
@@ -79,7 +82,8 @@ def _file(path: str) -> VideoFile:
     return found
 
 
-def _ingest(path: str, models: str) -> Cost:
+def _ingest(path: str, models: str) -> tuple[Cost, Cost]:
+    """What an ingest costs, and the decoding in it."""
     from demo.checkpoints import write_classifier, write_embedder
     from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
     from pipeline.annotators import LoadedAnnotator
@@ -98,7 +102,16 @@ def _ingest(path: str, models: str) -> Cost:
         began = time.process_time()
         items = annotate_video(_file(path), Sampling(), annotators, PyAVDecoder())
         rows = sum(isinstance(item, ClipRow) for item in items)
-        return Cost(rows, time.process_time() - began, _peak_mb())
+        whole = Cost(rows, time.process_time() - began, _peak_mb())
+        return whole, _decode(path, inputs)
+
+
+def _decode(path: str, inputs: Sequence[ModelInput]) -> Cost:
+    """Decode what the models are shown, and show it to none."""
+    began = time.process_time()
+    jobs = [item for item in plan_video(_file(path), Sampling(), inputs) if isinstance(item, SpanJob)]
+    rows = sum(isinstance(item, Clip) for item in decode_jobs(jobs, PyAVDecoder()))
+    return Cost(rows, time.process_time() - began, _peak_mb())
 
 
 def _annotate(path: str, name: str, speech_model: str | None) -> Cost:

@@ -18,6 +18,7 @@ EXCEPTIONS = {
     "pipeline/memory_limit.py": "the system's own counters",
     "pipeline/models/": "checkpoints and converted models",
     "pipeline/shots/weights.py": "weights of a model",
+    "pipeline/speech/ctranslate.py": "converted models",
     "pipeline/speech/cues.py": "subtitles that are in memory",
     "pipeline/speech/sidecar.py": "subtitles on this machine's disk, of which a named pipe must not be waited for",
     "pipeline/text/reader.py": "whether a package has its models",
