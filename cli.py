@@ -41,7 +41,7 @@ COMMANDS = {
         "dataset": ("commands.data:dataset", "Summarise training data and list damaged videos."),
         "preview": ("commands.data:preview", "Draw the frames of a clip as a model is shown them."),
         "finetune": ("commands.train:finetune", "Train a video classifier on your own classes."),
-        "pretrain": ("commands.train:pretrain", "Train a VideoMAE on videos without labels."),
+        "pretrain": ("commands.train:pretrain", "Train a VideoMAE, or an encoder of frames, without labels."),
         "align": ("commands.train:align", "Train an embedder on captioned moments."),
         "export-model": ("commands.export_model:export_model", "Write a model as an ONNX file, checked against PyTorch."),
         "models": ("commands.models:models", "List published models: what each is for and reaches."),

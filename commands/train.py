@@ -12,6 +12,7 @@ import click
 from commands.common import Command, echo, json_option
 from commands.progress_line import ProgressLine
 from jobs.train.options import Augmentation, TrainOptions
+from schemas.errors import UsageError
 from schemas.text import json_text
 
 _TRAINING_OPTIONS = (
@@ -118,9 +119,15 @@ def _train(run: Callable[..., Any], as_json: bool, **arguments: Any) -> None:
     metavar="N",
     help="Show the model N frames of a clip, of VideoMAE and TimeSformer. [default: as many as MODEL]",
 )
+@click.option(
+    "--audio",
+    type=click.Choice(["late", "cross"]),
+    help="Learn from the clips' sound too: join means of pictures and sound (late), or let the pictures' tokens attend to "
+    "those of the sound (cross).",
+)
 @_training_options
 def finetune(
-    data: Path, base: str, frames: int | None, output: Path, cache: Path | None, as_json: bool, **given: Any
+    data: Path, base: str, frames: int | None, audio: Any, output: Path, cache: Path | None, as_json: bool, **given: Any
 ) -> None:
     """Train a video classifier on your own classes.
 
@@ -129,11 +136,12 @@ def finetune(
     \b
     vidsift finetune ~/UCF101 --base MCG-NJU/videomae-base --output ./my-videomae
     vidsift finetune moments.csv --base pocket --output ./my-videomae --epochs 20 --learning-rate 5e-4
+    vidsift finetune moments.csv --base ./my-frames --output ./my-classifier    # over frames: see vidsift pretrain --method
     """
     options = _train_options(given)
     from jobs.train.finetune import finetune as run
 
-    _train(run, as_json, data=data, output=output, base=base, frames=frames, options=options, cache=cache)
+    _train(run, as_json, data=data, output=output, base=base, frames=frames, options=options, audio=audio, cache=cache)
 
 
 @click.command(cls=Command)
@@ -142,31 +150,61 @@ def finetune(
     "--base",
     required=True,
     metavar="MODEL",
-    help="VideoMAE to start from: hub id or folder; a config.json starts from random weights.",
+    help="VideoMAE to start from: hub id or folder; a config.json starts from random weights. For simsiam a ResNet, or "
+    "resnet18, resnet34 or resnet50 for random weights.",
 )
 @click.option(
-    "--mask-ratio",
-    type=float,
-    default=0.9,
+    "--method",
+    type=click.Choice(["videomae", "simsiam"]),
+    default="videomae",
     show_default=True,
-    help="Share of the picture to hide, at the same places in all frames.",
+    help="Hide parts of clips and predict them (videomae), or compare two views of single frames (simsiam).",
 )
+@click.option(
+    "--mask-ratio", type=float, help="Share of the picture to hide, at the same places in all frames. [default: 0.9]"
+)
+@click.option("--image-size", type=int, help="Side of the pictures in pixels, for resnet18 and the like. [default: 224]")
 @_training_options
 def pretrain(
-    data: Path, base: str, mask_ratio: float, output: Path, cache: Path | None, as_json: bool, **given: Any
+    data: Path,
+    base: str,
+    method: str,
+    mask_ratio: float | None,
+    image_size: int | None,
+    output: Path,
+    cache: Path | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
-    """Train a VideoMAE on videos without labels.
+    """Train a VideoMAE, or an encoder of frames, without labels.
 
-    Parts of each clip are hidden, and the model learns to predict them. DATA is a folder of videos or a CSV file with paths.
+    Parts of each clip are hidden, and the model learns to predict them; with --method simsiam, two views of a frame are to
+    be told alike. DATA is a folder of videos or a CSV file with paths.
 
     \b
     vidsift pretrain ~/Videos --base MCG-NJU/videomae-base --output ./my-encoder
     vidsift pretrain ~/Videos --base ./videomae/config.json --output ./my-encoder --epochs 100
+    vidsift pretrain ~/Videos --method simsiam --base resnet18 --output ./my-frames --batch-size 64
     """
     options = _train_options(given)
-    from jobs.train.pretrain import pretrain as run
+    shared: dict[str, Any] = {"data": data, "output": output, "base": base, "options": options, "cache": cache}
+    if method == "simsiam":
+        _refuse_beside(method, mask_ratio=mask_ratio)
+        from jobs.train.pretrain_frames import pretrain_frames
 
-    _train(run, as_json, data=data, output=output, base=base, options=options, mask_ratio=mask_ratio, cache=cache)
+        _train(pretrain_frames, as_json, image_size=image_size, **shared)
+    else:
+        _refuse_beside(method, image_size=image_size)
+        from jobs.train.pretrain import pretrain as run
+
+        _train(run, as_json, mask_ratio=0.9 if mask_ratio is None else mask_ratio, **shared)
+
+
+def _refuse_beside(method: str, **others: Any) -> None:
+    """Refuse options of another method."""
+    for argument, value in others.items():
+        if value is not None:
+            raise UsageError(f"got {value:g}, but {method} has no such option; leave it out", argument=argument)
 
 
 @click.command(cls=Command)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.annotators import LoadedAnnotator, Values
-from pipeline.models.base import Classifier, EmbeddedClips, Embedder, RerankEmbedder, VideoModel
+from pipeline.models.base import Classifier, EmbeddedClips, Embedder, HearingClassifier, RerankEmbedder, VideoModel
 from pipeline.models.pixels import Sender, normalise
 from schemas.models import ModelInput
 from schemas.options import FeatureKind
@@ -29,6 +29,7 @@ class Annotators:
         inputs: what `Clip.frames` holds, in order.
         device: where the models compute, as ``cpu`` or ``cuda``.
         precision: the arithmetic they compute in, ``bf16`` or ``fp32``.
+        num_samples: samples of sound that `Clip.sound` holds for those that hear; 0 where none does.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Annotators:
         self.inputs = tuple(inputs)
         self._loaded = loaded
         models = [annotator.model for annotator in loaded if annotator.model is not None]
+        self.num_samples = max((model.num_samples for model in models if isinstance(model, HearingClassifier)), default=0)
         device = models[0].device if models else torch.device("cpu")
         self.device = device.type
         self.precision = "bf16" if models and models[0].dtype == torch.bfloat16 else "fp32"
@@ -88,6 +90,15 @@ class Batch:
         source, step = _source_of(shown, self._inputs)
         return [clip.frames[source][::step] for clip in self.clips]
 
+    def sound(self, num_samples: int) -> NDArray[np.float32]:
+        """The sound of each clip, float32 [batch, num_samples], the middle of what the clips hold; silence where none is."""
+        heard = np.zeros((len(self.clips), num_samples), np.float32)
+        for row, clip in zip(heard, self.clips, strict=True):
+            if clip.sound is not None:
+                spare = (len(clip.sound) - num_samples) // 2
+                row[:] = clip.sound[spare : spare + num_samples]
+        return heard
+
     def pixels(self, model: VideoModel) -> torch.Tensor:
         """[batch, num_frames, 3, height, width] for ``model``, on its device."""
         preprocessing = model.preprocessing
@@ -108,7 +119,11 @@ class LoadedClassifier:
 
     def annotate(self, batch: Batch) -> Iterable[Values]:
         """The labels of each clip."""
-        labels = self.model.classify(batch.pixels(self.model), self._top_labels)
+        pixels = batch.pixels(self.model)
+        if isinstance(self.model, HearingClassifier):
+            labels = self.model.classify_with_sound(pixels, batch.sound(self.model.num_samples), self._top_labels)
+        else:
+            labels = self.model.classify(pixels, self._top_labels)
         return [{"clips": {"labels": of_clip}} for of_clip in labels]
 
 

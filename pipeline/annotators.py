@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -53,6 +53,15 @@ class Annotator(Protocol):
         """
 
 
+@runtime_checkable
+class HearingAnnotator(Annotator, Protocol):
+    """An annotator that reads the sound of clips too. Optional."""
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of each clip's sound that it is given, 16,000 a second; 0 for none."""
+
+
 class LoadedAnnotator(Protocol):
     """An annotator that is ready to run."""
 
@@ -69,11 +78,12 @@ class LoadedAnnotator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClassifierAnnotator:
-    """Names the action in each clip: fills ``labels`` of ``clips``."""
+    """Names the action in each clip: fills ``labels`` of ``clips``. It hears ``num_samples`` of each clip's sound."""
 
     checkpoint: Checkpoint
     reads: ModelInput
     name: str = "classifier"
+    num_samples: int = 0
 
     @property
     def fills(self) -> Mapping[str, pa.Schema]:
@@ -121,6 +131,11 @@ class EmbedderAnnotator:
 def inputs_of(annotators: Sequence[Annotator]) -> tuple[ModelInput, ...]:
     """The distinct inputs that clips have to hold for all annotators."""
     return distinct_inputs([annotator.reads for annotator in annotators if annotator.reads is not None])
+
+
+def samples_of(annotators: Sequence[Annotator]) -> int:
+    """The samples of sound that clips have to hold for all annotators: as many as the one that hears most; 0 for none."""
+    return max((one.num_samples for one in annotators if isinstance(one, HearingAnnotator)), default=0)
 
 
 def own_tables(annotators: Sequence[Annotator]) -> dict[str, pa.Schema]:

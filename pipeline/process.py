@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.decoders.base import ChainDecoder, Decoded, Decoder
 from pipeline.picture.resize import shown_size
@@ -14,6 +15,7 @@ from pipeline.probe import probe
 from pipeline.sampling import chains_of, plan_jobs
 from pipeline.shots.clips import spans_at_shots
 from pipeline.sources.hashing import content_hash
+from pipeline.speech.clip_sound import sound_of_job
 from schemas.errors import VideoError
 from schemas.models import ModelInput
 from schemas.options import MAX_FRAMES, MAX_PIXELS, Sampling, Scaling
@@ -54,7 +56,8 @@ def annotate_video(
     planned = plan_video(file, sampling, annotators.inputs, scaling=scaling)
     yield from (item for item in planned if isinstance(item, VideoFailed))
     clips: list[Clip] = []
-    for item in decode_jobs([item for item in planned if isinstance(item, SpanJob)], decoder):
+    jobs = [item for item in planned if isinstance(item, SpanJob)]
+    for item in decode_jobs(jobs, decoder, num_samples=annotators.num_samples):
         if isinstance(item, Clip):
             clips.append(item)
         else:  # the end of a part
@@ -106,21 +109,26 @@ def plan_video(
         return [VideoFailed(video, "probe", f"cannot be read: {type(exc).__name__}: {exc}")]
 
 
-def decode_jobs(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
+def decode_jobs(jobs: Sequence[SpanJob], decoder: Decoder, *, num_samples: int = 0) -> Iterator[Clip | SpanDone]:
     """Decode jobs, in one pass those that start at one place; gives each job's clips, then what became of it."""
     for chain in chains_of(jobs):
-        yield from decode_chain(chain, decoder)
+        yield from decode_chain(chain, decoder, num_samples=num_samples)
 
 
-def decode_job(job: SpanJob, decoder: Decoder) -> Iterator[Clip | SpanDone]:
+def decode_job(job: SpanJob, decoder: Decoder, *, num_samples: int = 0) -> Iterator[Clip | SpanDone]:
     """`decode_chain` of one job."""
-    return decode_chain([job], decoder)
+    return decode_chain([job], decoder, num_samples=num_samples)
 
 
-def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | SpanDone]:
+def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder, *, num_samples: int = 0) -> Iterator[Clip | SpanDone]:
     """Decode jobs that start at one place; gives each job's clips, then what became of it.
 
     Damage becomes a sentence in `SpanDone`, never an exception.
+
+    Args:
+        jobs: the jobs.
+        decoder: decodes their pictures.
+        num_samples: samples of each clip's sound; 0 for none. Sound is read in a pass of its own over a job's packets.
     """
     one_pass = decoder.decode_chain(jobs) if len(jobs) > 1 and isinstance(decoder, ChainDecoder) else None
     problem: Problem | None = None
@@ -136,16 +144,17 @@ def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder) -> Iterator[Clip | S
         except Exception as exc:  # noqa: BLE001 - as in plan_video
             decoded, problem = None, Problem("decode", f"cannot be decoded: {type(exc).__name__}: {exc}")
         if decoded is not None:
-            yield from _clips(job, decoded)
+            yield from _clips(job, decoded, num_samples)
         else:  # an error in a pass ends it for the jobs that follow too
             assert problem is not None
             yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, problem))
 
 
-def _clips(job: SpanJob, decoded: Decoded) -> Iterator[Clip | SpanDone]:
+def _clips(job: SpanJob, decoded: Decoded, num_samples: int) -> Iterator[Clip | SpanDone]:
     clip_ids = []
     num_damaged = 0
-    for span, picks in zip(job.spans, job.picks, strict=True):
+    sound, sound_problem = _sound(job, num_samples)
+    for span, picks, heard in zip(job.spans, job.picks, sound, strict=True):
         # The frame before takes the place of one that could not be decoded, as a player would keep showing it; at the
         # beginning, the first that there is. A clip is left out if none of its frames could be decoded.
         in_clip = np.intersect1d(picks[0], decoded.positions)
@@ -157,11 +166,23 @@ def _clips(job: SpanJob, decoded: Decoded) -> Iterator[Clip | SpanDone]:
         nearest = [(decoded.positions.searchsorted(picked, side="right") - 1).clip(0) for picked in picks]
         frames = tuple(of_input[index] for of_input, index in zip(decoded.frames, nearest, strict=True))
         clip_ids.append(clip_id_of(job.video.video_id, span))
-        yield Clip(clip_ids[-1], job.video.video_id, span, frames)
-    reasons = list(decoded.problems)
+        yield Clip(clip_ids[-1], job.video.video_id, span, frames, heard)
+    reasons = [*decoded.problems, *sound_problem]
     if num_damaged:
         reasons.append(f"{num_damaged} of {len(job.spans)} clips were left out: almost all of their frames are damaged")
     if missing := len(job.spans) - len(clip_ids) - num_damaged:
         reasons.append(f"{missing} of {len(job.spans)} clips hold no frame that could be decoded")
     problems = (*job.problems, *(Problem("decode", reason) for reason in reasons))
     yield SpanDone(job.video, job.part, job.num_parts, tuple(clip_ids), problems)
+
+
+def _sound(job: SpanJob, num_samples: int) -> tuple[Sequence[NDArray[np.float32] | None], list[str]]:
+    """The sound of each clip of a job, None where there is none; and why it cannot be read, if so."""
+    silence = [None] * len(job.spans)
+    if not num_samples:
+        return silence, []
+    try:
+        heard = sound_of_job(job, num_samples)
+    except Exception as exc:  # noqa: BLE001 - as in plan_video
+        return silence, [f"its sound cannot be read: {type(exc).__name__}: {exc}"]
+    return silence if heard is None else list(heard), []

@@ -175,6 +175,7 @@ def plan_spans(
                 crop=meta.crop,
                 wide_colours=meta.wide_colours,
                 stream_index=meta.stream_index,
+                start_pts=meta.start_pts,
             )
         )
     return jobs

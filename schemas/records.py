@@ -122,6 +122,7 @@ class SpanJob:
         crop: as in `VideoMeta`.
         wide_colours: as in `VideoMeta`.
         stream_index: as in `VideoMeta`.
+        start_pts: as in `VideoMeta`.
     """
 
     video: VideoInfo
@@ -150,6 +151,7 @@ class SpanJob:
     crop: Crop | None = None
     wide_colours: bool = False
     stream_index: int | None = None
+    start_pts: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,12 +160,14 @@ class Clip:
 
     Attributes:
         frames: for each distinct input, uint8 [num_frames, height, width, 3], RGB.
+        sound: float32 [num_samples], 16,000 a second, where an annotator hears and the video has sound; else None.
     """
 
     clip_id: int
     video_id: str
     span: Span
     frames: tuple[NDArray[np.uint8], ...]
+    sound: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,18 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.datasets.examples import Example
 from jobs.isolated_process import in_processes
 from pipeline.frames import CRASHED, Frames, decode_seen
 from pipeline.probe import probe
 from pipeline.sources import source_of
+from pipeline.speech.clip_sound import sound_of_spans
 from schemas.errors import VideoError
 from schemas.models import ModelInput
 from schemas.records import Span
+from schemas.video_meta import VideoMeta
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,14 +51,40 @@ def decode_clips(example: Example, cut: Cut, model_input: ModelInput) -> tuple[F
         return None, str(exc.strerror or exc)
 
 
+def decode_sound(example: Example, cut: Cut, num_samples: int) -> tuple[NDArray[np.float32] | None, str | None]:
+    """Read the sound of the clips of one example.
+
+    Args:
+        example: a moment of a video.
+        cut: how to cut it into clips.
+        num_samples: samples of each clip (`pipeline.speech.clip_sound.sound_of_spans`).
+
+    Returns:
+        float32 [num_clips, num_samples], or None where there is no sound or it cannot be read; and what is wrong, or None.
+    """
+    try:
+        meta, spans = _probed(example, cut)
+        return sound_of_spans(example.path, meta, spans, num_samples), None
+    except VideoError as exc:
+        return None, exc.reason
+    except Exception as exc:  # noqa: BLE001 - whatever a library raises is this file's
+        return None, f"its sound cannot be read: {type(exc).__name__}: {exc}"
+
+
+def _probed(example: Example, cut: Cut) -> tuple[VideoMeta, Sequence[Span]]:
+    """The metadata of an example's video, and the intervals of its clips."""
+    meta = probe(example.path)
+    start_s = example.start_s or 0.0
+    end_s = meta.end_s if example.end_s is None else min(example.end_s, meta.end_s)
+    if start_s >= end_s:
+        raise VideoError("probe", f"the moment begins at {start_s:g} s, but the video ends at {meta.end_s:g} s")
+    return meta, cut(start_s, end_s)
+
+
 def _decode(example: Example, cut: Cut, model_input: ModelInput) -> tuple[Frames, str | None]:
     try:
-        meta = probe(example.path)
-        start_s = example.start_s or 0.0
-        end_s = meta.end_s if example.end_s is None else min(example.end_s, meta.end_s)
-        if start_s >= end_s:
-            raise VideoError("probe", f"the moment begins at {start_s:g} s, but the video ends at {meta.end_s:g} s")
-        seen = decode_seen(example.path, meta, cut(start_s, end_s), model_input)
+        meta, spans = _probed(example, cut)
+        seen = decode_seen(example.path, meta, spans, model_input)
     except VideoError:
         raise
     except Exception as exc:

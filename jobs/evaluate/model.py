@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,11 +17,15 @@ from jobs.evaluate.model_inputs import EvaluateOptions, ExampleLoader, choose_sp
 from jobs.evaluate.model_results import ClassifierResults, EmbedderResults, PairRow, class_row
 from jobs.evaluate.progress import EvaluationProgress
 from jobs.evaluate.retrieval import measure_embedder
+from pipeline.models.base import Classifier, HearingClassifier
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import embedder_family
 from pipeline.models.registry import check_classifier, check_embedder, check_frames, load_classifier
 from schemas.errors import UsageError
-from schemas.models import Checkpoint
+from schemas.models import Checkpoint, Label
+
+if TYPE_CHECKING:
+    import torch
 
 Kind = Literal["classifier", "embedder"]
 
@@ -93,13 +97,17 @@ def _measure_classifier(
     known, unknown = _known(examples, labels, dataset.source)
     pairs = [named_pair(pair, [labels], "the model's labels")[1:] for pair in options.pairs]
     say(f"{len(known)} examples: {split['why']}")
+    if isinstance(classifier, HearingClassifier) and options.views == "multi":
+        raise UsageError("got a classifier that hears, expected others; leave it out", argument="views", value="multi")
     loader = ExampleLoader(known, classifier.preprocessing, options, say, on_progress)
     sums, num_views = np.zeros((len(known), len(labels))), np.zeros((len(known), 1))
     for numbers, pixels in loader.batches(classifier.device, classifier.dtype):
-        for number, answer in zip(numbers, classifier.classify(pixels, len(names)), strict=True):
+        for number, answer in zip(numbers, _classified(classifier, loader, numbers, pixels, len(names)), strict=True):
             num_views[number] += 1
             for label, probability in answer:
                 sums[number, column[label]] += probability
+    if loader.silent:
+        say(f"taken for silent: {len(loader.silent)} of {len(known)} examples, which have no sound that can be read")
     decoded = num_views[:, 0] > 0
     scores = sums[decoded] / num_views[decoded]
     targets = np.array([column[str(example.label)] for example in known])[decoded]
@@ -129,6 +137,16 @@ def _measure_classifier(
         matrix=tuple(map(tuple, matrix[np.ix_(present, present)].tolist())),
         unknown=unknown,
     )
+
+
+def _classified(
+    classifier: Classifier, loader: ExampleLoader, numbers: Sequence[int], pixels: torch.Tensor, top: int
+) -> list[tuple[Label, ...]]:
+    """The labels of views of the examples with these numbers, of which a classifier that hears is given the sound too."""
+    if not isinstance(classifier, HearingClassifier):
+        return classifier.classify(pixels, top)
+    sound = np.stack([loader.sound(number, classifier.num_samples) for number in numbers])
+    return classifier.classify_with_sound(pixels, sound, top)
 
 
 def _known(examples: Sequence[Example], labels: Sequence[str], source: str) -> tuple[list[Example], dict[str, int]]:

@@ -10,8 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jobs.datasets.decode import decode_ahead
+from jobs.datasets.decode import decode_ahead, decode_sound
 from jobs.datasets.examples import SPLITS, Dataset, Example, Split
 from jobs.evaluate.progress import EvaluationProgress
 from pipeline.frames import Frames
@@ -151,6 +152,7 @@ class ExampleLoader:
         on_progress: called after each batch.
         left_out: path and reason of examples that cannot be decoded; filled by `batches`.
         damaged: path and reason of those that can be in part; filled by `batches`.
+        silent: paths of those that have no sound; filled by `sound`.
     """
 
     examples: Sequence[Example]
@@ -160,6 +162,7 @@ class ExampleLoader:
     on_progress: Callable[[EvaluationProgress], None]
     left_out: list[tuple[str, str]] = field(default_factory=list)
     damaged: list[tuple[str, str]] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
 
     def batches(self, device: torch.device, dtype: torch.dtype) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Numbers of examples, one for each view, and the views' pixels [views, num_frames, 3, height, width].
@@ -181,6 +184,16 @@ class ExampleLoader:
             self.on_progress(EvaluationProgress(numbers[-1] + 1, len(self.examples), elapsed_s, "measured", "examples"))
         if len(self.left_out) == len(self.examples):
             raise JobError(f"not one of {len(self.examples)} examples can be decoded; {': '.join(self.left_out[0])}")
+
+    def sound(self, number: int, num_samples: int) -> NDArray[np.float32]:
+        """The sound of an example's middle, float32 [num_samples]; silence where it has none, which `silent` then lists."""
+        example = self.examples[number]
+        heard, _ = decode_sound(example, partial(middle_span, window_s=self.options.window_s), num_samples)
+        if heard is None:
+            self.silent.append(example.path)
+            return np.zeros(num_samples, np.float32)
+        sound: NDArray[np.float32] = heard[0]
+        return sound
 
     def _views(self) -> Iterator[tuple[int, Frames]]:
         """Number of the example and uint8 [num_frames, height, width, 3], for each view."""

@@ -12,7 +12,7 @@ from jobs.ingest.pace import Pace
 from jobs.ingest.steps import Job
 from pipeline.annotators import Annotator, ClassifierAnnotator, EmbedderAnnotator
 from pipeline.models.checkpoint import locate
-from pipeline.models.preprocessing import read_preprocessing
+from pipeline.models.preprocessing import read_num_samples, read_preprocessing
 from pipeline.models.registry import check_engine
 from schemas.options import IngestOptions
 
@@ -45,7 +45,8 @@ def make_job(
     where = requested.embedder.folder if requested.embedder != config.embedder else None
     embedder = locate(config.embedder, "embedder", where)
     check_engine(options.engine, classifier, embedder)
-    labels = ClassifierAnnotator(classifier, read_preprocessing(classifier, "classifier").input)
+    shown = read_preprocessing(classifier, "classifier").input
+    labels = ClassifierAnnotator(classifier, shown, num_samples=read_num_samples(classifier, "classifier"))
     pair: tuple[Annotator, ...] = (
         labels if labels_from is None else KeptLabels(labels, labels_from.absolute()),
         EmbedderAnnotator(embedder, read_preprocessing(embedder, "embedder").input, config.features),

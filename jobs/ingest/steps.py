@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.ingest.pace import Pace
-from pipeline.annotators import Annotator, inputs_of, own_tables
+from pipeline.annotators import Annotator, inputs_of, own_tables, samples_of
 from pipeline.decoders.registry import load_decoder
 from pipeline.process import decode_chain, decode_job, plan_video
 from pipeline.write import write_clips
@@ -91,11 +91,11 @@ class Job:
 
     def decode(self, job: SpanJob) -> Iterator[Clip | SpanDone]:
         """Decode one job's clips."""
-        return decode_job(job, load_decoder(self.options.decoder))
+        return decode_job(job, load_decoder(self.options.decoder), num_samples=samples_of(self.annotators))
 
     def decode_chain(self, jobs: Sequence[SpanJob]) -> Iterator[Clip | SpanDone]:
         """Decode the clips of jobs that start at one place; a `SpanDone` ends those of each job."""
-        return decode_chain(jobs, load_decoder(self.options.decoder))
+        return decode_chain(jobs, load_decoder(self.options.decoder), num_samples=samples_of(self.annotators))
 
     def load_annotators(self, num_threads: int | None = None) -> BatchAnnotator:
         """Load all annotators, and return what runs them over a batch.

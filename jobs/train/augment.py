@@ -31,12 +31,12 @@ def augmented_view(
         uint8 [num_frames, height, width, 3] in the model's size.
     """
     change = augmentation or Augmentation()
-    frame_numbers = _frame_numbers(len(frames), model_input.num_frames, change.window, rng)
+    numbers = frame_numbers(len(frames), model_input.num_frames, change.window, rng)
     height, width = frames.shape[1:3]
     scale = math.sqrt(rng.uniform(change.crop, 1.0)) if change.crop < 1 else 1.0
     crop_height, crop_width = round(height * scale), round(width * scale)
     top, left = (int(rng.integers(0, full - kept + 1)) for full, kept in ((height, crop_height), (width, crop_width)))
-    view = frames[frame_numbers, top : top + crop_height, left : left + crop_width]
+    view = frames[numbers, top : top + crop_height, left : left + crop_width]
     if change.light:
         brightness, contrast = rng.uniform(1 - change.light, 1 + change.light, 2)
         levels = (np.arange(256) - 128.0) * contrast + 128.0 * brightness
@@ -51,7 +51,7 @@ def augmented_view(
     return pixels.permute(0, 2, 3, 1).contiguous()
 
 
-def _frame_numbers(num_kept: int, num_frames: int, window: float, rng: Rng) -> NDArray[np.int64]:
+def frame_numbers(num_kept: int, num_frames: int, window: float, rng: Rng) -> NDArray[np.int64]:
     """Middles of ``num_frames`` equal parts of a random window: of 24 kept frames and the whole clip, 0, 2, 3, 5, 6, ..."""
     length = rng.uniform(window, 1.0) if window < 1 else 1.0
     start = rng.uniform(0.0, 1.0 - length) if length < 1 else 0.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ class Base:
         checkpoint: its files.
         has_weights: whether it has learnt something; without weights the training starts from random ones.
         preprocessing: what it wants to be shown.
+        files: text files of a base that is no folder, by name; the trained model gets them beside its weights.
     """
 
     given: str
     checkpoint: Checkpoint
     has_weights: bool
     preprocessing: Preprocessing
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def showing(self, num_frames: int) -> Base:
         """The same, to be shown another number of frames."""
@@ -43,18 +45,19 @@ class Base:
         return replace(self, preprocessing=replace(self.preprocessing, input=shown))
 
 
-def find_base(name: str, kind: str, *, model_types: Sequence[str] = ()) -> Base:
+def find_base(name: str, kind: str, *, model_types: Sequence[str] = (), num_frames: int | None = None) -> Base:
     """Find the model that ``base`` names.
 
     Args:
         name: a hub id, a folder, a config.json or its folder (which then starts from random weights), or ``pocket``.
         kind: ``classifier`` or ``embedder``: which of the two ``pocket`` is meant.
         model_types: the types that will do; empty takes any.
+        num_frames: frames of a clip for a base that sees single frames (`pipeline.models.families.FRAME_ENCODERS`).
 
     Raises:
         ModelError: there is none, it does not say how its pixels are made, or it is of another type.
     """
-    base = _find(name, kind)
+    base = _find(name, kind, num_frames)
     if model_types and base.checkpoint.model_type not in model_types:
         expected = ", ".join(model_types[:-1]) + " or " * (len(model_types) > 1) + model_types[-1]
         message = f"got a model of type {base.checkpoint.model_type!r}, expected {expected}"
@@ -62,7 +65,7 @@ def find_base(name: str, kind: str, *, model_types: Sequence[str] = ()) -> Base:
     return base
 
 
-def _find(name: str, kind: str) -> Base:
+def _find(name: str, kind: str, num_frames: int | None) -> Base:
     path = Path(name)
     folder = path.parent if path.name == "config.json" and path.is_file() else path
     if name == "pocket":
@@ -78,9 +81,9 @@ def _find(name: str, kind: str) -> Base:
                 value=name,
             )
         checkpoint = Checkpoint(name, str(folder.resolve()), None, str(config.get("model_type", "")), "")
-        return Base(name, checkpoint, False, read_preprocessing(checkpoint, _ARGUMENT))
+        return Base(name, checkpoint, False, read_preprocessing(checkpoint, _ARGUMENT, num_frames=num_frames))
     checkpoint = find_checkpoint(str(folder) if folder.is_dir() else name, _ARGUMENT)
-    return Base(name, checkpoint, True, read_preprocessing(checkpoint, _ARGUMENT))
+    return Base(name, checkpoint, True, read_preprocessing(checkpoint, _ARGUMENT, num_frames=num_frames))
 
 
 def load_base(auto_class: Any, base: Base, *, may_be_new: tuple[str, ...] = (), **settings: Any) -> Any:

@@ -23,6 +23,9 @@ class Classification:
     metric: str = "accuracy"
     lower_is_better: bool = False
     measures: tuple[str, ...] = ("accuracy",)
+    watched: tuple[str, ...] = ()
+    keeps_last: bool = False
+    whole_batches: bool = False
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """See `jobs.train.objectives.Objective.collate`."""
@@ -40,5 +43,10 @@ class ClassificationModule(nn.Module):
 
     def forward(self, frames: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """``loss``, and float [batch] ``right``: 1 where the best class is the right one."""
-        logits = self.model(self.pixels(frames)).logits.float()
+        logits = self.logits(frames).float()
         return {"loss": cross_entropy(logits, labels), "right": (logits.argmax(-1) == labels).float()}
+
+    def logits(self, frames: torch.Tensor) -> torch.Tensor:
+        """[batch, labels], of uint8 [batch, num_frames, height, width, 3]."""
+        logits: torch.Tensor = self.model(self.pixels(frames)).logits
+        return logits

@@ -33,6 +33,9 @@ class Alignment:
     metric: str = "accuracy"
     lower_is_better: bool = False
     measures: tuple[str, ...] = ("accuracy", "plain_accuracy")
+    watched: tuple[str, ...] = ()
+    keeps_last: bool = False
+    whole_batches: bool = False
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """Draw one caption for each clip, and say which captions of the batch are true of which clips.

@@ -111,7 +111,7 @@ def run_distributed(
             follower.join()
     objective.module.load_state_dict(load_file(folder / "trained.safetensors"))
     result = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
-    return TrainingResult(**(result | {"curve": tuple(result["curve"])}))
+    return TrainingResult(**(result | {"curve": tuple(result["curve"]), "watched": tuple(result["watched"])}))
 
 
 def _train(config: dict[str, Any]) -> None:

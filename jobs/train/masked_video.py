@@ -31,6 +31,9 @@ class MaskedVideo:
     metric: str = "loss"
     lower_is_better: bool = True
     measures: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
+    keeps_last: bool = False
+    whole_batches: bool = False
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """See `jobs.train.objectives.Objective.collate`."""

@@ -9,7 +9,7 @@ from typing import Any
 from jobs.datasets.examples import Dataset
 from jobs.train.base_model import Base
 from jobs.train.options import TrainOptions
-from jobs.train.report import TrainReport
+from jobs.train.report import TrainReport, full_spread, spread_rows
 
 _MEASURES = {
     "accuracy": "right at the first place",
@@ -19,6 +19,7 @@ _MEASURES = {
 _KINDS = {
     "finetune": "A video classifier",
     "pretrain": "A video encoder after masked pre-training, without a head",
+    "pretrain simsiam": "An encoder of single frames after SimSiam pre-training, without its projector and predictor",
     "align": "An embedder of clips and texts",
 }
 
@@ -41,7 +42,7 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
         "",
         f"# {report.output.resolve().name}",
         "",
-        f"{_KINDS[report.command]}, trained with vidsift from "
+        f"{_kind(report.command, extra)}, trained with vidsift from "
         + (f"`{base.given}`." if base.has_weights else f"random weights, shaped as `{base.given}` says."),
         "",
         "## Data",
@@ -57,13 +58,14 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
     if trained.best:
         lines += ["| split | " + " | ".join(_MEASURES[name] for name in _present(trained.best)) + " |"]
         lines += ["|---|" + "---|" * len(_present(trained.best))]
-        lines += [f"| validation, best epoch ({trained.best['epoch']:g}) | " + _row(trained.best) + " |"]
+        lines += [f"| validation, {trained.kept} epoch ({trained.best['epoch']:g}) | " + _row(trained.best) + " |"]
         lines += [f"| test | {_row(trained.test)} |"] if trained.test else []
     else:
         lines += ["There was no validation split: the last epoch was kept, and nothing was measured."]
     if report.command == "align":
         lines += ["", "These count a clip as right where its best caption of one batch is true of it; "
                   "`vidsift evaluate-model` measures against all captions."]  # fmt: skip
+    lines += _spread_lines(report)
     lines += [
         "",
         "## Recipe",
@@ -76,6 +78,29 @@ def model_card(report: TrainReport, base: Base, dataset: Dataset, options: Train
     ]
     lines += [f"{name.replace('_', ' ')}: {value}." for name, value in extra.items()]
     return "\n".join(lines) + "\n"
+
+
+def _kind(command: str, extra: dict[str, Any]) -> str:
+    return _KINDS.get(f"{command} {extra.get('method')}", _KINDS[command])
+
+
+def _spread_lines(report: TrainReport) -> list[str]:
+    """The spread of the outputs over the training, where it was watched."""
+    rows = spread_rows(report.trained.watched, num_rows=11)
+    if not rows:
+        return []
+    return [
+        "",
+        "## Spread of the outputs",
+        "",
+        "Spread: the deviation of the L2-normalised outputs over a batch, in training; "
+        f"{full_spread(report.extra['output_dim']):.4f} where they cover the whole sphere, 0 where all are the same. "
+        "Directions: in how many they differ; 1 where they lie on a line.",
+        "",
+        "| epoch | loss | spread | directions |",
+        "|---|---|---|---|",
+        *(f"| {row['epoch']:.1f} | {row['loss']:.3f} | {row['spread']:.4f} | {row['directions']:.1f} |" for row in rows),
+    ]
 
 
 def _present(measures: dict[str, float]) -> list[str]:

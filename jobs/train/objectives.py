@@ -23,12 +23,18 @@ class Objective(Protocol):
         module: gives ``{"loss": ..., ...}`` for a batch; the model that learns is ``module.model``.
         metric: the measure that the best epoch is chosen by: the highest, or the lowest where ``lower_is_better``.
         measures: names of the module's outputs beside the loss, in order; each output has one number per clip.
+        watched: names of outputs that are followed during training, in the same way.
+        keeps_last: whether the last epoch is kept, where no measure tells a better one.
+        whole_batches: whether an epoch's last batch is left out where it is smaller than the others.
     """
 
     module: nn.Module
     metric: str
     lower_is_better: bool
     measures: tuple[str, ...]
+    watched: tuple[str, ...]
+    keeps_last: bool
+    whole_batches: bool
 
     def collate(self, items: Sequence[dict[str, Any]]) -> Batch:
         """Make a batch of items of a `jobs.train.clip_dataset.ClipDataset`."""

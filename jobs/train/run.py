@@ -18,15 +18,19 @@ from jobs.train.clip_cache import CachedClips, LeftOut, cache_clips, cached_inpu
 from jobs.train.clip_dataset import ClipDataset, SplitClips
 from jobs.train.model_card import model_card
 from jobs.train.objectives import Objective
-from jobs.train.options import TrainOptions
+from jobs.train.options import Augmentation, TrainOptions
 from jobs.train.report import TrainReport
-from jobs.train.trainer import TrainProgress, run_training
+from jobs.train.trainer import TrainingResult, TrainProgress, run_training
 from pipeline.models.checkpoint import PREPROCESSING_FILES, TOKENIZER_FILES
+from pipeline.models.preprocessing import Preprocessing
 from schemas.errors import JobError, UsageError
 
 _UNFINISHED = ".training"
 
 Say = Callable[[str], None]
+
+MakeDataset = Callable[[Sequence[CachedClips], Preprocessing, Augmentation | None, int], ClipDataset]
+"""From cached clips, the model's preprocessing, what is changed at random (None: nothing) and a seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +175,24 @@ class TrainingRun:
             )
         return DecodedDataset(by_split, tuple(left_out))
 
-    def train(self, objective: Objective, decoded: DecodedDataset) -> TrainReport:
-        """Train, and write the checkpoint and its model card into the output folder."""
-        clips = self._datasets(decoded)
+    def train(
+        self,
+        objective: Objective,
+        decoded: DecodedDataset,
+        *,
+        make_dataset: MakeDataset = ClipDataset,
+        check: Callable[[TrainingResult], None] = lambda result: None,
+    ) -> TrainReport:
+        """Train, and write the checkpoint and its model card into the output folder.
+
+        Args:
+            objective: what is learnt.
+            decoded: what it is learnt from.
+            make_dataset: makes the dataset of each split.
+            check: refuses a training that came to nothing, by a JobError: then nothing is written, and the output folder is
+                left empty.
+        """
+        clips = self._datasets(decoded, make_dataset)
         folder = self.unfinished / "checkpoints"
         if self.options.workers:
             from jobs.train.distributed import run_distributed  # Ray is loaded where it is asked for
@@ -181,27 +200,36 @@ class TrainingRun:
             result = run_distributed(objective, clips, folder, self.options, self.on_progress)
         else:
             result = run_training(objective, clips, folder, self.options, on_progress=self.on_progress)
+        try:
+            check(result)
+        except JobError:
+            shutil.rmtree(self.unfinished)
+            raise
         self._write_checkpoint(objective)
         num_clips = {split: decoded.num_clips(split) for split in SPLITS}
-        report = TrainReport(self.command, self.output, num_clips, decoded.left_out, result)
+        report = TrainReport(self.command, self.output, num_clips, decoded.left_out, result, self.extra)
         card = model_card(report, self.base, self.dataset, self.options, self.extra)
         (self.output / "README.md").write_text(card, encoding="utf-8")
         shutil.rmtree(self.unfinished)
         return report
 
-    def _datasets(self, decoded: DecodedDataset) -> SplitClips:
+    def _datasets(self, decoded: DecodedDataset, make: MakeDataset) -> SplitClips:
         """The datasets that the Trainer reads; training clips are augmented, the others are whole."""
         preprocessing, seed = self.base.preprocessing, self.options.seed
         val, test = (
-            ClipDataset(decoded.cached[split], preprocessing, None, seed) if decoded.cached[split] else None
+            make(decoded.cached[split], preprocessing, None, seed) if decoded.cached[split] else None
             for split in ("val", "test")
         )
-        return SplitClips(ClipDataset(decoded.cached["train"], preprocessing, self.options.augmentation, seed), val, test)
+        return SplitClips(make(decoded.cached["train"], preprocessing, self.options.augmentation, seed), val, test)
 
     def _write_checkpoint(self, objective: Objective) -> None:
         model: Any = objective.module.model
         model = model.half() if self.options.half else model.float()
         model.to("cpu").save_pretrained(self.output)
+        for name, text in self.base.files.items():
+            (self.output / name).write_text(text, encoding="utf-8")
+        if self.base.files:
+            return
         source = Path(self.base.checkpoint.folder)
         for name in (*PREPROCESSING_FILES, *TOKENIZER_FILES):
             if (source / name).exists():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
@@ -34,6 +35,7 @@ class TrainProgress:
         value: its latest value on the validation split; None before the first.
         elapsed_s: seconds so far, in this run.
         remaining_s: an estimate of the seconds to go; None before there is one.
+        watched: the latest values of the measures that are watched during training, by name.
     """
 
     epoch: float
@@ -43,11 +45,13 @@ class TrainProgress:
     value: float | None
     elapsed_s: float
     remaining_s: float | None
+    watched: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [f"epoch {self.epoch:.1f} of {self.epochs}"]
         if self.loss is not None:
             parts.append(f"loss {self.loss:.3f}")
+        parts += [f"{name} {value:.4f}" for name, value in self.watched.items()]
         if self.value is not None:
             parts.append(f"validation {self.metric} {self.value:.3f}")
         if self.remaining_s is not None:
@@ -65,10 +69,13 @@ class TrainingResult:
 
     Attributes:
         curve: for each epoch, the measures on the validation split; empty where there is none.
-        best: the kept epoch's measures; empty where there is none.
+        best: the kept epoch's measures; empty where there is no validation split.
         test: the same on the test split; empty where there is none.
         seconds: how long this run took.
         dtype: ``fp32``, ``bf16`` or ``fp16``: the arithmetic of the training.
+        watched: epoch, loss and the objective's watched measures on the training clips, over the training: up to 200 rows,
+            each the mean since the row before; empty where nothing is watched.
+        kept: which epoch's weights were kept where there is a validation split.
     """
 
     curve: tuple[dict[str, float], ...]
@@ -76,6 +83,8 @@ class TrainingResult:
     test: dict[str, float]
     seconds: float
     dtype: str
+    watched: tuple[dict[str, float], ...] = ()
+    kept: Literal["best", "last"] = "best"
 
 
 def run_training(
@@ -108,8 +117,10 @@ def run_training(
         compute_metrics=lambda prediction: dict(
             zip(objective.measures, prediction.predictions.mean(0).tolist(), strict=False)
         ),
-        callbacks=[_EpochsAndProgress(clips.train, objective.metric, options.epochs, on_progress)],
+        callbacks=[_EpochsAndProgress(clips.train, objective, options.epochs, on_progress)],
     )
+    trainer.watched = {name: [] for name in objective.watched}
+    trainer.whole_batches = objective.whole_batches and len(clips.train) >= options.batch_size * max(1, options.workers)
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.exists() else None)
     log = trainer.state.log_history
@@ -117,10 +128,12 @@ def run_training(
     best = {}
     if curve:
         pick = min if objective.lower_is_better else max
-        best = pick(curve, key=lambda entry: entry[objective.metric])
+        best = curve[-1] if objective.keeps_last else pick(curve, key=lambda entry: entry[objective.metric])
     test = _measures(trainer.evaluate(clips.test)) if clips.test is not None else {}
     dtype = "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32"
-    return TrainingResult(curve, best, test, time.monotonic() - began, dtype)
+    watched = tuple(_watched(entry, objective) for entry in log if objective.watched and "loss" in entry)
+    kept: Literal["best", "last"] = "last" if objective.keeps_last else "best"
+    return TrainingResult(curve, best, test, time.monotonic() - began, dtype, watched, kept)
 
 
 def _arguments(objective: Objective, has_val: bool, folder: Path, options: TrainOptions) -> TrainingArguments:
@@ -145,7 +158,7 @@ def _arguments(objective: Objective, has_val: bool, folder: Path, options: Train
         eval_strategy="epoch" if has_val else "no",
         save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=has_val,
+        load_best_model_at_end=has_val and not objective.keeps_last,
         metric_for_best_model=f"eval_{objective.metric}",
         greater_is_better=not objective.lower_is_better,
         logging_steps=0.005,  # a share of all steps
@@ -161,12 +174,36 @@ def _arguments(objective: Objective, has_val: bool, folder: Path, options: Train
 
 
 class _ClipTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer for modules that compute their own loss; their measures are means over clips."""
+    """A Trainer for modules that compute their own loss; their measures are means over clips.
+
+    Attributes:
+        watched: for each measure that is watched, its means over the batches since the last row of the log.
+        whole_batches: whether an epoch's last batch is left out where it is smaller than the others.
+    """
+
+    watched: dict[str, list[torch.Tensor]]
+    whole_batches: bool
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        self.args.dataloader_drop_last = self.whole_batches
+        try:
+            loader: DataLoader[Any] = super().get_train_dataloader()
+        finally:
+            self.args.dataloader_drop_last = False  # validation and test are measured whole
+        return loader
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            logs |= {name: torch.stack(means).mean().item() for name, means in self.watched.items() if means}
+            self.watched = {name: [] for name in self.watched}
+        super().log(logs, start_time)
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
         outputs = model(**inputs)
+        for name, means in self.watched.items():
+            means.append(outputs[name].detach().mean())
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def prediction_step(
@@ -190,11 +227,19 @@ def _measures(entry: dict[str, float]) -> dict[str, float]:
     }
 
 
+def _watched(entry: dict[str, float], objective: Objective) -> dict[str, float]:
+    """One row of the Trainer's log, without its learning rate and the like."""
+    return {name: entry[name] for name in ("epoch", "loss", *objective.watched) if name in entry}
+
+
 class _EpochsAndProgress(TrainerCallback):  # type: ignore[misc]
     """Numbers the dataset's epochs, which changes its views, and reports how far the training is."""
 
-    def __init__(self, train: ClipDataset, metric: str, epochs: int, on_progress: Callable[[TrainProgress], None]) -> None:
-        self._train, self._metric, self._epochs, self._on_progress = train, metric, epochs, on_progress
+    def __init__(
+        self, train: ClipDataset, objective: Objective, epochs: int, on_progress: Callable[[TrainProgress], None]
+    ) -> None:
+        self._train, self._epochs, self._on_progress = train, epochs, on_progress
+        self._metric, self._watched = objective.metric, objective.watched
         self._began, self._first_step = time.monotonic(), 0
         self._value: float | None = None
 
@@ -212,6 +257,9 @@ class _EpochsAndProgress(TrainerCallback):  # type: ignore[misc]
         if "loss" not in logs or not state.is_world_process_zero:
             return
         remaining_s = elapsed_s / done * (state.max_steps - state.global_step) if done else None
+        watched = {name: logs[name] for name in self._watched if name in logs}
         self._on_progress(
-            TrainProgress(state.epoch, self._epochs, logs["loss"], self._metric, self._value, elapsed_s, remaining_s)
+            TrainProgress(
+                state.epoch, self._epochs, logs["loss"], self._metric, self._value, elapsed_s, remaining_s, watched
+            )
         )

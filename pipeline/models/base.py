@@ -43,6 +43,20 @@ class Classifier(VideoModel, Protocol):
         """
 
 
+@runtime_checkable
+class HearingClassifier(Classifier, Protocol):
+    """A classifier that hears clips too. Without their sound it takes them for silent. Optional, as `RerankEmbedder` is.
+
+    Attributes:
+        num_samples: samples of sound of each clip, 16,000 a second.
+    """
+
+    num_samples: int
+
+    def classify_with_sound(self, pixels: torch.Tensor, sound: NDArray[np.float32], top: int) -> list[tuple[Label, ...]]:
+        """As `classify`; ``sound`` is float32 [batch, num_samples], from -1 to 1."""
+
+
 class Embedder(VideoModel, Protocol):
     """Embeds clips and texts in one space, where a dot product compares them.
 

@@ -29,6 +29,9 @@ from schemas.options import Engine
 
 Role = Literal["classifier", "embedder"]
 
+FRAME_ENCODERS = ("resnet",)
+"""``model_type`` of the models that see single frames, over whose features a classifier of clips can be trained."""
+
 
 def projection_dim(config: Mapping[str, Any]) -> int | None:
     """``projection_dim`` of a config.json; None where it is missing."""
@@ -198,6 +201,18 @@ FAMILIES: tuple[ModelFamily, ...] = (
     _transformers_classifier("timesformer", VIDEOMAE, num_frames=8, frames_together=1, cuda_graphs=True),
     _transformers_classifier("vivit", VIVIT, num_frames=32, cuda_graphs=True),
     _transformers_classifier("vjepa2", VJEPA2, num_frames=64, cuda_graphs=True),
+    ModelFamily(
+        "frame_transformer",
+        "classifier",
+        "pipeline.models.classifiers.frame_transformer:FrameTransformerClassifier",
+        architectures="FrameTransformerForVideoClassification",
+    ),
+    ModelFamily(
+        "sound_video",
+        "classifier",
+        "pipeline.models.classifiers.sound:SoundVideoClassifier",
+        architectures="SoundVideoForVideoClassification",
+    ),
     ModelFamily(
         "xclip",
         "embedder",

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.models.checkpoint import PREPROCESSING_FILES, read_config
-from pipeline.models.families import ModelFamily, family_of
-from pipeline.models.processors import BICUBIC, BILINEAR, COMMON_DEFAULTS, processor_named
+from pipeline.models.families import FRAME_ENCODERS, ModelFamily, family_of
+from pipeline.models.processors import BICUBIC, BILINEAR, COMMON_DEFAULTS, Processor, processor_named
 from schemas.errors import ModelError
 from schemas.models import Checkpoint, Geometry, ModelInput, PatchBudget
 
 # Makes the error for a message about the checkpoint.
 _Refuse = Callable[[str], ModelError]
 
+_RATE = 16_000  # samples a second of all sound; this module is read without torch and FFmpeg
 _CLASS_KEYS = ("video_processor_type", "image_processor_type", "feature_extractor_type")
 
 
@@ -40,12 +41,13 @@ class Preprocessing:
     shift: tuple[float, float, float]
 
 
-def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
+def read_preprocessing(checkpoint: Checkpoint, argument: str, *, num_frames: int | None = None) -> Preprocessing:
     """Read the preprocessing that ``checkpoint`` was trained with.
 
     Args:
         checkpoint: a model's files.
         argument: the argument that named it, for messages.
+        num_frames: frames per clip of a model that sees single frames (`FRAME_ENCODERS`), which cannot say it itself.
 
     Raises:
         ModelError: there is no preprocessing configuration, it is malformed, or it does not fit the model.
@@ -56,7 +58,7 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
     family = family_of(checkpoint.model_type)
     settings = _read_json(folder, refuse)
     class_name = next((str(settings[key]) for key in _CLASS_KEYS if key in settings), "")
-    processor = processor_named(class_name, family.processor if family else None)
+    processor = processor_named(class_name, _usual_processor(family, config))
     settings = {**COMMON_DEFAULTS, **(processor.defaults if processor else {}), **settings}
     if processor and processor.resize_of_crop:
         settings["size"] = {"shortest_edge": int(_pair(settings["crop_size"])[0] * processor.resize_of_crop)}
@@ -82,8 +84,29 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str) -> Preprocessing:
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as exc:
         raise refuse(f"the preprocessing configuration cannot be used: {exc!r}") from exc
     _check_size(geometry, config, refuse)
-    num_frames = checkpoint.num_frames or _num_frames(config, family, refuse)
+    if checkpoint.num_frames:
+        num_frames = checkpoint.num_frames
+    elif num_frames is None or checkpoint.model_type not in FRAME_ENCODERS:
+        num_frames = _num_frames(config, family, refuse)
     return Preprocessing(ModelInput(num_frames, geometry), gain, shift)
+
+
+def read_num_samples(checkpoint: Checkpoint, argument: str) -> int:
+    """The samples of sound that a classifier takes of each clip, 16,000 a second; 0 where it does not hear.
+
+    Raises:
+        ModelError: config.json cannot be read.
+    """
+    seconds = read_config(Path(checkpoint.folder), checkpoint.name, argument).get("sound_seconds")
+    return round(seconds * _RATE) if isinstance(seconds, int | float) else 0
+
+
+def _usual_processor(family: ModelFamily | None, config: dict[str, Any]) -> Processor | None:
+    """The processor of the family, or of the video model that a classifier which hears is made of."""
+    video = config.get("video")
+    if family and family.processor is None and isinstance(video, dict):
+        family = family_of(str(video.get("model_type", "")))
+    return family.processor if family else None
 
 
 def _read_json(folder: Path, refuse: _Refuse) -> dict[str, Any]:

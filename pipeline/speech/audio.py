@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from fractions import Fraction
+from typing import Any, NamedTuple, Protocol, cast
 
 import av
 import numpy as np
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from pipeline.container.channels import Channels
 from pipeline.container.reading import READING_ERRORS, describe, open_video, shift_of, video_stream
 from pipeline.trim.audio import audio_stream
-from schemas.video_meta import VideoMeta
 
 RATE = 16_000
 """Samples a second of all sound here; Whisper and Silero's voice activity detector were trained on it."""
@@ -24,6 +24,33 @@ CHUNK_S = 30.0
 _JITTER_S = 0.04
 # Sound that goes on after the last frame is heard for so long.
 _PAST_END_S = 5.0
+
+
+# Sound is sought, rather than decoded from the beginning, where it is wanted from later on; and from somewhat before, since
+# decoders need some packets to settle.
+_MIN_SEEK_S, _BEFORE_S = 10.0, 2.0
+
+
+class SoundMeta(Protocol):
+    """What `Sound` has to know of a video; see `schemas.video_meta.VideoMeta`."""
+
+    @property
+    def timed(self) -> bool: ...  # noqa: D102
+
+    @property
+    def end_s(self) -> float: ...  # noqa: D102
+
+    @property
+    def stream_index(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def start_pts(self) -> int: ...  # noqa: D102
+
+    @property
+    def time_base(self) -> Fraction: ...  # noqa: D102
+
+    @property
+    def parts(self) -> Any: ...  # noqa: D102
 
 
 class Chunk(NamedTuple):
@@ -49,14 +76,16 @@ class Sound:
         problem: why the sound ended early, as a sentence; None where it did not.
     """
 
-    def __init__(self, path: str, meta: VideoMeta, chunk_s: float = CHUNK_S) -> None:
+    def __init__(self, path: str, meta: SoundMeta, chunk_s: float = CHUNK_S, *, from_s: float = 0.0) -> None:
         """Prepare to read the track that a player would play.
 
         Args:
             path: the video.
             meta: its metadata, which says when its time 0 is.
             chunk_s: seconds of each chunk.
+            from_s: sound before this need not be read, and is silent then.
         """
+        self._from_s = from_s
         self._path, self._meta = path, meta
         self._line = _Line(round(chunk_s * RATE), round((meta.end_s + _PAST_END_S) * RATE))
         self.num_damaged = 0
@@ -87,6 +116,8 @@ class Sound:
                     stream.discard = av.stream.Discard.all
             zero_s = float(meta.start_pts * meta.time_base)
             tick_s = float(audio.time_base or 0)
+            if self._from_s > _MIN_SEEK_S and tick_s and not meta.parts:
+                container.seek(round((self._from_s - _BEFORE_S + zero_s) / tick_s), stream=audio)
             for packet in container.demux(audio):
                 if meta.parts and packet.pts is not None and (shift := shift_of(packet, video, meta.parts)):
                     packet.pts += shift

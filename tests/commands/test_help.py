@@ -48,7 +48,7 @@ Learn:
   dataset         Summarise training data and list damaged videos.
   preview         Draw the frames of a clip as a model is shown them.
   finetune        Train a video classifier on your own classes.
-  pretrain        Train a VideoMAE on videos without labels.
+  pretrain        Train a VideoMAE, or an encoder of frames, without labels.
   align           Train an embedder on captioned moments.
   export-model    Write a model as an ONNX file, checked against PyTorch.
   models          List published models: what each is for and reaches.

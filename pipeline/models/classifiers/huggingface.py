@@ -46,6 +46,10 @@ class HuggingFaceClassifier:
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """See `pipeline.models.base.Classifier.classify`."""
         (logits,) = self._run(pixels.to(self.device))
+        return self._best(logits, top)
+
+    def _best(self, logits: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
+        """The ``top`` best labels of each clip, of logits [batch, labels]."""
         best = logits.float().softmax(-1).topk(min(top, len(self._labels)), -1)
         return [
             tuple(Label(self._labels[i], p) for p, i in zip(row, indices, strict=True))

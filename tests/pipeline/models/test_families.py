@@ -21,6 +21,10 @@ from transformers import (
 )
 
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.classifiers.frame_transformer import (
+    FrameTransformerConfig,
+    FrameTransformerForVideoClassification,
+)
 from pipeline.models.pixels import make_pixels
 from pipeline.models.registry import check_classifier, load_classifier
 from schemas.models import Label
@@ -58,7 +62,21 @@ def _vjepa2() -> Any:
     return VJEPA2ForVideoClassification(config)
 
 
-FAMILIES = {"videomae": (_videomae, 16), "timesformer": (_timesformer, 8), "vivit": (_vivit, 8), "vjepa2": (_vjepa2, 8)}
+def _frame_transformer() -> Any:
+    encoder = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = FrameTransformerConfig(encoder=encoder, num_frames=6, image_size=32, **sizes, **_LABELS)
+    return FrameTransformerForVideoClassification(config)
+
+
+_HALVES = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+FAMILIES = {
+    "frame_transformer": (_frame_transformer, 6),
+    "videomae": (_videomae, 16),
+    "timesformer": (_timesformer, 8),
+    "vivit": (_vivit, 8),
+    "vjepa2": (_vjepa2, 8),
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -67,7 +85,9 @@ def test_a_checkpoint_of_each_family_classifies(tmp_path: Path, family: str) -> 
     torch.manual_seed(0)
     model = make().eval()
     model.save_pretrained(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": {"shortest_edge": 32}, "crop_size": 32}))
+    (tmp_path / "preprocessor_config.json").write_text(
+        json.dumps({"size": {"shortest_edge": 32}, "crop_size": 32, **_HALVES})
+    )
     checkpoint = find_checkpoint(str(tmp_path), "--classifier")
     check_classifier(checkpoint)
     assert checkpoint.model_type == family
