@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForVideoClassification
 
+from pipeline.models.classifiers.best_labels import best_labels
 from pipeline.models.families import classifier_family
 from pipeline.models.loading import load_pretrained
 from pipeline.models.pixels import choose_dtype
@@ -41,11 +42,7 @@ class HuggingFaceClassifier:
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """See `pipeline.models.base.Classifier.classify`."""
         (logits,) = self._run(pixels.to(self.device))
-        best = logits.float().softmax(-1).topk(min(top, len(self._labels)), -1)
-        return [
-            tuple(Label(self._labels[i], p) for p, i in zip(row, indices, strict=True))
-            for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return best_labels(logits.float().softmax(-1), self._labels, top)
 
     @staticmethod
     def forward(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor]:
