@@ -1,8 +1,8 @@
 """Reads the tensors of a published checkpoint: a file that ``torch.save`` wrote.
 
-This is the one place where vidsift reads weights that are not safetensors. Such a file is a pickle, which can name any code to
-run. PyTorch's ``weights_only`` reader runs none: it knows tensors, numbers, texts and containers, and refuses whatever else a
-file names.
+This is the one place where vidsift reads weights that are not safetensors. Such a file is a pickle, which can name any code
+to run. PyTorch's ``weights_only`` reader runs none: it knows tensors, numbers, texts and containers, and refuses whatever
+else a file names.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ Learn:
   finetune        Train a video classifier on your own classes.
   pretrain        Train a VideoMAE on videos without labels.
   align           Train an embedder on captioned moments.
+  convert         Make a published .pth file a model that vidsift loads.
   models          List published models: what each is for and reaches.
 
 Look after:

@@ -20,6 +20,7 @@ from pipeline.models.architectures import ARCHITECTURES, Architecture
 from pipeline.models.build import build, weight_problems
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import FAMILIES
+from pipeline.models.known import KNOWN, TORCHVISION
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import check_classifier, check_engine, load_classifier, load_embedder
 from pipeline.process import annotate_video
@@ -148,6 +149,20 @@ def test_the_preprocessing_of_torchvision_is_the_published_one(tmp_path: Path, a
     assert read.gain == pytest.approx([1 / 255 / std for std in transform.std])
     assert read.shift == pytest.approx([-mean / std for mean, std in zip(transform.mean, transform.std, strict=True)])
     assert f"clip_len={read.input.num_frames}`" in published.meta["_docs"]
+
+
+def test_known_files_say_what_torchvision_says() -> None:
+    files = {
+        weights.url.rpartition("/")[2]: weights.meta["_metrics"]["Kinetics-400"]["acc@1"]
+        for architecture in ARCHITECTURES
+        if architecture.library == "torchvision"
+        for weights in get_model_weights(architecture.name)
+    }
+    assert {known.name: known.figures["Kinetics-400"] for known in KNOWN if known.source == TORCHVISION} == files
+    frames = {architecture.name: architecture.num_frames for architecture in ARCHITECTURES}
+    of_files = [known for known in KNOWN if known.model_type in frames]
+    assert {known.model_type for known in of_files} == {*frames}
+    assert all(known.num_frames == frames[known.model_type] for known in of_files)
 
 
 @pytest.mark.parametrize("name", NAMES)
