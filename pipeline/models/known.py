@@ -72,7 +72,7 @@ _ENGLISH = "English sentences"
 
 
 def _published_file(file: str, model_type: str, num_frames: int, top_1: float, library: str) -> KnownModel:
-    """Weights of Kinetics-400 that torchvision or pytorchvideo publish as a file; of neither is a licence of weights stated."""
+    """Weights of Kinetics-400 that a library publishes as a file, without a licence for them."""
     source, licence = (TORCHVISION, "BSD-3-Clause") if library == "torchvision" else (PYTORCHVIDEO, "Apache-2.0")
     return KnownModel(
         file,

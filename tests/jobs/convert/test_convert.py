@@ -43,12 +43,13 @@ def labels(tmp_path: Path) -> Path:
 
 def _wrapped(name: str, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
     """As the family's authors publish it."""
-    return {
+    wrapped: dict[str, dict[str, Any]] = {
         "mc3_18": tensors,
         "mvit_v2_s": {"state_dict": {f"module.{key}": value for key, value in tensors.items()}, "epoch": 3},
         "x3d_m": {"model_state": tensors, "cfg": "a text", "args": argparse.Namespace(lr=0.1)},
         "slowfast_r50": {"model_state": tensors},
-    }[name]
+    }
+    return wrapped[name]
 
 
 @pytest.mark.parametrize("name", ["mc3_18", "mvit_v2_s", "x3d_m", "slowfast_r50"])
