@@ -19,13 +19,19 @@ from schemas.text import json_text
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 # The options that are settings of an annotator: option, annotator, setting.
-_SETTINGS = (("detector", "shots", "detector"), ("speech_model", "speech", "model"), ("language", "speech", "language"))
+_SETTINGS = (
+    ("detector", "shots", "detector"),
+    ("speech_model", "speech", "model"),
+    ("speech_engine", "speech", "engine"),
+    ("language", "speech", "language"),
+)
 
 
 def annotator_options(command: _F) -> _F:
     """The options that are settings of annotators; `annotator_settings` takes them."""
     for option in (
         click.option("--language", metavar="CODE", help="Language of the speech, such as en. [default: found by the model]"),
+        click.option("--speech-engine", metavar="NAME", help="Run Whisper by torch or by faster-whisper. [default: torch]"),
         click.option(
             "--speech-model", metavar="MODEL", help="Whisper model: hub id or folder. [default: openai/whisper-base]"
         ),

@@ -7,7 +7,7 @@ To add one, write a class that is a `VideoAnnotator` and another that is a `Load
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from schemas.channels import Entry
 from schemas.errors import UsageError
@@ -78,7 +78,8 @@ def _speech(settings: Mapping[str, str]) -> VideoAnnotator:
     from pipeline.speech.annotator import SpeechAnnotator
 
     checkpoint = find_checkpoint(settings.get("model", DEFAULT_SPEECH_MODEL), "speech_model")
-    return SpeechAnnotator(checkpoint, settings.get("language"))
+    engine: Any = settings.get("engine", "torch")
+    return SpeechAnnotator(checkpoint, settings.get("language"), engine=engine)
 
 
 def _text(settings: Mapping[str, str]) -> VideoAnnotator:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from schemas.channels import Utterance
-from schemas.errors import VideoError
+from schemas.errors import UsageError, VideoError
 from schemas.models import Checkpoint
 from schemas.options import Precision
 from schemas.records import Problem, Span, VideoInfo
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.speech.activity import SpeechDetector
     from pipeline.speech.audio import Chunk
     from pipeline.speech.whisper import Whisper
+
+SpeechEngine = Literal["torch", "faster-whisper"]
 
 # Changes with what stands between the sound and the model: the activity detector, windows, guards.
 _VERSION = "1"
@@ -32,19 +34,31 @@ class SpeechAnnotator:
         checkpoint: a Whisper, of `pipeline.models.checkpoint.find_checkpoint`.
         language: what is spoken, in BCP 47; None finds it out.
         precision: the floating-point type to compute in.
+        engine: what runs the model: PyTorch, or CTranslate2, which faster-whisper runs on.
     """
 
     checkpoint: Checkpoint
     language: str | None = None
     precision: Precision = "auto"
+    engine: SpeechEngine = "torch"
     name: str = "speech"
     table: str = "speech"
     uses_gpu: bool = True
 
     @property
     def version(self) -> str:
-        """The model and what it was told."""
-        return f"{_VERSION} {self.checkpoint.stamp} {self.language or 'any'}"
+        """The model, what it was told, and the engine where it computes in other numbers than the model's own."""
+        engine = "" if self.engine == "torch" else f" {self.engine}"
+        return f"{_VERSION} {self.checkpoint.stamp} {self.language or 'any'}{engine}"
+
+    def __post_init__(self) -> None:
+        """Refuse an engine that is not there.
+
+        Raises:
+            UsageError: there is no such engine.
+        """
+        if self.engine not in get_args(SpeechEngine):
+            raise UsageError(f"expected {' or '.join(get_args(SpeechEngine))}", argument="speech_engine", value=self.engine)
 
     def state(self, path: str) -> str:
         """It reads nothing beside the video."""
@@ -57,9 +71,11 @@ class SpeechAnnotator:
             ModelError: one of them cannot be loaded, or does not know the language.
         """
         from pipeline.speech.activity import SpeechDetector
+        from pipeline.speech.ctranslate import CTranslateWhisper
         from pipeline.speech.whisper import Whisper
 
-        return LoadedSpeech(SpeechDetector(), Whisper(self.checkpoint, self.language, self.precision))
+        whisper = CTranslateWhisper if self.engine == "faster-whisper" else Whisper
+        return LoadedSpeech(SpeechDetector(), whisper(self.checkpoint, self.language, self.precision))
 
 
 class LoadedSpeech:

@@ -14,6 +14,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES, _combine
 
 from pipeline.models.loading import cannot_load, load_pretrained
 from pipeline.speech.languages import base_of
+from pipeline.speech.spoken_language import SpokenLanguage
 from schemas.channels import Utterance, Word
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
@@ -27,16 +28,22 @@ _MOST_COMPRESSIBLE, _SILENT, _LEAST_LOG_PROBABILITY = 2.4, 0.6, -1.0
 _NO_REPEAT = 5
 # Seconds for each step of the decoder's times, and of the cross-attention's.
 _STEP_S = 0.02
-# A window that shows its language as surely as this is in it; others are in what most so far were.
-_SURE = 0.9
 
 
-class _Decoded(NamedTuple):
+class Decoded(NamedTuple):
     """What the decoder wrote for one window, one entry a token: ids, log-probabilities, and when each begins, in seconds."""
 
     tokens: list[int]
     log_probabilities: list[float]
     times_s: list[float] | None
+
+
+class Window(NamedTuple):
+    """A window of sound: log-mel features [1, mels, 3000], which of them are sound [1, 3000], and the encoder's output."""
+
+    features: torch.Tensor
+    mask: torch.Tensor
+    encoded: Any
 
 
 class Whisper:
@@ -59,15 +66,12 @@ class Whisper:
                 argument="speech",
                 value=checkpoint.name,
             )
-        self._model, self._device, self._dtype = load_pretrained(
-            WhisperForConditionalGeneration, checkpoint, precision, "speech"
-        )
+        settings = self._load(checkpoint, precision)
         try:
             self._features = WhisperFeatureExtractor.from_pretrained(checkpoint.folder, local_files_only=True)
             self._tokenizer = WhisperTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
         except Exception as exc:
             raise cannot_load(checkpoint, "speech", exc) from exc
-        settings = self._model.generation_config
         no_timestamps = getattr(settings, "no_timestamps_token_id", None)
         if no_timestamps is None:
             raise ModelError(
@@ -76,6 +80,7 @@ class Whisper:
                 argument="speech",
                 value=checkpoint.name,
             )
+        self._settings = settings
         self._first_time = no_timestamps + 1
         self._silence = no_timestamps - 1
         self._has_alignment = getattr(settings, "alignment_heads", None) is not None
@@ -87,9 +92,16 @@ class Whisper:
             )
         self.begin()
 
+    def _load(self, checkpoint: Checkpoint, precision: Precision) -> Any:
+        """Load the network, and return its generation_config.json."""
+        self._model, self._device, self._dtype = load_pretrained(
+            WhisperForConditionalGeneration, checkpoint, precision, "speech"
+        )
+        return self._model.generation_config
+
     def begin(self) -> None:
         """Forget the language of the video before."""
-        self._evidence: NDArray[np.float64] = np.zeros(len(self._languages))
+        self._spoken = SpokenLanguage(list(self._languages))
 
     @torch.inference_mode()
     def hear(self, samples: NDArray[np.float32], start_s: float) -> list[Utterance]:
@@ -99,13 +111,11 @@ class Whisper:
             samples: float32 [num_samples], 16,000 a second, 30 s at most.
             start_s: when they begin, in seconds.
         """
-        inputs = self._features(samples, sampling_rate=16_000, return_tensors="pt", return_attention_mask=True)
-        features = inputs.input_features.to(self._device, self._dtype)
-        encoded = self._model.get_encoder()(features)
-        silence, language = self._first_look(encoded)
-        decoded = self._decode(features, inputs.attention_mask, encoded, language)
+        window = self.window(samples)
+        silence, language = self._first_look(window)
+        decoded = self._decode(window, language)
         if _repeats(self._text(decoded.tokens)):
-            decoded = self._decode(features, inputs.attention_mask, encoded, language, no_repeat_ngram_size=_NO_REPEAT)
+            decoded = self._decode(window, language, no_repeat_ngram_size=_NO_REPEAT)
             if _repeats(self._text(decoded.tokens)):
                 return []
         if not decoded.tokens or (silence > _SILENT and np.mean(decoded.log_probabilities) < _LEAST_LOG_PROBABILITY):
@@ -113,24 +123,35 @@ class Whisper:
         length_s = len(samples) / 16_000
         return [_moved(said, start_s) for said in self._utterances(decoded, language, length_s)]
 
-    def _first_look(self, encoded: Any) -> tuple[float, str | None]:
-        """How likely the window is silent, and its language: both are the decoder's first token (section 2.3)."""
-        begin = torch.tensor([[self._model.generation_config.decoder_start_token_id]], device=self._device)
-        logits = self._model(encoder_outputs=encoded, decoder_input_ids=begin).logits[0, -1].float()
-        silence = float(logits.softmax(-1)[self._silence])
-        if self._language or not self._languages:
-            return silence, self._language or "en"  # models of one language are English
-        here = logits[list(self._languages.values())].softmax(-1).double().cpu().numpy()
-        self._evidence += here
-        chosen = here if here.max() >= _SURE else self._evidence
-        return silence, list(self._languages)[int(chosen.argmax())]
+    def window(self, samples: NDArray[np.float32]) -> Window:
+        """Samples as the decoder sees them."""
+        inputs = self._features(samples, sampling_rate=16_000, return_tensors="pt", return_attention_mask=True)
+        return Window(inputs.input_features, inputs.attention_mask, self._encode(inputs.input_features))
 
-    def _decode(self, features: Any, mask: Any, encoded: Any, language: str | None, **changes: Any) -> _Decoded:
+    def _encode(self, features: torch.Tensor) -> Any:
+        """What the encoder gives for log-mel features [1, mels, 3000]."""
+        return self._model.get_encoder()(features.to(self._device, self._dtype))
+
+    def _first_look(self, window: Window) -> tuple[float, str | None]:
+        """How likely the window is silent, and its language: both are the decoder's first token (section 2.3)."""
+        begin = torch.tensor([[self._settings.decoder_start_token_id]], device=self._device)
+        logits = self._model(encoder_outputs=window.encoded, decoder_input_ids=begin).logits[0, -1].float()
+        silence = float(logits.softmax(-1)[self._silence])
+        if not self._has_to_find_language:
+            return silence, self._language or "en"  # models of one language are English
+        return silence, self._spoken.choose(logits[list(self._languages.values())].softmax(-1).cpu().numpy())
+
+    @property
+    def _has_to_find_language(self) -> bool:
+        return not self._language and bool(self._languages)
+
+    def _decode(self, window: Window, language: str | None, **changes: Any) -> Decoded:
+        """What the decoder writes, greedily; ``changes`` to how it does."""
         told = {"language": language, "task": "transcribe"} if self._languages else {}
         result = self._model.generate(
-            features,
-            attention_mask=mask.to(self._device),
-            encoder_outputs=encoded,
+            window.features.to(self._device, self._dtype),
+            attention_mask=window.mask.to(self._device),
+            encoder_outputs=window.encoded,
             return_timestamps=True,
             return_token_timestamps=self._has_alignment,
             return_dict_in_generate=True,
@@ -148,11 +169,11 @@ class Whisper:
         ]
         aligned = self._has_alignment and count
         times_s = [round(time_s, 2) for time_s in result["token_timestamps"][0, -count:].tolist()] if aligned else None
-        end = self._model.generation_config.eos_token_id
+        end = self._settings.eos_token_id
         keep = next((place for place, token in enumerate(tokens) if token == end), count)
-        return _Decoded(tokens[:keep], scores[:keep], times_s[:keep] if times_s else None)
+        return Decoded(tokens[:keep], scores[:keep], times_s[:keep] if times_s else None)
 
-    def _utterances(self, decoded: _Decoded, language: str | None, length_s: float) -> Iterator[Utterance]:
+    def _utterances(self, decoded: Decoded, language: str | None, length_s: float) -> Iterator[Utterance]:
         """The segments between the times that the decoder wrote, ``<|0.00|> text <|2.40|><|2.60|> text <|5.00|>``."""
         begin_s, first = 0.0, 0
         for place, token in enumerate([*decoded.tokens, self._first_time + round(length_s / _STEP_S)]):
@@ -166,9 +187,9 @@ class Whisper:
                 yield Utterance(begin_s, time_s, text, language, "whisper", confidence, words)
             begin_s, first = time_s, place + 1
 
-    def _words(self, decoded: _Decoded, places: range, language: str | None, span: Span) -> tuple[Word, ...]:
+    def _words(self, decoded: Decoded, places: range, language: str | None, span: Span) -> tuple[Word, ...]:
         """The words of some tokens, within ``span``; each ends where the next begins."""
-        end = self._model.generation_config.eos_token_id  # what is above is no text
+        end = self._settings.eos_token_id  # what is above is no text
         spoken = [place for place in places if decoded.tokens[place] < end]
         if decoded.times_s is None or not spoken:
             return ()

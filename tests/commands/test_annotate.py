@@ -51,7 +51,12 @@ def test_what_it_prints(library: Path) -> None:
 
 
 def test_settings_go_to_their_annotator(library: Path) -> None:
-    for option, name in (("--detector", "shots"), ("--speech-model", "speech"), ("--language", "speech")):
+    for option, name in (
+        ("--detector", "shots"),
+        ("--speech-model", "speech"),
+        ("--speech-engine", "speech"),
+        ("--language", "speech"),
+    ):
         done = run("annotate", name, option, "x", library=library)
         assert (done.exit_code, done.output) == (2, f"vidsift: ANNOTATOR {name}: got a setting that it does not have\n")
 

@@ -15,7 +15,7 @@ def byte_characters() -> list[str]:
     return [bytes_to_unicode()[byte] for byte in range(256)]
 
 
-def write_whisper(folder: Path, *, languages: bool = True, alignment: bool = True, seed: int = 0) -> Path:
+def write_whisper(folder: Path, *, languages: bool = True, alignment: bool = True, seed: int = 0, chunk_s: int = 30) -> Path:
     """Write the checkpoint.
 
     Args:
@@ -23,6 +23,7 @@ def write_whisper(folder: Path, *, languages: bool = True, alignment: bool = Tru
         languages: whether it knows `LANGUAGES`, or is for English alone.
         alignment: whether its generation_config.json says which heads tell the words' times.
         seed: of the weights.
+        chunk_s: the longest sound that it takes, in seconds; published ones take 30.
     """
     import torch
     from tokenizers import AddedToken
@@ -36,7 +37,10 @@ def write_whisper(folder: Path, *, languages: bool = True, alignment: bool = Tru
 
     folder.mkdir(parents=True)
     vocabulary = {character: number for number, character in enumerate(byte_characters())}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary | {"<|endoftext|>": 256}))
+    if languages:
+        vocabulary[""] = len(vocabulary)  # as published ones of several languages have it; CTranslate2 knows them by it
+    end = len(vocabulary)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary | {"<|endoftext|>": end}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     spoken = [f"<|{language}|>" for language in LANGUAGES] if languages else []
     specials = ["<|startoftranscript|>", *spoken, "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>"]
@@ -57,25 +61,26 @@ def write_whisper(folder: Path, *, languages: bool = True, alignment: bool = Tru
         decoder_attention_heads=2,
         encoder_ffn_dim=64,
         decoder_ffn_dim=64,
-        pad_token_id=256,
-        bos_token_id=256,
-        eos_token_id=256,
+        pad_token_id=end,
+        bos_token_id=end,
+        eos_token_id=end,
         decoder_start_token_id=ids["<|startoftranscript|>"],
         max_target_positions=448,
+        max_source_positions=chunk_s * 50,
     )
     torch.manual_seed(seed)
     model = WhisperForConditionalGeneration(config)
     settings = {
         "no_timestamps_token_id": ids["<|notimestamps|>"],
         "decoder_start_token_id": ids["<|startoftranscript|>"],
-        "eos_token_id": 256,
-        "pad_token_id": 256,
-        "bos_token_id": 256,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        "bos_token_id": end,
         "max_length": 60,
         "max_initial_timestamp_index": 50,
         "is_multilingual": languages,
         "return_timestamps": False,
-        "begin_suppress_tokens": [256],
+        "begin_suppress_tokens": [end],
         "suppress_tokens": [ids[token] for token in specials],
         "prev_sot_token_id": ids["<|startofprev|>"],
     }
@@ -86,5 +91,31 @@ def write_whisper(folder: Path, *, languages: bool = True, alignment: bool = Tru
         settings["alignment_heads"] = [[1, 0], [1, 1]]
     model.generation_config = GenerationConfig(**settings)
     model.save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=80, chunk_length=chunk_s).save_pretrained(folder)
+    return folder
+
+
+def teach(folder: Path, said: dict[str, object], *, steps: int = 60) -> Path:
+    """Train the checkpoint at ``folder`` to write each text, from 0.5 to 2 s, for its float32 samples at 16 kHz."""
+    import torch
+    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
+
+    tokenizer = WhisperTokenizer.from_pretrained(folder)
+    features = WhisperFeatureExtractor.from_pretrained(folder)(
+        list(said.values()), sampling_rate=16_000, return_tensors="pt"
+    ).input_features
+    begin = ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|0.50|>"]
+    rows = [[*begin, *tokenizer.tokenize(text), "<|2.00|>", "<|endoftext|>"] for text in said]
+    longest = max(map(len, rows))
+    ids = torch.tensor([tokenizer.convert_tokens_to_ids(row + ["<|endoftext|>"] * (longest - len(row))) for row in rows])
+    torch.manual_seed(0)
+    model = WhisperForConditionalGeneration.from_pretrained(folder).train()
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(steps):
+        logits = model(input_features=features, decoder_input_ids=ids[:, :-1]).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    model.save_pretrained(folder)
     return folder

@@ -17,7 +17,7 @@ from pipeline.models.checkpoint import find_checkpoint
 from pipeline.speech.activity import FRAME_S
 from pipeline.speech.annotator import LoadedSpeech, SpeechAnnotator, cut
 from pipeline.speech.audio import RATE, Chunk
-from pipeline.speech.whisper import Whisper, _Decoded
+from pipeline.speech.whisper import Decoded, Whisper
 from schemas.channels import Utterance, Word
 from schemas.errors import ModelError
 from schemas.records import Span, VideoFile, VideoInfo
@@ -54,7 +54,7 @@ def said(monkeypatch: pytest.MonkeyPatch, whisper: Whisper, *parts: float | str,
             tokens.append(time_token(whisper, part))
             times_s.append(part)
             now_s = part
-    decoded = _Decoded(tokens, [float(np.log(chance))] * len(tokens), times_s)
+    decoded = Decoded(tokens, [float(np.log(chance))] * len(tokens), times_s)
     monkeypatch.setattr(whisper, "_decode", lambda *inputs, **changes: decoded)
 
 
@@ -84,7 +84,7 @@ def test_a_text_that_repeats_itself_is_left_out(whisper: Whisper, monkeypatch: p
 def test_a_window_that_seems_silent_is_left_out_unless_its_text_is_sure(
     whisper: Whisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(whisper, "_first_look", lambda encoded: (0.7, "en"))
+    monkeypatch.setattr(whisper, "_first_look", lambda window: (0.7, "en"))
     said(monkeypatch, whisper, 0.0, " Hi", 1.0, chance=0.3)
     assert whisper.hear(NOISE, 0.0) == []
     said(monkeypatch, whisper, 0.0, " Hi", 1.0, chance=0.4)
@@ -94,29 +94,28 @@ def test_a_window_that_seems_silent_is_left_out_unless_its_text_is_sure(
 @torch.inference_mode()
 def test_the_decoder_gives_a_chance_and_a_time_for_each_token(whisper: Whisper) -> None:
     """And the same ones again; the times never go back."""
-    whisper._model.generation_config.max_length = 20
-    inputs = whisper._features(NOISE, sampling_rate=RATE, return_tensors="pt", return_attention_mask=True)
-    encoded = whisper._model.get_encoder()(inputs.input_features)
-    decoded = whisper._decode(inputs.input_features, inputs.attention_mask, encoded, "en")
+    whisper._settings.max_length = 20
+    window = whisper.window(NOISE)
+    decoded = whisper._decode(window, "en")
     assert len(decoded.tokens) == len(decoded.log_probabilities) == len(decoded.times_s or []) > 5
     assert decoded.tokens[0] >= whisper._first_time
     assert max(decoded.log_probabilities) < 0
     assert decoded.times_s == sorted(decoded.times_s or [])
     assert max(decoded.times_s or []) <= 5
-    assert whisper._decode(inputs.input_features, inputs.attention_mask, encoded, "en") == decoded
+    assert whisper._decode(window, "en") == decoded
 
 
 @torch.inference_mode()
 def test_the_language_is_that_of_most_windows_unless_one_is_sure(whisper: Whisper) -> None:
     names = list(whisper._languages)
-    encoded = whisper._model.get_encoder()(whisper._features(NOISE, sampling_rate=RATE, return_tensors="pt").input_features)
-    _, found = whisper._first_look(encoded)
+    window = whisper.window(NOISE)
+    _, found = whisper._first_look(window)
     assert found in names
     other = next(name for name in names if name != found)
-    whisper._evidence = np.eye(len(names))[names.index(other)] * 9
-    assert whisper._first_look(encoded)[1] == other
+    whisper._spoken.choose(np.eye(len(names))[names.index(other)] * 9)
+    assert whisper._first_look(window)[1] == other
     whisper.begin()
-    assert whisper._first_look(encoded)[1] == found
+    assert whisper._first_look(window)[1] == found
 
 
 def test_a_given_language_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,10 +134,8 @@ def test_a_model_of_english_alone_without_alignment(monkeypatch: pytest.MonkeyPa
     said(monkeypatch, whisper, 0.0, " Hi", 1.0)
     assert [(row.text, row.language) for row in whisper.hear(NOISE, 0.0)] == [("Hi", "en")]
     monkeypatch.undo()
-    inputs = whisper._features(NOISE, sampling_rate=RATE, return_tensors="pt", return_attention_mask=True)
     with torch.inference_mode():
-        encoded = whisper._model.get_encoder()(inputs.input_features)
-        decoded = whisper._decode(inputs.input_features, inputs.attention_mask, encoded, "en")
+        decoded = whisper._decode(whisper.window(NOISE), "en")
     assert decoded.times_s is None
     assert len(decoded.tokens) > 5
 
