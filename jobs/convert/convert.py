@@ -112,6 +112,8 @@ def read_labels(file: Path) -> list[str]:
         names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except ValueError as exc:
         raise refuse("is not a text in UTF-8; give one with a class on each line") from exc
+    except OSError as exc:
+        raise refuse(f"cannot be read: {exc.strerror}; give another") from exc
     lines: dict[str, int] = {}
     for number, name in enumerate(names, 1):
         if not name or name in lines:

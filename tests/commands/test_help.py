@@ -106,4 +106,4 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     assert done.exit_code == 2
     assert "Error: No such command 'frobnicate'." in done.stderr
     assert "frobnicate" not in main.commands
-    assert len(main.commands) == 27
+    assert len(main.commands) == 28
