@@ -43,6 +43,7 @@ COMMANDS = {
         "finetune": ("commands.train:finetune", "Train a video classifier on your own classes."),
         "pretrain": ("commands.train:pretrain", "Train a VideoMAE, or an encoder of frames, without labels."),
         "align": ("commands.train:align", "Train an embedder on captioned moments."),
+        "convert": ("commands.convert:convert", "Make a published .pth file a model that vidsift loads."),
         "export-model": ("commands.export_model:export_model", "Write a model as an ONNX file, checked against PyTorch."),
         "models": ("commands.models:models", "List published models: what each is for and reaches."),
     },

@@ -71,12 +71,16 @@ class Geometry:
     Attributes:
         resize: the shorter edge's length in pixels, or (height, width), or a `PatchBudget`, or None for no resizing.
         crop: (height, width) of the centre crop, or None for none.
-        interpolation: the filter; both antialias when shrinking.
+        interpolation: the filter.
+        transform: whose arithmetic it is. ``pil``: the filter antialiases when it shrinks, and a crop begins at the whole
+            pixel before its exact place. ``torchvision``, as its transforms of video: each pixel is made of the nearest ones
+            alone, and a crop begins at the whole pixel nearest to its exact place, of two the even one.
     """
 
     resize: int | tuple[int, int] | PatchBudget | None
     crop: tuple[int, int] | None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    transform: Literal["pil", "torchvision"] = "pil"
 
     @property
     def size(self) -> tuple[int, int] | None:

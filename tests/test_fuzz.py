@@ -59,6 +59,7 @@ CALLS: dict[str, list[str]] = {
     "untag": ["falling down", "--library", "<library>"],
     "teach": ["waving", "--examples", "<examples>", "--library", "<library>"],
     "status": ["--library", "<library>"],
+    "convert": ["<weights>", "--family", "r3d_18", "--output", "<missing>"],
     "models": ["--kind", "embedder"],
     "export-model": ["<classifier>", "--output", "<missing>"],
     "history": ["--library", "<library>"],
@@ -144,6 +145,7 @@ def files(
     with socket.socket(socket.AF_UNIX) as listening:
         monkeypatch.chdir(tmp_path)
         listening.bind("socket")
+    torch.save({"weight": torch.ones(1)}, tmp_path / "weights")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # for what takes a ~ for it
@@ -155,7 +157,8 @@ def files(
         "classifier": classifier_checkpoint.folder,
     }
     listed = ("missing", "folder", "empty folder", "empty file", "text file", "binary file", "closed folder",
-              "link to itself", "pipe", "socket", "library", "examples", "truth", "captions", "hits", "classes")  # fmt: skip
+              "link to itself", "pipe", "socket", "library", "examples", "truth", "captions", "hits", "classes",
+              "weights")  # fmt: skip
     return {name: str(tmp_path / name) for name in listed} | names
 
 
@@ -203,6 +206,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
     monkeypatch.setattr("demo.tour.plan", ended)
     monkeypatch.setattr("server.run.run", ended)
     monkeypatch.setattr("server.assistants.run_assistants_server", ended)
+    monkeypatch.setattr("jobs.convert.convert._of_family", ended)
     monkeypatch.setattr("jobs.evaluate.library.Searcher", ended)
     monkeypatch.setattr("jobs.evaluate.model.load_classifier", ended)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -118,10 +118,10 @@ def uncropped(geometry: Geometry) -> tuple[Geometry, tuple[int, int]]:
     resize, crop = geometry.resize, geometry.crop
     if isinstance(resize, tuple):
         crop = crop or resize
-        return Geometry((max(resize[0], crop[0]), max(resize[1], crop[1])), None, geometry.interpolation), crop
+        return replace(geometry, resize=(max(resize[0], crop[0]), max(resize[1], crop[1])), crop=None), crop
     assert crop is not None  # the preprocessing was refused otherwise
     assert not isinstance(resize, PatchBudget), "no classifier takes it"
-    return Geometry(max(resize or 0, *crop), None, geometry.interpolation), crop
+    return replace(geometry, resize=max(resize or 0, *crop), crop=None), crop
 
 
 def three_crops(frames: Frames, crop: tuple[int, int]) -> list[Frames]:

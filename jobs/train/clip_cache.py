@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -18,7 +18,7 @@ from jobs.datasets.examples import Example
 from pipeline.sampling import spans_of
 from pipeline.sources import source_of
 from schemas.errors import UsageError
-from schemas.models import Geometry, ModelInput, PatchBudget
+from schemas.models import ModelInput, PatchBudget
 from schemas.options import Sampling
 from schemas.records import Span
 
@@ -66,10 +66,10 @@ def cached_input(model_input: ModelInput) -> ModelInput:
     """
     resize, crop = model_input.geometry.resize, model_input.geometry.crop
     assert not isinstance(resize, PatchBudget), "find_base refuses it"
-    larger = Geometry(
+    larger = replace(
+        model_input.geometry,
         resize=_larger(resize) if isinstance(resize, int) else resize and (_larger(resize[0]), _larger(resize[1])),
         crop=crop and (_larger(crop[0]), _larger(crop[1])),
-        interpolation=model_input.geometry.interpolation,
     )
     return ModelInput(max(round(model_input.num_frames * _DENSITY), _MIN_FRAMES), larger)
 

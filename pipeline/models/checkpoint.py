@@ -163,7 +163,7 @@ def _hash(folder: Path, config: dict[str, Any], name: str, argument: str) -> str
         others = sorted(path.name for path in folder.iterdir() if path.suffix in suffixes)
         raise ModelError(
             f"got {', '.join(others) or 'no weights'}, expected model.safetensors only, since other "
-            "formats can run code when loaded; convert it with transformers' save_pretrained, "
+            "formats can run code when loaded; convert it (vidsift convert, or transformers' save_pretrained), "
             "or take another revision (ID@REVISION)",
             argument=argument,
             value=name,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+from pipeline.models.architectures import ARCHITECTURES, Architecture
 from pipeline.models.processors import (
     CHINESE_CLIP,
     CLIP,
@@ -162,6 +163,19 @@ def _transformers_classifier(
     )
 
 
+def _architecture_classifier(architecture: Architecture) -> ModelFamily:
+    """A family of a network that torchvision or pytorchvideo defines."""
+    return ModelFamily(
+        architecture.name,
+        "classifier",
+        "pipeline.models.classifiers.architecture:ArchitectureClassifier",
+        processor=architecture.processor,
+        num_frames=architecture.num_frames,
+        packages=(architecture.library,),
+        extra="classic",
+    )
+
+
 def _image_text_embedder(
     model_type: str,
     architecture: str,
@@ -201,6 +215,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     _transformers_classifier("timesformer", VIDEOMAE, num_frames=8, frames_together=1, cuda_graphs=True),
     _transformers_classifier("vivit", VIVIT, num_frames=32, cuda_graphs=True),
     _transformers_classifier("vjepa2", VJEPA2, num_frames=64, cuda_graphs=True),
+    *map(_architecture_classifier, ARCHITECTURES),
     ModelFamily(
         "frame_transformer",
         "classifier",

@@ -12,6 +12,9 @@ MTEB = "embeddings-benchmark/results, MTEB's video benchmark (its MSR-VTT has 1,
 COMPARED = "arXiv 2504.13181, table 6"
 VIDEOPRISM_README = "README of google-deepmind/videoprism"
 AUTHORS = "as its authors report"
+TORCHVISION = "torchvision 0.28, its weights' own figures"
+PYTORCHVIDEO = "pytorchvideo's model zoo"
+VIDEOMAE_V2_ZOO = "docs/MODEL_ZOO.md of OpenGVLab/VideoMAEv2"
 _UNKNOWN = "see its card"
 
 
@@ -22,7 +25,8 @@ class KnownModel:
     Figures of different sources are not strictly comparable: numbers of test captions, of frames and of views differ.
 
     Attributes:
-        name: its hub id, with the revision where only that one can be loaded.
+        name: its hub id, with the revision where only that one can be loaded; or the name of a published file, which
+            ``vidsift convert`` makes a folder of.
         model_type: ``model_type`` of its config.json.
         role: classifier or embedder.
         purpose: what it is for, in a few words.
@@ -65,6 +69,23 @@ def _vit(width: int, layers: int, patch: int, size: int = 224) -> dict[str, int]
 _BASE, _LARGE = (768, 12), (1024, 24)
 _CLIP_TEXT_L = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
 _ENGLISH = "English sentences"
+
+
+def _published_file(file: str, model_type: str, num_frames: int, top_1: float, library: str) -> KnownModel:
+    """Weights of Kinetics-400 that a library publishes as a file, without a licence for them."""
+    source, licence = (TORCHVISION, "BSD-3-Clause") if library == "torchvision" else (PYTORCHVIDEO, "Apache-2.0")
+    return KnownModel(
+        file,
+        model_type,
+        "classifier",
+        "400 actions; vidsift convert makes it a model",
+        num_frames,
+        400,
+        f"code {licence}, weights not stated",
+        figures={"Kinetics-400": top_1},
+        source=source,
+    )
+
 
 KNOWN: tuple[KnownModel, ...] = (
     KnownModel(
@@ -353,6 +374,38 @@ KNOWN: tuple[KnownModel, ...] = (
         source=AUTHORS,
         shape={"num_labels": 400},
     ),
+    *(
+        KnownModel(
+            file,
+            "videomae",
+            "classifier",
+            "710 actions; vidsift convert makes it a model, with their names",
+            16,
+            710,
+            figures={"Kinetics-400": top_1},
+            source=VIDEOMAE_V2_ZOO,
+            shape={**_vit(width, 12, 16), "num_labels": 710},
+        )
+        for file, width, top_1 in (
+            ("vit_s_k710_dl_from_giant.pth", 384, 83.7),
+            ("vit_b_k710_dl_from_giant.pth", 768, 86.6),
+        )
+    ),
+    _published_file("r3d_18-b3b3357e.pth", "r3d_18", 16, 63.2, "torchvision"),
+    _published_file("mc3_18-a90a0ba3.pth", "mc3_18", 16, 63.96, "torchvision"),
+    _published_file("r2plus1d_18-91a641e6.pth", "r2plus1d_18", 16, 67.463, "torchvision"),
+    _published_file("s3d-d76dad2f.pth", "s3d", 128, 68.368, "torchvision"),
+    _published_file("mvit_v1_b-dbeb1030.pth", "mvit_v1_b", 16, 78.477, "torchvision"),
+    _published_file("mvit_v2_s-ae3be167.pth", "mvit_v2_s", 16, 80.757, "torchvision"),
+    _published_file("swin3d_t-7615ae03.pth", "swin3d_t", 32, 77.715, "torchvision"),
+    _published_file("swin3d_s-da41c237.pth", "swin3d_s", 32, 79.521, "torchvision"),
+    _published_file("swin3d_b_1k-24f7c7c6.pth", "swin3d_b", 32, 79.427, "torchvision"),
+    _published_file("swin3d_b_22k-7c6ae6fa.pth", "swin3d_b", 32, 81.643, "torchvision"),
+    _published_file("SLOWFAST_8x8_R50.pyth", "slowfast_r50", 32, 76.94, "pytorchvideo"),
+    _published_file("X3D_XS.pyth", "x3d_xs", 4, 69.12, "pytorchvideo"),
+    _published_file("X3D_S.pyth", "x3d_s", 13, 73.33, "pytorchvideo"),
+    _published_file("X3D_M.pyth", "x3d_m", 16, 75.94, "pytorchvideo"),
+    _published_file("I3D_8x8_R50.pyth", "i3d_r50", 8, 73.27, "pytorchvideo"),
 )
 
 

@@ -33,6 +33,13 @@ def use_faster_fp32() -> None:
         torch.set_float32_matmul_precision("medium")
 
 
+def use_exact_fp32(device: torch.device) -> None:
+    """Let this process compute in fp32 as exactly as its name says on ``device``, and no slower than need be."""
+    if device.type == "cpu":
+        use_faster_fp32()
+    torch.backends.cudnn.allow_tf32 = False  # 10 bits of mantissa, where fp32 has 23
+
+
 def load_weights(
     auto_class: Any,
     checkpoint: Checkpoint,
@@ -122,9 +129,7 @@ def load_pretrained(
     dtype = choose_dtype(precision, device)
     attention = attention_for(device, dtype)
     if dtype == torch.float32:
-        if device.type == "cpu":
-            use_faster_fp32()
-        torch.backends.cudnn.allow_tf32 = False  # 10 bits of mantissa, where fp32 has 23
+        use_exact_fp32(device)
     model = load_weights(auto_class, checkpoint, argument, dtype=dtype, attention=attention, config=config)
     move_unregistered_tensors(model, device)
     return model.to(device).eval(), device, dtype

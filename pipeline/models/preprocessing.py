@@ -69,6 +69,7 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str, *, num_frames: int
             resize=_resize(settings) if settings["do_resize"] else None,
             crop=_pair(settings["crop_size"]) if settings["do_center_crop"] else None,
             interpolation=_interpolation(settings["resample"]),
+            transform=_transform(settings["transform"]),
         )
         scale = float(settings["rescale_factor"]) if settings["do_rescale"] else 1.0
         offset = settings["offset"] or settings["rescale_offset"]
@@ -158,6 +159,12 @@ def _interpolation(resample: int) -> Literal["bilinear", "bicubic"]:
     if resample not in (BILINEAR, BICUBIC):
         raise ValueError(f"resample {resample}; expected {BILINEAR} (bilinear) or {BICUBIC} (bicubic)")
     return "bilinear" if resample == BILINEAR else "bicubic"
+
+
+def _transform(name: str) -> Literal["pil", "torchvision"]:
+    if name not in ("pil", "torchvision"):
+        raise ValueError(f"transform {name!r}; expected pil or torchvision")
+    return "pil" if name == "pil" else "torchvision"
 
 
 def _num_frames(config: dict[str, Any], family: ModelFamily | None, refuse: _Refuse) -> int:

@@ -26,6 +26,7 @@ COMMON_DEFAULTS: Mapping[str, Any] = {
     "rescale_offset": False,  # EfficientNet: likewise
     "max_num_patches": None,  # SigLIP 2: pictures of any shape
     "max_soft_tokens": None,  # Gemma: likewise
+    "transform": "pil",  # whose arithmetic (`schemas.models.Geometry`)
     "include_top": False,  # EfficientNet: divide by image_std once more
     "do_normalize": True,
 }

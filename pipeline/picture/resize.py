@@ -8,6 +8,8 @@ half a level: logits of VideoMAE-base with a standard deviation of 2 moved by 0.
 them by 0.04 (``python -m benchmarks.models``). What it does to probabilities and embeddings, ``python -m benchmarks.ingest``
 prints.
 
+Geometries of torchvision's transforms are exact in both ways: FFmpeg's filters all antialias.
+
 HDR and the like are converted by `pipeline.picture.colour`: to twice the size, then to RGB, then to the model's size.
 Values of PQ must not be averaged over many pixels: the middle of black and white is 59 of 255 there, and not 128.
 """
@@ -15,7 +17,7 @@ Values of PQ must not be averaged over many pixels: the middle of black and whit
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -50,7 +52,8 @@ class Scaler:
         pixel_aspect: Fraction = Fraction(1),
         scaling: Scaling = "exact",
     ) -> None:
-        self._fast = scaling == "fast"
+        self._antialiases = geometry.transform == "pil"
+        self._fast = scaling == "fast" and self._antialiases
         self._geometry = geometry
         self._mirrored = mirrored
         self._turns = rotation_deg // 90 % 4
@@ -78,15 +81,33 @@ class Scaler:
         if at_once:  # by planes, since straight to packed RGB the colours of two neighbours become one
             scaled = self._resize.reformat(frame, format="gbrp", **options)
         else:
-            scaled = self._resize.reformat(self._to_rgb.reformat(frame, format="rgb24", threads=1), **options)
+            scaled = self._to_rgb.reformat(frame, format="rgb24", threads=1)
+            scaled = self._resize.reformat(scaled, **options) if self._antialiases else scaled
         pixels = scaled.to_ndarray().astype(np.uint8, copy=False)
+        if not self._antialiases:
+            pixels = resize_from_nearest(pixels, width, height, self._geometry.interpolation)
         pixels = np.rot90(pixels[:, ::-1] if self._mirrored else pixels, self._turns)
-        pixels = np.ascontiguousarray(centre_crop(pixels, self._geometry.crop))
+        pixels = np.ascontiguousarray(centre_crop(pixels, self._geometry.crop, to_nearest=not self._antialiases))
         return np.maximum(pixels, 1) - np.uint8(1) if at_once else pixels
 
 
-def centre_crop(pixels: NDArray[np.uint8], crop: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """The centre of a picture, ``crop`` (height, width) in size, padded with black where the picture is smaller."""
+def resize_from_nearest(
+    pixels: NDArray[np.uint8], width: int, height: int, interpolation: Literal["bilinear", "bicubic"]
+) -> NDArray[np.uint8]:
+    """A picture in a new size, each pixel of the nearest 2 x 2 or 4 x 4: what torch calls ``antialias=False``."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    import cv2  # 30 MB that most decode workers never need
+
+    how = cv2.INTER_LINEAR if interpolation == "bilinear" else cv2.INTER_CUBIC
+    return cv2.resize(pixels, (width, height), interpolation=how).astype(np.uint8, copy=False)
+
+
+def centre_crop(pixels: NDArray[np.uint8], crop: tuple[int, int] | None, *, to_nearest: bool = False) -> NDArray[np.uint8]:
+    """The centre of a picture, ``crop`` (height, width) in size, padded with black where the picture is smaller.
+
+    Of 59 rows or columns to leave out, 29 are before the crop; with ``to_nearest`` 30, and 28 of 57: halves go to even.
+    """
     if crop is None:
         return pixels
     for axis, length in enumerate(crop):
@@ -97,5 +118,6 @@ def centre_crop(pixels: NDArray[np.uint8], crop: tuple[int, int] | None) -> NDAr
             widths[axis] = (before, -spare - before)
             pixels = np.pad(pixels, widths)
         else:
-            pixels = pixels[(slice(None),) * axis + (slice(spare // 2, spare // 2 + length),)]
+            before = round(spare / 2) if to_nearest else spare // 2
+            pixels = pixels[(slice(None),) * axis + (slice(before, before + length),)]
     return pixels

@@ -50,6 +50,7 @@ Learn:
   finetune        Train a video classifier on your own classes.
   pretrain        Train a VideoMAE, or an encoder of frames, without labels.
   align           Train an embedder on captioned moments.
+  convert         Make a published .pth file a model that vidsift loads.
   export-model    Write a model as an ONNX file, checked against PyTorch.
   models          List published models: what each is for and reaches.
 
@@ -106,4 +107,4 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     assert done.exit_code == 2
     assert "Error: No such command 'frobnicate'." in done.stderr
     assert "frobnicate" not in main.commands
-    assert len(main.commands) == 28
+    assert len(main.commands) == 29

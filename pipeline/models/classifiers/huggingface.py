@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForVideoClassification
 
+from pipeline.models.classifiers.best_labels import best_labels
 from pipeline.models.families import classifier_family
 from pipeline.models.loading import load_pretrained, move_unregistered_tensors
 from pipeline.models.longer_clips import stretch
@@ -46,15 +47,7 @@ class HuggingFaceClassifier:
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """See `pipeline.models.base.Classifier.classify`."""
         (logits,) = self._run(pixels.to(self.device))
-        return self._best(logits, top)
-
-    def _best(self, logits: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
-        """The ``top`` best labels of each clip, of logits [batch, labels]."""
-        best = logits.float().softmax(-1).topk(min(top, len(self._labels)), -1)
-        return [
-            tuple(Label(self._labels[i], p) for p, i in zip(row, indices, strict=True))
-            for row, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return best_labels(logits.float().softmax(-1), self._labels, top)
 
     @property
     def labels(self) -> tuple[str, ...]:

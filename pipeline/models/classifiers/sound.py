@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
+from pipeline.models.classifiers.best_labels import best_labels
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 from pipeline.models.classifiers.log_mel import NUM_BANDS, RATE, LogMel
 from schemas.models import Checkpoint, Label
@@ -126,7 +127,8 @@ class SoundVideoClassifier(HuggingFaceClassifier):
         """See `pipeline.models.base.HearingClassifier.classify_with_sound`."""
         heard = torch.from_numpy(sound).to(self.device)
         pieces = zip(*(torch.split(one, _CLIPS_AT_ONCE) for one in (pixels.to(self.device), heard)), strict=True)
-        return self._best(torch.cat([self._model(seen, sound=sound).logits for seen, sound in pieces]), top)
+        logits = torch.cat([self._model(seen, sound=sound).logits for seen, sound in pieces])
+        return best_labels(logits.float().softmax(-1), self._labels, top)
 
 
 AutoConfig.register("sound_video", SoundVideoConfig, exist_ok=True)

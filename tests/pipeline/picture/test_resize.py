@@ -5,10 +5,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from pipeline.picture.resize import Scaler
 from schemas.models import Geometry
+from schemas.options import Scaling
 from tests.helpers.videos import write_video
 
 GEOMETRY = Geometry(112, (112, 112))
@@ -43,3 +45,20 @@ def test_pictures_that_are_converted_in_another_way_are_scaled_exactly(shared_cl
     for frame, geometry in ((deep, GEOMETRY), (small, Geometry(None, None))):
         fast, exact = (Scaler(geometry, scaling=scaling)(frame) for scaling in ("fast", "exact"))
         assert np.array_equal(fast, exact)
+
+
+@pytest.mark.parametrize(
+    ("size", "crop"), [((128, 171), (112, 112)), (256, (224, 224)), (40, (40, 40)), ((64, 65), (32, 32))]
+)
+@pytest.mark.parametrize("scaling", ["fast", "exact"])
+def test_as_torchvision_scales(size: int | tuple[int, int], crop: tuple[int, int], scaling: Scaling) -> None:
+    """Within a level of its transform of video: not antialiased, a crop begins where it does."""
+    presets = pytest.importorskip("torchvision.transforms._presets", reason="torchvision is not installed")
+    picture = np.random.default_rng(0).integers(0, 256, (120, 213, 3), np.uint8)
+    transform = presets.VideoClassification(
+        crop_size=crop, resize_size=size if isinstance(size, tuple) else (size,), mean=(0, 0, 0), std=(1, 1, 1)
+    )
+    expected = transform(torch.from_numpy(picture).permute(2, 0, 1)[None])[:, 0].permute(1, 2, 0) * 255
+    scaler = Scaler(Geometry(size, crop, transform="torchvision"), scaling=scaling)
+    made = scaler(av.VideoFrame.from_ndarray(picture, format="rgb24"))
+    assert np.abs(made.astype(float) - expected.numpy()).max() <= 1.001

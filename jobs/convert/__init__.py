@@ -1,0 +1,1 @@
+"""Published checkpoints of other layouts become folders that vidsift loads."""

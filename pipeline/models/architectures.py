@@ -1,0 +1,93 @@
+"""Classifiers that torchvision and pytorchvideo define: how each is made, what it is shown, and where that was published.
+
+Their checkpoints are folders in the hub's layout. config.json says ``model_type``, ``id2label`` and ``num_frames``; tensors
+have the library's own names. ``vidsift convert`` makes such folders of the published files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline.models.processors import Processor
+
+Library = Literal["torchvision", "pytorchvideo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network that a library's function of the same name makes.
+
+    Attributes:
+        name: ``model_type`` in config.json, and the function in ``torchvision.models.video`` or ``pytorchvideo.models.hub``.
+        library: the package that defines it.
+        num_frames: frames of a clip, as it was trained.
+        processor: its published preprocessing.
+        config: what its config.json says beside that and the labels.
+        slow_pathway_step: of two pathways, the slow one sees every so many frames; None where there is one pathway.
+        gives_probabilities: whether its last layer is a softmax, whose results are averaged over places where the picture is
+            larger than in training.
+    """
+
+    name: str
+    library: Library
+    num_frames: int
+    processor: Processor
+    config: Mapping[str, Any] = field(default_factory=dict)
+    slow_pathway_step: int | None = None
+    gives_probabilities: bool = False
+
+    @property
+    def classes_argument(self) -> str:
+        """The function's argument for the number of classes."""
+        return "num_classes" if self.library == "torchvision" else "model_num_class"
+
+
+def _processor(
+    prefix: str, size: dict[str, int], crop: int, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Processor:
+    settings = {"size": size, "crop_size": {"height": crop, "width": crop}, "image_mean": [*mean], "image_std": [*std]}
+    return Processor(prefix, {**settings, "transform": "torchvision"})
+
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
+_GREY = ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
+
+
+def _torchvision(
+    name: str, num_frames: int, size: dict[str, int], crop: int, normalised: tuple[Any, Any], **config: Any
+) -> Architecture:
+    """As ``torchvision.models.video.*_Weights.KINETICS400_V1`` says in its ``transforms`` and its documentation."""
+    return Architecture(name, "torchvision", num_frames, _processor(name, size, crop, *normalised), config)
+
+
+def _pytorchvideo(name: str, num_frames: int, size: int, **more: Any) -> Architecture:
+    """As pytorchvideo's examples for torch.hub and its model zoo say: the shorter edge, and a crop of the same size."""
+    return Architecture(name, "pytorchvideo", num_frames, _processor(name, {"shortest_edge": size}, size, *_GREY), **more)
+
+
+_SMALL, _MIDDLE = {"height": 128, "width": 171}, {"shortest_edge": 256}
+
+ARCHITECTURES: tuple[Architecture, ...] = (
+    _torchvision("r3d_18", 16, _SMALL, 112, _KINETICS),
+    _torchvision("mc3_18", 16, _SMALL, 112, _KINETICS),
+    _torchvision("r2plus1d_18", 16, _SMALL, 112, _KINETICS),
+    _torchvision("s3d", 128, {"height": 256, "width": 256}, 224, _KINETICS),
+    _torchvision("mvit_v1_b", 16, _MIDDLE, 224, _GREY, image_size=224),  # its positions fit this size alone
+    _torchvision("mvit_v2_s", 16, _MIDDLE, 224, _GREY, image_size=224),
+    _torchvision("swin3d_t", 32, _MIDDLE, 224, _IMAGENET),
+    _torchvision("swin3d_s", 32, _MIDDLE, 224, _IMAGENET),
+    _torchvision("swin3d_b", 32, _MIDDLE, 224, _IMAGENET),
+    _pytorchvideo("slowfast_r50", 32, 256, slow_pathway_step=4),
+    _pytorchvideo("x3d_xs", 4, 182, gives_probabilities=True),
+    _pytorchvideo("x3d_s", 13, 182, gives_probabilities=True),
+    _pytorchvideo("x3d_m", 16, 256, gives_probabilities=True),
+    _pytorchvideo("i3d_r50", 8, 256),
+)
+
+
+def architecture_of(name: str) -> Architecture | None:
+    """The architecture of this name; None where there is none."""
+    return next((architecture for architecture in ARCHITECTURES if architecture.name == name), None)
