@@ -24,6 +24,7 @@ EXCEPTIONS = {
     "pipeline/text/reader.py": "whether a package has its models",
     "pipeline/write.py": "Parquet files of clips",
     "jobs/cluster/": "folders of Ray's, and devices",
+    "jobs/convert/": "checkpoints and lists of labels",
     "jobs/csv_rows.py": "CSV files",
     "jobs/evaluate/": "the library's tables, and reports",
     "jobs/export/": "the folder that an export writes",
