@@ -1,11 +1,13 @@
-"""What it costs and changes to show a classifier more frames of a clip than it was trained with, on the demo's world.
+"""What it costs and changes to show a classifier other frames of a clip than it was trained with, on the demo's world.
 
-    python -m benchmarks.more_frames WORK                           # the pocket classifier
+    python -m benchmarks.more_frames WORK                           # the pocket classifier, more frames
+    python -m benchmarks.more_frames WORK --views                   # several views of each clip, of its own frame rate
     python -m benchmarks.more_frames WORK --also ./trained-on-32    # beside it, a folder that `finetune --frames 32` made
 
 Accuracy of the best label, on short clips of a world of another seed than the models were trained on, which is rendered in
 WORK; of pairs of actions that are each other's reversal; and clips a second of the forward pass on one thread, in fp32. The
-pocket classifier was trained with 16 frames of clips, the first row, which is what a user has without the option.
+pocket classifier was trained with 16 frames of whole clips, the first row, which is what a user has without the options.
+Views are 2.13 s long, as VideoMAE's family says; clips are as long as the world's, and those that are shorter have one view.
 """
 
 from __future__ import annotations
@@ -42,13 +44,19 @@ def clips_per_s(model: str, frames: int | None) -> float:
     return _BATCH / min(times)
 
 
-def row(name: str, model: str, frames: int | None, world: Path) -> None:
-    """Measure, print."""
-    options = EvaluateOptions(split="all", frames=frames, batch_size=8, pairs=tuple(",".join(pair) for pair in PAIRS))
+def row(name: str, model: str, frames: int | None, world: Path, views: int | None = None) -> None:
+    """Measure, print. Clips a second are those of clips that are long enough for all views."""
+    options = EvaluateOptions(
+        split="all",
+        frames=frames,
+        views=views or "single",
+        batch_size=8,
+        pairs=tuple(",".join(pair) for pair in PAIRS),
+    )
     results = evaluate_model(model, world / "captions.csv", kind="classifier", options=options)
     assert isinstance(results, ClassifierResults)
     of_pairs = sum(pair.right for pair in results.pairs) / len(results.pairs)
-    print(f"{name:<24}{results.top1:8.3f}{of_pairs:8.3f}{clips_per_s(model, frames):14.1f}", flush=True)
+    print(f"{name:<24}{results.top1:8.3f}{of_pairs:8.3f}{clips_per_s(model, frames) / (views or 1):14.1f}", flush=True)
 
 
 def main() -> None:
@@ -57,11 +65,17 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--clips", type=int, default=400)
     parser.add_argument("--also", nargs="*", default=[], metavar="MODEL")
+    parser.add_argument("--views", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     world = arguments.work / f"world-{arguments.clips}"
     make_world(world, arguments.clips, TEST_SEED)
     print(f"{arguments.clips} clips{'':<14}{'top-1':>8}{'pairs':>8}{'clips/s':>14}")
+    if arguments.views:
+        row("pocket, whole clips", "pocket", None, world)
+        for views in (1, 2, 3):
+            row(f"pocket, {views} view{'s' * (views > 1)}", "pocket", None, world, views)
+        return
     for frames in (16, 8, 32, 64):
         row(f"pocket, {frames} frames", "pocket", frames, world)
     for model in arguments.also:

@@ -21,6 +21,12 @@ _output_option = click.option(
 )
 
 
+def _views(text: str) -> str | int:
+    if text not in ("single", "multi") and not text.isdecimal():
+        raise click.BadParameter(f"{text!r} is not single, multi or a number.")
+    return int(text) if text.isdecimal() else text
+
+
 @click.command(cls=Command)
 @click.argument("truth", metavar="[TRUTH.csv]", type=click.Path(path_type=Path), required=False)
 @library_option
@@ -129,10 +135,12 @@ def _on_benchmark(benchmark: Any, folder: Path, output: Path | None, as_json: bo
 )
 @click.option(
     "--views",
-    type=click.Choice(["single", "multi"]),
+    callback=lambda _context, _option, value: _views(value),
     default="single",
     show_default=True,
-    help="What a classifier is shown of an example; single: the middle clip, multi: 5 clips x 3 crops.",
+    metavar="single|multi|K",
+    help="What a classifier is shown of an example; single: the middle clip, multi: 5 clips x 3 crops, K: K parts of the "
+    "middle clip, as ingest --views K.",
 )
 @click.option(
     "--pair",

@@ -73,6 +73,13 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
     help="Show the classifier N frames of a clip, of VideoMAE and TimeSformer. [default: the library's, or the model's own]",
 )
 @click.option(
+    "--views",
+    type=int,
+    metavar="K",
+    help="Label a clip by the mean over K parts of it, each as long as the classifier was trained to see at once. "
+    "[default: the library's, or the whole clip at once]",
+)
+@click.option(
     "--decoder", default="pyav", show_default=True, help="Decode with pyav, decord, torchcodec or nvdec (on a GPU)."
 )
 @click.option(

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from pipeline.annotators import LoadedAnnotator, Values
 from pipeline.models.base import Classifier, EmbeddedClips, Embedder, HearingClassifier, RerankEmbedder, VideoModel
+from pipeline.models.mean_labels import mean_labels
 from pipeline.models.pixels import Sender, normalise
 from schemas.models import ModelInput
 from schemas.options import FeatureKind
 from schemas.records import Clip, ClipRow
 from schemas.rerank_features import ClipFeatures, FeatureLayout
+
+_ALL_LABELS = 1 << 30
 
 
 class Annotators:
@@ -86,7 +89,7 @@ class Batch:
         self._pixels: dict[tuple[object, ...], torch.Tensor] = {}
 
     def frames(self, shown: ModelInput) -> list[NDArray[np.uint8]]:
-        """The frames of each clip, uint8 [num_frames, height, width, 3]."""
+        """The frames of each clip, uint8 [num_frames, height, width, 3]; views follow one another."""
         source, step = _source_of(shown, self._inputs)
         return [clip.frames[source][::step] for clip in self.clips]
 
@@ -100,7 +103,7 @@ class Batch:
         return heard
 
     def pixels(self, model: VideoModel) -> torch.Tensor:
-        """[batch, num_frames, 3, height, width] for ``model``, on its device."""
+        """[batch, num_frames, 3, height, width] for ``model``, on its device; views follow one another."""
         preprocessing = model.preprocessing
         source, step = _source_of(preprocessing.input, self._inputs)
         key = (source, preprocessing.gain, preprocessing.shift, model.dtype)
@@ -119,8 +122,12 @@ class LoadedClassifier:
 
     def annotate(self, batch: Batch) -> Iterable[Values]:
         """The labels of each clip."""
-        pixels = batch.pixels(self.model)
-        if isinstance(self.model, HearingClassifier):
+        pixels, num_frames = batch.pixels(self.model), self.model.preprocessing.input.num_frames
+        num_views = pixels.shape[1] // num_frames
+        if num_views > 1:
+            one_by_one = pixels.reshape(-1, num_frames, *pixels.shape[2:])
+            labels = mean_labels(self.model.classify(one_by_one, _ALL_LABELS), num_views, self._top_labels)
+        elif isinstance(self.model, HearingClassifier):
             labels = self.model.classify_with_sound(pixels, batch.sound(self.model.num_samples), self._top_labels)
         else:
             labels = self.model.classify(pixels, self._top_labels)

@@ -8,7 +8,7 @@ pass, and each table of its own is written and committed with the clips.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -129,8 +129,13 @@ class EmbedderAnnotator:
 
 
 def inputs_of(annotators: Sequence[Annotator]) -> tuple[ModelInput, ...]:
-    """The distinct inputs that clips have to hold for all annotators."""
-    return distinct_inputs([annotator.reads for annotator in annotators if annotator.reads is not None])
+    """The distinct inputs that clips have to hold for all annotators.
+
+    Of one that sees views, the frames of whole clips are among them too: those that the others take theirs of are the same
+    with views and without.
+    """
+    read = [annotator.reads for annotator in annotators if annotator.reads is not None]
+    return distinct_inputs([*read, *(replace(shown, views=None) for shown in read if shown.views)])
 
 
 def samples_of(annotators: Sequence[Annotator]) -> int:

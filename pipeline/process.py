@@ -154,17 +154,18 @@ def _clips(job: SpanJob, decoded: Decoded, num_samples: int) -> Iterator[Clip | 
     clip_ids = []
     num_damaged = 0
     sound, sound_problem = _sound(job, num_samples)
+    sources = [job.geometries.index(model_input.geometry) for model_input in job.inputs]
     for span, picks, heard in zip(job.spans, job.picks, sound, strict=True):
         # The frame before takes the place of one that could not be decoded, as a player would keep showing it; at the
         # beginning, the first that there is. A clip is left out if none of its frames could be decoded.
-        in_clip = np.intersect1d(picks[0], decoded.positions)
+        in_clip = np.intersect1d(np.concatenate(picks), decoded.positions)
         if not len(in_clip):
             continue
         if len(decoded.damaged.intersection(in_clip.tolist())) > _DAMAGED_SHARE * len(in_clip):
             num_damaged += 1
             continue
         nearest = [(decoded.positions.searchsorted(picked, side="right") - 1).clip(0) for picked in picks]
-        frames = tuple(of_input[index] for of_input, index in zip(decoded.frames, nearest, strict=True))
+        frames = tuple(decoded.frames[source][index] for source, index in zip(sources, nearest, strict=True))
         clip_ids.append(clip_id_of(job.video.video_id, span))
         yield Clip(clip_ids[-1], job.video.video_id, span, frames, heard)
     reasons = [*decoded.problems, *sound_problem]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import VideoError
-from schemas.models import ModelInput
+from schemas.models import ModelInput, Views
 from schemas.options import MAX_PIXELS, Sampling, Scaling
 from schemas.records import Problem, Span, SpanJob, VideoInfo
 from schemas.times import ROUNDING_S
@@ -60,6 +60,26 @@ def sample_times_s(span: Span, num_frames: int) -> NDArray[np.float64]:
     return span.start_s + (np.arange(num_frames, dtype=np.float64) + 0.5) * step_s
 
 
+def view_spans(span: Span, views: Views) -> list[Span]:
+    """The parts of a clip that are shown one by one, evenly spread from its start to its end.
+
+    One part is the middle; a clip that is no longer than a part is one part. Of [0, 10) and 4 s, five are [0, 4),
+    [1.5, 5.5), [3, 7), [4.5, 8.5) and [6, 10).
+    """
+    spare_s = span.end_s - span.start_s - views.seconds
+    if spare_s <= ROUNDING_S:
+        return [span]
+    shares = [0.5] if views.count == 1 else [number / (views.count - 1) for number in range(views.count)]
+    starts = [span.start_s + spare_s * share for share in shares]
+    return [Span(start_s, start_s + views.seconds) for start_s in starts]
+
+
+def input_times_s(span: Span, shown: ModelInput) -> NDArray[np.float64]:
+    """The times of the frames that a model is shown of a clip, float64 [views * num_frames], one view after another."""
+    spans = [span] if shown.views is None else view_spans(span, shown.views)
+    return np.concatenate([sample_times_s(part, shown.num_frames) for part in spans])
+
+
 def frames_on_screen(frame_times_s: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.int64]:
     """For each time the index of the frame then on screen: the last with pts <= time, or the first where there is none."""
     return np.maximum(np.searchsorted(frame_times_s, times_s + ROUNDING_S, side="right") - 1, 0)
@@ -67,7 +87,7 @@ def frames_on_screen(frame_times_s: NDArray[np.float64], times_s: NDArray[np.flo
 
 def distinct_inputs(inputs: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
     """The inputs without those that are evenly spaced frames of another: one set of frames serves both models."""
-    by_size = sorted(dict.fromkeys(inputs), key=lambda model_input: -model_input.num_frames)
+    by_size = sorted(dict.fromkeys(inputs), key=lambda model_input: -model_input.max_frames)
     kept: list[ModelInput] = []
     for model_input in by_size:
         if not any(model_input.subset_step(other) for other in kept):
@@ -142,9 +162,7 @@ def plan_spans(
     keyframes = () if meta.seeks_read_all and len(groups) > 1 else meta.keyframes
     jobs: list[SpanJob] = []
     for part, group in enumerate(groups):
-        indices = [
-            [frames_on_screen(frame_times_s, sample_times_s(span, each.num_frames)) for each in inputs] for span in group
-        ]
+        indices = [[frames_on_screen(frame_times_s, input_times_s(span, each)) for each in inputs] for span in group]
         frame_index = np.unique(np.concatenate([index for of_span in indices for index in of_span]))
         seek = keyframe_before(keyframes, int(meta.pts[frame_index[0]]))
         jobs.append(

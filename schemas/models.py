@@ -101,18 +101,43 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True)
+class Views:
+    """The parts of a clip that a classifier is shown one by one.
+
+    Attributes:
+        count: how many there are of a clip that is longer than one.
+        seconds: the length of each: what the model was trained to see at once.
+    """
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInput:
-    """The input of a model for one clip: the number of frames, and their geometry."""
+    """The input of a model for one clip.
+
+    Attributes:
+        num_frames: frames that the model sees at once.
+        geometry: theirs.
+        views: the parts of the clip that it sees ``num_frames`` of, each; None where it sees them of the whole clip.
+    """
 
     num_frames: int
     geometry: Geometry
+    views: Views | None = None
+
+    @property
+    def max_frames(self) -> int:
+        """The frames of all views of a clip."""
+        return self.num_frames * (self.views.count if self.views else 1)
 
     def subset_step(self, other: ModelInput) -> int | None:
         """Step s such that every s-th frame of ``other`` is this input, or None where there is no such step.
 
         X-CLIP's 8 of VideoMAE's 16 frames: step 2, samples 0, 2, ..., 14.
         """
-        if self.geometry != other.geometry or other.num_frames % self.num_frames:
+        if (self.geometry, self.views) != (other.geometry, other.views) or other.num_frames % self.num_frames:
             return None
         return other.num_frames // self.num_frames
 
@@ -138,6 +163,7 @@ class Checkpoint:
         embedding_dim: dimension of its embeddings, which are cut to it where a library keeps fewer than the model has; None
             for a classifier.
         num_frames: frames of a clip that a classifier is shown instead of as many as it was trained with; None for its own.
+        views: parts of a clip that a classifier is shown one by one (`Views`); None for the whole clip at once.
     """
 
     name: str
@@ -148,6 +174,7 @@ class Checkpoint:
     architectures: tuple[str, ...] = ()
     embedding_dim: int | None = None
     num_frames: int | None = None
+    views: int | None = None
 
     @property
     def stamp(self) -> str:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from schemas.models import Label, ModelInput
+from schemas.models import Geometry, Label, ModelInput
 from schemas.video_meta import Crop, Keyframe, Part
 
 if TYPE_CHECKING:
@@ -152,6 +152,11 @@ class SpanJob:
     wide_colours: bool = False
     stream_index: int | None = None
     start_pts: int = 0
+
+    @property
+    def geometries(self) -> tuple[Geometry, ...]:
+        """The distinct geometries of the inputs: a frame is scaled once to each."""
+        return tuple(dict.fromkeys(model_input.geometry for model_input in self.inputs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

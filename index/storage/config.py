@@ -96,14 +96,7 @@ class LibraryConfig:
         """The ways in which ``other`` differs from this, one sentence each."""
         sentences = []
         for role in ("classifier", "embedder"):
-            mine, theirs = getattr(self, role), getattr(other, role)
-            if mine.sha256 != theirs.sha256:
-                sentences.append(f"`{role}` is {theirs.stamp} here and {mine.stamp} in the library")
-            elif mine.embedding_dim != theirs.embedding_dim:
-                sentences.append(f"`dim` is {theirs.embedding_dim} here and {mine.embedding_dim} in the library")
-            elif mine.num_frames != theirs.num_frames:
-                here, there = (of.num_frames or "the model's own" for of in (theirs, mine))
-                sentences.append(f"`frames` is {here} here and {there} in the library")
+            sentences += _model_differences(role, getattr(self, role), getattr(other, role))
         for name in ("window_s", "stride_s"):
             mine, theirs = getattr(self.sampling, name), getattr(other.sampling, name)
             if mine != theirs:
@@ -130,6 +123,21 @@ class LibraryConfig:
         for annotator, table, columns in self.annotator_tables:
             filled.setdefault(annotator, {})[table] = list(columns)
         return filled
+
+
+def _model_differences(role: str, mine: Checkpoint, theirs: Checkpoint) -> list[str]:
+    """At most one sentence."""
+    if mine.sha256 != theirs.sha256:
+        return [f"`{role}` is {theirs.stamp} here and {mine.stamp} in the library"]
+    if mine.embedding_dim != theirs.embedding_dim:
+        return [f"`dim` is {theirs.embedding_dim} here and {mine.embedding_dim} in the library"]
+    if mine.num_frames != theirs.num_frames:
+        here, there = (of.num_frames or "the model's own" for of in (theirs, mine))
+        return [f"`frames` is {here} here and {there} in the library"]
+    if mine.views != theirs.views:
+        here, there = (of.views or "left out" for of in (theirs, mine))
+        return [f"`views` is {here} here and {there} in the library"]
+    return []
 
 
 def _clips_text(sampling: Sampling) -> str:
@@ -230,8 +238,9 @@ def _checkpoint(content: dict[str, Any]) -> Checkpoint:
         "architectures": list,
         "embedding_dim": (int, type(None)),
         "num_frames": (int, type(None)),
+        "views": (int, type(None)),
     }
-    content = {"num_frames": None, **content}
+    content = {"num_frames": None, "views": None, **content}
     for key, kind in types.items():
         if not isinstance(content[key], kind):
             raise TypeError(f"{key} is {content[key]!r}")
@@ -245,8 +254,9 @@ def write_library_config(library: Library, config: LibraryConfig) -> None:
     if config.sampling.shots == "none":
         del content["sampling"]["shots"]  # which earlier versions do not know
     for model in (content["classifier"], content["embedder"]):
-        if model["num_frames"] is None:
-            del model["num_frames"]  # likewise
+        for setting in ("num_frames", "views"):
+            if model[setting] is None:
+                del model[setting]  # likewise
     if config.channels:
         content["channels"] = {name: channel._asdict() for name, channel in config.channels.items()}
     replace_file(library.config_file, json.dumps(content, indent=1) + "\n")

@@ -21,6 +21,7 @@ from pipeline.models.base import Classifier, HearingClassifier
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import embedder_family
 from pipeline.models.registry import check_classifier, check_embedder, check_frames, load_classifier
+from pipeline.models.views import check_views
 from schemas.errors import UsageError
 from schemas.models import Checkpoint, Label
 
@@ -57,21 +58,25 @@ def evaluate_model(
     options = options or EvaluateOptions()
     checkpoint = find_checkpoint(model, "model", kind)
     kind = kind or ("embedder" if embedder_family(checkpoint.model_type) else "classifier")
-    if kind == "embedder" and options.views == "multi":
-        raise UsageError("got an embedder, expected classifiers; leave it out", argument="views", value="multi")
+    if kind == "embedder" and options.views != "single":
+        raise UsageError("got an embedder, expected classifiers; leave it out", argument="views", value=options.views)
     (check_embedder if kind == "embedder" else check_classifier)(checkpoint)
-    checkpoint = _shown(checkpoint, kind, options.frames)
+    checkpoint = _shown(checkpoint, kind, options)
     dataset = read_dataset(data, seed=options.seed, want="captions" if kind == "embedder" else "labels")
     measure = measure_embedder if kind == "embedder" else _measure_classifier
     return measure(checkpoint, dataset, options, say, on_progress)
 
 
-def _shown(checkpoint: Checkpoint, kind: Kind, frames: int | None) -> Checkpoint:
-    """The model, to be shown ``frames`` of a clip.
+def _shown(checkpoint: Checkpoint, kind: Kind, options: EvaluateOptions) -> Checkpoint:
+    """The model, to be shown the frames and the views of a clip that ``options`` ask for.
 
     Raises:
         UsageError: it cannot be shown that many.
     """
+    if isinstance(options.views, int):
+        check_views(checkpoint, options.views)
+        checkpoint = replace(checkpoint, views=options.views)
+    frames = options.frames
     if frames is None:
         return checkpoint
     if kind == "embedder":
@@ -120,7 +125,7 @@ def _measure_classifier(
         shuffled=options.shuffle,
         left_out=tuple(loader.left_out),
         damaged=tuple(loader.damaged),
-        views=options.views,
+        views=str(options.views),
         top1=metrics.top_k_accuracy(scores, targets, 1),
         top5=metrics.top_k_accuracy(scores, targets, 5),
         mean_class=metrics.mean_class_accuracy(matrix),

@@ -17,8 +17,9 @@ from jobs.datasets.examples import SPLITS, Dataset, Example, Split
 from jobs.evaluate.progress import EvaluationProgress
 from pipeline.frames import Frames
 from pipeline.models.preprocessing import Preprocessing
+from pipeline.sampling import view_spans
 from schemas.errors import JobError, UsageError
-from schemas.models import Geometry, ModelInput, PatchBudget
+from schemas.models import Geometry, ModelInput, PatchBudget, Views
 from schemas.options import Precision
 from schemas.records import Span
 
@@ -35,7 +36,8 @@ class EvaluateOptions:
 
     Attributes:
         split: which split is measured; None takes test where the dataset has one, else val, else all.
-        views: ``single`` classifies the middle of an example, ``multi`` 5 clips of it in 3 crops each.
+        views: ``single`` classifies the middle clip of an example, ``multi`` 5 clips of it in 3 crops each; a number as many
+            parts of the middle clip, as `schemas.models.Views`.
         captions: captions that an embedder finds the clips of, in each draw.
         draws: how often captions are drawn.
         seed: of the splits, the draws and the shuffling.
@@ -49,7 +51,7 @@ class EvaluateOptions:
     """
 
     split: Split | Literal["all"] | None = None
-    views: Literal["single", "multi"] = "single"
+    views: Literal["single", "multi"] | int = "single"
     captions: int = 200
     draws: int = 3
     seed: int = 0
@@ -106,11 +108,12 @@ def spread_spans(start_s: float, end_s: float, window_s: float) -> list[Span]:
 
     Of [0, 10) and 4 s: [0, 4), [1.5, 5.5), [3, 7), [4.5, 8.5), [6, 10).
     """
-    spare_s = end_s - start_s - window_s
-    if spare_s <= 0:
-        return [Span(start_s, end_s)]
-    starts = [start_s + spare_s * number / (_CLIPS_PER_EXAMPLE - 1) for number in range(_CLIPS_PER_EXAMPLE)]
-    return [Span(begin_s, begin_s + window_s) for begin_s in starts]
+    return view_spans(Span(start_s, end_s), Views(_CLIPS_PER_EXAMPLE, window_s))
+
+
+def middle_views(start_s: float, end_s: float, window_s: float, views: Views) -> list[Span]:
+    """The views of the clip that `middle_span` gives."""
+    return [view for span in middle_span(start_s, end_s, window_s) for view in view_spans(span, views)]
 
 
 def uncropped(geometry: Geometry) -> tuple[Geometry, tuple[int, int]]:
@@ -197,10 +200,13 @@ class ExampleLoader:
 
     def _views(self) -> Iterator[tuple[int, Frames]]:
         """Number of the example and uint8 [num_frames, height, width, 3], for each view."""
-        model_input, crop, spans = self.preprocessing.input, None, middle_span
+        model_input, crop = self.preprocessing.input, None
+        spans: Callable[..., list[Span]] = middle_span
         if self.options.views == "multi":
             geometry, crop = uncropped(model_input.geometry)
             model_input, spans = ModelInput(model_input.num_frames, geometry), spread_spans
+        if model_input.views is not None:
+            spans, model_input = partial(middle_views, views=model_input.views), replace(model_input, views=None)
         cut = partial(spans, window_s=self.options.window_s)
         for number, (example, (clips, problem)) in enumerate(decode_ahead(self.examples, cut, model_input)):
             if problem:

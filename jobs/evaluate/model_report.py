@@ -45,7 +45,7 @@ def results_text(results: ClassifierResults | EmbedderResults) -> str:
 def _classifier(results: ClassifierResults) -> list[str]:
     rows = [(row.label, str(row.clips), share_text(row.top1), row.confused_with or "") for row in results.classes]
     lines = [
-        f"{results.clips} examples, {results.views} view" + _shuffled(results.shuffled),
+        f"{results.clips} examples, {results.views} view{'s' * results.views.isdecimal()}" + _shuffled(results.shuffled),
         f"top-1 {share_text(results.top1)}, top-5 {share_text(results.top5)}, "
         f"mean class accuracy {share_text(results.mean_class)}",
         "",

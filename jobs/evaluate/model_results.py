@@ -73,7 +73,7 @@ class ClassifierResults(ModelResults):
     """The results of a classifier.
 
     Attributes:
-        views: ``single`` or ``multi``.
+        views: ``single``, ``multi`` or a number, as `EvaluateOptions` has them.
         top1: `jobs.evaluate.metrics.top_k_accuracy` of the best class.
         top5: the same for the five best; 1 where there are no more.
         mean_class: `jobs.evaluate.metrics.mean_class_accuracy`.

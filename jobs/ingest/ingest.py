@@ -51,6 +51,7 @@ def ingest(
     features: FeatureKind | None = None,
     dim: int | None = None,
     frames: int | None = None,
+    views: int | None = None,
     options: IngestOptions | None = None,
     keep_missing: bool = False,
     allow_empty: bool = False,
@@ -81,6 +82,8 @@ def ingest(
             own, or all for a new one.
         frames: frames of a clip that the classifier is shown, of a VideoMAE or a TimeSformer; None takes the library's
             own, or as many as it was trained with for a new one.
+        views: parts of a clip, as long as the classifier was trained to see at once, whose labels are averaged
+            (`schemas.models.Views`); None takes the library's own, or the whole clip at once for a new one.
         options: how to run.
         keep_missing: leave videos in the library whose files are gone.
         allow_empty: let a source that holds no video any more empty its part of the library.
@@ -125,6 +128,7 @@ def ingest(
         features=features,
         dim=dim,
         frames=frames,
+        views=views,
         annotators=annotators,
         labels_from=labels_from,
         shots=shots,

@@ -15,6 +15,7 @@ from pipeline.models.families import embedder_family
 from pipeline.models.known import licence_note
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import check_classifier, check_embedder, check_frames
+from pipeline.models.views import check_views
 from schemas.errors import LibraryError, UsageError
 from schemas.models import Checkpoint
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, FeatureKind, Sampling, ShotDetector
@@ -30,6 +31,7 @@ def choose_library_config(
     features: FeatureKind | None = None,
     dim: int | None = None,
     frames: int | None = None,
+    views: int | None = None,
     annotators: Sequence[Annotator] = (),
     labels_from: str | Path | None = None,
     shots: ShotDetector | None = None,
@@ -45,6 +47,7 @@ def choose_library_config(
         features: how to keep them; by default int8 where the embedder has a rerank score.
         dim: the number of dimensions to cut embeddings to.
         frames: frames of a clip that the classifier is shown; by default as many as it was trained with.
+        views: parts of a clip that it is shown one by one; by default the whole clip at once.
         annotators: those beside the classifier and the embedder.
         shots: what finds the shots that clips are cut at; by default none.
         labels_from: a library that says what else the classifier and the sampling of a new one are.
@@ -60,7 +63,10 @@ def choose_library_config(
     sampling = _sampling(known or labelled, window_s, stride_s)
     sampling = sampling if shots is None else replace(sampling, shots=shots)
     named = (
-        classifier or embedder or (dim, frames) != (None, None) or features not in (None, known.features if known else None)
+        classifier
+        or embedder
+        or (dim, frames, views) != (None, None, None)
+        or features not in (None, known.features if known else None)
     )
     tables = _annotator_tables(annotators)
     as_known = known is not None and not named and (sampling, tables) == (known.sampling, known.annotator_tables)
@@ -75,7 +81,7 @@ def choose_library_config(
         sampling,
     )
     check_classifier(requested.classifier)
-    requested = replace(requested, classifier=_shown(of_labels, requested.classifier, frames))
+    requested = replace(requested, classifier=_shown(of_labels, requested.classifier, frames, views))
     requested = replace(requested, embedder=_cut(known, requested.embedder, dim))
     requested = replace(requested, features=_features(known, requested.embedder, features))
     try:
@@ -111,6 +117,9 @@ def _check_labelled(labelled: LibraryConfig, requested: LibraryConfig) -> None:
     elif labelled.classifier.num_frames != requested.classifier.num_frames:
         shown = [str(of.classifier.num_frames or "the model's own") for of in (labelled, requested)]
         difference = f"got labels from {shown[0]} frames of a clip, expected {shown[1]}"
+    elif labelled.classifier.views != requested.classifier.views:
+        shown = [f"{of.classifier.views or 'no'} views" for of in (labelled, requested)]
+        difference = f"got labels from {shown[0]} of a clip, expected {shown[1]}"
     elif labelled.classifier.sha256 != requested.classifier.sha256:
         difference = f"got labels of {labelled.classifier.stamp}, expected those of {requested.classifier.stamp}"
     else:
@@ -142,15 +151,19 @@ def _sampling(known: LibraryConfig | None, window_s: float | None, stride_s: flo
     return Sampling(window_s=window_s, stride_s=stride_s, shots="none" if known is None else known.sampling.shots)
 
 
-def _shown(known: LibraryConfig | None, classifier: Checkpoint, frames: int | None) -> Checkpoint:
-    """The classifier with the number of frames asked for; else with that of the library, where it is the library's.
+def _shown(known: LibraryConfig | None, classifier: Checkpoint, frames: int | None, views: int | None) -> Checkpoint:
+    """The classifier with the numbers of frames and views asked for; else with the library's, where it is the library's.
 
     Raises:
         UsageError: it cannot be shown that many.
     """
+    if known is not None and classifier.sha256 == known.classifier.sha256:
+        classifier = replace(classifier, num_frames=known.classifier.num_frames, views=known.classifier.views)
+    if views is not None:
+        check_views(classifier, views)
+        classifier = replace(classifier, views=views)
     if frames is None:
-        same = known is not None and classifier.sha256 == known.classifier.sha256
-        return replace(classifier, num_frames=known.classifier.num_frames) if known and same else classifier
+        return classifier
     check_frames(classifier, frames)
     own = read_preprocessing(replace(classifier, num_frames=None), "classifier").input.num_frames
     return replace(classifier, num_frames=None if frames == own else frames)

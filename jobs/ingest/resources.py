@@ -106,4 +106,4 @@ def clip_bytes(inputs: Sequence[ModelInput]) -> int:
 
 
 def _pixels(shown: ModelInput) -> int:
-    return shown.num_frames * math.prod(shown.geometry.size or (256, 256))
+    return shown.max_frames * math.prod(shown.geometry.size or (256, 256))

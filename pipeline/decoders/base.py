@@ -21,7 +21,7 @@ class Decoded:
 
     Attributes:
         positions: int64 [m], ascending: indices into the job's sampled frames. Frames that could not be decoded are missing.
-        frames: for each of the job's inputs, uint8 [m, height, width, 3] in RGB, turned and scaled.
+        frames: for each of the job's geometries, uint8 [m, height, width, 3] in RGB, turned and scaled.
         problems: sentences on what went wrong; empty where every sampled frame was decoded whole.
         damaged: the positions of frames that the decoder itself reports as damaged.
     """

@@ -40,7 +40,7 @@ def decode_by_number(job: SpanJob, name: str, num_frames: int, read: Read, error
         raise VideoError("decode", f"{name} counts {num_frames} frames and none of the sampled ones; try --decoder pyav")
     # The picture is rotated already, and with it the long side of its pixels.
     pixel_aspect = 1 / job.pixel_aspect if job.rotation_deg % 180 else job.pixel_aspect
-    scalers = [Scaler(model_input.geometry, pixel_aspect=pixel_aspect) for model_input in job.inputs]
+    scalers = [Scaler(geometry, pixel_aspect=pixel_aspect) for geometry in job.geometries]
     decoded: list[int] = []
     frames_by_input: list[list[NDArray[np.uint8]]] = [[] for _ in scalers]
     for position, pixels in _each(positions, job.frame_index, read, errors):

@@ -91,13 +91,13 @@ class _Pass:
         self._cropper = Cropper(first.crop)
         self._scalers = [
             Scaler(
-                model_input.geometry,
+                geometry,
                 rotation_deg=first.rotation_deg,
                 mirrored=first.mirrored,
                 pixel_aspect=first.pixel_aspect,
                 scaling=first.scaling,
             )
-            for model_input in first.inputs
+            for geometry in first.geometries
         ]
 
     def next_job(self) -> _Attempt:

@@ -23,6 +23,7 @@ class Architecture:
         name: ``model_type`` in config.json, and the function in ``torchvision.models.video`` or ``pytorchvideo.models.hub``.
         library: the package that defines it.
         num_frames: frames of a clip, as it was trained.
+        view_s: seconds of a video that those were.
         processor: its published preprocessing.
         config: what its config.json says beside that and the labels.
         slow_pathway_step: of two pathways, the slow one sees every so many frames; None where there is one pathway.
@@ -33,6 +34,7 @@ class Architecture:
     name: str
     library: Library
     num_frames: int
+    view_s: float
     processor: Processor
     config: Mapping[str, Any] = field(default_factory=dict)
     slow_pathway_step: int | None = None
@@ -57,34 +59,39 @@ _GREY = ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 
 def _torchvision(
-    name: str, num_frames: int, size: dict[str, int], crop: int, normalised: tuple[Any, Any], **config: Any
+    name: str, num_frames: int, fps: float, size: dict[str, int], crop: int, normalised: tuple[Any, Any], **config: Any
 ) -> Architecture:
     """As ``torchvision.models.video.*_Weights.KINETICS400_V1`` says in its ``transforms`` and its documentation."""
-    return Architecture(name, "torchvision", num_frames, _processor(name, size, crop, *normalised), config)
+    processor = _processor(name, size, crop, *normalised)
+    return Architecture(name, "torchvision", num_frames, num_frames / fps, processor, config)
 
 
-def _pytorchvideo(name: str, num_frames: int, size: int, **more: Any) -> Architecture:
-    """As pytorchvideo's examples for torch.hub and its model zoo say: the shorter edge, and a crop of the same size."""
-    return Architecture(name, "pytorchvideo", num_frames, _processor(name, {"shortest_edge": size}, size, *_GREY), **more)
+def _pytorchvideo(name: str, num_frames: int, step: int, size: int, **more: Any) -> Architecture:
+    """As pytorchvideo's examples for torch.hub and its model zoo say: the shorter edge, and a crop of the same size.
+
+    Every ``step``-th frame of videos of 30 a second: the zoo's "frame length x sample rate".
+    """
+    processor = _processor(name, {"shortest_edge": size}, size, *_GREY)
+    return Architecture(name, "pytorchvideo", num_frames, num_frames * step / 30, processor, **more)
 
 
 _SMALL, _MIDDLE = {"height": 128, "width": 171}, {"shortest_edge": 256}
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    _torchvision("r3d_18", 16, _SMALL, 112, _KINETICS),
-    _torchvision("mc3_18", 16, _SMALL, 112, _KINETICS),
-    _torchvision("r2plus1d_18", 16, _SMALL, 112, _KINETICS),
-    _torchvision("s3d", 128, {"height": 256, "width": 256}, 224, _KINETICS),
-    _torchvision("mvit_v1_b", 16, _MIDDLE, 224, _GREY, image_size=224),  # its positions fit this size alone
-    _torchvision("mvit_v2_s", 16, _MIDDLE, 224, _GREY, image_size=224),
-    _torchvision("swin3d_t", 32, _MIDDLE, 224, _IMAGENET),
-    _torchvision("swin3d_s", 32, _MIDDLE, 224, _IMAGENET),
-    _torchvision("swin3d_b", 32, _MIDDLE, 224, _IMAGENET),
-    _pytorchvideo("slowfast_r50", 32, 256, slow_pathway_step=4),
-    _pytorchvideo("x3d_xs", 4, 182, gives_probabilities=True),
-    _pytorchvideo("x3d_s", 13, 182, gives_probabilities=True),
-    _pytorchvideo("x3d_m", 16, 256, gives_probabilities=True),
-    _pytorchvideo("i3d_r50", 8, 256),
+    _torchvision("r3d_18", 16, 15, _SMALL, 112, _KINETICS),
+    _torchvision("mc3_18", 16, 15, _SMALL, 112, _KINETICS),
+    _torchvision("r2plus1d_18", 16, 15, _SMALL, 112, _KINETICS),
+    _torchvision("s3d", 128, 15, {"height": 256, "width": 256}, 224, _KINETICS),
+    _torchvision("mvit_v1_b", 16, 7.5, _MIDDLE, 224, _GREY, image_size=224),  # its positions fit this size alone
+    _torchvision("mvit_v2_s", 16, 7.5, _MIDDLE, 224, _GREY, image_size=224),
+    _torchvision("swin3d_t", 32, 15, _MIDDLE, 224, _IMAGENET),
+    _torchvision("swin3d_s", 32, 15, _MIDDLE, 224, _IMAGENET),
+    _torchvision("swin3d_b", 32, 15, _MIDDLE, 224, _IMAGENET),
+    _pytorchvideo("slowfast_r50", 32, 2, 256, slow_pathway_step=4),
+    _pytorchvideo("x3d_xs", 4, 12, 182, gives_probabilities=True),
+    _pytorchvideo("x3d_s", 13, 6, 182, gives_probabilities=True),
+    _pytorchvideo("x3d_m", 16, 5, 256, gives_probabilities=True),
+    _pytorchvideo("i3d_r50", 8, 8, 256),
 )
 
 

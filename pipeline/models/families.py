@@ -63,6 +63,15 @@ def text_embedding_dim(config: Mapping[str, Any]) -> int | None:
     return dim if isinstance(dim, int) else None
 
 
+def own_num_frames(config: Mapping[str, Any], family: ModelFamily | None) -> int | None:
+    """Frames of a clip by a config.json, whose families name the key differently; by the family where it is left out."""
+    vision = config.get("vision_config") or {}
+    for value in (config.get("num_frames"), vision.get("num_frames"), config.get("frames_per_clip")):
+        if isinstance(value, int):
+            return value
+    return family.num_frames if family else None
+
+
 @dataclass(frozen=True, slots=True)
 class TextFormat:
     """How a text model was trained to read texts.
@@ -113,6 +122,8 @@ class ModelFamily:
             `Checkpoint.embedding_dim` says.
         frames_together: frames of which its classifiers can be shown any multiple, since what tells them the time can be
             interpolated (`pipeline.models.longer_clips`); None where they take only as many as they were trained with.
+        view_s: seconds that its classifiers were trained to see at once, by their number of frames, where that was published
+            (`pipeline.models.views`).
         cuda_graphs: whether the forward pass can be recorded as a CUDA graph: it must not copy between host and GPU.
     """
 
@@ -131,6 +142,7 @@ class ModelFamily:
     rerank: bool = False
     cut_dims: bool = False
     frames_together: int | None = None
+    view_s: Mapping[int, float] = field(default_factory=dict)
     cuda_graphs: bool = False
 
     def loader_for(self, engine: Engine) -> str | None:
@@ -144,9 +156,14 @@ def _transformers_classifier(
     num_frames: int | None = None,
     *,
     frames_together: int | None = None,
+    frame_steps: Mapping[int, int] | None = None,
     cuda_graphs: bool = False,
 ) -> ModelFamily:
-    """A family that transformers' AutoModelForVideoClassification loads."""
+    """A family that transformers' AutoModelForVideoClassification loads.
+
+    ``frame_steps`` says of videos of 30 frames a second, as Kinetics' are, which of them a model was trained with: every so
+    many, by the number of its frames.
+    """
     return ModelFamily(
         model_type,
         "classifier",
@@ -159,6 +176,7 @@ def _transformers_classifier(
         processor=processor,
         num_frames=num_frames,
         frames_together=frames_together,
+        view_s={frames: frames * step / 30 for frames, step in (frame_steps or {}).items()},
         cuda_graphs=cuda_graphs,
     )
 
@@ -171,6 +189,7 @@ def _architecture_classifier(architecture: Architecture) -> ModelFamily:
         "pipeline.models.classifiers.architecture:ArchitectureClassifier",
         processor=architecture.processor,
         num_frames=architecture.num_frames,
+        view_s={architecture.num_frames: architecture.view_s},
         packages=(architecture.library,),
         extra="classic",
     )
@@ -211,9 +230,14 @@ def _image_text_embedder(
 _SIGLIP_TEXTS = TextFormat(max_tokens=64, pad_to_max=True, attention_mask=False, lower_case=True)
 
 FAMILIES: tuple[ModelFamily, ...] = (
-    _transformers_classifier("videomae", VIDEOMAE, num_frames=16, frames_together=2, cuda_graphs=True),
-    _transformers_classifier("timesformer", VIDEOMAE, num_frames=8, frames_together=1, cuda_graphs=True),
-    _transformers_classifier("vivit", VIVIT, num_frames=32, cuda_graphs=True),
+    # Steps of VideoMAE: the authors' training scripts for Kinetics-400 (--num_frames 16 --sampling_rate 4); of TimeSformer,
+    # TimeSformer-HR and TimeSformer-L: Bertasius et al., 2021, section 4 (rates of 1/32, 1/16 and 1/4); of ViViT: Arnab et
+    # al., 2021, section 4.1 (32 frames with a stride of 2).
+    _transformers_classifier("videomae", VIDEOMAE, num_frames=16, frames_together=2, frame_steps={16: 4}, cuda_graphs=True),
+    _transformers_classifier(
+        "timesformer", VIDEOMAE, num_frames=8, frames_together=1, frame_steps={8: 32, 16: 16, 96: 4}, cuda_graphs=True
+    ),
+    _transformers_classifier("vivit", VIVIT, num_frames=32, frame_steps={32: 2}, cuda_graphs=True),
     _transformers_classifier("vjepa2", VJEPA2, num_frames=64, cuda_graphs=True),
     *map(_architecture_classifier, ARCHITECTURES),
     ModelFamily(

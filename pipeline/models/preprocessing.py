@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.models.checkpoint import PREPROCESSING_FILES, read_config
-from pipeline.models.families import FRAME_ENCODERS, ModelFamily, family_of
+from pipeline.models.families import FRAME_ENCODERS, ModelFamily, family_of, own_num_frames
 from pipeline.models.processors import BICUBIC, BILINEAR, COMMON_DEFAULTS, Processor, processor_named
+from pipeline.models.views import check_views
 from schemas.errors import ModelError
-from schemas.models import Checkpoint, Geometry, ModelInput, PatchBudget
+from schemas.models import Checkpoint, Geometry, ModelInput, PatchBudget, Views
 
 # Makes the error for a message about the checkpoint.
 _Refuse = Callable[[str], ModelError]
@@ -89,7 +90,10 @@ def read_preprocessing(checkpoint: Checkpoint, argument: str, *, num_frames: int
         num_frames = checkpoint.num_frames
     elif num_frames is None or checkpoint.model_type not in FRAME_ENCODERS:
         num_frames = _num_frames(config, family, refuse)
-    return Preprocessing(ModelInput(num_frames, geometry), gain, shift)
+    views = None
+    if checkpoint.views:
+        views = Views(checkpoint.views, check_views(checkpoint, checkpoint.views))
+    return Preprocessing(ModelInput(num_frames, geometry, views), gain, shift)
 
 
 def read_num_samples(checkpoint: Checkpoint, argument: str) -> int:
@@ -168,13 +172,9 @@ def _transform(name: str) -> Literal["pil", "torchvision"]:
 
 
 def _num_frames(config: dict[str, Any], family: ModelFamily | None, refuse: _Refuse) -> int:
-    """Frames per clip. Families name the key differently; configurations that transformers wrote always have it."""
-    vision = config.get("vision_config") or {}
-    for value in (config.get("num_frames"), vision.get("num_frames"), config.get("frames_per_clip")):
-        if isinstance(value, int):
-            return value
-    if family and family.num_frames:
-        return family.num_frames
+    """Frames per clip."""
+    if num_frames := own_num_frames(config, family):
+        return num_frames
     raise refuse("config.json does not say how many frames the model takes (num_frames or frames_per_clip)")
 
 

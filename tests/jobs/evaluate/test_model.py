@@ -215,6 +215,21 @@ def test_several_views_are_the_mean_of_fifteen(
             assert np.allclose(seen_scores[0][number], expected, atol=1e-5), name
 
 
+def test_a_number_of_views_is_the_mean_over_parts_of_the_middle_clip(
+    classifier_folder: Path, labelled: Path, seen_scores: list[NDArray[np.float64]]
+) -> None:
+    found = evaluate_model(str(classifier_folder), labelled, options=EvaluateOptions(views=3, batch_size=2))
+    assert isinstance(found, ClassifierResults)
+    assert found.views == "3"
+    part_s = 64 / 30  # a VideoMAE's 16 of every fourth frame, 30 a second
+    for number, name in enumerate(SIZES):
+        begin_s, end_s = MIDDLES[name]
+        starts = [begin_s, (begin_s + end_s - part_s) / 2, end_s - part_s]
+        parts = [(start_s, start_s + part_s) for start_s in starts] if name != "a" else [MIDDLES["a"]]  # 2 s are one part
+        shown = probabilities(classifier_folder, decoded(labelled.parent / f"{name}.mp4", parts, SINGLE))
+        assert np.allclose(seen_scores[0][number], shown.mean(axis=0), atol=1e-5), name
+
+
 def test_shuffled_frames_are_the_same_in_another_order(
     classifier_folder: Path, labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,6 +536,8 @@ def test_what_cannot_be_measured_is_refused(
     assert refusal(embedder_folder, said, views="multi") == (
         "views multi: got an embedder, expected classifiers; leave it out"
     )
+    assert refusal(embedder_folder, said, views=2) == "views 2: got an embedder, expected classifiers; leave it out"
+    assert refusal(classifier_folder, known, views=0) == "views: got 0, expected 1 to 32"
     assert refusal(embedder_folder, said, frames=32) == "frames 32: got an embedder, expected classifiers; leave it out"
     assert refusal(classifier_folder, known, frames=15) == "frames: got 15, expected 2 to 256 in multiples of 2"
     assert refusal(classifier_folder, known, kind="embedder").startswith("embedder ")
