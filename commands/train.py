@@ -117,7 +117,8 @@ def _train(run: Callable[..., Any], as_json: bool, **arguments: Any) -> None:
     "--frames",
     type=int,
     metavar="N",
-    help="Show the model N frames of a clip, of VideoMAE and TimeSformer. [default: as many as MODEL]",
+    help="Show the model N frames of a clip, of VideoMAE and TimeSformer, or over an encoder of frames. "
+    "[default: as many as MODEL; 16 over such an encoder]",
 )
 @click.option(
     "--audio",

@@ -94,8 +94,6 @@ def kinetics_labels() -> list[str]:
     _check_package("torchvision", "Kinetics-400")
     from torchvision.models.video import R3D_18_Weights
 
-    import pipeline.models  # noqa: F401  # before torchvision, see `pipeline.models.torchvision_ops`
-
     return [str(name) for name in R3D_18_Weights.KINETICS400_V1.meta["categories"]]
 
 

@@ -74,8 +74,11 @@ def _check_bytes(file: Path, refuse: Any) -> None:
         raise refuse("is not a file; give a checkpoint that torch.save wrote, such as r3d_18-b3b3357e.pth")
     size = file.stat().st_size
     if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:  # of which torch never compresses a part, but another program could
-            size = max(size, sum(part.file_size for part in archive.infolist()))
+        try:
+            with zipfile.ZipFile(file) as archive:  # of which torch never compresses a part, but another program could
+                size = max(size, sum(part.file_size for part in archive.infolist()))
+        except Exception as exc:  # what a damaged list of parts raises is of many kinds
+            raise refuse(_why_not(exc)) from exc
     if size > MAX_BYTES:
         raise refuse(f"holds {size / 1e9:.1f} GB, expected at most {MAX_BYTES / 1e9:g}; give a file of weights alone")
 
@@ -107,14 +110,16 @@ def _unwrapped(content: Any, refuse: Any) -> dict[str, torch.Tensor]:
     others = [str(name) for name, value in content.items() if not (isinstance(name, str) and _is_plain(value))]
     if others:
         raise refuse(
-            f"holds {len(others)} values that are no tensors ({', '.join(others[:3])}); save its state_dict() alone"
+            f"holds {len(others)} values that are no plain tensors ({', '.join(others[:3])}); save its state_dict() alone"
         )
     return dict(content)
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is a tensor with a value for each of its elements."""
-    return isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_quantized and not value.is_meta
+    """Whether it is a tensor with a value for each of its elements: one value shown as many takes no room in a file."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.is_quantized or value.is_meta:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _without_prefix(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

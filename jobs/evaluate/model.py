@@ -92,12 +92,9 @@ def _measure_classifier(
     say: Callable[[str], None],
     on_progress: Callable[[EvaluationProgress], None],
 ) -> ClassifierResults:
-    from transformers import AutoConfig
-
     split, examples = choose_split(dataset, options.split)
     classifier = load_classifier(checkpoint, options.precision)
-    names = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True).id2label.values()
-    labels = tuple(sorted(set(names)))
+    labels = tuple(sorted(set(classifier.labels)))
     column = {label: number for number, label in enumerate(labels)}
     known, unknown = _known(examples, labels, dataset.source)
     pairs = [named_pair(pair, [labels], "the model's labels")[1:] for pair in options.pairs]
@@ -107,7 +104,7 @@ def _measure_classifier(
     loader = ExampleLoader(known, classifier.preprocessing, options, say, on_progress)
     sums, num_views = np.zeros((len(known), len(labels))), np.zeros((len(known), 1))
     for numbers, pixels in loader.batches(classifier.device, classifier.dtype):
-        for number, answer in zip(numbers, _classified(classifier, loader, numbers, pixels, len(names)), strict=True):
+        for number, answer in zip(numbers, _classified(classifier, loader, numbers, pixels), strict=True):
             num_views[number] += 1
             for label, probability in answer:
                 sums[number, column[label]] += probability
@@ -145,13 +142,13 @@ def _measure_classifier(
 
 
 def _classified(
-    classifier: Classifier, loader: ExampleLoader, numbers: Sequence[int], pixels: torch.Tensor, top: int
+    classifier: Classifier, loader: ExampleLoader, numbers: Sequence[int], pixels: torch.Tensor
 ) -> list[tuple[Label, ...]]:
     """The labels of views of the examples with these numbers, of which a classifier that hears is given the sound too."""
     if not isinstance(classifier, HearingClassifier):
-        return classifier.classify(pixels, top)
+        return classifier.classify(pixels, len(classifier.labels))
     sound = np.stack([loader.sound(number, classifier.num_samples) for number in numbers])
-    return classifier.classify_with_sound(pixels, sound, top)
+    return classifier.classify_with_sound(pixels, sound, len(classifier.labels))
 
 
 def _known(examples: Sequence[Example], labels: Sequence[str], source: str) -> tuple[list[Example], dict[str, int]]:

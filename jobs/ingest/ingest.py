@@ -28,6 +28,7 @@ from jobs.ingest.report import IngestReport, Interrupted
 from jobs.ingest.trace import check_trace, write_trace
 from pipeline.annotators import Annotator, own_tables
 from pipeline.decoders.registry import check_decoder, load_decoder
+from pipeline.models.registry import check_engine
 from pipeline.shots.annotator import ShotAnnotator, detector_named
 from pipeline.sources.find import Choice, PassedOver, check_sources
 from pipeline.sources.paths import on_disk
@@ -133,6 +134,7 @@ def ingest(
         labels_from=labels_from,
         shots=shots,
     )
+    check_engine(options.engine, requested.classifier, requested.embedder)
     kept = None if labels_from is None else Path(labels_from)
     if requested.sampling.shots != "none" and options.address is None:
         ShotAnnotator(detector_named(requested.sampling.shots)).load()  # better said now than for every video

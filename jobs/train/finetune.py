@@ -18,20 +18,27 @@ from jobs.train.report import TrainReport
 from jobs.train.run import Say, TrainingRun
 from jobs.train.trainer import TrainProgress
 from jobs.train.with_sound import check_takes_sound, finetune_with_sound
+from pipeline.models.architectures import ARCHITECTURES
 from pipeline.models.classifiers.frame_transformer import (
     FrameTransformerConfig,
     FrameTransformerForVideoClassification,
 )
-from pipeline.models.classifiers.sound import Fusion
+from pipeline.models.classifiers.sound import Fusion, SoundVideoConfig
 from pipeline.models.families import FRAME_ENCODERS
 from pipeline.models.longer_clips import stretch
 from pipeline.models.pixels import best_device
 from pipeline.models.preprocessing import Preprocessing
 from pipeline.models.registry import check_frames
-from schemas.errors import UsageError
+from schemas.errors import ModelError, UsageError
 
 # Beginnings of the names of tensors that the base need not have: those of the new head.
 _HEAD = ("classifier.", "fc_norm.", "head.", "pooler.")
+
+# Types of classifiers that are no transformers models, or would learn from silence; and what to give instead.
+_NEVER_A_BASE = {
+    **{architecture.name: "give a VideoMAE, a TimeSformer or the like" for architecture in ARCHITECTURES},
+    SoundVideoConfig.model_type: "give the video model that it was made from, with `audio`",
+}
 
 # Entries of an encoder's configuration that a model which holds it has for itself.
 _NOT_OF_THE_SHAPE = ("architectures", "dtype", "transformers_version")
@@ -59,7 +66,8 @@ def finetune(
         data: a folder with a folder per class, or a CSV with the columns path and label (`jobs.datasets.reader`).
         output: the folder to make; ``ingest --classifier`` takes it.
         base: hub id, folder, config.json or ``pocket``.
-        frames: frames of a clip that it is to see, of a VideoMAE or a TimeSformer; None for as many as the base.
+        frames: frames of a clip that it is to see, of a VideoMAE, a TimeSformer or over an encoder of single frames; None
+            for as many as the base, or 16 over such an encoder.
         options: how to train.
         audio: learn from the clips' sound too (`pipeline.models.classifiers.sound`): ``late`` puts means of pictures and of
             sound beside each other, ``cross`` lets the tokens of the pictures attend to those of the sound.
@@ -73,12 +81,7 @@ def finetune(
         JobError: nothing is left to learn from.
     """
     dataset = read_dataset(data, seed=options.seed, want="labels")
-    start = find_base(base, "classifier", num_frames=FrameTransformerConfig.num_frames)
-    if frames is not None:
-        if audio is not None:
-            raise UsageError("got it with sound; a model that hears is shown as many frames as its base", argument="frames")
-        check_frames(start.checkpoint, frames)
-        start = start.showing(frames)
+    start = _find_start(base, frames, audio)
     extra: dict[str, Any] = {name: value for name, value in (("frames", frames), ("audio", audio)) if value is not None}
     run = TrainingRun(
         "finetune",
@@ -91,8 +94,6 @@ def finetune(
         on_progress=on_progress,
         extra=extra,
     )
-    if audio is not None:
-        check_takes_sound(start)
     decoded = run.begin()
     decoded.check_classes(dataset.labels)
     labels: dict[str, Any] = {
@@ -119,6 +120,26 @@ def finetune(
     model.to(best_device()).eval()
     make_dataset = partial(FrameFeatures, encode=model.frame_features, folder=run.unfinished)
     return run.train(objective, decoded, make_dataset=make_dataset)
+
+
+def _find_start(base: str, frames: int | None, audio: Fusion | None) -> Base:
+    """The base, to be shown as many frames as asked for; refused before any video is decoded."""
+    start = find_base(base, "classifier", num_frames=FrameTransformerConfig.num_frames)
+    if audio is not None:
+        check_takes_sound(start)
+        if frames is not None:
+            raise UsageError("got it with sound; a model that hears is shown as many frames as its base", argument="frames")
+    elif start.checkpoint.model_type in _NEVER_A_BASE:
+        raise ModelError(
+            f"got a model of type {start.checkpoint.model_type!r}, which can be used but not trained further; "
+            f"{_NEVER_A_BASE[start.checkpoint.model_type]}",
+            argument="base",
+            value=base,
+        )
+    if frames is None:
+        return start
+    check_frames(start.checkpoint, frames)
+    return start.showing(frames)
 
 
 def _more_frames(start: Base, frames: int | None) -> dict[str, Any]:

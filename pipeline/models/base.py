@@ -32,7 +32,13 @@ class VideoModel(Protocol):
 
 
 class Classifier(VideoModel, Protocol):
-    """Names the action in a clip."""
+    """Names the action in a clip.
+
+    Attributes:
+        labels: the names of its classes, in their order.
+    """
+
+    labels: tuple[str, ...]
 
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """The ``top`` best labels of each clip with their softmax probabilities, best first.

@@ -41,10 +41,13 @@ def check_classifier(checkpoint: Checkpoint) -> None:
 def check_frames(checkpoint: Checkpoint, num_frames: int) -> None:
     """Refuse a number of frames that a classifier cannot be shown (`pipeline.models.longer_clips`).
 
+    Of an encoder of single frames, that a classifier over it cannot be made for.
+
     Raises:
         UsageError: its family takes no other number than it was trained with, or not this one.
     """
-    together = classifier_family(checkpoint.model_type).frames_together
+    single = checkpoint.model_type in families.FRAME_ENCODERS
+    together = 1 if single else classifier_family(checkpoint.model_type).frames_together
     if together is None:
         types = " or ".join(family.model_type for family in families.FAMILIES if family.frames_together)
         raise UsageError(

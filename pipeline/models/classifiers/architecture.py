@@ -35,12 +35,12 @@ class ArchitectureClassifier:
         architecture = architecture_of(checkpoint.model_type)
         assert architecture is not None  # the registry chose this class by it
         self.preprocessing = read_preprocessing(checkpoint, "classifier")
-        self._labels = _labels_of(checkpoint)
+        self.labels = tuple(_labels_of(checkpoint))
         self.device = device or best_device()
         self.dtype = choose_dtype(precision, self.device)
         if self.dtype == torch.float32:
             use_exact_fp32(self.device)
-        self._model = _load(architecture, checkpoint, len(self._labels)).to(self.device, self.dtype)
+        self._model = _load(architecture, checkpoint, len(self.labels)).to(self.device, self.dtype)
         self._probabilities = architecture.gives_probabilities
         self._run = choose_runtime(
             lambda pixels: (forward(architecture, self._model, pixels),), self.device, _HIDDEN, cuda_graphs=False
@@ -51,7 +51,7 @@ class ArchitectureClassifier:
         """See `pipeline.models.base.Classifier.classify`."""
         (given,) = self._run(pixels.to(self.device))
         probabilities = given.float() if self._probabilities else given.float().softmax(-1)
-        return best_labels(probabilities, self._labels, top)
+        return best_labels(probabilities, self.labels, top)
 
 
 def _labels_of(checkpoint: Checkpoint) -> list[str]:

@@ -41,18 +41,13 @@ class HuggingFaceClassifier:
             self._model.config,
             cuda_graphs=classifier_family(checkpoint.model_type).cuda_graphs,
         )
-        self._labels = [self._model.config.id2label[i] for i in range(self._model.config.num_labels)]
+        self.labels = tuple(self._model.config.id2label[i] for i in range(self._model.config.num_labels))
 
     @torch.inference_mode()
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """See `pipeline.models.base.Classifier.classify`."""
         (logits,) = self._run(pixels.to(self.device))
-        return best_labels(logits.float().softmax(-1), self._labels, top)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels that its logits are of."""
-        return tuple(self._labels)
+        return best_labels(logits.float().softmax(-1), self.labels, top)
 
     def module(self) -> torch.nn.Module:
         """Its forward pass for other engines: float32 [batch, num_frames, 3, height, width] -> logits [batch, labels]."""

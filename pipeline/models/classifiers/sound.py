@@ -128,7 +128,7 @@ class SoundVideoClassifier(HuggingFaceClassifier):
         heard = torch.from_numpy(sound).to(self.device)
         pieces = zip(*(torch.split(one, _CLIPS_AT_ONCE) for one in (pixels.to(self.device), heard)), strict=True)
         logits = torch.cat([self._model(seen, sound=sound).logits for seen, sound in pieces])
-        return best_labels(logits.float().softmax(-1), self._labels, top)
+        return best_labels(logits.float().softmax(-1), self.labels, top)
 
 
 AutoConfig.register("sound_video", SoundVideoConfig, exist_ok=True)
