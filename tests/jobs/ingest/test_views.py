@@ -52,7 +52,7 @@ def test_labels_are_the_mean_over_the_parts_and_embeddings_stay(
     ingest(film, tmp_path / "views", **models, views=3, options=_OPTIONS)  # type: ignore[arg-type]
     ingest(film, tmp_path / "plain", **models, options=_OPTIONS)  # type: ignore[arg-type]
     rows, plain = rows_of(tmp_path / "views"), rows_of(tmp_path / "plain")
-    parts = [[(0, _PART_S), (2 - _PART_S / 2, 2 + _PART_S / 2), (4 - _PART_S, 4)], [(4, 6)]]
+    parts: list[list[tuple[float, float]]] = [[(0, _PART_S), (2 - _PART_S / 2, 2 + _PART_S / 2), (4 - _PART_S, 4)], [(4, 6)]]
     for row, as_plain, shown in zip(rows, plain, parts, strict=True):
         expected = probabilities(classifier_folder, decoded(film, shown, SINGLE)).mean(axis=0)
         found = {label["label"]: label["score"] for label in row["labels"]}  # type: ignore[attr-defined]
