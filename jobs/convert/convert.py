@@ -67,7 +67,7 @@ def convert(
     architecture = architecture_of(family)
     if architecture is None and family != VIDEOMAE_V2:
         raise UsageError(f"got {family!r}, expected {', '.join(FAMILIES)}", argument="family")
-    _check_package(architecture.library if architecture else None, family)
+    _check_package(next(iter(architecture.packages), None) if architecture else None, family)
     names = kinetics_labels() if labels is None else read_labels(labels)
     from jobs.convert.published import file_sha256, read_published
 

@@ -1,4 +1,4 @@
-"""Classifiers that torchvision and pytorchvideo define: how each is made, what it is shown, and where that was published.
+"""Networks that torchvision, pytorchvideo or a module here define: how each is made and shown clips, and who published that.
 
 Their checkpoints are folders in the hub's layout. config.json says ``model_type``, ``id2label`` and ``num_frames``; tensors
 have the library's own names. ``vidsift convert`` makes such folders of the published files.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pipeline.models.processors import Processor
 
-Library = Literal["torchvision", "pytorchvideo"]
+Library = Literal["torchvision", "pytorchvideo", "vidsift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Architecture:
 
     Attributes:
         name: ``model_type`` in config.json, and the function in ``torchvision.models.video`` or ``pytorchvideo.models.hub``.
-        library: the package that defines it.
+        library: the package that defines it; ``vidsift`` for a module of `pipeline.models` with the name of the network.
         num_frames: frames of a clip, as it was trained.
         view_s: seconds of a video that those were.
         processor: its published preprocessing.
@@ -43,7 +43,12 @@ class Architecture:
     @property
     def classes_argument(self) -> str:
         """The function's argument for the number of classes."""
-        return "num_classes" if self.library == "torchvision" else "model_num_class"
+        return "model_num_class" if self.library == "pytorchvideo" else "num_classes"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What has to be installed beside vidsift's own dependencies."""
+        return () if self.library == "vidsift" else (self.library,)
 
 
 def _processor(
@@ -92,6 +97,11 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _pytorchvideo("x3d_s", 13, 6, 182, gives_probabilities=True),
     _pytorchvideo("x3d_m", 16, 5, 256, gives_probabilities=True),
     _pytorchvideo("i3d_r50", 8, 8, 256),
+    # 16 consecutive frames (Tran et al., 2015), less the mean of Sports-1M as PyTorch's ports have it: red 102, green 98 and
+    # blue 90 of 255.
+    Architecture(
+        "c3d", "vidsift", 16, 16 / 30, _processor("c3d", _SMALL, 112, (102 / 255, 98 / 255, 90 / 255), (1 / 255,) * 3)
+    ),
 )
 
 

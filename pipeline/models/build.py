@@ -20,8 +20,10 @@ def build(architecture: Architecture, num_classes: int) -> Any:
     with no_init_weights():
         if architecture.library == "torchvision":
             from torchvision.models import video as makers
-        else:
+        elif architecture.library == "pytorchvideo":
             from pytorchvideo.models import hub as makers
+        else:
+            from pipeline.models import c3d as makers
         made = getattr(makers, architecture.name)(**{architecture.classes_argument: num_classes})
     return made.eval().requires_grad_(False)
 

@@ -182,7 +182,7 @@ def _transformers_classifier(
 
 
 def _architecture_classifier(architecture: Architecture) -> ModelFamily:
-    """A family of a network that torchvision or pytorchvideo defines."""
+    """A family of one of `pipeline.models.architectures`."""
     return ModelFamily(
         architecture.name,
         "classifier",
@@ -190,7 +190,7 @@ def _architecture_classifier(architecture: Architecture) -> ModelFamily:
         processor=architecture.processor,
         num_frames=architecture.num_frames,
         view_s={architecture.num_frames: architecture.view_s},
-        packages=(architecture.library,),
+        packages=architecture.packages,
         extra="classic",
     )
 

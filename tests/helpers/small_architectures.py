@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torchvision.models import video
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 
+from pipeline.models import c3d
 from pipeline.models.architectures import ARCHITECTURES, Architecture, architecture_of
 from pipeline.models.build import forward
 
@@ -22,7 +23,7 @@ NAMES = [architecture.name for architecture in ARCHITECTURES]
 LABELS = [f"action {number}" for number in range(7)]
 SIDE = 32
 # Frames of the small ones where they take fewer than the published ones.
-NUM_FRAMES = {"s3d": 16, "mvit_v1_b": 4, "mvit_v2_s": 4, "slowfast_r50": 8, "x3d_s": 4, "x3d_m": 4, "i3d_r50": 4}
+NUM_FRAMES = {"s3d": 16, "mvit_v1_b": 4, "mvit_v2_s": 4, "slowfast_r50": 8, "x3d_s": 4, "x3d_m": 4, "i3d_r50": 4, "c3d": 16}
 
 
 def num_frames_of(name: str) -> int:
@@ -85,6 +86,7 @@ _SMALL: dict[str, tuple[Any, Callable[..., Any]]] = {
     "x3d_s": (hub, partial(_with_small_pool, _x3d_s)),
     "x3d_m": (hub, partial(_with_small_pool, _x3d_m)),
     "i3d_r50": (hub, partial(_with_small_pool, _i3d)),
+    "c3d": (c3d, partial(c3d.C3D, width=4, hidden=32, side=SIDE)),
 }
 
 
@@ -98,7 +100,7 @@ def random_model(name: str, num_classes: int = len(LABELS)) -> Any:
     """A network whose logits differ by about 0.7 between classes."""
     architecture = known(name)
     torch.manual_seed(0)
-    module = video if architecture.library == "torchvision" else hub
+    module = {"torchvision": video, "pytorchvideo": hub, "vidsift": c3d}[architecture.library]
     model = getattr(module, name)(**{architecture.classes_argument: num_classes}).eval().requires_grad_(False)
     *_, head, bias = model.parameters()
     bias *= 0.0

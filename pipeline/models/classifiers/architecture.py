@@ -1,4 +1,4 @@
-"""The networks that torchvision and pytorchvideo define, as a `Classifier`."""
+"""The networks of `pipeline.models.architectures`, as a `Classifier`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HIDDEN = SimpleNamespace(patch_size=2, hidden_size=64)
 
 
 class ArchitectureClassifier:
-    """R3D, MC3, R(2+1)D, S3D, MViT, Video Swin, SlowFast, X3D and I3D, by the libraries that define them."""
+    """R3D, MC3, R(2+1)D, S3D, MViT, Video Swin, SlowFast, X3D, I3D and C3D, by the libraries that define them."""
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None) -> None:
         """Load the checkpoint, onto the best device where none is given; see `pipeline.models.registry.load_classifier`."""

@@ -48,8 +48,9 @@ from tests.helpers.small_architectures import (
     write_small,
 )
 
-# Millions of weights by pytorchvideo's model zoo.
-_MILLIONS = {"slowfast_r50": 34.57, "x3d_xs": 3.79, "x3d_s": 3.79, "x3d_m": 3.79, "i3d_r50": 28.04}
+# Millions of weights with 400 classes: by pytorchvideo's model zoo, and C3D's as MMAction2 counts them, which are 78.4 with
+# the 101 classes of UCF-101: 299 more have 4,097 weights each.
+_MILLIONS = {"slowfast_r50": 34.57, "x3d_xs": 3.79, "x3d_s": 3.79, "x3d_m": 3.79, "i3d_r50": 28.04, "c3d": 79.63}
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +128,8 @@ def test_labels_of_films(tmp_path: Path, films: list[Path], embedder_folder: Pat
 
 def test_every_family_of_classifiers_is_in_a_suite() -> None:
     others = ["videomae", "timesformer", "vivit", "vjepa2"]  # tests/pipeline/models/test_families.py
-    assert [family.model_type for family in FAMILIES if family.role == "classifier"] == [*others, *NAMES]
+    own = ["frame_transformer", "sound_video"]  # tests/jobs/train/test_frame_transformer.py, test_sound.py
+    assert [family.model_type for family in FAMILIES if family.role == "classifier"] == [*others, *NAMES, *own]
 
 
 @pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a.library == "torchvision"], ids=lambda a: a.name)
@@ -159,7 +161,7 @@ def test_known_files_say_what_torchvision_says() -> None:
         for weights in get_model_weights(architecture.name)
     }
     assert {known.name: known.figures["Kinetics-400"] for known in KNOWN if known.source == TORCHVISION} == files
-    frames = {architecture.name: architecture.num_frames for architecture in ARCHITECTURES}
+    frames = {one.name: one.num_frames for one in ARCHITECTURES if one.library != "vidsift"}
     of_files = [known for known in KNOWN if known.model_type in frames]
     assert {known.model_type for known in of_files} == {*frames}
     assert all(known.num_frames == frames[known.model_type] for known in of_files)
@@ -174,6 +176,36 @@ def test_networks_have_as_many_weights_as_published(name: str, monkeypatch: pyte
         assert weights == get_model_weights(name)["KINETICS400_V1"].meta["num_params"]
     else:
         assert weights / 1e6 == pytest.approx(_MILLIONS[name], abs=0.005)
+
+
+def test_c3d_is_the_published_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its layers and their numbers of weights as C3D's port for Keras lists them, with the 487 classes of Sports-1M."""
+    monkeypatch.undo()
+    with torch.device("meta"):
+        layers = {
+            name: sum(weights.numel() for weights in layer.parameters())
+            for name, layer in build(known("c3d"), 487).named_children()
+        }
+    assert layers == {
+        "conv1": 5_248, "conv2": 221_312, "conv3a": 884_992, "conv3b": 1_769_728, "conv4a": 3_539_456, "conv4b": 7_078_400,
+        "conv5a": 7_078_400, "conv5b": 7_078_400, "fc6": 33_558_528, "fc7": 16_781_312, "fc8": 1_995_239,
+    }  # fmt: skip
+    assert sum(layers.values()) - 386 * 4_097 == 78_409_573, "78.4 M with 101 classes"
+
+
+def test_c3d_gives_what_its_definition_gives() -> None:
+    """Written out by layers, on pictures in the order blue, green, red."""
+    model = random_model("c3d")
+    clips = torch.rand(2, 3, 16, SIDE, SIDE)
+    layers = torch.nn.Sequential(
+        model.conv1, torch.nn.ReLU(), torch.nn.MaxPool3d((1, 2, 2), (1, 2, 2)),
+        model.conv2, torch.nn.ReLU(), torch.nn.MaxPool3d(2, 2),
+        model.conv3a, torch.nn.ReLU(), model.conv3b, torch.nn.ReLU(), torch.nn.MaxPool3d(2, 2),
+        model.conv4a, torch.nn.ReLU(), model.conv4b, torch.nn.ReLU(), torch.nn.MaxPool3d(2, 2),
+        model.conv5a, torch.nn.ReLU(), model.conv5b, torch.nn.ReLU(), torch.nn.MaxPool3d(2, 2, padding=(0, 1, 1)),
+        torch.nn.Flatten(), model.fc6, torch.nn.ReLU(), model.fc7, torch.nn.ReLU(), model.fc8,
+    )  # fmt: skip
+    assert torch.allclose(model(clips), layers(clips[:, [2, 1, 0]]), atol=1e-6)
 
 
 @pytest.fixture
