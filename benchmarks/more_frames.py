@@ -8,8 +8,8 @@
 Accuracy of the best label, on short clips of a world of another seed than the models were trained on, which is rendered in
 WORK; of pairs of actions that are each other's reversal; and clips a second of the forward pass on one thread, in fp32. The
 pocket classifier was trained with 16 frames of whole clips, the first row, which is what a user has without the options.
-Views are 2.13 s long, as VideoMAE's family says, and the world's clips 2 to 2.8 s, as those it was trained with. Clips of long
-films are 4 s, so that views show what it was trained with and whole clips are too fast; each scene's label is judged by the
+Views are 2.13 s long, as VideoMAE's family says, and the world's clips 2 to 2.8 s, as those it was trained with. Clips of
+long films are 4 s, so that views show what it was trained with and whole clips are too fast; each scene's label is judged by the
 clip that overlaps it most (`jobs.evaluate.library`). Clips a second are then those of the whole ingest.
 """
 
@@ -68,7 +68,7 @@ def film_row(name: str, work: Path, world: Path, views: int | None) -> None:
     """Ingest the long films in clips of 4 s, judge the labels, print."""
     library = work / f"library-{views or 'whole'}-{world.name}"
     report = ingest(world / "films", library, classifier="pocket", embedder="pocket", views=views, window_s=4.0)
-    labels = evaluate(world / "truth.csv", library).labels
+    labels = evaluate(world / "truth.csv", library).recognition
     assert labels is not None
     print(f"{name:<24}{labels.top1:8.3f}{labels.top5:8.3f}{report.clips / report.wall_seconds:14.1f}", flush=True)
 
