@@ -9,8 +9,8 @@ Accuracy of the best label, on short clips of a world of another seed than the m
 WORK; of pairs of actions that are each other's reversal; and clips a second of the forward pass on one thread, in fp32. The
 pocket classifier was trained with 16 frames of whole clips, the first row, which is what a user has without the options.
 Views are 2.13 s long, as VideoMAE's family says, and the world's clips 2 to 2.8 s, as those it was trained with. Clips of
-long films are 4 s, so that views show what it was trained with and whole clips are too fast; each scene's label is judged by the
-clip that overlaps it most (`jobs.evaluate.library`). Clips a second are then those of the whole ingest.
+long films are 4 s, so that views show what it was trained with and whole clips are too fast; each scene's label is judged by
+the clip that overlaps it most (`jobs.evaluate.library`). Clips a second are then those of the whole ingest.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ class C3D(nn.Module):
     """The network with the names that its weights have in PyTorch's ports: conv1, conv2, conv3a, ..., conv5b, fc6, fc7, fc8.
 
     All convolutions are 3 x 3 x 3. The first pooling leaves time alone. The last one pads both sides of the picture, 7 x 7
-    to 4 x 4, as the ports do; Caffe's original pads the far side alone. The original saw pictures that OpenCV had read, in the
-    order blue, green, red, and so does the first layer here.
+    to 4 x 4, as the ports do; Caffe's original pads the far side alone. The original saw pictures that OpenCV had read, in
+    the order blue, green, red, and so does the first layer here.
     """
 
     def __init__(self, num_classes: int, *, width: int = 64, hidden: int = 4096, side: int = 112) -> None:
