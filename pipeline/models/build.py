@@ -22,8 +22,10 @@ def build(architecture: Architecture, num_classes: int) -> Any:
             from torchvision.models import video as makers
         elif architecture.library == "pytorchvideo":
             from pytorchvideo.models import hub as makers
-        else:
+        elif architecture.name == "c3d":
             from pipeline.models import c3d as makers
+        else:
+            from pipeline.models import uniformer as makers
         made = getattr(makers, architecture.name)(**{architecture.classes_argument: num_classes})
     return made.eval().requires_grad_(False)
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torchvision.models import video
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 
-from pipeline.models import c3d
+from pipeline.models import c3d, uniformer
 from pipeline.models.architectures import ARCHITECTURES, Architecture, architecture_of
 from pipeline.models.build import forward
 
@@ -86,6 +86,8 @@ _SMALL: dict[str, tuple[Any, Callable[..., Any]]] = {
     "x3d_s": (hub, partial(_with_small_pool, _x3d_s)),
     "x3d_m": (hub, partial(_with_small_pool, _x3d_m)),
     "i3d_r50": (hub, partial(_with_small_pool, _i3d)),
+    "uniformer_s": (uniformer, partial(uniformer.UniFormer, depths=(1, 1, 1, 1), widths=(8, 16, 64, 128))),
+    "uniformer_b": (uniformer, partial(uniformer.UniFormer, depths=(2, 1, 2, 1), widths=(8, 16, 64, 128))),
     "c3d": (c3d, partial(c3d.C3D, width=4, hidden=32, side=SIDE)),
 }
 
@@ -100,7 +102,8 @@ def random_model(name: str, num_classes: int = len(LABELS)) -> Any:
     """A network whose logits differ by about 0.7 between classes."""
     architecture = known(name)
     torch.manual_seed(0)
-    module = {"torchvision": video, "pytorchvideo": hub, "vidsift": c3d}[architecture.library]
+    own = c3d if name == "c3d" else uniformer
+    module = {"torchvision": video, "pytorchvideo": hub, "vidsift": own}[architecture.library]
     model = getattr(module, name)(**{architecture.classes_argument: num_classes}).eval().requires_grad_(False)
     *_, head, bias = model.parameters()
     bias *= 0.0

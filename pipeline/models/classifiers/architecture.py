@@ -28,7 +28,7 @@ _HIDDEN = SimpleNamespace(patch_size=2, hidden_size=64)
 
 
 class ArchitectureClassifier:
-    """R3D, MC3, R(2+1)D, S3D, MViT, Video Swin, SlowFast, X3D, I3D and C3D, by the libraries that define them."""
+    """R3D, MC3, R(2+1)D, S3D, MViT, Video Swin, SlowFast, X3D, I3D, C3D and UniFormer, by the libraries that define them."""
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None) -> None:
         """Load the checkpoint, onto the best device where none is given; see `pipeline.models.registry.load_classifier`."""

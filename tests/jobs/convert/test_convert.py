@@ -49,11 +49,12 @@ def _wrapped(name: str, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
         "x3d_m": {"model_state": tensors, "cfg": "a text", "args": argparse.Namespace(lr=0.1)},
         "slowfast_r50": {"model_state": tensors},
         "c3d": tensors,
+        "uniformer_s": {"model_state": tensors},
     }
     return wrapped[name]
 
 
-@pytest.mark.parametrize("name", ["mc3_18", "mvit_v2_s", "x3d_m", "slowfast_r50", "c3d"])
+@pytest.mark.parametrize("name", ["mc3_18", "mvit_v2_s", "x3d_m", "slowfast_r50", "c3d", "uniformer_s"])
 def test_a_converted_network_gives_the_same_logits(tmp_path: Path, labels: Path, name: str) -> None:
     model = random_model(name)
     torch.save(_wrapped(name, model.state_dict()), tmp_path / "published.pth")

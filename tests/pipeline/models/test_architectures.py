@@ -34,6 +34,7 @@ from tests.helpers.videos import decode_all
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 pytest.importorskip("pytorchvideo", reason="pytorchvideo is not installed")
 
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model_weights
 from torchvision.transforms._presets import VideoClassification
 
@@ -49,8 +50,11 @@ from tests.helpers.small_architectures import (
 )
 
 # Millions of weights with 400 classes: by pytorchvideo's model zoo, and C3D's as MMAction2 counts them, which are 78.4 with
-# the 101 classes of UCF-101: 299 more have 4,097 weights each.
-_MILLIONS = {"slowfast_r50": 34.57, "x3d_xs": 3.79, "x3d_s": 3.79, "x3d_m": 3.79, "i3d_r50": 28.04, "c3d": 79.63}
+# the 101 classes of UCF-101: 299 more have 4,097 weights each. UniFormer's paper (arXiv 2201.04676) says 21.4 and 49.8.
+_MILLIONS = {
+    **{"slowfast_r50": 34.57, "x3d_xs": 3.79, "x3d_s": 3.79, "x3d_m": 3.79, "i3d_r50": 28.04, "c3d": 79.63},
+    **{"uniformer_s": 21.4, "uniformer_b": 49.81},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +210,33 @@ def test_c3d_gives_what_its_definition_gives() -> None:
         torch.nn.Flatten(), model.fc6, torch.nn.ReLU(), model.fc7, torch.nn.ReLU(), model.fc8,
     )  # fmt: skip
     assert torch.allclose(model(clips), layers(clips[:, [2, 1, 0]]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "gflops_of_four_views"), [("uniformer_s", 167), ("uniformer_b", 387)])
+def test_uniformer_computes_as_much_as_published(
+    name: str, gflops_of_four_views: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the paper's table of Kinetics has it for 16 frames and four views, which counts a product and its sum as one."""
+    monkeypatch.undo()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        build(known(name), 400)(torch.empty(1, 3, 16, 224, 224))
+    assert 4 * counter.get_total_flops() / 2e9 == pytest.approx(gflops_of_four_views, rel=0.005)
+
+
+def test_uniformer_has_the_names_of_the_authors_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    with torch.device("meta"):
+        weights = build(known("uniformer_b"), 400).state_dict()
+    assert {name.rpartition(".")[0] for name in weights if name.startswith("blocks1.4.")} == {
+        f"blocks1.4.{part}" for part in ("pos_embed", "norm1", "conv1", "conv2", "attn", "norm2", "mlp.fc1", "mlp.fc2")
+    }
+    assert {name.rpartition(".")[0] for name in weights if name.startswith("blocks3.19.")} == {
+        f"blocks3.19.{part}" for part in ("pos_embed", "norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+    }
+    others = {name.rpartition(".")[0] for name in weights if not name.startswith("blocks")}
+    assert others == {"norm", "head"} | {f"patch_embed{n}.{part}" for n in (1, 2, 3, 4) for part in ("norm", "proj")}
+    assert weights["patch_embed1.proj.weight"].shape == (64, 3, 3, 4, 4)
+    assert weights["blocks2.7.attn.weight"].shape == (128, 1, 5, 5, 5)
 
 
 @pytest.fixture
