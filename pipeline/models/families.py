@@ -187,6 +187,10 @@ def _architecture_classifier(architecture: Architecture) -> ModelFamily:
         architecture.name,
         "classifier",
         "pipeline.models.classifiers.architecture:ArchitectureClassifier",
+        engines={
+            "openvino": "pipeline.models.classifiers.architecture:OpenVinoArchitecture",
+            "onnx": "pipeline.models.classifiers.architecture:OnnxArchitecture",
+        },
         processor=architecture.processor,
         num_frames=architecture.num_frames,
         view_s={architecture.num_frames: architecture.view_s},
@@ -244,6 +248,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "frame_transformer",
         "classifier",
         "pipeline.models.classifiers.frame_transformer:FrameTransformerClassifier",
+        engines={"onnx": "pipeline.models.classifiers.frame_transformer:OnnxFrameTransformer"},
         architectures="FrameTransformerForVideoClassification",
     ),
     ModelFamily(

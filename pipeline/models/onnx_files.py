@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.classifiers.architecture import ArchitectureClassifier
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 from pipeline.models.embedders.onnx import ClipEmbeddings, TextEmbeddings
 from pipeline.models.embedders.tokens import TextTokenizer
@@ -136,7 +137,9 @@ def _check_family(checkpoint: Checkpoint, role: Role) -> None:
 def _classifier_graphs(checkpoint: Checkpoint) -> list[_Graph]:
     check_classifier(checkpoint)
     _check_family(checkpoint, "classifier")
-    classifier = cast("HuggingFaceClassifier", load_classifier(checkpoint, "fp32", "onnx"))  # on the CPU
+    classifier = cast(
+        "HuggingFaceClassifier | ArchitectureClassifier", load_classifier(checkpoint, "fp32", "onnx")
+    )  # on the CPU
     module = classifier.module()
     batches = _pixels(classifier.preprocessing)
     labels = {"labels": json.dumps(classifier.labels, ensure_ascii=False)}
@@ -144,8 +147,8 @@ def _classifier_graphs(checkpoint: Checkpoint) -> list[_Graph]:
         _Graph(
             module,
             batches[0],
-            "logits",
-            f"pixels {_shape(batches[0])} -> logits [batch, {len(classifier.labels)}]",
+            classifier.output,
+            f"pixels {_shape(batches[0])} -> {classifier.output} [batch, {len(classifier.labels)}]",
             _said_of(checkpoint, "classifier", classifier.preprocessing) | labels,
             batches,
             lambda inputs: module(inputs["pixels"]),
