@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from demo.checkpoints import write_embedder
+from jobs.evaluate.model import evaluate_model
+from jobs.evaluate.model_inputs import EvaluateOptions
+from jobs.evaluate.model_results import ClassifierResults
+from jobs.train.finetune import finetune
+from jobs.train.options import TrainOptions
 from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
 from pipeline.decoders.registry import load_decoder
 from pipeline.models.architectures import ARCHITECTURES, Architecture
@@ -21,6 +26,7 @@ from pipeline.models.build import build, weight_problems
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import FAMILIES
 from pipeline.models.known import KNOWN, TORCHVISION
+from pipeline.models.onnx_files import export_onnx
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import check_classifier, check_engine, load_classifier, load_embedder
 from pipeline.process import annotate_video
@@ -127,7 +133,8 @@ def test_labels_of_films(tmp_path: Path, films: list[Path], embedder_folder: Pat
 
 def test_every_family_of_classifiers_is_in_a_suite() -> None:
     others = ["videomae", "timesformer", "vivit", "vjepa2"]  # tests/pipeline/models/test_families.py
-    assert [family.model_type for family in FAMILIES if family.role == "classifier"] == [*others, *NAMES]
+    trained = ["frame_transformer", "sound_video"]  # tests/jobs/train/test_frame_transformer.py and test_sound.py
+    assert [family.model_type for family in FAMILIES if family.role == "classifier"] == [*others, *NAMES, *trained]
 
 
 @pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a.library == "torchvision"], ids=lambda a: a.name)
@@ -211,6 +218,24 @@ def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     said = rf"models of type '{name}' need {package}, not installed here; pip install 'vidsift\[classic\]'"
     with pytest.raises(ModelError, match=said):
         check_classifier(Checkpoint("m", str(tmp_path), None, name, "0" * 64))
+
+
+def test_they_are_measured_like_others(r3d: Path, films: list[Path], tmp_path: Path) -> None:
+    rows = [f"{film},{label},test" for film, label in zip(films[:2], LABELS, strict=False)]
+    data = tmp_path / "data.csv"
+    data.write_text("\n".join(["path,label,split", *rows]))
+    results = evaluate_model(str(r3d), data, options=EvaluateOptions(split="all"))
+    assert isinstance(results, ClassifierResults)
+    assert (results.clips, results.left_out, results.unknown) == (2, (), {})
+
+
+def test_they_are_no_base_and_have_no_graph(r3d: Path, films: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text(f"path,label\n{films[0]},a\n{films[1]},b\n")
+    with pytest.raises(ModelError, match="'r3d_18', which can be used but not trained further; give a VideoMAE"):
+        finetune(tmp_path / "data.csv", tmp_path / "m", base=str(r3d), options=TrainOptions())
+    with pytest.raises(ModelError, match="models of type 'r3d_18' cannot be exported, expected videomae"):
+        export_onnx(str(r3d), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
 
 
 def test_they_run_on_torch_alone(r3d: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
