@@ -15,7 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from index.reader import LibraryReader
+from index.search.highlights import HighlightOptions, highlights
 from jobs.annotate.annotate import annotate
+from jobs.duplicates.duplicates import find_duplicates
+from jobs.duplicates.report import DuplicateReport
 from jobs.evaluate.library import evaluate
 from jobs.evaluate.library_results import Evaluation
 from jobs.ingest.ingest import ingest
@@ -23,8 +26,20 @@ from jobs.tag.report import TagReport, TeachReport
 from jobs.tag.tag import tag, untag
 from jobs.tag.teach import teach
 from schemas.errors import VidsiftError
+from schemas.search import Moment
 
-__all__ = ["LibraryHandle", "VidsiftError", "annotate", "evaluate", "ingest", "open_library", "tag", "teach", "untag"]
+__all__ = [
+    "LibraryHandle",
+    "VidsiftError",
+    "annotate",
+    "evaluate",
+    "find_duplicates",
+    "ingest",
+    "open_library",
+    "tag",
+    "teach",
+    "untag",
+]
 
 
 def open_library(
@@ -63,6 +78,38 @@ class LibraryHandle(LibraryReader):
         """
         with self.let_go() as folder:
             return evaluate(truth, folder, rerank=rerank, embedder=self._named, say=self._say)
+
+    def find_duplicates(self) -> DuplicateReport:
+        """Look for footage that several videos share; see `jobs.duplicates.duplicates.find_duplicates`.
+
+        Raises:
+            LibraryError: another job is writing the library.
+        """
+        with self.let_go() as folder:
+            return find_duplicates(folder)
+
+    def highlights(
+        self,
+        video: str | None = None,
+        *,
+        where: str | None = None,
+        k: int | None = None,
+        seconds: float | None = None,
+    ) -> tuple[Moment, ...]:
+        """Moments that stand out of their own video, and differ from each other; see `index.search.highlights.highlights`.
+
+        Args:
+            video: path of the video; None for all.
+            where: an SQL condition that every clip has to meet.
+            k: how many at most; None is five, or as many as fit into ``seconds``.
+            seconds: how long they may be together.
+
+        Raises:
+            UsageError: neither a video nor a condition, or the library has no such video.
+            QueryError: the condition cannot be used.
+        """
+        with self.let_go() as folder:
+            return highlights(folder, HighlightOptions(video=video, where=where, k=k, seconds=seconds))
 
     def tag(self, *names: str, prompts: str | Sequence[str] = ()) -> list[TagReport]:
         """Score every clip for each name, as SQL sees in ``tags`` from then on; see `jobs.tag.tag.tag`.

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from index.reader import MOMENTS
+from index.search.highlights import HighlightOptions, highlights
 from index.search.hits import hits_options, hits_table
 from index.search.searcher import search
 from index.snapshot.publish import publish_tables
@@ -169,3 +170,15 @@ def test_a_closed_library_opens_again_when_asked(folder: Path) -> None:
     assert isinstance(library, LibraryHandle)
     assert repr(library) == f"LibraryHandle({str(folder)!r})"
     library.close()
+
+
+def test_highlights_and_duplicates_of_an_open_library(folder: Path) -> None:
+    with open_library(folder) as library:
+        found = library.highlights(where="true", k=3)
+        assert found == highlights(folder, HighlightOptions(where="true", k=3))
+        assert len(found) == 3
+        report = library.find_duplicates()  # whose videos are no files
+        assert (report.interrupted, report.duplicates) == (False, [])
+        assert library.sql("select count(*) as n from duplicates").to_pylist() == [{"n": 0}]
+        with pytest.raises(UsageError, match="got neither a video nor a condition"):
+            library.highlights()

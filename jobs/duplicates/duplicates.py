@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ class _Video(NamedTuple):
     track: int | None
 
 
-def find_duplicates(folder: Path, *, on_progress: OnProgress | None = None) -> DuplicateReport:
+def find_duplicates(folder: str | os.PathLike[str], *, on_progress: OnProgress | None = None) -> DuplicateReport:
     """Look for footage that several videos of a library share, and make it the library's table ``duplicates``.
 
     What was found before is replaced. An interruption ends it early, and leaves the table as it was.
@@ -56,7 +57,7 @@ def find_duplicates(folder: Path, *, on_progress: OnProgress | None = None) -> D
     Raises:
         LibraryError: there is no library, it is being written by another job, or it cannot be written.
     """
-    with open_for_writing(folder) as (library, config, tables):
+    with open_for_writing(Path(folder)) as (library, config, tables):
         began = time.monotonic()
         publish_tables(library, tables, config, embed_texts=text_vectors_of(config))
         report = _look(library, began, on_progress)

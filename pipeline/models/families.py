@@ -169,6 +169,10 @@ def _architecture_classifier(architecture: Architecture) -> ModelFamily:
         architecture.name,
         "classifier",
         "pipeline.models.classifiers.architecture:ArchitectureClassifier",
+        engines={
+            "openvino": "pipeline.models.classifiers.architecture:OpenVinoArchitecture",
+            "onnx": "pipeline.models.classifiers.architecture:OnnxArchitecture",
+        },
         processor=architecture.processor,
         num_frames=architecture.num_frames,
         packages=(architecture.library,),
@@ -220,6 +224,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "frame_transformer",
         "classifier",
         "pipeline.models.classifiers.frame_transformer:FrameTransformerClassifier",
+        engines={"onnx": "pipeline.models.classifiers.frame_transformer:OnnxFrameTransformer"},
         architectures="FrameTransformerForVideoClassification",
     ),
     ModelFamily(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.classifiers.architecture import ArchitectureClassifier
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 from pipeline.models.embedders.onnx import ClipEmbeddings, TextEmbeddings
 from pipeline.models.embedders.tokens import TextTokenizer
@@ -136,7 +137,9 @@ def _check_family(checkpoint: Checkpoint, role: Role) -> None:
 def _classifier_graphs(checkpoint: Checkpoint) -> list[_Graph]:
     check_classifier(checkpoint)
     _check_family(checkpoint, "classifier")
-    classifier = cast("HuggingFaceClassifier", load_classifier(checkpoint, "fp32", "onnx"))  # on the CPU
+    classifier = cast(
+        "HuggingFaceClassifier | ArchitectureClassifier", load_classifier(checkpoint, "fp32", "onnx")
+    )  # on the CPU
     module = classifier.module()
     batches = _pixels(classifier.preprocessing)
     labels = {"labels": json.dumps(classifier.labels, ensure_ascii=False)}
@@ -144,8 +147,8 @@ def _classifier_graphs(checkpoint: Checkpoint) -> list[_Graph]:
         _Graph(
             module,
             batches[0],
-            "logits",
-            f"pixels {_shape(batches[0])} -> logits [batch, {len(classifier.labels)}]",
+            classifier.output,
+            f"pixels {_shape(batches[0])} -> {classifier.output} [batch, {len(classifier.labels)}]",
             _said_of(checkpoint, "classifier", classifier.preprocessing) | labels,
             batches,
             lambda inputs: module(inputs["pixels"]),
@@ -222,12 +225,13 @@ def _said_of(checkpoint: Checkpoint, role: str, preprocessing: Preprocessing | N
     # (value - mean) / std of values from 0 to 1, where vidsift computes byte * gain + shift.
     std = [1 / (255 * gain) for gain in preprocessing.gain]
     mean = [-shift * of_std for shift, of_std in zip(preprocessing.shift, std, strict=True)]
+    antialiased = "antialiased" if geometry.transform == "pil" else "not antialiased, as torchvision's video transforms"
     return said | {
         "num_frames": str(shown.num_frames),
         "frames": "evenly spaced, earliest first: frame j of n is on screen at (j + 0.5) / n of the clip's time",
         "layout": "float32 [batch, frame, channel, row, column]; channels R, G, B; pixel = (value / 255 - mean) / std",
         "resize": json.dumps(geometry.resize),
-        "resize_means": "a number is the shorter edge's length, a pair height and width; null is none; antialiased",
+        "resize_means": f"a number is the shorter edge's length, a pair height and width; null is none; {antialiased}",
         "interpolation": geometry.interpolation,
         "crop": json.dumps(geometry.crop),
         "crop_means": "height and width of a centre crop after resizing; null is none",

@@ -19,9 +19,13 @@ from pipeline.models.loading import use_exact_fp32
 from pipeline.models.pixels import best_device, choose_dtype
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.runtimes.choose import choose_runtime
+from pipeline.models.runtimes.onnx import onnx_runtime
+from pipeline.models.runtimes.openvino import OpenVinoForward
 from schemas.errors import ModelError
 from schemas.models import Checkpoint, Label
 from schemas.options import Precision
+
+_CPU = torch.device("cpu")
 
 # By the values of the first layers, which have 64 channels or so at half the picture's size: clips come one at a time.
 _HIDDEN = SimpleNamespace(patch_size=2, hidden_size=64)
@@ -41,17 +45,56 @@ class ArchitectureClassifier:
         if self.dtype == torch.float32:
             use_exact_fp32(self.device)
         self._model = _load(architecture, checkpoint, len(self.labels)).to(self.device, self.dtype)
-        self._probabilities = architecture.gives_probabilities
+        self._architecture = architecture
         self._run = choose_runtime(
             lambda pixels: (forward(architecture, self._model, pixels),), self.device, _HIDDEN, cuda_graphs=False
         )
+
+    def module(self) -> torch.nn.Module:
+        """Its forward pass for other engines: float32 [batch, num_frames, 3, height, width] -> `output` [batch, labels]."""
+        return _Scores(self._architecture, self._model)
+
+    @property
+    def output(self) -> str:
+        """What the network gives of each label: logits, or probabilities."""
+        return "probabilities" if self._architecture.gives_probabilities else "logits"
 
     @torch.inference_mode()
     def classify(self, pixels: torch.Tensor, top: int) -> list[tuple[Label, ...]]:
         """See `pipeline.models.base.Classifier.classify`."""
         (given,) = self._run(pixels.to(self.device))
-        probabilities = given.float() if self._probabilities else given.float().softmax(-1)
+        probabilities = given.float() if self._architecture.gives_probabilities else given.float().softmax(-1)
         return best_labels(probabilities, self.labels, top)
+
+
+class OpenVinoArchitecture(ArchitectureClassifier):
+    """An `ArchitectureClassifier` on OpenVINO."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
+        """Load the checkpoint; see `pipeline.models.registry.load_classifier`."""
+        super().__init__(checkpoint, "fp32", _CPU)
+        self.dtype = choose_dtype(precision, _CPU)
+        self._run = OpenVinoForward(checkpoint, "scores", self.module(), self.dtype)
+
+
+class OnnxArchitecture(ArchitectureClassifier):
+    """An `ArchitectureClassifier` on ONNX Runtime, in fp32."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
+        """Load the checkpoint; see `pipeline.models.registry.load_classifier`. There is one precision."""
+        super().__init__(checkpoint, "fp32", _CPU)
+        self._run = onnx_runtime(checkpoint, "scores", self.module(), _HIDDEN)
+
+
+class _Scores(torch.nn.Module):
+    """[batch, num_frames, 3, height, width] -> scores [batch, labels]."""
+
+    def __init__(self, architecture: Architecture, model: Any) -> None:
+        super().__init__()
+        self._architecture, self.model = architecture, model
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        return forward(self._architecture, self.model, pixels)
 
 
 def _labels_of(checkpoint: Checkpoint) -> list[str]:

@@ -16,7 +16,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
+from pipeline.models.classifiers.huggingface import HuggingFaceClassifier, OnnxClassifier
 
 # Frames of a clip that go through the encoder at a time on a CPU.
 _FRAMES_AT_ONCE = 64
@@ -115,13 +115,39 @@ class FrameTransformerForVideoClassification(PreTrainedModel):  # type: ignore[m
     def tokens(self, features: torch.Tensor) -> torch.Tensor:
         """The class token and those of the frames after the Transformer: [batch, 1 + num_frames, hidden_size]."""
         frames = self.projection(self.feature_norm(features))
-        tokens = torch.cat([self.class_token.expand(len(frames), -1, -1), frames], 1) + self.positions
+        tokens = torch.cat([self.class_token.expand(frames.shape[0], -1, -1), frames], 1) + self.positions
         encoded: torch.Tensor = self.norm(self.transformer(tokens))
         return encoded
 
 
 class FrameTransformerClassifier(HuggingFaceClassifier):
     """A `FrameTransformerForVideoClassification` as a `Classifier`."""
+
+
+class OnnxFrameTransformer(OnnxClassifier):
+    """A `FrameTransformerClassifier` on ONNX Runtime."""
+
+    def module(self) -> nn.Module:
+        """Its forward pass; see `HuggingFaceClassifier.module`."""
+        return _Logits(self._model)
+
+
+class _Logits(nn.Module):
+    """[batch, num_frames, 3, height, width] -> logits [batch, labels], all frames at once."""
+
+    def __init__(self, model: FrameTransformerForVideoClassification) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # one operator that ONNX does not have
+        try:
+            features = self.model.encoder(pixels.flatten(0, 1)).pooler_output
+            logits: torch.Tensor = self.model(features=features.reshape(-1, pixels.shape[1], features.shape[1])).logits
+            return logits
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
 
 
 AutoConfig.register("frame_transformer", FrameTransformerConfig, exist_ok=True)

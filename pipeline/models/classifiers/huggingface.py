@@ -49,6 +49,9 @@ class HuggingFaceClassifier:
         (logits,) = self._run(pixels.to(self.device))
         return best_labels(logits.float().softmax(-1), self.labels, top)
 
+    output = "logits"
+    """What the model gives of each label."""
+
     def module(self) -> torch.nn.Module:
         """Its forward pass for other engines: float32 [batch, num_frames, 3, height, width] -> logits [batch, labels]."""
         return Logits(self._model)

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from demo.checkpoints import write_embedder
 from jobs.evaluate.model import evaluate_model
 from jobs.evaluate.model_inputs import EvaluateOptions
 from jobs.evaluate.model_results import ClassifierResults
@@ -28,12 +27,12 @@ from pipeline.models.families import FAMILIES
 from pipeline.models.known import KNOWN, TORCHVISION
 from pipeline.models.onnx_files import export_onnx
 from pipeline.models.preprocessing import read_preprocessing
-from pipeline.models.registry import check_classifier, check_engine, load_classifier, load_embedder
+from pipeline.models.registry import check_classifier, load_classifier, load_embedder
 from pipeline.process import annotate_video
 from pipeline.sampling import distinct_inputs
-from schemas.errors import ModelError, UsageError
+from schemas.errors import ModelError
 from schemas.models import Checkpoint
-from schemas.options import Sampling, Scaling
+from schemas.options import Engine, Sampling, Scaling
 from schemas.records import ClipRow, VideoFile
 from tests.helpers.videos import decode_all
 
@@ -131,10 +130,44 @@ def test_labels_of_films(tmp_path: Path, films: list[Path], embedder_folder: Pat
         assert [label.score for label in row.labels] == pytest.approx(best.values.tolist(), abs=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("name", "engine", "tolerance"),
+    [
+        ("s3d", "onnx", 1e-4),
+        ("mvit_v2_s", "onnx", 1e-4),
+        ("swin3d_t", "onnx", 1e-4),
+        ("slowfast_r50", "onnx", 1e-4),
+        ("x3d_s", "onnx", 1e-4),
+        ("slowfast_r50", "openvino", 1e-3),
+    ],
+)
+def test_other_engines_give_the_scores_of_the_network(
+    tmp_path: Path, name: str, engine: Engine, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    checkpoint = checkpoint_of(write_small(tmp_path / name, name, random_model(name)))
+    pixels = torch.rand(2, num_frames_of(name), 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+    expected = load_classifier(checkpoint, "fp32").classify(pixels, 3)
+    for labels, others in zip(load_classifier(checkpoint, "fp32", engine).classify(pixels, 3), expected, strict=True):
+        assert [label.label for label in labels] == [label.label for label in others]
+        assert [label.score for label in labels] == pytest.approx([label.score for label in others], abs=tolerance)
+
+
+@pytest.mark.parametrize("name", ["r3d_18", "x3d_s"])
+def test_a_file_of_onnx_says_what_its_scores_are(tmp_path: Path, name: str) -> None:
+    (written,) = export_onnx(str(write_small(tmp_path / name, name, random_model(name))), tmp_path / "model.onnx")
+    assert written.difference < 1e-4
+    output = "probabilities" if known(name).gives_probabilities else "logits"
+    assert written.what == f"pixels [batch, 4, 3, 32, 32] -> {output} [batch, 7]"
+    said = pytest.importorskip("onnxruntime").InferenceSession(str(written.path)).get_modelmeta().custom_metadata_map
+    assert said["resize_means"].endswith("null is none; not antialiased, as torchvision's video transforms")
+
+
 def test_every_family_of_classifiers_is_in_a_suite() -> None:
     others = ["videomae", "timesformer", "vivit", "vjepa2"]  # tests/pipeline/models/test_families.py
-    trained = ["frame_transformer", "sound_video"]  # tests/jobs/train/test_frame_transformer.py and test_sound.py
-    assert [family.model_type for family in FAMILIES if family.role == "classifier"] == [*others, *NAMES, *trained]
+    trained_here = ["frame_transformer", "sound_video"]  # tests/jobs/train
+    found = [family.model_type for family in FAMILIES if family.role == "classifier"]
+    assert found == [*others, *NAMES, *trained_here]
 
 
 @pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a.library == "torchvision"], ids=lambda a: a.name)
@@ -229,20 +262,11 @@ def test_they_are_measured_like_others(r3d: Path, films: list[Path], tmp_path: P
     assert (results.clips, results.left_out, results.unknown) == (2, (), {})
 
 
-def test_they_are_no_base_and_have_no_graph(r3d: Path, films: list[Path], tmp_path: Path) -> None:
+def test_they_are_no_base(r3d: Path, films: list[Path], tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(f"path,label\n{films[0]},a\n{films[1]},b\n")
     with pytest.raises(ModelError, match="'r3d_18', which can be used but not trained further; give a VideoMAE"):
         finetune(tmp_path / "data.csv", tmp_path / "m", base=str(r3d), options=TrainOptions())
-    with pytest.raises(ModelError, match="models of type 'r3d_18' cannot be exported, expected videomae"):
-        export_onnx(str(r3d), tmp_path / "m")
     assert not (tmp_path / "m").exists()
-
-
-def test_they_run_on_torch_alone(r3d: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.models.registry.find_spec", lambda name: "there")
-    embedder = find_checkpoint(str(write_embedder(tmp_path / "embedder")), "embedder")
-    with pytest.raises(UsageError, match=r"^engine openvino: got a classifier of type 'r3d_18', expected videomae"):
-        check_engine("openvino", checkpoint_of(r3d), embedder)
 
 
 def test_counters_that_nothing_reads_may_be_missing() -> None:

@@ -47,7 +47,8 @@ def random_pixels(batch: int, num_frames: int, side: int) -> torch.Tensor:
 def write_small_classifier(folder: Path, family: str) -> Checkpoint:
     torch.manual_seed(0)
     CLASSIFIERS[family][0]().save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps({"size": {"shortest_edge": 32}, "crop_size": 32}))
+    pixels = {"size": {"shortest_edge": 32}, "crop_size": 32, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
     return find_checkpoint(str(folder), "--classifier")
 
 
