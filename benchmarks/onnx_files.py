@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from pipeline.models.checkpoint import find_checkpoint
@@ -28,6 +29,7 @@ from pipeline.models.embedders.onnx import ClipEmbeddings
 from pipeline.models.onnx_files import export_onnx
 from pipeline.models.registry import load_classifier, load_embedder
 from pipeline.models.runtimes.onnx import OPSET, open_session
+from tests.helpers.small_architectures import NAMES, make_small, random_model, write_small
 from tests.helpers.small_embedders import write_small_embedder
 from tests.pipeline.models.test_families import FAMILIES as CLASSIFIERS
 from tests.pipeline.models.test_onnx_files import EMBEDDERS
@@ -38,9 +40,13 @@ def write_checkpoint(folder: Path, family: str) -> None:
     if family in EMBEDDERS:
         write_small_embedder(folder, family)
         return
+    if family in NAMES:
+        write_small(folder, family, random_model(family))
+        return
     torch.manual_seed(0)
     CLASSIFIERS[family][0]().save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps({"size": {"shortest_edge": 32}, "crop_size": 32}))
+    pixels = {"size": {"shortest_edge": 32}, "crop_size": 32, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
 
 
 def by_torch_export(folder: Path, path: Path) -> float:
@@ -74,10 +80,11 @@ def by_torch_export(folder: Path, path: Path) -> float:
 def main() -> None:
     """Measure, print."""
     logging.disable(logging.WARNING)
+    make_small(pytest.MonkeyPatch())
     torch.set_num_threads(1)
     both = find_spec("onnxscript") is not None
-    print(f"{'family':<14}{'difference':>12}{'texts':>10}{'seconds':>9}" + both * f"{'torch.export':>15}{'seconds':>9}")
-    for family in (*CLASSIFIERS, *EMBEDDERS):
+    print(f"{'family':<18}{'difference':>12}{'texts':>10}{'seconds':>9}" + both * f"{'torch.export':>15}{'seconds':>9}")
+    for family in (*CLASSIFIERS, *NAMES, *EMBEDDERS):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch, "model")
             write_checkpoint(folder, family)
@@ -85,7 +92,7 @@ def main() -> None:
             clips, *texts = export_onnx(str(folder), Path(scratch, "model.onnx"))
             took_s = time.perf_counter() - began
             of_texts = f"{texts[0].difference:10.1e}" if texts else f"{'':>10}"
-            print(f"{family:<14}{clips.difference:12.1e}{of_texts}{took_s:9.1f}", end="", flush=True)
+            print(f"{family:<18}{clips.difference:12.1e}{of_texts}{took_s:9.1f}", end="", flush=True)
             if both:
                 began = time.perf_counter()
                 difference = by_torch_export(folder, Path(scratch, "other.onnx"))

@@ -183,7 +183,7 @@ def _sound(job: SpanJob, num_samples: int) -> tuple[Sequence[NDArray[np.float32]
     if not num_samples:
         return silence, []
     try:
-        heard = sound_of_job(job, num_samples)
+        heard, problem = sound_of_job(job, num_samples)
     except Exception as exc:  # noqa: BLE001 - as in plan_video
         return silence, [f"its sound cannot be read: {type(exc).__name__}: {exc}"]
-    return silence if heard is None else list(heard), []
+    return silence if heard is None else list(heard), [problem] if problem else []

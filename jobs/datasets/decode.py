@@ -64,7 +64,7 @@ def decode_sound(example: Example, cut: Cut, num_samples: int) -> tuple[NDArray[
     """
     try:
         meta, spans = _probed(example, cut)
-        return sound_of_spans(example.path, meta, spans, num_samples), None
+        return sound_of_spans(example.path, meta, spans, num_samples)
     except VideoError as exc:
         return None, exc.reason
     except Exception as exc:  # noqa: BLE001 - whatever a library raises is this file's

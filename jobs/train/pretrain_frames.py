@@ -48,13 +48,16 @@ def pretrain_frames(
         on_progress: likewise.
 
     Raises:
-        UsageError: the data, the output or the size cannot be used.
+        UsageError: the data, the output, the size or an option cannot be used.
         ModelError: the base is not a ResNet.
         JobError: nothing is left to learn from, or the training collapsed.
     """
     if options.batch_size < _MIN_BATCH:
         message = f"got {options.batch_size}, expected {_MIN_BATCH} or more, since outputs are compared within a batch"
         raise UsageError(message, argument="batch_size")
+    if options.augmentation.window < 1:
+        message = f"got {options.augmentation.window:g}, but simsiam takes single frames of whole clips; leave it out"
+        raise UsageError(message, argument="augmentation.window")
     start = find_frame_base(base, image_size)
     dataset = read_dataset(data, seed=options.seed, want="nothing")
     extra: dict[str, object] = {"method": "simsiam"}
@@ -73,9 +76,11 @@ def pretrain_frames(
         "pretrain", start, dataset, output=output, options=options, cache=cache, say=say, on_progress=watch, extra=extra
     )
     decoded = run.begin()
-    if (num_clips := decoded.num_clips("train")) < _MIN_BATCH:
+    fewest = _MIN_BATCH * max(1, options.workers)
+    if (num_clips := decoded.num_clips("train")) < fewest:
         raise JobError(
-            f"got {num_clips} clips to learn from, expected {_MIN_BATCH} or more, which are compared; give more videos"
+            f"got {num_clips} clips to learn from, expected {fewest} or more, since each process compares {_MIN_BATCH} or "
+            "more; give more videos"
         )
     model = load_frame_base(start)
     module = SimSiamModule(model, start.preprocessing, width=model.config.hidden_sizes[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import gcd
 from typing import Any
 
 from transformers import AutoModel
@@ -64,6 +65,7 @@ def finetune_with_sound(
         num_frames=run.base.preprocessing.input.num_frames,
         image_size=size[0],
         sound_seconds=run.options.window_s,
+        num_attention_heads=gcd(SoundVideoConfig.num_attention_heads, video.config.hidden_size),  # 4 of all published widths
         **labels,
     )
     model = SoundVideoForVideoClassification(config)

@@ -225,12 +225,13 @@ def _said_of(checkpoint: Checkpoint, role: str, preprocessing: Preprocessing | N
     # (value - mean) / std of values from 0 to 1, where vidsift computes byte * gain + shift.
     std = [1 / (255 * gain) for gain in preprocessing.gain]
     mean = [-shift * of_std for shift, of_std in zip(preprocessing.shift, std, strict=True)]
+    antialiased = "antialiased" if geometry.transform == "pil" else "not antialiased, as torchvision's video transforms"
     return said | {
         "num_frames": str(shown.num_frames),
         "frames": "evenly spaced, earliest first: frame j of n is on screen at (j + 0.5) / n of the clip's time",
         "layout": "float32 [batch, frame, channel, row, column]; channels R, G, B; pixel = (value / 255 - mean) / std",
         "resize": json.dumps(geometry.resize),
-        "resize_means": "a number is the shorter edge's length, a pair height and width; null is none; antialiased",
+        "resize_means": f"a number is the shorter edge's length, a pair height and width; null is none; {antialiased}",
         "interpolation": geometry.interpolation,
         "crop": json.dumps(geometry.crop),
         "crop_means": "height and width of a centre crop after resizing; null is none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -66,7 +67,7 @@ class Chunk(NamedTuple):
 
 
 class Sound:
-    """The sound of a video, chunk by chunk from time 0 on: iterate it once.
+    """The sound of a video, chunk by chunk from time 0 on, or from later: iterate it once.
 
     Chunks follow each other without a gap; all but the last are of one length. What is missing is silent, up to the last
     sound. Only a chunk or two is held.
@@ -83,11 +84,13 @@ class Sound:
             path: the video.
             meta: its metadata, which says when its time 0 is.
             chunk_s: seconds of each chunk.
-            from_s: sound before this need not be read, and is silent then.
+            from_s: sound before this is not wanted: chunks that end before it are left out.
         """
         self._from_s = from_s
         self._path, self._meta = path, meta
-        self._line = _Line(round(chunk_s * RATE), round((meta.end_s + _PAST_END_S) * RATE))
+        chunk = round(chunk_s * RATE)
+        first = int(from_s * RATE) // chunk * chunk
+        self._line = _Line(chunk, first, round((meta.end_s + _PAST_END_S) * RATE))
         self.num_damaged = 0
         self.problem: str | None = None
 
@@ -117,7 +120,8 @@ class Sound:
             zero_s = float(meta.start_pts * meta.time_base)
             tick_s = float(audio.time_base or 0)
             if self._from_s > _MIN_SEEK_S and tick_s and not meta.parts:
-                container.seek(round((self._from_s - _BEFORE_S + zero_s) / tick_s), stream=audio)
+                with suppress(av.FFmpegError):  # what cannot be sought is read from the beginning
+                    container.seek(round((self._from_s - _BEFORE_S + zero_s) / tick_s), stream=audio)
             for packet in container.demux(audio):
                 if meta.parts and packet.pts is not None and (shift := shift_of(packet, video, meta.parts)):
                     packet.pts += shift
@@ -136,12 +140,12 @@ class Sound:
 class _Line:
     """Lays frames on a line of samples, and cuts it into chunks."""
 
-    def __init__(self, chunk: int, end: int) -> None:
-        """Cut every ``chunk`` samples, and end after ``end`` at the latest."""
+    def __init__(self, chunk: int, first: int, end: int) -> None:
+        """Begin with the sample ``first``, cut every ``chunk`` samples, and end after ``end`` at the latest."""
         self._chunk, self._end = chunk, end
         self._pending: list[NDArray[np.float32]] = []
         self._num_pending = 0  # samples in those
-        self._position = 0  # of the next sample to be laid
+        self._position = first  # of the next sample to be laid
         self._run: _Run | None = None
 
     @property

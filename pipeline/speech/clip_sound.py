@@ -14,7 +14,9 @@ from schemas.records import Span, SpanJob
 from schemas.video_meta import Part
 
 
-def sound_of_spans(path: str, meta: SoundMeta, spans: Sequence[Span], num_samples: int) -> NDArray[np.float32] | None:
+def sound_of_spans(
+    path: str, meta: SoundMeta, spans: Sequence[Span], num_samples: int
+) -> tuple[NDArray[np.float32] | None, str | None]:
     """Read the sound of spans of a video, in one pass over its packets from the first of them to the end of the last.
 
     That pass is one beside the decoding of pictures: decoders seek and skip as the pictures need it.
@@ -27,12 +29,14 @@ def sound_of_spans(path: str, meta: SoundMeta, spans: Sequence[Span], num_sample
             silence.
 
     Returns:
-        float32 [len(spans), num_samples], from -1 to 1; None where there is no sound.
+        float32 [len(spans), num_samples], from -1 to 1, or None where there is no sound; and why the sound ended early, or
+        None where it did not.
     """
     from_s, until_s = min(span.start_s for span in spans), max(span.end_s for span in spans)
     places = [_place(span, num_samples) for span in spans]
     heard: NDArray[np.float32] | None = None
-    for chunk in Sound(path, meta, from_s=from_s):
+    sound = Sound(path, meta, from_s=from_s)
+    for chunk in sound:
         if chunk.start_s >= until_s:
             break
         if heard is None:
@@ -42,10 +46,10 @@ def sound_of_spans(path: str, meta: SoundMeta, spans: Sequence[Span], num_sample
             low, high = max(begin, first), min(end, first + len(chunk.samples))
             if low < high:
                 row[offset + low - begin : offset + high - begin] = chunk.samples[low - first : high - first]
-    return heard
+    return heard, sound.problem
 
 
-def sound_of_job(job: SpanJob, num_samples: int) -> NDArray[np.float32] | None:
+def sound_of_job(job: SpanJob, num_samples: int) -> tuple[NDArray[np.float32] | None, str | None]:
     """`sound_of_spans` of the clips of a job."""
     end_s = max(span.end_s for span in job.spans)
     times = _JobTimes(job.timed, end_s, job.stream_index, job.start_pts, job.time_base, job.joined)

@@ -170,7 +170,11 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, labels: Path, monkeypa
     torch.save([torch.zeros(1)], file)
     assert "holds a list, expected tensors by name" in refused(tmp_path, labels)
     torch.save({"epoch": 3, "weight": torch.zeros(1)}, file)
-    assert "holds 1 values that are no tensors (epoch)" in refused(tmp_path, labels)
+    assert "holds 1 values that are no plain tensors (epoch)" in refused(tmp_path, labels)
+    torch.save({"weight": torch.zeros(1).expand(10**13)}, file)  # 40 TB, of one value in the file
+    assert "holds 1 values that are no plain tensors (weight)" in refused(tmp_path, labels)
+    file.write_bytes(b"x" * 100 + b"PK\5\6" + b"\xff" * 18)  # the end of a ZIP file that is none
+    assert "another kind of file, or cut short; get it again" in refused(tmp_path, labels)
     torch.save({"weight": torch.zeros(1000)}, file)
     file.write_bytes(file.read_bytes()[:2000])
     assert "another kind of file, or cut short; get it again" in refused(tmp_path, labels)

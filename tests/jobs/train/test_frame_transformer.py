@@ -26,7 +26,7 @@ from pipeline.models.classifiers.frame_transformer import (
 )
 from pipeline.models.preprocessing import Preprocessing
 from pipeline.models.registry import check_classifier, load_classifier
-from schemas.errors import ModelError
+from schemas.errors import ModelError, UsageError
 from schemas.models import Geometry, ModelInput
 
 OPTIONS = TrainOptions(epochs=2, batch_size=4, learning_rate=2e-3, threads=1)
@@ -169,3 +169,16 @@ def test_training_goes_on_from_it_with_other_classes_and_changed_pictures(
 def test_an_encoder_alone_is_no_classifier(encoder: Path) -> None:
     with pytest.raises(ModelError, match="got ResNetModel, expected a model for video classification"):
         check_classifier(find_checkpoint(str(encoder), "classifier"))
+
+
+def test_it_can_be_shown_any_number_of_frames(films: Path, encoder: Path, tmp_path: Path) -> None:
+    options = TrainOptions(epochs=1, batch_size=6, threads=1)
+    report = finetune(films, tmp_path / "m", base=str(encoder), frames=6, options=options)
+    classifier = load_classifier(find_checkpoint(str(report.output), "classifier"), "fp32")
+    assert classifier.preprocessing.input.num_frames == 6
+    assert len(classifier.classify(torch.zeros(1, 6, 3, 32, 32), 5)[0]) == 2
+    with pytest.raises(UsageError, match=r"^frames: got 300, expected 1 to 256$"):
+        finetune(films, tmp_path / "n", base=str(encoder), frames=300, options=options)
+    with pytest.raises(UsageError, match=r"^frames: got 8, but models of type 'frame_transformer' take only the number"):
+        finetune(films, tmp_path / "n", base=str(report.output), frames=8, options=options)
+    assert not (tmp_path / "n").exists()

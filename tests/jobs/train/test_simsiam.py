@@ -215,4 +215,7 @@ def test_bases_and_sizes_that_cannot_be_used(films: Path, tmp_path: Path, classi
         pretrain_frames(films, tmp_path / "o", base=str(classifier_folder), image_size=64, options=options)
     with pytest.raises(UsageError, match="batch_size: got 1, expected 4 or more"):
         pretrain_frames(films, tmp_path / "o", base="resnet18", options=TrainOptions(batch_size=1))
+    shorter = TrainOptions(batch_size=4, augmentation=Augmentation(window=0.5))
+    with pytest.raises(UsageError, match=r"window: got 0\.5, but simsiam takes single frames of whole clips; leave it out"):
+        pretrain_frames(films, tmp_path / "o", base="resnet18", options=shorter)
     assert not (tmp_path / "o").exists()

@@ -18,8 +18,10 @@ from jobs.train.finetune import finetune
 from jobs.train.options import TrainOptions
 from pipeline.models.base import HearingClassifier
 from pipeline.models.checkpoint import find_checkpoint
+from pipeline.models.onnx_files import export_onnx
 from pipeline.models.registry import check_classifier, load_classifier
 from schemas.errors import ModelError, UsageError
+from schemas.options import IngestOptions
 from tests.helpers.library_builder import sql
 from tests.helpers.sounding import TONES, tone, write_sounding
 
@@ -145,4 +147,12 @@ def test_what_cannot_hear_is_refused(world: Path, late: Path, embedder_folder: P
         finetune(world, tmp_path / "m", base=str(embedder_folder), options=OPTIONS, audio="late")
     with pytest.raises(UsageError, match="got a classifier that hears, expected others"):
         evaluate_model(str(late), world, kind="classifier", options=EvaluateOptions(views="multi"))
-    assert not (tmp_path / "m").exists()
+    with pytest.raises(ModelError, match="'sound_video', which can be used but not trained further; give the video model"):
+        finetune(world, tmp_path / "m", base=str(late), options=OPTIONS)
+    for engine in ("onnx", "openvino"):
+        options = IngestOptions(engine=engine)
+        with pytest.raises(UsageError, match=r"engine.*(not installed|got a classifier of type 'sound_video')"):
+            ingest(world, tmp_path / "m", classifier=str(late), embedder=str(embedder_folder), options=options)
+    with pytest.raises(ModelError, match="models of type 'sound_video' cannot be exported"):
+        export_onnx(str(late), tmp_path / "m")
+    assert not (tmp_path / "m").exists(), "also not a library that keeps the models of a refused ingest"

@@ -13,6 +13,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from jobs.evaluate.model import evaluate_model
+from jobs.evaluate.model_inputs import EvaluateOptions
+from jobs.evaluate.model_results import ClassifierResults
+from jobs.train.finetune import finetune
+from jobs.train.options import TrainOptions
 from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
 from pipeline.decoders.registry import load_decoder
 from pipeline.models.architectures import ARCHITECTURES, Architecture
@@ -159,6 +164,8 @@ def test_a_file_of_onnx_says_what_its_scores_are(tmp_path: Path, name: str) -> N
     assert written.difference < 1e-4
     output = "probabilities" if known(name).gives_probabilities else "logits"
     assert written.what == f"pixels [batch, 4, 3, 32, 32] -> {output} [batch, 7]"
+    said = pytest.importorskip("onnxruntime").InferenceSession(str(written.path)).get_modelmeta().custom_metadata_map
+    assert said["resize_means"].endswith("null is none; not antialiased, as torchvision's video transforms")
 
 
 def test_every_family_of_classifiers_is_in_a_suite() -> None:
@@ -306,6 +313,22 @@ def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     said = rf"models of type '{name}' need {package}, not installed here; pip install 'vidsift\[classic\]'"
     with pytest.raises(ModelError, match=said):
         check_classifier(Checkpoint("m", str(tmp_path), None, name, "0" * 64))
+
+
+def test_they_are_measured_like_others(r3d: Path, films: list[Path], tmp_path: Path) -> None:
+    rows = [f"{film},{label},test" for film, label in zip(films[:2], LABELS, strict=False)]
+    data = tmp_path / "data.csv"
+    data.write_text("\n".join(["path,label,split", *rows]))
+    results = evaluate_model(str(r3d), data, options=EvaluateOptions(split="all"))
+    assert isinstance(results, ClassifierResults)
+    assert (results.clips, results.left_out, results.unknown) == (2, (), {})
+
+
+def test_they_are_no_base(r3d: Path, films: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text(f"path,label\n{films[0]},a\n{films[1]},b\n")
+    with pytest.raises(ModelError, match="'r3d_18', which can be used but not trained further; give a VideoMAE"):
+        finetune(tmp_path / "data.csv", tmp_path / "m", base=str(r3d), options=TrainOptions())
+    assert not (tmp_path / "m").exists()
 
 
 def test_counters_that_nothing_reads_may_be_missing() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,11 @@ from pipeline.models.classifiers.log_mel import LogMel
 from pipeline.probe import probe
 from pipeline.process import decode_jobs, plan_video
 from pipeline.sources.find import find_videos
+from pipeline.speech.audio import Sound
 from pipeline.speech.clip_sound import sound_of_job, sound_of_spans
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
-from schemas.records import Clip, Span, SpanJob, VideoFile
+from schemas.records import Clip, Span, SpanDone, SpanJob, VideoFile
 from tests.helpers.sounding import RATE, tone, write_sounding
 
 
@@ -35,22 +38,23 @@ def pitch(samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
 
 def test_each_span_gets_the_sound_of_its_own_time(film: Path) -> None:
     spans = [Span(0.0, 1.0), Span(5.0, 6.0), Span(20.0, 21.0)]
-    heard = sound_of_spans(str(film), probe(str(film)), spans, RATE)
+    heard, _ = sound_of_spans(str(film), probe(str(film)), spans, RATE)
     assert heard is not None
     assert [pitch(row) for row in heard] == pytest.approx([400, 900, 2400], abs=3)
 
 
 def test_later_sound_is_sought_and_is_the_same(film: Path) -> None:
     meta = probe(str(film))
-    whole = sound_of_spans(str(film), meta, [Span(0.0, 1.0), Span(20.0, 21.0)], RATE)
-    sought = sound_of_spans(str(film), meta, [Span(20.0, 21.0)], RATE)
+    whole, _ = sound_of_spans(str(film), meta, [Span(0.0, 1.0), Span(20.0, 21.0)], RATE)
+    sought, _ = sound_of_spans(str(film), meta, [Span(20.0, 21.0)], RATE)
     assert whole is not None
     assert sought is not None
     assert np.allclose(whole[1], sought[0], atol=1e-3)
+    assert [chunk.start_s for chunk in Sound(str(film), meta, 4.0, from_s=13.0)] == [12.0, 16.0, 20.0]
 
 
 def test_longer_spans_give_their_middle_and_shorter_ones_lie_in_silence(film: Path) -> None:
-    heard = sound_of_spans(str(film), probe(str(film)), [Span(1.0, 4.0), Span(2.0, 2.5)], RATE)
+    heard, _ = sound_of_spans(str(film), probe(str(film)), [Span(1.0, 4.0), Span(2.0, 2.5)], RATE)
     assert heard is not None
     assert pitch(heard[0]) == pytest.approx(600, abs=3)
     assert not heard[1, : RATE // 4].any()
@@ -60,7 +64,28 @@ def test_longer_spans_give_their_middle_and_shorter_ones_lie_in_silence(film: Pa
 
 def test_without_sound_there_is_none(tmp_path: Path) -> None:
     path = write_sounding(tmp_path / "a.mp4", None)
-    assert sound_of_spans(str(path), probe(str(path)), [Span(0.0, 1.0)], RATE) is None
+    assert sound_of_spans(str(path), probe(str(path)), [Span(0.0, 1.0)], RATE) == (None, None)
+
+
+def test_sound_that_breaks_off_is_said(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = Sound._frames
+
+    def break_off(self: Sound) -> Iterator[tuple[av.AudioFrame, float | None]]:
+        for frame, time_s in frames(self):
+            if time_s is not None and time_s > 2.5:
+                raise av.FFmpegError(5, "Input/output error")
+            yield frame, time_s
+
+    monkeypatch.setattr(Sound, "_frames", break_off)
+    heard, problem = sound_of_spans(str(film), probe(str(film)), [Span(1.0, 2.0), Span(3.0, 4.0)], RATE)
+    assert heard is not None
+    assert [bool(row.any()) for row in heard] == [True, False]
+    assert problem is not None
+    assert problem.startswith("its sound breaks off: ")
+    (file,) = (one for one in find_videos([str(film)]) if isinstance(one, VideoFile))
+    jobs = [one for one in plan_video(file, Sampling(), [ModelInput(2, Geometry(32, (32, 32)))]) if isinstance(one, SpanJob)]
+    done = [one for one in decode_jobs(jobs, load_decoder("pyav"), num_samples=RATE) if isinstance(one, SpanDone)]
+    assert problem in [each.reason for one in done for each in one.problems]
 
 
 def test_clips_hold_sound_where_it_is_asked_for(film: Path) -> None:
@@ -69,7 +94,7 @@ def test_clips_hold_sound_where_it_is_asked_for(film: Path) -> None:
     jobs = [one for one in plan_video(file, sampling, [ModelInput(2, Geometry(32, (32, 32)))]) if isinstance(one, SpanJob)]
     decoder = load_decoder("pyav")
     clips = [one for one in decode_jobs(jobs, decoder, num_samples=RATE) if isinstance(one, Clip)]
-    expected = sound_of_job(jobs[0], RATE)
+    expected, _ = sound_of_job(jobs[0], RATE)
     assert expected is not None
     assert np.array_equal(np.stack([clip.sound for clip in clips if clip.sound is not None]), expected)
     assert all(clip.sound is None for clip in decode_jobs(jobs, decoder) if isinstance(clip, Clip))
