@@ -14,6 +14,7 @@ VIDEOPRISM_README = "README of google-deepmind/videoprism"
 AUTHORS = "as its authors report"
 TORCHVISION = "torchvision 0.28, its weights' own figures"
 PYTORCHVIDEO = "pytorchvideo's model zoo"
+UNIFORMER_README = "README of Sense-X/UniFormer, of 4 clips a video"
 VIDEOMAE_V2_ZOO = "docs/MODEL_ZOO.md of OpenGVLab/VideoMAEv2"
 _UNKNOWN = "see its card"
 
@@ -406,6 +407,22 @@ KNOWN: tuple[KnownModel, ...] = (
     _published_file("X3D_S.pyth", "x3d_s", 13, 73.33, "pytorchvideo"),
     _published_file("X3D_M.pyth", "x3d_m", 16, 75.94, "pytorchvideo"),
     _published_file("I3D_8x8_R50.pyth", "i3d_r50", 8, 73.27, "pytorchvideo"),
+    *(
+        KnownModel(
+            file,
+            model_type,
+            "classifier",
+            "400 actions; vidsift convert makes it a model",
+            16,
+            400,
+            figures={"Kinetics-400": k400},
+            source=UNIFORMER_README,
+        )
+        for file, model_type, k400 in (
+            ("uniformer_small_k400_16x4.pth", "uniformer_s", 80.8),
+            ("uniformer_base_k400_16x4.pth", "uniformer_b", 82.0),
+        )
+    ),
 )
 
 
