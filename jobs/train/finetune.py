@@ -109,6 +109,7 @@ def finetune(
         model = load_base(AutoModelForVideoClassification, start, may_be_new=_HEAD, **labels, **more)
         if frames is not None and frames != model.config.num_frames:
             stretch(model, frames)
+    model.config.view_seconds = options.window_s  # what it sees at once, by which an ingest with views goes
     if not isinstance(model, FrameTransformerForVideoClassification):
         objective = Classification(ClassificationModule(model, start.preprocessing), dataset.labels)
         return run.train(objective, decoded)

@@ -28,6 +28,7 @@ from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.embedders.tokens import TextTokenizer
 from pipeline.models.families import embedder_family
 from pipeline.models.registry import load_classifier, load_embedder
+from pipeline.models.views import check_views
 from schemas.errors import ModelError, UsageError
 from tests.helpers.small_embedders import write_small_embedder
 from tests.pipeline.models.test_onnx_files import write_small_classifier
@@ -90,6 +91,7 @@ def test_finetuning_gives_what_ingest_takes(finetuned: TrainReport, data: Path) 
     card = (finetuned.output / "README.md").read_text(encoding="utf-8")
     assert "Classes (2): left, right." in card
     assert "3 epochs in batches of 4" in card
+    assert check_views(find_checkpoint(str(finetuned.output), "--classifier"), 2) == 4.0  # what it saw at once
 
 
 def test_damaged_videos_are_left_out_and_named(finetuned: TrainReport, data: Path) -> None:
