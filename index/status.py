@@ -97,6 +97,7 @@ class LibraryStatus:
         several_tracks: videos with several video tracks, by path.
         annotators: of whole videos, that have read any.
         unread: what these could not read, by path.
+        shown: what of a clip the classifier is shown where an ingest said so: ``frames``, ``views``.
     """
 
     folder: str
@@ -114,6 +115,7 @@ class LibraryStatus:
     several_tracks: list[TrackStatus] = field(default_factory=list)
     annotators: list[AnnotatorStatus] = field(default_factory=list)
     unread: list[AnnotatorFailure] = field(default_factory=list)
+    shown: dict[str, int] = field(default_factory=dict)
 
 
 def library_status(folder: Path) -> LibraryStatus:
@@ -158,6 +160,11 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
         several_tracks=[TrackStatus(**row) for row in several_tracks(snapshot.catalog)],
         annotators=[AnnotatorStatus(**row) for row in _of_annotations(snapshot, _ANNOTATORS)],
         unread=[AnnotatorFailure(**row) for row in _of_annotations(snapshot, _UNREAD)],
+        shown={
+            name: number
+            for name, number in (("frames", config.classifier.num_frames), ("views", config.classifier.views))
+            if number is not None
+        },
     )
 
 
@@ -186,7 +193,7 @@ def status_text(status: LibraryStatus) -> str:
         f"library     {status.folder} (snapshot {status.snapshot}, {status.published_at})",
         f"videos      {sum(status.videos.values())}: " + ", ".join(f"{n} {name}" for name, n in status.videos.items()),
         f"video time  {status.hours:.2f} h in {status.clips} clips of {status.window_s:g} s every {status.stride_s:g} s",
-        f"classifier  {status.classifier}",
+        f"classifier  {status.classifier}" + "".join(f", {number} {name}" for name, number in status.shown.items()),
         f"embedder    {status.embedder}",
     ]
     if status.tags:

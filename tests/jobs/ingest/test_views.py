@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from index.status import library_status, status_text
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.ingest.ingest import ingest
@@ -82,6 +83,7 @@ def test_a_library_remembers_the_views_and_takes_no_others(
     models = {"classifier": str(classifier_folder), "embedder": str(embedder_folder)}
     ingest(films[0], tmp_path / "two", **models, views=2, options=_OPTIONS)  # type: ignore[arg-type]
     assert json.loads((tmp_path / "two" / "library.json").read_text())["classifier"]["views"] == 2
+    assert f"classifier  {models['classifier']}, 2 views" in status_text(library_status(tmp_path / "two")).splitlines()
     assert ingest(films[1], tmp_path / "two", options=_OPTIONS).indexed == 1
     assert ingest(films[2], tmp_path / "two", classifier=models["classifier"], options=_OPTIONS).indexed == 1
     with pytest.raises(LibraryError, match="`views` is 3 here and 2 in the library"):
