@@ -255,6 +255,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "sound_video",
         "classifier",
         "pipeline.models.classifiers.sound:SoundVideoClassifier",
+        engines={"onnx": "pipeline.models.classifiers.sound:OnnxSoundVideo"},
         architectures="SoundVideoForVideoClassification",
     ),
     ModelFamily(

@@ -17,6 +17,8 @@ import torch
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.classifiers.architecture import ArchitectureClassifier
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
+from pipeline.models.classifiers.log_mel import RATE
+from pipeline.models.classifiers.sound import SoundVideoClassifier
 from pipeline.models.embedders.onnx import ClipEmbeddings, TextEmbeddings
 from pipeline.models.embedders.tokens import TextTokenizer
 from pipeline.models.embedders.two_towers import TwoTowers
@@ -142,16 +144,27 @@ def _classifier_graphs(checkpoint: Checkpoint) -> list[_Graph]:
     )  # on the CPU
     module = classifier.module()
     batches = _pixels(classifier.preprocessing)
-    labels = {"labels": json.dumps(classifier.labels, ensure_ascii=False)}
+    said = {"labels": json.dumps(classifier.labels, ensure_ascii=False)}
+    takes = f"pixels {_shape(batches[0])}"
+    expect: Callable[[Mapping[str, torch.Tensor]], torch.Tensor] = lambda inputs: module(inputs["pixels"])  # noqa: E731
+    if isinstance(classifier, SoundVideoClassifier):
+        hears, samples = classifier, classifier.num_samples
+        random = torch.Generator().manual_seed(1)
+        batches = [
+            batch | {"sound": 0.1 * torch.randn(len(batch["pixels"]), samples, generator=random)} for batch in batches
+        ]
+        takes += f" and sound [batch, {samples}]"
+        said["sound"] = f"float32 [batch, {samples}] from -1 to 1, mono, {RATE} a second, from the middle of the clip"
+        expect = lambda inputs: hears.logits(inputs["pixels"], inputs["sound"])  # noqa: E731
     return [
         _Graph(
             module,
             batches[0],
             classifier.output,
-            f"pixels {_shape(batches[0])} -> {classifier.output} [batch, {len(classifier.labels)}]",
-            _said_of(checkpoint, "classifier", classifier.preprocessing) | labels,
+            f"{takes} -> {classifier.output} [batch, {len(classifier.labels)}]",
+            _said_of(checkpoint, "classifier", classifier.preprocessing) | said,
             batches,
-            lambda inputs: module(inputs["pixels"]),
+            expect,
         )
     ]
 

@@ -17,6 +17,7 @@ from transformers import (
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier, OnnxClassifier
+from pipeline.models.runtimes.onnx import unfused_attention
 
 # Frames of a clip that go through the encoder at a time on a CPU.
 _FRAMES_AT_ONCE = 64
@@ -140,14 +141,10 @@ class _Logits(nn.Module):
         self.model = model
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        fused = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)  # one operator that ONNX does not have
-        try:
-            features = self.model.encoder(pixels.flatten(0, 1)).pooler_output
+        features = self.model.encoder(pixels.flatten(0, 1)).pooler_output
+        with unfused_attention():
             logits: torch.Tensor = self.model(features=features.reshape(-1, pixels.shape[1], features.shape[1])).logits
             return logits
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fused)
 
 
 AutoConfig.register("frame_transformer", FrameTransformerConfig, exist_ok=True)

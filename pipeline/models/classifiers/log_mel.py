@@ -34,6 +34,23 @@ class LogMel(nn.Module):
         return torch.log(_triangles().to(samples.device) @ spectrum.abs() + _FLOOR)
 
 
+class LogMelByConvolution(LogMel):
+    """The same by convolutions with waves, for runtimes without a Fourier transform; as slow as 257 filters are."""
+
+    @torch.no_grad()
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """See `LogMel.forward`."""
+        window = nn.functional.pad(torch.hann_window(_WINDOW), 2 * ((_FFT - _WINDOW) // 2,))
+        angles = 2 * torch.pi / _FFT * torch.arange(_FFT // 2 + 1)[:, None] * torch.arange(_FFT)
+        around = nn.functional.pad(samples.float()[:, None], 2 * (_FFT // 2,), mode="reflect")
+        real, imaginary = (
+            nn.functional.conv1d(around, (wave * window)[:, None].to(samples.device), stride=_HOP)
+            for wave in (angles.cos(), angles.sin())
+        )
+        magnitudes = (real.square() + imaginary.square()).sqrt()
+        return torch.log(_triangles().to(samples.device) @ magnitudes + _FLOOR)
+
+
 def _triangles() -> torch.Tensor:
     """[64, 257]: the weight of each frequency in each band, 1 at its middle and 0 at its neighbours' middles."""
     low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (_LOWEST_HZ, _HIGHEST_HZ))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ from transformers.modeling_outputs import ImageClassifierOutput
 
 from pipeline.models.classifiers.best_labels import best_labels
 from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
-from pipeline.models.classifiers.log_mel import NUM_BANDS, RATE, LogMel
+from pipeline.models.classifiers.log_mel import NUM_BANDS, RATE, LogMel, LogMelByConvolution
+from pipeline.models.runtimes.onnx import OnnxForward, unfused_attention
 from schemas.models import Checkpoint, Label
 from schemas.options import Precision
 
@@ -127,8 +129,46 @@ class SoundVideoClassifier(HuggingFaceClassifier):
         """See `pipeline.models.base.HearingClassifier.classify_with_sound`."""
         heard = torch.from_numpy(sound).to(self.device)
         pieces = zip(*(torch.split(one, _CLIPS_AT_ONCE) for one in (pixels.to(self.device), heard)), strict=True)
-        logits = torch.cat([self._model(seen, sound=sound).logits for seen, sound in pieces])
+        logits = torch.cat([self._logits(seen, sound) for seen, sound in pieces])
         return best_labels(logits.float().softmax(-1), self.labels, top)
+
+    def logits(self, pixels: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        """PyTorch's logits [batch, labels], of pixels and of samples [batch, num_samples] on its device."""
+        logits: torch.Tensor = self._model(pixels, sound=sound).logits
+        return logits
+
+    def _logits(self, pixels: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        return self.logits(pixels, sound)
+
+
+class OnnxSoundVideo(SoundVideoClassifier):
+    """A `SoundVideoClassifier` on ONNX Runtime, in fp32."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
+        """Load the checkpoint; see `pipeline.models.registry.load_classifier`. There is one precision."""
+        super().__init__(checkpoint, "fp32")
+        self._onnx = OnnxForward(checkpoint, "logits-with-sound", self.module(), ("pixels", "sound"))
+
+    def module(self) -> nn.Module:
+        """Its forward pass: pixels [batch, num_frames, 3, height, width], samples [batch, num_samples] -> logits."""
+        return _Logits(self._model)
+
+    def _logits(self, pixels: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        return self._onnx(pixels, sound)[0]
+
+
+class _Logits(nn.Module):
+    """The model with operators that ONNX has."""
+
+    def __init__(self, model: SoundVideoForVideoClassification) -> None:
+        super().__init__()
+        self.model = deepcopy(model)
+        self.model.sound.spectrogram = LogMelByConvolution()
+
+    def forward(self, pixels: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        with unfused_attention():
+            logits: torch.Tensor = self.model(pixels, sound=sound).logits
+            return logits
 
 
 AutoConfig.register("sound_video", SoundVideoConfig, exist_ok=True)

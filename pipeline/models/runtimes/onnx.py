@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,40 +36,46 @@ DATA_ENDING = ".data"
 class OnnxForward:
     """A forward pass whose graph is made at its first call; by then the number of threads that it may use is set."""
 
-    def __init__(self, checkpoint: Checkpoint, name: str, module: torch.nn.Module) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, name: str, module: torch.nn.Module, inputs: Sequence[str] = ("pixels",)
+    ) -> None:
         """Prepare the forward pass.
 
         Args:
             checkpoint: the model's files; the graph is kept under their hash.
             name: tells apart the graphs of a checkpoint.
-            module: float32 [batch, num_frames, 3, height, width] -> tensors whose first dimension is a multiple of batch.
+            module: float32 [batch, num_frames, 3, height, width], and others, -> tensors whose first dimension is a multiple
+                of batch.
+            inputs: names of what it takes, pixels first.
         """
-        self._checkpoint, self._name, self._module = checkpoint, name, module
+        self._checkpoint, self._name, self._module, self._inputs = checkpoint, name, module, tuple(inputs)
         self._session: Any = None
 
-    def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The module's outputs for [batch, num_frames, 3, height, width]."""
+    def __call__(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The module's outputs for [batch, num_frames, 3, height, width], and the other inputs in their order."""
+        inputs = {name: tensor.float().cpu() for name, tensor in zip(self._inputs, given, strict=True)}
         if self._session is None:
-            self._session = open_session(self._graph(pixels[:1].float()), torch.get_num_threads(), providers())
-        return tuple(map(torch.from_numpy, self._session.run(None, {"pixels": pixels.float().cpu().numpy()})))
+            example = {name: tensor[:1] for name, tensor in inputs.items()}
+            self._session = open_session(self._graph(example), torch.get_num_threads(), providers())
+        return tuple(map(torch.from_numpy, self._session.run(None, {name: of.numpy() for name, of in inputs.items()})))
 
-    def _graph(self, example: torch.Tensor) -> Path:
+    def _graph(self, example: Mapping[str, torch.Tensor]) -> Path:
         """The graph's file in the cache, made where it is not there."""
-        frames, _, height, width = example.shape[1:]
+        frames, _, height, width = example["pixels"].shape[1:]
         shape = f"{frames}x{height}x{width}"
         versions = f"opset{OPSET}-torch{torch.__version__.split('+')[0]}-transformers{transformers.__version__}"
         path = cache_folder("onnx") / f"{self._name}-{self._checkpoint.sha256[:16]}-{shape}-{versions}.onnx"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-                written = write_graph(self._module, {"pixels": example}, self._outputs(example), Path(scratch, path.name))
+                written = write_graph(self._module, example, self._outputs(example), Path(scratch, path.name))
                 for file in written:
                     os.replace(file, path.parent / file.name)
         return path
 
-    def _outputs(self, example: torch.Tensor) -> list[str]:
+    def _outputs(self, example: Mapping[str, torch.Tensor]) -> list[str]:
         with torch.inference_mode():
-            outputs = self._module(example)
+            outputs = self._module(*example.values())
         return [f"output_{number}" for number in range(len(outputs))] if isinstance(outputs, tuple) else ["output_0"]
 
 
@@ -95,6 +102,17 @@ def providers() -> list[Any]:
         if "CUDAExecutionProvider" in available:
             chosen.append("CUDAExecutionProvider")
     return [*chosen, "CPUExecutionProvider"]
+
+
+@contextmanager
+def unfused_attention() -> Iterator[None]:
+    """Within it, torch.nn's attention computes by operators that ONNX has, and not by its one fused operator."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def open_session(path: Path, num_threads: int | None = None, chosen: Sequence[Any] = ("CPUExecutionProvider",)) -> Any:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipeline.decoders.registry import load_decoder
-from pipeline.models.classifiers.log_mel import LogMel
+from pipeline.models.classifiers.log_mel import LogMel, LogMelByConvolution
 from pipeline.probe import probe
 from pipeline.process import decode_jobs, plan_video
 from pipeline.sources.find import find_videos
@@ -108,3 +108,9 @@ def test_a_tone_is_loudest_in_its_band() -> None:
     edges = np.linspace(2595 * np.log10(1 + 125 / 700), 2595 * np.log10(1 + 7500 / 700), 66)
     assert levels[0].mean(1).argmax().item() == int(np.abs(edges[1:-1] - 1000).argmin())
     assert LogMel()(torch.zeros(1, RATE)).numpy() == pytest.approx(np.log(0.01))
+
+
+def test_convolutions_give_the_same_spectrogram() -> None:
+    sound = 0.3 * torch.randn(2, 7_003, generator=torch.Generator().manual_seed(0))
+    expected = LogMel()(sound)
+    assert LogMelByConvolution()(sound).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
