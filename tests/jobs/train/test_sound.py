@@ -98,7 +98,7 @@ def check_onnx(model: Path, folder: Path) -> None:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         answers = []
         for engine in ("torch", "onnx"):
-            classifier = load_classifier(checkpoint, "fp32", engine)  # type: ignore[arg-type]
+            classifier = load_classifier(checkpoint, "fp32", engine)
             assert isinstance(classifier, HearingClassifier)
             answers.append(classifier.classify_with_sound(pixels, sound, 2))
     for labels, others in zip(*answers, strict=True):
