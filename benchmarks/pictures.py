@@ -45,7 +45,7 @@ def make_file(folder: Path, name: str) -> VideoFile:
     source = f"testsrc2=size={size}:rate=25:duration={_LENGTH_S},noise=alls=3:allf=t,format=yuv420p"
     subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", source, *encoder, path], check=True)
     status = path.stat()
-    return VideoFile(path.name, str(path), status.st_size, status.st_mtime_ns)
+    return VideoFile(path.name, str(path), status.st_size, status.st_mtime_ns // 1000)
 
 
 def spans(count: int) -> list[Span]:
