@@ -24,7 +24,7 @@ class _PatchEmbed(nn.Module):
         self.proj = nn.Conv3d(channels, width, size, stride, padding=(size[0] // 2, 0, 0))
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        normalised: torch.Tensor = self.norm(self.proj(clips).movedim(1, -1)).movedim(-1, 1)
+        normalised: torch.Tensor = self.norm(self.proj(clips).permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
         return normalised
 
 

@@ -143,6 +143,7 @@ def test_labels_of_films(tmp_path: Path, films: list[Path], embedder_folder: Pat
         ("swin3d_t", "onnx", 1e-4),
         ("slowfast_r50", "onnx", 1e-4),
         ("x3d_s", "onnx", 1e-4),
+        ("uniformer_s", "onnx", 1e-4),
         ("slowfast_r50", "openvino", 1e-3),
     ],
 )
