@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from transformers import ResNetConfig, ResNetModel
 
 from jobs.train.base_model import Base, find_base, load_base
@@ -77,17 +76,3 @@ def load_frame_base(base: Base) -> Any:
     if base.given in RESNETS and not base.checkpoint.folder:
         return ResNetModel(ResNetConfig(**RESNETS[base.given]))
     return load_base(ResNetModel, base)
-
-
-def frame_features(encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """What the encoder says of pictures, after its average over places.
-
-    Args:
-        encoder: a ResNetModel.
-        pixels: [batch, 3, height, width].
-
-    Returns:
-        [batch, width]: 512 for a ResNet-18, 2,048 for a ResNet-50.
-    """
-    features: torch.Tensor = encoder(pixels).pooler_output
-    return features.flatten(1)

@@ -21,7 +21,7 @@ class Architecture:
 
     Attributes:
         name: ``model_type`` in config.json, and the function in ``torchvision.models.video`` or ``pytorchvideo.models.hub``.
-        library: the package that defines it; ``vidsift`` for a module of `pipeline.models` with the name of the network.
+        library: the package that defines it; ``vidsift`` for `pipeline.models.c3d` and `pipeline.models.uniformer`.
         num_frames: frames of a clip, as it was trained.
         view_s: seconds of a video that those were.
         processor: its published preprocessing.

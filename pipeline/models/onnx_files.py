@@ -139,23 +139,23 @@ def _check_family(checkpoint: Checkpoint, role: Role) -> None:
 def _classifier_graphs(checkpoint: Checkpoint) -> list[_Graph]:
     check_classifier(checkpoint)
     _check_family(checkpoint, "classifier")
-    classifier = cast(
-        "HuggingFaceClassifier | ArchitectureClassifier", load_classifier(checkpoint, "fp32", "onnx")
-    )  # on the CPU
-    module = classifier.module()
-    batches = _pixels(classifier.preprocessing)
+    loaded = load_classifier(checkpoint, "fp32", "onnx")  # on the CPU
+    classifier = cast("HuggingFaceClassifier | ArchitectureClassifier", loaded)
+    module, batches = classifier.module(), _pixels(classifier.preprocessing)
     said = {"labels": json.dumps(classifier.labels, ensure_ascii=False)}
     takes = f"pixels {_shape(batches[0])}"
-    expect: Callable[[Mapping[str, torch.Tensor]], torch.Tensor] = lambda inputs: module(inputs["pixels"])  # noqa: E731
-    if isinstance(classifier, SoundVideoClassifier):
-        hears, samples = classifier, classifier.num_samples
+    hears = classifier if isinstance(classifier, SoundVideoClassifier) else None
+    if hears:
         random = torch.Generator().manual_seed(1)
-        batches = [
-            batch | {"sound": 0.1 * torch.randn(len(batch["pixels"]), samples, generator=random)} for batch in batches
-        ]
-        takes += f" and sound [batch, {samples}]"
-        said["sound"] = f"float32 [batch, {samples}] from -1 to 1, mono, {RATE} a second, from the middle of the clip"
-        expect = lambda inputs: hears.logits(inputs["pixels"], inputs["sound"])  # noqa: E731
+        for batch in batches:
+            batch["sound"] = 0.1 * torch.randn(len(batch["pixels"]), hears.num_samples, generator=random)
+        takes += f" and sound [batch, {hears.num_samples}]"
+        said["sound"] = f"float32 [batch, {hears.num_samples}] from -1 to 1, mono, {RATE} a second, the clip's middle"
+
+    def expect(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        expected: torch.Tensor = hears.logits(**inputs) if hears else module(inputs["pixels"])
+        return expected
+
     return [
         _Graph(
             module,

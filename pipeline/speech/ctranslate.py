@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from transformers import GenerationConfig
 
 from pipeline.cache_folder import cache_folder
 from pipeline.models.loading import cannot_load
-from pipeline.speech.whisper import Decoded, Whisper, Window
+from pipeline.speech.whisper import STEP_S, Decoded, Whisper, Window
 from schemas.errors import ModelError
 from schemas.models import Checkpoint
 from schemas.options import Precision
@@ -97,7 +97,7 @@ class CTranslateWhisper(Whisper):
             (found,) = self._engine.align(window.encoded, prompt, [spoken], [frames])
             for text_place, step in reversed(found.alignments):
                 if text_place < len(places):
-                    times_s[places[text_place]] = round(step * 0.02, 2)
+                    times_s[places[text_place]] = round(step * STEP_S, 2)
         return times_s
 
 
@@ -105,17 +105,9 @@ def _log_softmax(logits: Any) -> Any:
     return torch.from_numpy(np.asarray(logits)).float().flatten().log_softmax(-1).numpy().astype(float)
 
 
-def installed_version() -> str:
-    """The version of CTranslate2, which decides on the rows; ``none`` where it is not installed."""
-    try:
-        return version("ctranslate2")
-    except PackageNotFoundError:
-        return "none"
-
-
 def _converted(checkpoint: Checkpoint) -> Path:
     """The converted model's folder in the cache, made where it is not there."""
-    folder = cache_folder("ctranslate2") / f"{checkpoint.sha256[:16]}-ctranslate2-{installed_version()}"
+    folder = cache_folder("ctranslate2") / f"{checkpoint.sha256[:16]}-ctranslate2-{version('ctranslate2')}"
     if not folder.exists():
         from ctranslate2.converters import TransformersConverter
 

@@ -27,7 +27,7 @@ _MOST_COMPRESSIBLE, _SILENT, _LEAST_LOG_PROBABILITY = 2.4, 0.6, -1.0
 # Where a text repeats itself, it is decoded once more, and no run of so many tokens may come twice.
 _NO_REPEAT = 5
 # Seconds for each step of the decoder's times, and of the cross-attention's.
-_STEP_S = 0.02
+STEP_S = 0.02
 
 
 class Decoded(NamedTuple):
@@ -176,10 +176,10 @@ class Whisper:
     def _utterances(self, decoded: Decoded, language: str | None, length_s: float) -> Iterator[Utterance]:
         """The segments between the times that the decoder wrote, ``<|0.00|> text <|2.40|><|2.60|> text <|5.00|>``."""
         begin_s, first = 0.0, 0
-        for place, token in enumerate([*decoded.tokens, self._first_time + round(length_s / _STEP_S)]):
+        for place, token in enumerate([*decoded.tokens, self._first_time + round(length_s / STEP_S)]):
             if token < self._first_time:
                 continue
-            time_s = min((token - self._first_time) * _STEP_S, length_s)
+            time_s = min((token - self._first_time) * STEP_S, length_s)
             text = self._text(decoded.tokens[first:place])
             if text and time_s > begin_s:
                 confidence = float(np.exp(np.mean(decoded.log_probabilities[first:place])))

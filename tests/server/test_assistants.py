@@ -64,6 +64,8 @@ async def test_an_assistant_searches_asks_and_looks(film_library: FilmLibrary) -
             ("search", {"text": "a", "library": "x"}, "expected one of films"),
             ("search", {"text": "a", "channels": ["speech"]}, "in: the library has no speech"),
             ("search", {"text": "a", "channels": ["smell"]}, "channels"),
+            ("search", {"text": "a", "then": "b", "then_channels": ["speech"]}, "then_in: the library has no speech"),
+            ("search", {"text": "a", "distinct": True}, "nobody has looked for duplicates in this library"),
             ("show_moment", {"clip_id": "5"}, "has no clip 5"),
             ("show_moment", {"clip_id": "../x"}, "expected the id of a clip"),
         ):

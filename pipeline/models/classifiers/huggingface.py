@@ -24,7 +24,13 @@ _CPU = torch.device("cpu")
 
 
 class HuggingFaceClassifier:
-    """VideoMAE, TimeSformer, ViViT, V-JEPA 2 and others that give logits over ``config.id2label``."""
+    """VideoMAE, TimeSformer, ViViT, V-JEPA 2 and others that give logits over ``config.id2label``.
+
+    Attributes:
+        output: what the model gives of each label.
+    """
+
+    output = "logits"
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None) -> None:
         """Load the checkpoint, onto the best device where none is given; see `pipeline.models.registry.load_classifier`."""
@@ -48,9 +54,6 @@ class HuggingFaceClassifier:
         """See `pipeline.models.base.Classifier.classify`."""
         (logits,) = self._run(pixels.to(self.device))
         return best_labels(logits.float().softmax(-1), self.labels, top)
-
-    output = "logits"
-    """What the model gives of each label."""
 
     def module(self) -> torch.nn.Module:
         """Its forward pass for other engines: float32 [batch, num_frames, 3, height, width] -> logits [batch, labels]."""

@@ -119,9 +119,9 @@ class SoundVideoClassifier(HuggingFaceClassifier):
         num_samples: samples of sound that it takes of each clip.
     """
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
-        """Load the checkpoint; see `pipeline.models.registry.load_classifier`."""
-        super().__init__(checkpoint, precision)
+    def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto", device: torch.device | None = None) -> None:
+        """Load the checkpoint, onto the best device where none is given; see `pipeline.models.registry.load_classifier`."""
+        super().__init__(checkpoint, precision, device)
         self.num_samples = int(self._model.config.num_samples)
 
     @torch.inference_mode()
@@ -146,7 +146,7 @@ class OnnxSoundVideo(SoundVideoClassifier):
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
         """Load the checkpoint; see `pipeline.models.registry.load_classifier`. There is one precision."""
-        super().__init__(checkpoint, "fp32")
+        super().__init__(checkpoint, "fp32", torch.device("cpu"))
         self._onnx = OnnxForward(checkpoint, "logits-with-sound", self.module(), ("pixels", "sound"))
 
     def module(self) -> nn.Module:

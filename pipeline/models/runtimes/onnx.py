@@ -57,7 +57,7 @@ class OnnxForward:
         if self._session is None:
             example = {name: tensor[:1] for name, tensor in inputs.items()}
             self._session = open_session(self._graph(example), torch.get_num_threads(), providers())
-        return tuple(map(torch.from_numpy, self._session.run(None, {name: of.numpy() for name, of in inputs.items()})))
+        return tuple(map(torch.from_numpy, run_session(self._session, inputs)))
 
     def _graph(self, example: Mapping[str, torch.Tensor]) -> Path:
         """The graph's file in the cache, made where it is not there."""
