@@ -68,7 +68,10 @@ class MadeUp:
     def __init__(self, num_files: int, scene: str) -> None:
         self._num_files, self._scene = num_files, scene
 
-    def list_folder(self, folder: str) -> list[Entry]:
+    def list_below(self, folder: str) -> None:
+        """Folder by folder."""
+
+    def list_folder(self, folder: str, beginning: str = "") -> list[Entry]:
         """Folders of a thousand files, and one of those that have moved."""
         if folder == _TOP:
             names = [f"{number:05d}" for number in range(0, -(-self._num_files // _PER_FOLDER))]
@@ -178,7 +181,7 @@ def move(folder: Path, num_videos: int) -> str:
     """Move each tenth video."""
     tables = Tables(Library(folder))
     numbers = range(0, num_videos, 10)
-    moved = {video_id_of(digest_of(n), path_of(n)): (path_of(n, "moved"), n) for n in numbers}
+    moved = {video_id_of(digest_of(n), path_of(n)): VideoFile(path_of(n, "moved"), size_of(n), n) for n in numbers}
     tables.move_videos(moved)
     paths = tables.videos.to_pyarrow_table(columns=["path"])["path"].to_pylist()
     return f"{sum('/moved/' in path for path in paths)} of {len(paths)} moved"

@@ -14,6 +14,7 @@ from pipeline.picture.resize import shown_size
 from pipeline.probe import probe
 from pipeline.sampling import chains_of, plan_jobs
 from pipeline.shots.clips import spans_at_shots
+from pipeline.sources import source_of
 from pipeline.sources.hashing import content_hash
 from pipeline.speech.clip_sound import sound_of_job
 from schemas.errors import VideoError
@@ -35,7 +36,12 @@ from schemas.records import (
 # The share of damaged frames above which a clip is left out: a model could name nothing in it.
 _DAMAGED_SHARE = 0.75
 
+# Versions of a file that are read before it is given up.
+_MAX_CHANGES = 3
+
 _TOO_LARGE = "reading it takes more memory than --max-memory allows"
+
+_CHANGED = Problem("decode", "it has changed since it was planned; ingest it once more to read it as it is now")
 
 if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
     from pipeline.annotate import Annotators
@@ -79,8 +85,44 @@ def plan_video(
 ) -> list[SpanJob | VideoFailed]:
     """Read what the file is and decide which frames to decode. A file that cannot be read gives a `VideoFailed`.
 
+    A file that has changed since it was listed is read as it is now, where its source has versions of it.
+
     ``taken`` are video ids that other videos have; the limits, ``scaling`` and ``track`` are those of `IngestOptions`.
     """
+    for _ in range(_MAX_CHANGES):
+        planned = _plan_version(
+            file, sampling, inputs, taken=taken, max_pixels=max_pixels, max_frames=max_frames, scaling=scaling, track=track
+        )
+        file, planned_file = _as_it_is(file), file
+        if file.version == planned_file.version:
+            return planned
+    video = VideoInfo(video_id_of(None, file.path, taken), file)
+    return [VideoFailed(video, "probe", f"it changed {_MAX_CHANGES} times while it was read; ingest it once it is complete")]
+
+
+def _as_it_is(file: VideoFile) -> VideoFile:
+    """The file as its source describes it now, where it has versions; itself where it is gone."""
+    if not file.version:
+        return file
+    try:
+        status = source_of(file.path).stat(file.path)
+    except OSError:
+        return file
+    return VideoFile(file.path, status.size_bytes, status.modified_ns, status.version)
+
+
+def _plan_version(
+    file: VideoFile,
+    sampling: Sampling,
+    inputs: Sequence[ModelInput],
+    *,
+    taken: Collection[str],
+    max_pixels: int,
+    max_frames: int,
+    scaling: Scaling,
+    track: int | None,
+) -> list[SpanJob | VideoFailed]:
+    """`plan_video` of a file that stays as it is."""
     video = VideoInfo(video_id_of(None, file.path, taken), file)
     try:
         digest = content_hash(file.path)
@@ -130,6 +172,10 @@ def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder, *, num_samples: int 
         decoder: decodes their pictures.
         num_samples: samples of each clip's sound; 0 for none. Sound is read in a pass of its own over a job's packets.
     """
+    if _as_it_is(jobs[0].video.file) != jobs[0].video.file:
+        for job in jobs:
+            yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, _CHANGED))
+        return
     one_pass = decoder.decode_chain(jobs) if len(jobs) > 1 and isinstance(decoder, ChainDecoder) else None
     problem: Problem | None = None
     for job in jobs:

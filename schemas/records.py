@@ -38,11 +38,13 @@ class VideoFile:
         path: absolute path; names that are no UTF-8 are surrogate-escaped as ``os`` functions give them.
         size_bytes: size in bytes.
         modified_ns: modification time in nanoseconds since the epoch.
+        version: what its store calls this content, such as an ETag; empty for files on a disk.
     """
 
     path: str
     size_bytes: int
     modified_ns: int
+    version: str = ""
 
 
 class Problem(NamedTuple):

@@ -53,6 +53,7 @@ VIDEOS = pa.schema(
         ("size_bytes", pa.int64()),
         ("modified_at", pa.timestamp("us", tz="UTC")),
         ("modified_ns", pa.int64()),  # what "unchanged" compares; modified_at is for people
+        ("version", pa.string()),  # `VideoFile.version`; null for files on a disk
         ("content_hash", pa.string()),
         ("container", pa.string()),
         ("codec", pa.string()),
@@ -76,8 +77,8 @@ KNOWN_VIDEOS = pa.schema(
     [
         VIDEOS.field(name)
         for name in (
-            "video_id", "path", "size_bytes", "modified_ns", "content_hash", "track", "tracks", "status", "error_stage",
-            "ingested_at",
+            "video_id", "path", "size_bytes", "modified_ns", "version", "content_hash", "track", "tracks", "status",
+            "error_stage", "ingested_at",
         )
     ]
 )  # fmt: skip
@@ -158,7 +159,7 @@ def video_rows_of(table: pa.Table) -> list[VideoRow]:
         VideoRow(
             VideoInfo(
                 row["video_id"],
-                VideoFile(row["path"], row["size_bytes"], row["modified_ns"]),
+                VideoFile(row["path"], row["size_bytes"], row["modified_ns"], row["version"] or ""),
                 row["content_hash"],
                 **{name: row[name] for name in info},
             ),
@@ -181,6 +182,7 @@ def videos_table(rows: Sequence[VideoRow], *, ingested_at: datetime) -> pa.Table
                 "size_bytes": row.video.file.size_bytes,
                 "modified_at": modified_at(row.video.file.modified_ns),
                 "modified_ns": row.video.file.modified_ns,
+                "version": row.video.file.version or None,
                 "content_hash": row.video.content_hash,
                 "container": row.video.container,
                 "codec": row.video.codec,

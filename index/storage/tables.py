@@ -33,7 +33,7 @@ from index.storage.transactions import (
     rows_with,
 )
 from schemas.errors import LibraryError
-from schemas.records import Span, VideoRow, Written, WrittenFile, clip_id_of
+from schemas.records import Span, VideoFile, VideoRow, Written, WrittenFile, clip_id_of, path_text
 from schemas.tables import (
     CLIPS,
     FEATURES,
@@ -155,15 +155,20 @@ class Tables:
             chunks = rows_with(self.videos, "video_id", pa.array(video_ids, pa.string()))
             return {row.video.video_id: row for chunk in chunks for row in video_rows_of(chunk)}
 
-    def move_videos(self, moved: dict[str, tuple[str, int]]) -> None:
-        """Give videos new paths: video_id -> (path as text, modified_ns). Their clips stay as they are."""
+    def move_videos(self, moved: Mapping[str, VideoFile]) -> None:
+        """Give videos, named by their ids, the paths, times and versions of other files. Their clips stay as they are."""
         if not moved:
             return
         video_ids = pa.array(moved, pa.string())
         with self._explained():
             rows = pa.concat_tables(rows_with(self.videos, "video_id", video_ids))
-            paths, times = zip(*(moved[video_id] for video_id in rows["video_id"].to_pylist()), strict=True)
-            columns = {"path": paths, "modified_ns": times, "modified_at": list(map(modified_at, times))}
+            files = [moved[video_id] for video_id in rows["video_id"].to_pylist()]
+            columns = {
+                "path": [path_text(file.path) for file in files],
+                "modified_ns": [file.modified_ns for file in files],
+                "modified_at": [modified_at(file.modified_ns) for file in files],
+                "version": [file.version or None for file in files],
+            }
             for name, values in columns.items():
                 column = VIDEOS.field(name)
                 rows = rows.set_column(rows.schema.get_field_index(name), column, pa.array(values, column.type))

@@ -44,7 +44,8 @@ class Changes:
         unreadable: files that cannot even be opened, with the reason.
         replacing: whether some of these replace rows of an older content.
         unchanged: number of files that are as the library knows them.
-        moved: video_id -> (new path as text, modified_ns).
+        moved: the files of videos that have another path, by video id.
+        touched: the files of videos that are as they were but for their time or version, by video id.
         removed: video ids of files that are gone.
         copies: files with the content of another file, known or to do: they are not read a second time.
         taken: video ids that new files must not get, since a moved video keeps one that was made of their path, or since a
@@ -55,7 +56,8 @@ class Changes:
     unreadable: list[tuple[VideoFile, VideoError]] = field(default_factory=list)
     replacing: bool = False
     unchanged: int = 0
-    moved: dict[str, tuple[str, int]] = field(default_factory=dict)
+    moved: dict[str, VideoFile] = field(default_factory=dict)
+    touched: dict[str, VideoFile] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     taken: frozenset[str] = frozenset()
@@ -105,8 +107,9 @@ def compare(
             changes.unchanged += 1
         elif error is None and _is_same(known_rows, row, file):
             changes.unchanged += 1  # touched, or copied back
+            changes.touched[known_rows.video_id(row)] = file
         elif error is None and row < 0 and (old := _take(lost, file)) is not None:
-            changes.moved[known_rows.video_id(old)] = (path_text(file.path), file.modified_ns)
+            changes.moved[known_rows.video_id(old)] = file
         else:
             making_way += [row] * (row >= 0)
             if error:

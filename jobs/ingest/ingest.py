@@ -227,7 +227,7 @@ def _begin_report(num_files: int, changes: Changes, passed_over: PassedOver) -> 
 def _apply_without_decoding(changes: Changes, tables: Tables) -> None:
     """Take out removed videos, give moved ones their new paths, and delete clips that no video owns."""
     tables.remove_videos(changes.removed)
-    tables.move_videos(changes.moved)
+    tables.move_videos(changes.moved | changes.touched)
     tables.drop_orphans()
 
 

@@ -34,6 +34,7 @@ class KnownRows:
         known = known.combine_chunks()
         self.paths: pa.ChunkedArray = known["path"]
         self._content_hashes, self._video_ids = known["content_hash"], known["video_id"]
+        self._versions = known["version"]
         self.sizes: NDArray[np.int64] = np.append(known["size_bytes"].to_numpy(), -1)
         self._modified_ns = np.append(known["modified_ns"].to_numpy(), -1)
         self.is_indexed = _mask(pc.equal(known["status"], "indexed"))
@@ -57,13 +58,20 @@ class KnownRows:
         """Whether reading a file again would tell nothing new, for each file of a listing with its row."""
         has_error = np.zeros(len(found), bool)
         has_error[list(found.errors)] = True
-        settled: NDArray[np.bool_] = (
-            (found.sizes == self.sizes[rows]) & (found.modified_ns == self._modified_ns[rows]) & (rows >= 0)
-        )
+        settled: NDArray[np.bool_] = (found.sizes == self.sizes[rows]) & self._is_stamp(rows, found) & (rows >= 0)
         can_be_opened_now = self._could_not_be_opened[rows] & ~has_error
         right_track = has_error | (self._is_failed | self.of_track)[rows]
         settled &= ~can_be_opened_now & right_track & (self.is_indexed[rows] | (not retry_failed))
         return settled
+
+    def _is_stamp(self, rows: NDArray[np.int32], found: Listing) -> NDArray[np.bool_]:
+        """Whether the files have the versions that the rows have; where one has none, the modification times."""
+        is_time: NDArray[np.bool_] = found.modified_ns == self._modified_ns[rows]
+        if not len(found) or found.versions.null_count == len(found):
+            return is_time
+        known = self._versions.take(pa.array(rows, mask=rows < 0))
+        is_version = pc.equal(found.versions, known).combine_chunks()
+        return np.asarray(pc.coalesce(is_version, pa.array(is_time)).to_numpy(zero_copy_only=False))
 
     def content_hash(self, row: int) -> str | None:
         """The hash of a row's content; None where it is not known."""

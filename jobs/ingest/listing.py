@@ -23,6 +23,7 @@ class Listing:
         paths: string [n], as `path_text` spells them.
         sizes: int64 [n], in bytes.
         modified_ns: int64 [n].
+        versions: string [n], `VideoFile.version`; null for files on a disk.
         errors: why a file cannot be opened, by its position.
     """
 
@@ -30,17 +31,20 @@ class Listing:
         """Take the files as `pipeline.sources.find.find_videos` gives them."""
         self.errors: dict[int, VideoError] = {}
         self._unusual: dict[int, str] = {}  # paths that their text does not give back
-        chunks, sizes, times, items = [], array("q"), array("q"), iter(found)
-        while chunk := [self._path(len(sizes), item, sizes, times) for item in islice(items, _CHUNK)]:
-            chunks.append(pa.array(chunk, pa.string()))
+        chunks, versions, sizes, times, items = [], [], array("q"), array("q"), iter(found)
+        while chunk := [self._columns(len(sizes), item, sizes, times) for item in islice(items, _CHUNK)]:
+            paths, of_chunk = zip(*chunk, strict=True)
+            chunks.append(pa.array(paths, pa.string()))
+            versions.append(pa.array(of_chunk, pa.string()))
         self.paths = pa.chunked_array(chunks, pa.string())
+        self.versions = pa.chunked_array(versions, pa.string())
         self.sizes: NDArray[np.int64] = np.array(sizes, np.int64)
         self.modified_ns: NDArray[np.int64] = np.array(times, np.int64)
 
-    def _path(
+    def _columns(
         self, number: int, item: VideoFile | tuple[VideoFile, VideoError], sizes: array[int], times: array[int]
-    ) -> str:
-        """The text of a file's path, once the rest is entered."""
+    ) -> tuple[str, str | None]:
+        """The text of a file's path, and its version, once the rest is entered."""
         if isinstance(item, tuple):
             item, self.errors[number] = item
         sizes.append(item.size_bytes)
@@ -48,7 +52,7 @@ class Listing:
         text = path_text(item.path)
         if text != item.path:
             self._unusual[number] = item.path
-        return text
+        return text, item.version or None
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -56,4 +60,5 @@ class Listing:
     def file(self, number: int) -> VideoFile:
         """The file at a position."""
         path = self._unusual.get(number) or self.paths[number].as_py()
-        return VideoFile(path, int(self.sizes[number]), int(self.modified_ns[number]))
+        version = self.versions[number].as_py() or ""
+        return VideoFile(path, int(self.sizes[number]), int(self.modified_ns[number]), version)

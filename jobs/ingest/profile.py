@@ -68,6 +68,8 @@ class RunProfile:
         first_frame_s: seconds from the start until decoding began.
         first_clip_s: seconds from the start until the first clips came out of the models.
         idle_share: of this machine's cores while the stages ran; None where they ran on a cluster.
+        fetched_bytes: that came over the network from sources.
+        remote_bytes: size of the files that were read over a network.
     """
 
     resources: ResourcePlan
@@ -79,6 +81,8 @@ class RunProfile:
     first_frame_s: float
     first_clip_s: float
     idle_share: float | None
+    fetched_bytes: int = 0
+    remote_bytes: int = 0
 
 
 class RunSummary(NamedTuple):
@@ -212,6 +216,8 @@ def make_profile(
         first_frame_s,
         first_clip_s,
         idle_share,
+        sum(stage.fetched_bytes for stage in everything.stages.values()),
+        sum(stage.remote_bytes for stage in everything.stages.values()),
     )
 
 

@@ -67,8 +67,14 @@ def _profile_lines(profile: RunProfile) -> list[str]:
         for stage in profile.stages
     ]
     idle = "" if profile.idle_share is None else f", cores idle for {profile.idle_share:.0%} of it"
+    fetched = []
+    if profile.remote_bytes:
+        times = profile.fetched_bytes / profile.remote_bytes
+        size = f"{profile.remote_bytes / 1e6:.1f} MB of files"
+        fetched.append(f"{profile.fetched_bytes / 1e6:.1f} MB were fetched for {size} over the network, {times:.2f} times")
     return [
         *column_lines(("stage", "seconds", "of CPU", "throughput", "waiting s"), rows),
+        *fetched,
         str(profile.resources),
         f"decoding began after {profile.first_frame_s:.1f} s, {profile.hours_per_hour:.1f} h of video per hour{idle}",
         f"bound by {profile.bound_by}: {profile.advice}",

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pipeline.sources.fetched import bytes_fetched
+
 
 @dataclass(slots=True)
 class StageTiming:
@@ -23,6 +25,8 @@ class StageTiming:
         video_s: seconds of video in them.
         worker: the host and the process that did it.
         note: what it was about, such as a path.
+        fetched_bytes: that came over the network from sources meanwhile, in its process.
+        remote_bytes: size of the files over a network that were planned.
         thread: which of its threads did, by the system's number.
     """
 
@@ -35,6 +39,8 @@ class StageTiming:
     worker: str = ""
     note: str = ""
     thread: int = 0
+    fetched_bytes: int = 0
+    remote_bytes: int = 0
 
     @property
     def ended_s(self) -> float:
@@ -50,11 +56,12 @@ def timed(stage: str, note: str = "", cpu: Callable[[], float] = time.process_ti
     """
     timing = StageTiming(stage, time.time(), worker=f"{os.uname().nodename}/{os.getpid()}", note=note)
     timing.thread = threading.get_native_id()
-    began, began_cpu = time.perf_counter(), cpu()
+    began, began_cpu, fetched = time.perf_counter(), cpu(), bytes_fetched()
     try:
         yield timing
     finally:
         timing.seconds, timing.cpu_s = time.perf_counter() - began, cpu() - began_cpu
+        timing.fetched_bytes = bytes_fetched() - fetched
 
 
 def core_seconds() -> tuple[float, float] | None:
@@ -82,6 +89,8 @@ class StageStats:
         first_s: when the first one ended; infinity before it has.
         last_s: when the last one ended.
         first_count: what the first one counted.
+        fetched_bytes: as in `StageTiming`.
+        remote_bytes: likewise.
     """
 
     seconds: float = 0.0
@@ -93,13 +102,15 @@ class StageStats:
     first_s: float = float("inf")
     last_s: float = 0.0
     first_count: int = 0
+    fetched_bytes: int = 0
+    remote_bytes: int = 0
 
     def add(self, other: StageStats) -> None:
         """Add ``other``'s figures to this one's."""
         if other.first_s < self.first_s:
             self.first_s, self.first_count = other.first_s, other.first_count
         self.began_s, self.last_s = min(self.began_s, other.began_s), max(self.last_s, other.last_s)
-        for name in ("seconds", "cpu_s", "count", "video_s", "waiting_s"):
+        for name in ("seconds", "cpu_s", "count", "video_s", "fetched_bytes", "remote_bytes", "waiting_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -130,6 +141,7 @@ class RunStats:
     def enter(self, timing: StageTiming, waiting_s: float = 0.0) -> None:
         """Add a step, before which its worker waited for ``waiting_s``."""
         step = StageStats(timing.seconds, timing.cpu_s, timing.count, timing.video_s, waiting_s)
+        step.fetched_bytes, step.remote_bytes = timing.fetched_bytes, timing.remote_bytes
         step.began_s, step.first_s, step.last_s = timing.began_s, timing.ended_s, timing.ended_s
         step.first_count = timing.count
         self.stages.setdefault(timing.stage, StageStats()).add(step)

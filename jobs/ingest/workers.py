@@ -21,6 +21,7 @@ from jobs.ingest.timing import RunStats, StageTiming, timed
 from pipeline.decoders.registry import CHAINED, load_decoder
 from pipeline.memory_limit import memory_limit
 from pipeline.sampling import chains_of
+from pipeline.sources import scheme_of
 from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
 # Bytes per second of the slowest disk: planning reads whole files, twice, and a large one on a network drive must not be
@@ -144,6 +145,7 @@ def _plan_file(job: Job, stats_actor: Any, file: VideoFile) -> list[SpanJob | Vi
         return []
     with timed("plan", file.path) as timing, _limits(attempt, job.options.max_memory_mb):
         planned = job.plan(file)
+    timing.remote_bytes = file.size_bytes if scheme_of(file.path) else 0
     timing.count, timing.video_s = 1, next((item.video.duration_s or 0.0 for item in planned), 0.0)
     stats_actor.end.remote(attempt, timing)
     return planned

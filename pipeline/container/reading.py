@@ -44,18 +44,26 @@ def open_video(path: str) -> Iterator[av.container.InputContainer]:
         av.FFmpegError: it is not a video container.
         OSError: its source cannot open it.
     """
-    try:
-        beginning = source_of(path).read_range(path, 0, 8)
-    except OSError:
-        beginning = b""  # opening it will say why
-    options = _OPTIONS | ({"skip_frame": "all"} if beginning[4:8] in _FIRST_BOXES else {})
     with decodable(path) as opened:
+        options = _OPTIONS | ({"skip_frame": "all"} if _beginning(opened)[4:8] in _FIRST_BOXES else {})
         file = opened if isinstance(opened, str) else _NamedFile(opened, path)
         # Titles and the like are in any encoding that a camera or a program of their time used.
         with av.open(file, "r", options=options, metadata_errors="replace") as container:
             if container.format.name in _PLAYLISTS:
                 raise VideoError("probe", f"no video but a playlist ({container.format.name}) of other files; ingest those")
             yield container
+
+
+def _beginning(opened: str | BinaryIO) -> bytes:
+    """The first bytes; none where they cannot be read, which opening will say."""
+    try:
+        if isinstance(opened, str):
+            return source_of(opened).read_range(opened, 0, 8)
+        beginning = opened.read(8)
+        opened.seek(0)
+        return beginning
+    except OSError:
+        return b""
 
 
 class _NamedFile:

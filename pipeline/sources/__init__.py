@@ -10,11 +10,14 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, BinaryIO
+
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.sources.base import Kind, Source
+    from pipeline.sources.remote import RemoteStore
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 
@@ -26,7 +29,64 @@ def _local() -> Source:
     return LocalDisk()
 
 
-SOURCES: dict[str, Callable[[], Source]] = {"": _local}
+@cache
+def _s3() -> Source:
+    with _extra("s3"):
+        from pipeline.sources.s3 import S3Store
+    return _remote(S3Store())
+
+
+@cache
+def _cloud(scheme: str) -> Source:
+    with _extra("cloud"):
+        from pipeline.sources.cloud import CloudStore
+    return _remote(CloudStore(scheme))
+
+
+@cache
+def _web() -> Source:
+    with _extra("cloud"):
+        from pipeline.sources.web import WebStore
+    return _remote(WebStore())
+
+
+@cache
+def _sftp() -> Source:
+    with _extra("sftp"):
+        from pipeline.sources.sftp import SftpStore
+    return _remote(SftpStore())
+
+
+def _remote(store: RemoteStore) -> Source:
+    from pipeline.sources.remote import RemoteSource
+
+    return RemoteSource(store)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Say which extra is missing, where what is imported in the block is.
+
+    Raises:
+        UsageError: it is.
+    """
+    try:
+        yield
+    except ImportError as exc:
+        raise UsageError(
+            f"{exc.name} is not installed, which reads them; install it: pip install 'vidsift[{name}]'", argument="sources"
+        ) from exc
+
+
+SOURCES: dict[str, Callable[[], Source]] = {
+    "": _local,
+    "s3": _s3,
+    "gs": partial(_cloud, "gs"),
+    "az": partial(_cloud, "az"),
+    "https": _web,
+    "http": _web,
+    "sftp": _sftp,
+}
 
 
 def scheme_of(path: str) -> str:

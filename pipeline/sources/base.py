@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 Kind = Literal["file", "folder", "link", "other"]
@@ -16,12 +16,18 @@ class Status(NamedTuple):
         size_bytes: size in bytes.
         modified_ns: modification time in nanoseconds since the epoch; a signed 64-bit number.
         problem: why it cannot be read, as a sentence for ``videos.error``; None where it can be.
+        version: what its store calls this content, an ETag or the like; empty where the source has no such thing.
     """
 
     kind: Kind
     size_bytes: int = 0
     modified_ns: int = 0
     problem: str | None = None
+    version: str = ""
+
+
+class FileChangedError(OSError):
+    """A file that is not any more what it was when it was opened."""
 
 
 class Entry(NamedTuple):
@@ -43,11 +49,20 @@ class Entry(NamedTuple):
 class Source(Protocol):
     """A place where videos live. Paths are whole, with the scheme that the source is registered for."""
 
-    def list_folder(self, folder: str) -> Sequence[Entry]:
-        """The files and folders directly in ``folder``, in any order.
+    def list_folder(self, folder: str, beginning: str = "") -> Iterable[Entry]:
+        """The files and folders directly in ``folder`` whose names begin so, in any order.
 
         Raises:
             OSError: it is not a folder, or it cannot be read.
+        """
+
+    def list_below(self, folder: str) -> Iterator[Entry] | None:
+        """Every file below ``folder``, each with its status, in the order of paths; names are paths below the folder.
+
+        None where the source lists folder by folder.
+
+        Raises:
+            OSError: it cannot be read, or not to the end; raised while it is listed.
         """
 
     def stat(self, path: str) -> Status:

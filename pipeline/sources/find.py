@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.container.signature import may_be_video
-from pipeline.sources import absolute_path, exists, is_file, is_folder, source_of
+from pipeline.sources import absolute_path, exists, is_file, is_folder, scheme_of, source_of
 from pipeline.sources.base import Entry, Status
 from pipeline.sources.paths import spelling
 from schemas.errors import UsageError, VideoError
@@ -136,12 +137,40 @@ def check_sources(sources: Sequence[str | Path]) -> None:
         UsageError: one does not.
     """
     for named in sources:
-        if not exists(str(named)):
+        if not (_is_there(str(named)) if scheme_of(str(named)) else exists(str(named))):
             raise UsageError(
                 f"no such file or folder: {str(named)!r}; give folders or video files that exist "
                 f"(the current folder is {os.getcwd()!r})",
                 argument="sources",
             )
+
+
+def _is_there(url: str) -> bool:
+    """Whether a source over a network is there.
+
+    Raises:
+        UsageError: it cannot be told, or its address says what it must not.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme in ("http", "https") and re.search(r"[?#]", rest):
+        raise UsageError(
+            f"the address {scheme}://{rest.partition('?')[0].partition('#')[0]} has a query or a fragment, expected none: "
+            "it may hold a signature, and addresses are kept in the library",
+            argument="sources",
+        )
+    if re.match(r"[^/@]*:[^/@]*@", rest):
+        raise UsageError(
+            f"an address of {scheme}:// with a password in it, expected none: addresses are kept in the library; "
+            "see the documentation of sources for where credentials come from",
+            argument="sources",
+        )
+    try:
+        source_of(url).stat(absolute_path(url))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        raise UsageError(f"{url!r} cannot be reached: {exc.strerror or exc}", argument="sources") from exc
+    return True
 
 
 def find_videos(
@@ -217,6 +246,10 @@ def _walk(top: str, choice: Choice, passed: PassedOver, unreadable: list[tuple[s
         else:
             yield _Candidate(top, is_certain=True)
         return
+    listed = source_of(top).list_below(top)
+    if listed is not None:
+        yield from _walk_listed(top, listed, choice, passed, unreadable)
+        return
     folders = [("", not choice.include)]  # paths below the top, and whether all in them is included
     while folders:
         below, all_included = folders.pop()
@@ -232,15 +265,54 @@ def _walk(top: str, choice: Choice, passed: PassedOver, unreadable: list[tuple[s
             path_below = f"{below}/{entry.name}" if below else entry.name
             path, is_included = os.path.join(folder, entry.name), all_included or choice.includes(path_below)
             if not entry.is_folder:
-                ending = _ending(entry.name)
-                may_be = ending in VIDEO_SUFFIXES or ending in SHARED_SUFFIXES or bool(choice.include)
-                if is_included and may_be and not choice.excludes(path_below):
-                    yield _Candidate(path, ending in VIDEO_SUFFIXES, entry.status)
+                if is_included and _may_be_wanted(path_below, choice):
+                    yield _Candidate(path, _ending(entry.name) in VIDEO_SUFFIXES, entry.status)
                 else:
                     passed.count(path)
             elif not entry.is_link and not choice.excludes(path_below):
                 subfolders.append((path_below, is_included))
         folders.extend(reversed(subfolders))
+
+
+def _may_be_wanted(path_below: str, choice: Choice) -> bool:
+    """Whether a file in a folder that is included is one to take, or to look into."""
+    ending = _ending(path_below)
+    may_be = ending in VIDEO_SUFFIXES or ending in SHARED_SUFFIXES or bool(choice.include)
+    return may_be and not choice.excludes(path_below)
+
+
+def _walk_listed(
+    top: str, listed: Iterator[Entry], choice: Choice, passed: PassedOver, unreadable: list[tuple[str, OSError]]
+) -> Iterator[_Candidate]:
+    """`_walk` of a source that lists every file below a folder, in the order of paths, so that a folder's come together."""
+    folder, is_wanted, is_included = "", True, not choice.include
+    try:
+        for entry in listed:
+            parent, _, name = entry.name.rpartition("/")
+            if parent != folder:
+                folder, parts = parent, parent.split("/")
+                above = ["/".join(parts[: number + 1]) for number in range(len(parts))] if parent else []
+                is_wanted = not any(part.startswith(".") for part in parts) and not any(map(choice.excludes, above))
+                is_wanted = is_wanted and not _is_export_below(top, parent, name, passed)
+                is_included = not choice.include or any(map(choice.includes, above))
+            if not is_wanted or name.startswith("."):
+                continue
+            path = f"{top}/{entry.name}"
+            if (is_included or choice.includes(entry.name)) and _may_be_wanted(entry.name, choice):
+                yield _Candidate(path, _ending(name) in VIDEO_SUFFIXES, entry.status)
+            else:
+                passed.count(path)
+    except OSError as exc:
+        unreadable.append((top, exc))
+
+
+def _is_export_below(top: str, parent: str, name: str, passed: PassedOver) -> bool:
+    """Whether a folder below the source is an export's. Its first file's name begins with a number if it is."""
+    folder = f"{top}/{parent}"
+    if parent and name[:1].isdecimal() and _is_export(f"{folder}/moments.csv"):
+        passed.folders[folder] = "exported by vidsift"
+        return True
+    return False
 
 
 def _without_vidsifts(folder: str, entries: list[Entry], passed: PassedOver, *, is_top: bool) -> list[Entry]:
@@ -293,7 +365,7 @@ def _describe(path: str, status: Status | None) -> VideoFile | tuple[VideoFile, 
         status = status or source_of(path).stat(path)
     except OSError as exc:
         return VideoFile(path, 0, 0), VideoError("find", f"cannot be looked at: {exc.strerror or exc}")
-    file = VideoFile(path, status.size_bytes, status.modified_ns)
+    file = VideoFile(path, status.size_bytes, status.modified_ns, status.version)
     if status.kind == "file" and not status.size_bytes:
         return file, VideoError("find", _EMPTY)
     if status.kind == "folder":

@@ -20,10 +20,13 @@ _KINDS = {
 class LocalDisk:
     """Files of this machine; see `pipeline.sources.base.Source`."""
 
-    def list_folder(self, folder: str) -> list[Entry]:
+    def list_folder(self, folder: str, beginning: str = "") -> list[Entry]:
         """One system call for many names; the files' sizes and times are left to `stat`."""
         with os.scandir(folder) as entries:
-            return [_entry(listed) for listed in entries]
+            return [_entry(listed) for listed in entries if listed.name.startswith(beginning)]
+
+    def list_below(self, folder: str) -> None:
+        """A disk lists folder by folder, so that whole folders can be left out."""
 
     def stat(self, path: str) -> Status:
         """The status of what a link leads to; of a link to nothing, its own."""

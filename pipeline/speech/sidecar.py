@@ -57,9 +57,11 @@ def find_sidecars(video_path: str) -> list[Sidecar]:
     folder, name = os.path.split(video_path)
     stem = os.path.splitext(name)[0]
     try:
-        modified_ns = source_of(folder).stat(folder or ".").modified_ns
-        # Folders without a time are listed anew.
-        listing = _listing(folder, modified_ns) if modified_ns else _listing.__wrapped__(folder, 0)
+        if scheme_of(folder):
+            listing = _listed(folder, stem)
+        else:
+            modified_ns = source_of(folder).stat(folder or ".").modified_ns
+            listing = _listing(folder, modified_ns)
     except (OSError, ValueError):
         return []
     return [_sidecar(folder, stem, found) for found in listing.beside(stem)]
@@ -123,7 +125,13 @@ class _Listing(NamedTuple):
 @lru_cache(maxsize=4)
 def _listing(folder: str, modified_ns: int) -> _Listing:
     """The names in a folder; kept while the folder is the same, for a video after the other is asked for in it."""
-    names = [os.path.splitext(entry.name) for entry in source_of(folder).list_folder(folder or ".") if not entry.is_folder]
+    return _listed(folder, "")
+
+
+def _listed(folder: str, beginning: str) -> _Listing:
+    """The names in a folder that begin so."""
+    entries = source_of(folder).list_folder(folder or ".", beginning)
+    names = [os.path.splitext(entry.name) for entry in entries if not entry.is_folder]
     subtitles = sorted(stem + ending for stem, ending in names if ending.lower() in FORMATS)
     return _Listing(subtitles, sorted({stem for stem, ending in names if ending.lower() in VIDEO_SUFFIXES}))
 

@@ -119,7 +119,7 @@ def test_a_video_that_was_indexed_again_has_its_new_clips_alone(library: Path) -
 
 def test_a_moved_video_is_found_under_its_new_path_and_no_segment_is_written(library: Path) -> None:
     before = names(library)
-    Tables(Library(library)).move_videos({"a": ("/elsewhere/a.mp4", 5)})
+    Tables(Library(library)).move_videos({"a": VideoFile("/elsewhere/a.mp4", 1, 5)})
     publish_now(library)
     assert names(library) == before
     assert {moment.path for moment in answer(library) if moment.video_id == "a"} == {"/elsewhere/a.mp4"}

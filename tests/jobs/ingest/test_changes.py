@@ -110,7 +110,7 @@ def test_a_moved_file_keeps_its_id(folder: Path) -> None:
     (folder / "sub").mkdir()
     moved = (folder / "a.mp4").rename(folder / "sub" / "renamed.mp4")
     changes = compare_now(folder, known)
-    assert changes.moved == {known[0]["video_id"]: (str(moved), moved.stat().st_mtime_ns)}
+    assert changes.moved == {known[0]["video_id"]: VideoFile(str(moved), moved.stat().st_size, moved.stat().st_mtime_ns)}
     assert (changes.to_do, changes.unchanged, changes.removed) == ([], 2, [])
 
 
@@ -129,7 +129,7 @@ def test_two_copies_of_a_lost_file_are_one_move_and_one_new(folder: Path) -> Non
     for name in ("x.mp4", "y.mp4"):
         (folder / name).write_text("content of a")
     changes = compare_now(folder, known)
-    assert [path for path, _ in changes.moved.values()] == [str(folder / "x.mp4")]
+    assert [file.path for file in changes.moved.values()] == [str(folder / "x.mp4")]
     assert [file.path for file in changes.to_do] == [str(folder / "y.mp4")]
     assert changes.removed == []
 

@@ -41,15 +41,19 @@ class Memory:
         self.files: dict[str, bytes] = {}
         self.opened: list[str] = []
 
-    def list_folder(self, folder: str) -> list[Entry]:
-        below = [path.removeprefix(f"{folder}/").split("/") for path in self.files if path.startswith(f"{folder}/")]
-        if not below:
+    def list_folder(self, folder: str, beginning: str = "") -> list[Entry]:
+        start = f"{folder}/{beginning}"
+        below = [path.removeprefix(f"{folder}/").split("/") for path in self.files if path.startswith(start)]
+        if not below and not beginning:
             raise FileNotFoundError(2, "no such folder", folder)
         names = {parts[0]: len(parts) > 1 for parts in below}
         return [
             Entry(name, is_below, status=None if is_below else self.stat(f"{folder}/{name}"))
             for name, is_below in names.items()
         ]
+
+    def list_below(self, folder: str) -> None:
+        return None
 
     def stat(self, path: str) -> Status:
         if path in self.files:
