@@ -45,8 +45,8 @@ def _cloud(scheme: str) -> Source:
 
 @cache
 def _web() -> Source:
-    with _extra("cloud"):
-        from pipeline.sources.web import WebStore
+    from pipeline.sources.web import WebStore
+
     return _remote(WebStore())
 
 

@@ -101,6 +101,11 @@ def _connected(path: str) -> Iterator[tuple[paramiko.SFTPClient, str]]:
     except (EOFError, TimeoutError, ConnectionError) as exc:
         _client.cache_clear()
         raise TemporaryError(errno.EIO, f"the connection broke off ({type(exc).__name__})", path) from None
+    except OSError as exc:
+        if exc.errno is not None:
+            raise
+        _client.cache_clear()  # paramiko's own, such as of a closed socket
+        raise TemporaryError(errno.EIO, f"the server cannot be asked ({exc})", path) from None
 
 
 @cache

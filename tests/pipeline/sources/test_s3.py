@@ -25,7 +25,7 @@ from schemas.options import Sampling
 from schemas.records import Clip, SpanDone, SpanJob, VideoFailed, VideoFile
 from tests.helpers.ingests import counts
 from tests.helpers.library_builder import sql
-from tests.helpers.object_store import BUCKET, SECRET, FaultyStore, answer, broken_off, client, object_store, stalled
+from tests.helpers.object_store import BUCKET, SECRET, Fault, FaultyStore, answer, broken_off, client, object_store, stalled
 from tests.helpers.videos import number_in, write_video
 
 PLAIN = ModelInput(4, Geometry(resize=None, crop=None))
@@ -147,7 +147,7 @@ def test_subtitles_beside_a_film_are_found_by_its_name(store: FaultyStore) -> No
     assert [said.text for said in read_sidecar(sidecar)] == ["the budget is gone"]
 
 
-FAULTS = {
+FAULTS: dict[str, list[Fault | None]] = {
     "busy": [answer("503 Slow Down", "SlowDown")] * 3,
     "broken inside": [answer("500 Internal Server Error", "InternalError"), broken_off],
     "broken off": [broken_off, broken_off, broken_off],
@@ -232,8 +232,8 @@ def test_an_ingest_reads_what_is_new_and_nothing_else(
     models = {"classifier": str(classifier_folder), "embedder": str(embedder_folder)}
     store.put_folder(films[0].parent, "films/")
     from_disk, library = tmp_path / "disk", tmp_path / "library"
-    ingest([films[0].parent], from_disk, **models)
-    report = ingest([f"{ROOT}/films"], library, **models)
+    ingest([films[0].parent], from_disk, **models)  # type: ignore[arg-type]
+    report = ingest([f"{ROOT}/films"], library, **models)  # type: ignore[arg-type]
     assert counts(report)["indexed"] == 6
     columns = "size_bytes, content_hash, codec, duration_s, clip_count, status"
     query = f"select parse_filename(path) as name, {columns} from videos order by 1"
@@ -267,7 +267,7 @@ def test_a_copy_of_the_same_bytes_in_another_version_is_hashed_once(
     models = {"classifier": str(classifier_folder), "embedder": str(embedder_folder)}
     content = films[0].read_bytes() + b"\0" * (6 << 20)
     store.put("a.mp4", content)
-    ingest([ROOT], tmp_path / "library", **models)
+    ingest([ROOT], tmp_path / "library", **models)  # type: ignore[arg-type]
     upload = client().create_multipart_upload(Bucket=BUCKET, Key="a.mp4")["UploadId"]
     parts = []
     for number, part in enumerate((content[: 5 << 20], content[5 << 20 :]), 1):
