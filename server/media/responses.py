@@ -13,7 +13,8 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from server.media.playable import media_type
-from server.media.video_file import MediaError, VideoFile, open_checked
+from server.media.remote_file import remote_file_response
+from server.media.video_file import MediaError, VideoFile, check_remote, is_remote, open_checked
 
 # A player asks for one range at a time. Of a request for more than this many, the whole file is the answer.
 _MAX_RANGES = 8
@@ -55,10 +56,17 @@ async def file_response(video: VideoFile, request: Request) -> Response:
     Raises:
         MediaError: the file is not the one that was indexed.
     """
-    file = os.fdopen(await to_thread.run_sync(open_checked, video), "rb")
     etag = f'"{video.size_bytes:x}-{video.modified_us & (1 << 64) - 1:x}"'
     # It is kept, and asked for again: the file may change or go.
-    return _answer(file, request, etag, "private, no-cache", media_type(video.container))
+    cache_control = "private, no-cache"
+    if is_remote(video):
+        await to_thread.run_sync(check_remote, video)
+        headers = _headers(etag, cache_control)
+        if _has(request.headers.get("if-none-match"), etag):
+            return _not_modified(headers)
+        return await remote_file_response(video, request, headers, media_type(video.container))
+    file = os.fdopen(await to_thread.run_sync(open_checked, video), "rb")
+    return _answer(file, request, etag, cache_control, media_type(video.container))
 
 
 async def rendering_response(rendering: Path, request: Request) -> Response:
@@ -77,16 +85,24 @@ async def rendering_response(rendering: Path, request: Request) -> Response:
 
 
 def _answer(file: BinaryIO, request: Request, etag: str, cache_control: str, content_type: str) -> Response:
-    headers = {
+    headers = _headers(etag, cache_control)
+    if _has(request.headers.get("if-none-match"), etag):
+        file.close()
+        return _not_modified(headers)
+    return OpenFileResponse(file, headers=headers, media_type=content_type)
+
+
+def _headers(etag: str, cache_control: str) -> dict[str, str]:
+    return {
         "etag": etag,
         "cache-control": cache_control,
         "x-content-type-options": "nosniff",
         "content-disposition": "inline",
     }
-    if _has(request.headers.get("if-none-match"), etag):
-        file.close()
-        return Response(status_code=304, headers={name: headers[name] for name in ("etag", "cache-control")})
-    return OpenFileResponse(file, headers=headers, media_type=content_type)
+
+
+def _not_modified(headers: Mapping[str, str]) -> Response:
+    return Response(status_code=304, headers={name: headers[name] for name in ("etag", "cache-control")})
 
 
 def _has(if_none_match: str | None, etag: str) -> bool:

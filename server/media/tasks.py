@@ -17,7 +17,7 @@ from pipeline.trim.cut import cut_video
 from pipeline.trim.form import FOR_BROWSERS
 from schemas.records import Span
 from schemas.video_meta import VideoMeta
-from server.media.video_file import VideoFile, open_checked
+from server.media.video_file import VideoFile, check_remote, is_remote, open_checked
 
 STRIP_FRAMES = 8
 """Frames of an animation."""
@@ -91,8 +91,13 @@ def look(task: RenderTask) -> Streams:
 def _checked(task: RenderTask) -> Iterator[str]:
     """A path that leads to the file that was checked, whatever happens to the video's own path meanwhile.
 
-    Its name ends like the video's: FFmpeg tells some containers by it.
+    Its name ends like the video's: FFmpeg tells some containers by it. A video elsewhere is checked, and opened by its own
+    path, of which one open file reads one version.
     """
+    if is_remote(task.video):
+        check_remote(task.video)
+        yield task.video.path
+        return
     descriptor = open_checked(task.video)
     link = task.folder / f"video{os.path.splitext(task.video.path)[1]}"
     try:

@@ -8,7 +8,8 @@ import stat
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.sources import scheme_of
+from pipeline.sources import scheme_of, source_of
+from schemas.errors import UsageError
 
 MediaProblem = Literal[
     "gone", "changed", "not a file", "unreadable", "undecodable", "crashed", "too slow", "unwritable", "closed", "bad span"
@@ -80,8 +81,8 @@ class VideoFile:
 def open_checked(video: VideoFile) -> int:
     """Open a video's file for reading, if it still is the file that was indexed: its size and modification time say so.
 
-    A link is followed, as an ingest does. What has come in the place of the file is closed again unread, whatever it is; a
-    named pipe is not waited for.
+    The video must be on a disk (`is_remote` is false). A link is followed, as an ingest does. What has come in the place of
+    the file is closed again unread, whatever it is; a named pipe is not waited for.
 
     Returns:
         The descriptor, which the caller closes.
@@ -89,8 +90,6 @@ def open_checked(video: VideoFile) -> int:
     Raises:
         MediaError: it is gone, it has changed, it is not a regular file, or it may not be read.
     """
-    if scheme_of(video.path):
-        raise MediaError("not a file", "the video is not on a disk of this machine")
     try:
         descriptor = os.open(video.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError as exc:  # a NUL byte
@@ -103,13 +102,39 @@ def open_checked(video: VideoFile) -> int:
             raise MediaError("not a file", "it is not a regular file any more; ingest its folder again")
         # As it was stored: file systems hold times that no 64-bit count of nanoseconds can.
         modified_ns = max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
-        near = abs(modified_ns // 1000 - video.modified_us) <= 1  # the catalogue's times went through a float of seconds
-        if status.st_size != video.size_bytes or not near:
-            raise MediaError("changed", "the file has changed since it was indexed; ingest its folder again")
+        _check_stamp(video, status.st_size, modified_ns)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def is_remote(video: VideoFile) -> bool:
+    """Whether a video is in an object store or on another server."""
+    return bool(scheme_of(video.path))
+
+
+def check_remote(video: VideoFile) -> None:
+    """Check that a video that is not on this machine still is what was indexed, by its size and time.
+
+    Raises:
+        MediaError: it is not, it is gone, or it cannot be reached.
+    """
+    try:
+        status = source_of(video.path).stat(video.path)
+    except OSError as exc:
+        raise _not_opened(exc) from exc
+    except UsageError as exc:
+        raise MediaError("unreadable", str(exc)) from exc
+    if status.kind != "file" or status.problem:
+        raise MediaError("not a file", status.problem or "it is not a file any more; ingest its folder again")
+    _check_stamp(video, status.size_bytes, status.modified_ns)
+
+
+def _check_stamp(video: VideoFile, size_bytes: int, modified_ns: int) -> None:
+    near = abs(modified_ns // 1000 - video.modified_us) <= 1  # the catalogue's times went through a float of seconds
+    if size_bytes != video.size_bytes or not near:
+        raise MediaError("changed", "the file has changed since it was indexed; ingest its folder again")
 
 
 def _not_opened(exc: OSError) -> MediaError:
