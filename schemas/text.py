@@ -15,6 +15,8 @@ _OBEYED = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _IN_A_LINE = re.compile(f"[{_OBEYED}]")
 _IN_LINES = re.compile(f"(?!\n)[{_OBEYED}]")
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
+
 _MAX_LENGTH = 4_000  # characters of a message
 
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -80,7 +82,9 @@ def aligned_line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def short_path(path: str) -> str:
-    """The path from here, where that is shorter."""
+    """The path from here, where that is shorter; an address as it is."""
+    if _ADDRESS.match(path):
+        return path
     try:
         relative = os.path.relpath(path)
     except ValueError:

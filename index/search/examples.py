@@ -17,6 +17,7 @@ from pipeline.models.pixels import make_pixels
 from pipeline.picture.resize import centre_crop
 from pipeline.probe import probe
 from pipeline.sampling import spans_of
+from pipeline.sources import decodable, exists, is_file
 from pipeline.sources.paths import on_disk
 from schemas.errors import UsageError, VideoError
 from schemas.models import ModelInput
@@ -83,7 +84,7 @@ def still_clip(path: str, model_input: ModelInput) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _upright checks the size
-            with Image.open(path, formats=_FORMATS) as opened:
+            with decodable(path) as found, Image.open(found, formats=_FORMATS) as opened:
                 picture = _upright(opened)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, MemoryError) as exc:
         raise UsageError(
@@ -113,9 +114,9 @@ def _upright(opened: Image.Image) -> Image.Image:
 
 def _parse(like: str) -> tuple[str, Span | None]:
     """The file, and the moment in it where times are given. A file whose own name ends like times is taken as a whole."""
-    match = None if os.path.lexists(like) else _TIMES.fullmatch(like)
+    match = None if exists(like) else _TIMES.fullmatch(like)
     path = on_disk(match["path"] if match else like)
-    if not os.path.isfile(path):
+    if not is_file(path):
         raise UsageError(
             f"no such file: {path_text(path)!r}; give FILE, FILE@START-END in seconds, IMAGE or CLIP_ID",
             argument="like",
