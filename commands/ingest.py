@@ -139,8 +139,9 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
 def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
     """Index videos, or bring a library up to date.
 
-    A SOURCE is a video or a folder of videos. Each file is matched with a GLOB by its name, by its path below SOURCE, and by
-    those of the folders that hold it. * matches slashes too; case is ignored. A GLOB removes no video from the library.
+    A SOURCE is a video or a folder of videos, on disk or at s3://, gs://, az://, https://, sftp://. Each file is matched
+    with a GLOB by its name, by its path below SOURCE, and by those of the folders that hold it. * matches slashes too; case
+    is ignored. A GLOB removes no video from the library.
 
     \b
     vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift
