@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jobs.ingest.profile import RunProfile, bottleneck, make_profile
+from jobs.ingest.report import IngestReport, ingest_text
 from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.timing import RunStats, StageTiming
 
@@ -90,3 +91,17 @@ def test_a_plan_in_words() -> None:
     assert str(RESOURCES) == "2 decoders, 1 annotator of 1 thread on cpu in bf16, 4 clips at a time"
     plan = ResourcePlan(15, 2, 0, 64, max_in_flight=2, on_gpus=True, device="cuda", precision="bf16")
     assert str(plan) == "15 decoders, 2 annotators on cuda in bf16, 64 clips at a time"
+
+
+def test_what_came_over_the_network_is_told_beside_the_files_sizes() -> None:
+    stats = worked()
+    stats.enter(StageTiming("plan", 103.0, 1.0, fetched_bytes=30_000_000, remote_bytes=40_000_000))
+    stats.enter(StageTiming("decode", 104.0, 1.0, fetched_bytes=20_000_000))
+    driver = [StageTiming("find", 100.0, fetched_bytes=1_000_000)]
+    profile = make_profile(RESOURCES, stats, driver, bound_by=None, began_s=100.0, video_s=30.0, idle_share=None)
+    assert (profile.fetched_bytes, profile.remote_bytes) == (51_000_000, 40_000_000)
+    told = ingest_text(IngestReport(found=1, clips=1, video_seconds=30.0, wall_seconds=40.0, profile=profile))
+    assert "\n51.0 MB were fetched for 40.0 MB of files over the network, 1.27 times\n" in told
+    from_disk = ingest_text(IngestReport(found=1, clips=1, wall_seconds=40.0, profile=profile_of([], "decode")))
+    assert "fetched" not in from_disk
+    assert IngestReport(profile=profile).as_json()["run"]["fetched_bytes"] == 51_000_000  # type: ignore[index]
