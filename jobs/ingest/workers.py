@@ -28,6 +28,9 @@ from schemas.records import Clip, ClipRow, JobFailed, Problem, SpanDone, SpanJob
 # taken for a hang.
 _SLOWEST_DISK = 5e6
 
+# Bytes per second of the slowest network.
+_SLOWEST_NETWORK = 5e5
+
 # Bytes of a minute of video at 100 kbit/s, which few have less of.
 _SMALLEST_MINUTE = 750_000
 
@@ -137,7 +140,8 @@ def plan_group(job: Job, stats_actor: Any, group: FileGroup) -> list[JobGroup | 
 
 
 def _plan_file(job: Job, stats_actor: Any, file: VideoFile) -> list[SpanJob | VideoFailed]:
-    seconds = job.options.video_timeout_s + file.size_bytes / _SLOWEST_DISK
+    slowest = _SLOWEST_NETWORK if scheme_of(file.path) else _SLOWEST_DISK
+    seconds = job.options.video_timeout_s + file.size_bytes / slowest
     if job.sampling.shots != "none":  # every frame is decoded
         seconds += job.options.video_timeout_s * file.size_bytes / _SMALLEST_MINUTE
     attempt = Attempt(os.fsencode(file.path), "probe", 0, seconds)
