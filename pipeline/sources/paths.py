@@ -68,7 +68,7 @@ class Paths:
 
 def on_disk(path: str) -> str:
     """The path as the disk spells it, where something is there in one spelling; else as it is given."""
-    if exists(path) or scheme_of(path):
+    if scheme_of(path) or exists(path):
         return path
     parent, name = os.path.split(path)
     if not name or parent == path:
