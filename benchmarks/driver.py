@@ -72,7 +72,9 @@ def made_up_files(num_files: int, bytes_per_s: int) -> list[VideoFile]:
     for number in range(num_files):
         kind = number * 7919 % 1000
         seconds = _LENGTHS_S.get(kind, 20.0 + kind * 0.15)
-        files.append(VideoFile(f"/videos/{number // 1000:05d}/{number:08d}.mp4", int(seconds * bytes_per_s) + number % 1000, number))
+        files.append(
+            VideoFile(f"/videos/{number // 1000:05d}/{number:08d}.mp4", int(seconds * bytes_per_s) + number % 1000, number)
+        )
     return files
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ import ray
 import jobs.ingest.commit
 import jobs.ingest.ray_run
 import jobs.ingest.scheduler
-from jobs.ingest.batching import FileGroup, JobChain, JobGroup, group_jobs
+from jobs.ingest.batching import FileGroup, JobChain, group_jobs
 from jobs.ingest.timing import StageTiming
 from jobs.ingest.workers import CHUNKS, Attempt, StatsActor
 from schemas.models import ModelInput
@@ -103,9 +104,7 @@ class SimulatedRay:
 
     exceptions = ray.exceptions
 
-    def __init__(
-        self, costs: Costs, *, cpus: int, gpus: int = 0, store_bytes: int = 2 << 30, keep_order: bool = False
-    ) -> None:
+    def __init__(self, costs: Costs, *, cpus: int, gpus: int = 0, store_bytes: int = 2 << 30, exact: bool = False) -> None:
         """A cluster with so many CPUs and GPUs.
 
         Args:
@@ -113,16 +112,16 @@ class SimulatedRay:
             cpus: of all machines.
             gpus: likewise; each has an annotator.
             store_bytes: of the object store.
-            keep_order: keep `handed` and `finished`.
+            exact: keep `handed` and `finished`, and let no time of the driver's pass on the clock.
         """
-        self._costs, self._keep_order = costs, keep_order
+        self._costs, self._exact = costs, exact
         self._resources = {"CPU": float(cpus), "GPU": float(gpus), "object_store_memory": float(store_bytes), "memory": 1e12}
         self._free_cpus, self._waiting = cpus, deque[_Task]()
         self._events: list[tuple[float, int, _Task]] = []
-        self._ready: list[_Ref] = []
+        self._ready: dict[_Ref, None] = {}  # what has ended and was not fetched
         self.now_s = self.driver_s = self.busy_s = self.began_s = 0.0
         self.num_tasks = self.max_tasks = 0
-        self._under_way = 0
+        self._under_way = self._num_begun = 0
         self._left = time.process_time()
         self.handed: list[tuple[float, tuple[SpanJob, ...]]] = []
         self.finished: dict[str, float] = {}
@@ -142,12 +141,17 @@ class SimulatedRay:
     def get(self, refs: Any, timeout: float | None = None) -> Any:
         """Values that are there."""
         with self._inside():
-            return [ref.value for ref in refs] if isinstance(refs, list) else refs.value
+            if isinstance(refs, list):
+                return [ref.value for ref in refs]
+            self._ready.pop(refs, None)
+            return refs.value
 
     def kill(self, actor: Any) -> None:
         """Nothing to do."""
 
-    def wait(self, refs: Sequence[_Ref], num_returns: int = 1, timeout: float | None = None) -> tuple[list[_Ref], list[_Ref]]:
+    def wait(
+        self, refs: Sequence[_Ref], num_returns: int = 1, timeout: float | None = None
+    ) -> tuple[list[_Ref], list[_Ref]]:
         """Let time pass until a task ends, or the timeout does."""
         with self._inside():
             until = float("inf") if timeout is None else self.now_s + timeout
@@ -155,10 +159,9 @@ class SimulatedRay:
                 self._end_next()
             while self._events and self._events[0][0] <= self.now_s:
                 self._end_next()
-            if not self._ready:
+            if not self._ready and timeout:
                 self.now_s = until
-            done, self._ready = self._ready[:num_returns], self._ready[num_returns:]
-            return done, []
+            return list(islice(self._ready, num_returns)), []
 
     def remote(self, what: Any = None, **options: Any) -> Any:
         """A function or a class whose calls take their time here."""
@@ -170,7 +173,8 @@ class SimulatedRay:
     def _inside(self) -> Iterator[None]:
         spent = time.process_time() - self._left
         self.driver_s += spent
-        self.now_s += spent
+        if not self._exact:
+            self.now_s += spent
         try:
             yield
         finally:
@@ -185,14 +189,14 @@ class SimulatedRay:
         self._under_way -= 1
         task.finish()
         task.summary.done = True
-        self._ready.append(task.summary)
+        self._ready[task.summary] = None
         self._begin_waiting()
 
     def _begin_waiting(self) -> None:
         while self._waiting and self._free_cpus:
             self._free_cpus -= 1
             task = self._waiting.popleft()
-            heapq.heappush(self._events, (self.now_s + task.seconds, self.num_tasks + id(task), task))
+            self._push(self.now_s + task.seconds, task)
 
     def submit(self, task: _Task, at_s: float | None = None) -> None:
         """Begin a task at a time of its own, or once a CPU is free."""
@@ -208,7 +212,11 @@ class SimulatedRay:
             self._begin_waiting()
         else:
             begins = self.now_s if at_s is None else max(at_s, self.now_s)
-            heapq.heappush(self._events, (begins + task.seconds, self.num_tasks + id(task), task))
+            self._push(begins + task.seconds, task)
+
+    def _push(self, ends_s: float, task: _Task) -> None:
+        self._num_begun += 1
+        heapq.heappush(self._events, (ends_s, self._num_begun, task))
 
     def plan_group(self, job: _Ref, stats: Any, group: FileGroup) -> _Ref:
         """As `jobs.ingest.workers.plan_group`."""
@@ -217,7 +225,9 @@ class SimulatedRay:
         def finish() -> None:
             planned = [job_ for file in group.files for job_ in made_up_jobs(file, self._costs, job.value.inputs)]
             for file in group.files:
-                stats.instance.record(StageTiming("plan", self.now_s, each_s, each_s, 1, file.size_bytes / self._costs.bytes_per_s))
+                stats.instance.record(
+                    StageTiming("plan", self.now_s, each_s, each_s, 1, file.size_bytes / self._costs.bytes_per_s)
+                )
             summary.value = list(group_jobs(planned))
 
         per_file, per_byte = self._costs.plan_s
@@ -231,7 +241,7 @@ class SimulatedRay:
         summary, chunks = _Ref(), [_Ref() for _ in range(CHUNKS)]
         num_clips = sum(len(job.spans) for job in jobs)
         seconds = num_clips * self._costs.decode_clip_s
-        if self._keep_order:
+        if self._exact:
             self.handed.append((self.now_s, jobs))
 
         def finish() -> None:
@@ -245,7 +255,7 @@ class SimulatedRay:
                 stats.instance.begin(attempt, False)
                 each = len(ids) * self._costs.decode_clip_s
                 stats.instance.end(attempt, StageTiming("decode", self.now_s - each, each, each, len(ids), 4.0 * len(ids)))
-                if self._keep_order:
+                if self._exact:
                     self.finished[job.video.file.path] = self.now_s
             parts = [clips[k * len(clips) // CHUNKS : (k + 1) * len(clips) // CHUNKS] for k in range(CHUNKS)]
             for chunk, part in zip(chunks, parts, strict=True):
@@ -428,5 +438,3 @@ def simulated(cluster: SimulatedRay) -> Iterator[None]:
     finally:
         for (module, name, _), value in zip(places, before, strict=True):
             setattr(module, name, value)
-
-

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.sampling import JOB_S, chains_of
@@ -12,22 +13,36 @@ from schemas.records import SpanJob, VideoFailed, VideoFile
 GROUP_FILES = 16
 _GROUP_BYTES = 32 << 20
 
+# Bytes of a minute of video at 4 Mbit/s.
+_MINUTE_BYTES = 30_000_000
+
 # The longest chain that one task decodes at once. Of a longer one, each job's clips are passed on before the next one's
 # are decoded.
 _MAX_CHAIN = 3
 
 
-def group_files(files: Sequence[VideoFile], decoders: int) -> list[FileGroup]:
-    """Group files for planning: small ones together, but several groups for each of ``decoders``."""
-    max_files = max(1, min(GROUP_FILES, len(files) // (4 * decoders)))
-    groups: list[FileGroup] = []
-    group: list[VideoFile] = []
-    for file in files:
-        if group and (len(group) >= max_files or sum(other.size_bytes for other in group) + file.size_bytes > _GROUP_BYTES):
-            groups.append(FileGroup(tuple(group)))
-            group = []
-        group.append(file)
-    return [*groups, FileGroup(tuple(group))] if group else groups
+class FileQueue:
+    """Files that wait to be planned, ascending by size. They are taken from both ends: neither waits for the other."""
+
+    def __init__(self, files: Iterable[VideoFile], decoders: int) -> None:
+        """Small files are grouped, but into several groups for each of ``decoders``."""
+        self._files = deque(sorted(files, key=lambda file: file.size_bytes))
+        self._max_files = max(1, min(GROUP_FILES, len(self._files) // (4 * decoders)))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def take(self, *, largest: bool) -> FileGroup | None:
+        """The next group of the largest or of the smallest files; None once all are taken."""
+        group: list[VideoFile] = []
+        total = 0
+        while self._files and len(group) < self._max_files:
+            file = self._files[-1 if largest else 0]
+            total += file.size_bytes
+            if group and total > _GROUP_BYTES:
+                break
+            group.append(self._files.pop() if largest else self._files.popleft())
+        return FileGroup(tuple(group)) if group else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,11 @@ class FileGroup:
     """Files that one task plans."""
 
     files: tuple[VideoFile, ...]
+
+    @property
+    def expected_jobs(self) -> int:
+        """About how many jobs they become: one for each minute, at 4 Mbit a second."""
+        return sum(1 + file.size_bytes // _MINUTE_BYTES for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class Committer:
             video = VideoInfo(video_id_of(None, file.path, changes.taken), file)
             self._ledger.add(VideoFailed(video, error.stage, error.reason))
         self._files: list[Written] = []
-        self._committed: dict[str, VideoRow] = {}  # by path
+        self._originals = {copy.original.path for copy in changes.copies if isinstance(copy.original, VideoFile)}
+        self._committed: dict[str, VideoRow] = {}  # those of originals, by path
         self._every_s, self._last_commit = every_s, time.monotonic()
         self._num_commits = 0
 
@@ -77,7 +78,7 @@ class Committer:
             LibraryError: the tables cannot be written.
         """
         rows = self._ledger.take_finished()
-        self._committed.update((row.video.file.path, row) for row in rows)
+        self._committed.update((row.video.file.path, row) for row in rows if row.video.file.path in self._originals)
         with self._profile.timed("commit") as timing:
             self._tables.commit_clips(self._files)
             self._files.clear()

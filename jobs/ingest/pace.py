@@ -10,8 +10,10 @@ class Pace:
     """When a run writes, commits and shows its work. The defaults suit every machine; tests take shorter ones.
 
     Attributes:
-        rows_per_file: clips per Parquet file: few enough that finished videos are committed soon, enough that there are not
-            too many files.
+        rows_per_file: the fewest clips per Parquet file: few enough that finished videos are committed soon, enough that
+            there are not too many files.
+        max_rows_per_file: the most, which a cluster comes to.
+        file_every_s: seconds between two files of fewer clips than that.
         write_after_s: seconds after which clips are written however few there are: what is not written is lost with the run.
         commit_every_s: seconds between two commits of finished videos.
         show_every_s: seconds between two calls of ``on_progress``.
@@ -20,6 +22,8 @@ class Pace:
     """
 
     rows_per_file: int = 128
+    max_rows_per_file: int = 4096
+    file_every_s: float = 1.0
     write_after_s: float = 20.0
     commit_every_s: float = 10.0
     show_every_s: float = 1.0

@@ -6,44 +6,31 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import ray
 
 from jobs.cluster.session import OBJECT_STORE_BYTES
-from jobs.ingest.batching import GROUP_FILES, JobChain, JobGroup, group_files
+from jobs.ingest.batching import GROUP_FILES, FileGroup, FileQueue, JobChain, JobGroup
+from jobs.ingest.lanes import Lane, Planned, StartedChain
 from jobs.ingest.resources import ResourcePlan, clip_bytes
 from jobs.ingest.steps import Job
 from jobs.ingest.workers import CHUNKS, ChainActor, decode_group, plan_group, write_rows
 from pipeline.decoders.registry import ON_GPU
 from schemas.records import Outcome, VideoFile
 
-# Groups of jobs that are planned before there is a decoder for them, for each decoder.
-_PLANNED_AHEAD = 3
-
 # The share of each GPU that decoders on it take; less than half, or Ray would put two annotators on one GPU.
 DECODERS_SHARE = 0.4
 
 
-@dataclass(frozen=True, slots=True)
-class _StartedChain:
-    """A chain that an actor decodes.
-
-    Attributes:
-        chain: its jobs.
-        actor: a `ChainActor`.
-        number: the job to decode next.
-    """
-
-    chain: JobChain
-    actor: Any
-    number: int = 0
-
-
 class Scheduler:
-    """Keeps decoders and annotators busy, and the clips between them few enough for the object store."""
+    """Keeps decoders and annotators busy, and the clips between them few enough for the object store.
+
+    Files are planned from both ends of their sizes, in two lanes, and decoders are given to them in turn. So while there
+    are both, a long film and many short clips get half of the decoders each, whichever was found first.
+    """
 
     def __init__(
         self,
@@ -85,15 +72,17 @@ class Scheduler:
             store_bytes // 2 // clip_bytes(job.inputs),
             (resources.max_in_flight + 1) * resources.annotators * resources.batch_size,
         )
-        self._groups = iter(group_files(files, resources.decoders))
-        self._planned: deque[JobGroup | JobChain | _StartedChain] = deque()
+        self._files = FileQueue(files, resources.decoders)
+        self._lanes = deque([Lane(largest=False), Lane(largest=True)])  # the next one's turn comes first
         self._running: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}  # what takes in each task's result
-        self._num_planning = self._num_decoding = self._num_clips = 0
+        self._num_decoding = self._num_clips = 0
         self._decoded: deque[tuple[Any, int]] = deque()  # chunks of clips, and how many are in each
+        self._num_decoded = 0  # clips in them
         self._calls = dict.fromkeys(annotators, 0)  # that each annotator has been given and not finished
         self._rows: list[Any] = []
         self._num_rows = 0
         self._oldest_row_s = 0.0
+        self._last_file_s = -math.inf
 
     def run(self) -> Iterator[Outcome | None]:
         """Hand out work and yield what comes of it until all is done; None whenever nothing finished for some seconds."""
@@ -104,6 +93,8 @@ class Scheduler:
             finished, _ = ray.wait(list(self._running), num_returns=1, timeout=self._pace.wait_s)
             if not finished:
                 yield None
+            else:  # looking through what runs costs as much for all that has finished as for one
+                finished, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             for ref in finished:
                 yield from self._running.pop(ref)(ref)
 
@@ -118,49 +109,64 @@ class Scheduler:
     def _hand_out(self) -> None:
         """Start what there is room for: later stages first, so that little waits."""
         self._hand_to_annotators()
-        while self._planned and self._num_decoding < self._resources.decoders and self._num_clips < self._max_clips:
-            self._hand_to_decoder(self._planned.popleft())
-        while len(self._planned) + self._num_planning < _PLANNED_AHEAD * self._resources.decoders:
-            group = next(self._groups, None)
-            if group is None:
+        while self._num_decoding < self._resources.decoders and self._num_clips < self._max_clips:
+            lane = next((lane for lane in self._lanes if lane.num_waiting), None)
+            if lane is None:
                 break
-            self._num_planning += 1
-            self._running[self._plan.remote(self._job, self._stats_actor, group)] = self._take_planned
+            self._lanes.remove(lane)
+            self._lanes.append(lane)
+            self._hand_to_decoder(lane, lane.take())
+        while len(self._files):
+            lanes = [lane for lane in self._lanes if lane.has_room(self._resources.decoders)]
+            if not lanes:
+                break
+            for lane in lanes:
+                if group := self._files.take(largest=lane.largest):
+                    self._hand_to_planner(lane, group)
         self._hand_to_writer()
 
-    def _hand_to_decoder(self, planned: JobGroup | JobChain | _StartedChain) -> None:
-        started: _StartedChain | None = None
+    def _is_planned(self) -> bool:
+        """Whether nothing waits for a decoder, or will."""
+        return not any(self._lanes)
+
+    def _hand_to_planner(self, lane: Lane, group: FileGroup) -> None:
+        lane.expect(group)
+        ref = self._plan.remote(self._job, self._stats_actor, group)
+        self._running[ref] = partial(self._take_planned, lane, group)
+
+    def _hand_to_decoder(self, lane: Lane, planned: Planned) -> None:
+        started: StartedChain | None = None
         if isinstance(planned, JobGroup):
             jobs = planned.jobs
             summary, *chunks = self._decode.remote(self._job, self._stats_actor, planned)
         else:
             if isinstance(planned, JobChain):
-                planned = _StartedChain(planned, self._chain.remote(self._job, self._stats_actor, planned))
+                planned = StartedChain(planned, self._chain.remote(self._job, self._stats_actor, planned))
             started = planned
             jobs = started.chain.jobs[started.number : started.number + 1]
             summary, *chunks = started.actor.decode.options(num_returns=1 + CHUNKS).remote(started.number)
         num_clips = sum(len(job.spans) for job in jobs)
         self._num_decoding, self._num_clips = self._num_decoding + 1, self._num_clips + num_clips
-        self._running[summary] = partial(self._take_decoded, chunks, num_clips, started)
+        self._running[summary] = partial(self._take_decoded, lane, chunks, num_clips, started)
 
     def _hand_to_annotators(self) -> None:
         """Give decoded clips to the annotators that have least to do: whole batches, except for the last ones.
 
         Each is given one call more than it works at, so that its next clips are there when it needs them.
         """
-        last = not (self._planned or self._num_planning or self._num_decoding) or self._num_clips >= self._max_clips
+        last = (self._is_planned() and not self._num_decoding) or self._num_clips >= self._max_clips
         while self._decoded:
             annotator = min(self._calls, key=lambda actor: self._calls[actor])
-            num_waiting = sum(count for _, count in self._decoded)
             if self._calls[annotator] > self._resources.max_in_flight:
                 return
-            if num_waiting < self._resources.batch_size and not last:
+            if self._num_decoded < self._resources.batch_size and not last:
                 return
             chunks, num_clips = [], 0
             while self._decoded and num_clips < self._resources.batch_size:
                 chunk, count = self._decoded.popleft()
                 chunks.append(chunk)
                 num_clips += count
+            self._num_decoded -= num_clips
             self._calls[annotator] += 1
             rows, summary = annotator.annotate.options(num_returns=2).remote(*chunks)
             self._running[summary] = partial(self._take_annotated, annotator, rows, num_clips)
@@ -169,30 +175,31 @@ class Scheduler:
         """Have rows written once there are enough for a file, or they have waited for long, or no more will come."""
         if not self._rows:
             return
-        late = time.monotonic() - self._oldest_row_s > self._pace.write_after_s
-        last = not (self._planned or self._num_planning or self._num_decoding or self._decoded or self._num_clips)
-        if self._num_rows >= self._pace.rows_per_file or late or last:
+        now, pace = time.monotonic(), self._pace
+        late = now - self._oldest_row_s > pace.write_after_s
+        last = self._is_planned() and not (self._num_decoding or self._decoded or self._num_clips)
+        enough = self._num_rows >= pace.rows_per_file and now - self._last_file_s >= pace.file_every_s
+        if enough or self._num_rows >= pace.max_rows_per_file or late or last:
+            self._last_file_s = now
             self._running[self._write.remote(self._job, self._stats_actor, *self._rows)] = self._take_written
             self._rows, self._num_rows = [], 0
 
-    def _take_planned(self, ref: Any) -> Iterator[Outcome]:
-        self._num_planning -= 1
-        for item in _result(ref) or ():
-            if isinstance(item, JobGroup | JobChain):
-                self._planned.append(item)
-            else:
-                yield item
+    def _take_planned(self, lane: Lane, group: FileGroup, ref: Any) -> Iterator[Outcome]:
+        items = _result(ref) or ()
+        lane.add(group, [item for item in items if isinstance(item, JobGroup | JobChain)])
+        yield from (item for item in items if not isinstance(item, JobGroup | JobChain))
 
     def _take_decoded(
-        self, chunks: list[Any], num_promised: int, started: _StartedChain | None, ref: Any
+        self, lane: Lane, chunks: list[Any], num_promised: int, started: StartedChain | None, ref: Any
     ) -> Iterator[Outcome]:
         self._num_decoding -= 1
         counts, done = _result(ref) or ((), ())
         if started is not None:
             number = started.number + 1
             if done and number < len(started.chain.jobs):  # else its actor ends, as nobody refers to it any more
-                self._planned.appendleft(replace(started, number=number))
+                lane.put_back(replace(started, number=number))
         self._num_clips -= num_promised - sum(counts)
+        self._num_decoded += sum(counts)
         self._decoded.extend((chunk, count) for chunk, count in zip(chunks, counts, strict=False) if count)
         yield from done
 

@@ -191,7 +191,7 @@ def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
     with monkeypatch.context() as patched:
         patched.setattr(VideoLedger, "add", stops_at_the_fourth)
         with pytest.raises(Interrupted) as interrupted:
-            run(options=IngestOptions(batch_size=1), pace=Pace(rows_per_file=1))
+            run(options=IngestOptions(batch_size=1), pace=Pace(rows_per_file=1, file_every_s=0.0))
     report = interrupted.value.report
     assert 1 <= report.indexed <= 4
     assert report.not_done == 12 - report.indexed
@@ -262,11 +262,12 @@ class GroupKillerJob(MadeUpModelsJob):
 
 
 def test_of_a_group_only_the_files_that_kill_their_worker_are_lost(run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobs.ingest.batching import group_files
+    from jobs.ingest.batching import FileQueue
 
     monkeypatch.setattr(jobs.ingest.make_job, "Job", GroupKillerJob)
     files = [write_video(run.folder / f"{number:02d}.mp4", 5 + number) for number in range(24)]
-    groups = group_files([VideoFile(str(path), path.stat().st_size, 0) for path in files], decoders=2)
+    queue = FileQueue([VideoFile(str(path), path.stat().st_size, 0) for path in files], decoders=2)
+    groups = list(iter(lambda: queue.take(largest=False), None))
     assert [len(group.files) for group in groups] == [3] * 8, "files 3 and 5 are in one"
     report = run()
     assert counts(report) | {"clips": 0} == {"indexed": 22, "failed": 2, "clips": 0}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs.ingest.batching import GROUP_FILES, JobChain, JobGroup, group_files, group_jobs
+from jobs.ingest.batching import GROUP_FILES, FileGroup, FileQueue, JobChain, JobGroup, group_jobs
 from jobs.ingest.resources import ResourcePlan, plan_resources
 from jobs.ingest.steps import Job
 from pipeline.annotators import ClassifierAnnotator, EmbedderAnnotator
@@ -66,14 +66,27 @@ def files_of(*sizes: int) -> list[VideoFile]:
     return [VideoFile(f"/v/{number}.mp4", size, 0) for number, size in enumerate(sizes)]
 
 
+def groups_of(files: list[VideoFile], *, largest: bool = False) -> list[FileGroup]:
+    queue = FileQueue(files, decoders=2)
+    return list(iter(lambda: queue.take(largest=largest), None))
+
+
 def test_small_files_go_together_and_no_decoder_is_left_without() -> None:
     many = files_of(*[1000] * 200)
-    groups = group_files(many, decoders=2)
+    groups = groups_of(many)
     assert [len(group.files) for group in groups] == [GROUP_FILES] * 12 + [8]
     assert [file for group in groups for file in group.files] == many
-    assert [len(group.files) for group in group_files(files_of(*[1000] * 16), decoders=2)] == [2] * 8
-    assert [len(group.files) for group in group_files(files_of(*[20 << 20] * 200), decoders=2)] == [1] * 200
-    assert group_files([], decoders=2) == []
+    assert [len(group.files) for group in groups_of(files_of(*[1000] * 16))] == [2] * 8
+    assert [len(group.files) for group in groups_of(files_of(*[20 << 20] * 200))] == [1] * 200
+    assert groups_of([]) == []
+
+
+def test_files_are_taken_from_both_ends_of_their_sizes_and_each_once() -> None:
+    sizes = [40 << 20, 3, 50 << 20, 1, 2]
+    queue = FileQueue(files_of(*sizes), decoders=2)
+    taken = [queue.take(largest=largest) for largest in (True, False, False, True, False)]
+    assert [[file.size_bytes for file in group.files] for group in taken if group] == [[50 << 20], [1], [2], [40 << 20], [3]]
+    assert (len(queue), queue.take(largest=True), queue.take(largest=False)) == (0, None, None)
 
 
 def test_short_videos_are_decoded_together_and_long_ones_in_parts() -> None:
