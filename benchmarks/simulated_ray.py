@@ -22,8 +22,10 @@ import numpy as np
 import ray
 
 import jobs.ingest.commit
+import jobs.ingest.layout
 import jobs.ingest.ray_run
 import jobs.ingest.scheduler
+from jobs.cluster.nodes import Node
 from jobs.ingest.batching import FileGroup, JobChain, group_jobs
 from jobs.ingest.timing import StageTiming
 from jobs.ingest.workers import CHUNKS, Attempt, StatsActor
@@ -133,6 +135,11 @@ class SimulatedRay:
     def cluster_resources(self) -> dict[str, float]:
         """Of all machines."""
         return dict(self._resources)
+
+    def nodes(self) -> list[Node]:
+        """One machine that has all."""
+        cpus, gpus = int(self._resources["CPU"]), int(self._resources["GPU"])
+        return [Node("node", "made up", cpus, gpus, self._resources["memory"])]
 
     def put(self, value: Any) -> _Ref:
         """An object that is there."""
@@ -427,6 +434,12 @@ def simulated(cluster: SimulatedRay) -> Iterator[None]:
     places: list[tuple[Any, str, Any]] = [
         (jobs.ingest.scheduler, "ray", cluster),
         (jobs.ingest.ray_run, "ray", cluster),
+        (jobs.ingest.layout, "ray", cluster),
+        (jobs.ingest.layout, "alive_nodes", cluster.nodes),
+        (jobs.ingest.layout, "check_nodes", lambda *_: None),
+        (jobs.ingest.layout, "head_answers", lambda: True),
+        (jobs.ingest.layout, "on_node", lambda node: node),
+        (jobs.ingest.ray_run, "on_this_node", lambda: ""),
         (jobs.ingest.scheduler, "time", clock),
         (jobs.ingest.commit, "time", clock),
     ]

@@ -6,7 +6,9 @@
 The driver hands out work and passes on references: frames go from the decoder's machine to the annotator's, once. While
 clips that are decoded and not yet annotated fill half of the object store, nothing more is decoded. A task costs Ray some
 milliseconds, so short videos go in groups. A worker that dies is replaced; the new one skips the videos at which two workers
-have died. `jobs.ingest.scheduler` hands out the work, `jobs.ingest.workers` is what the workers run.
+have died. Machines of a cluster may come and go: what was on one that has gone is made again on others.
+`jobs.ingest.layout` keeps annotators on the machines that there are, `jobs.ingest.scheduler` hands out the work,
+`jobs.ingest.workers` is what the workers run.
 """
 
 from __future__ import annotations
@@ -19,19 +21,16 @@ from typing import Any
 
 import ray
 
+from jobs.cluster.nodes import on_this_node
+from jobs.ingest.layout import Layout
 from jobs.ingest.profile import RunSummary
-from jobs.ingest.resources import plan_resources
-from jobs.ingest.scheduler import DECODERS_SHARE, Scheduler
+from jobs.ingest.resources import ResourcePlan
+from jobs.ingest.scheduler import Scheduler
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats
-from jobs.ingest.workers import CRASHED, AnnotatorActor, StatsActor
-from pipeline.decoders.registry import ON_GPU
-from schemas.errors import JobError, UsageError
+from jobs.ingest.workers import CRASHED, StatsActor
+from schemas.errors import JobError
 from schemas.records import Outcome, Problem, VideoFile
-
-# How often an annotator that dies is replaced, and how often it is given the same clips again.
-_RESTARTS = 20
-_RETRIES = 3
 
 
 @contextmanager
@@ -51,7 +50,6 @@ class RayRun:
     """One run over many videos: `outcomes` does the work, and `stats` says meanwhile how far it is.
 
     Attributes:
-        resources: how the stages are laid out over the machines that the Ray session has.
         is_here: whether these are this machine alone.
     """
 
@@ -59,37 +57,27 @@ class RayRun:
         """Start the annotators, which begin to load the models; the videos need not be known yet.
 
         Raises:
-            UsageError: the decoder needs a GPU, and there is none.
+            UsageError: the decoder needs a GPU, and there is none; or a machine of the cluster lacks something.
         """
         self._job = job
         self._stats = RunStats()
         self.is_here = job.options.address is None
-        cluster = ray.cluster_resources()
-        self._gpus = int(cluster.get("GPU", 0))
-        if job.options.decoder in ON_GPU and not self._gpus:
-            message = "got a Ray cluster without GPUs; take pyav"
-            raise UsageError(message, argument="decoder", value=job.options.decoder)
-        self.resources = plan_resources(job, int(cluster.get("CPU", 1)), self._gpus, cluster.get("memory", 0.0))
-        self._stats_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(StatsActor).remote(
-            job.options.trace
+        # On this machine, where it lives as long as the run does: it counts for all of them.
+        self._stats_actor: Any = (
+            ray.remote(StatsActor)
+            .options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=on_this_node())
+            .remote(job.options.trace)
         )
-        # Annotators ask for no CPU of Ray's: on CPUs alone they and the decoders share the cores, and whichever is behind
-        # gets more of them, since the others wait for it; and with fewer CPUs than GPUs, none would be left to decode.
-        share = 1 - DECODERS_SHARE if job.options.decoder in ON_GPU else 1.0
-        actor = ray.remote(AnnotatorActor).options(
-            num_cpus=0,
-            num_gpus=share * self.resources.on_gpus,
-            max_restarts=_RESTARTS,
-            max_task_retries=_RETRIES,
-            max_concurrency=self.resources.max_in_flight,
-        )
-        self._annotators = [actor.remote(job, self._stats_actor, self.resources) for _ in range(self.resources.annotators)]
+        self._layout = Layout(job, self._stats_actor)
+
+    @property
+    def resources(self) -> ResourcePlan:
+        """How the stages are laid out over the machines that the Ray session has."""
+        return self._layout.resources
 
     def close(self) -> None:
         """End the annotators."""
-        for annotator in self._annotators:
-            with suppress(ray.exceptions.RayError):  # it has ended by itself
-                ray.kill(annotator)
+        self._layout.close()
 
     def stats(self) -> RunStats:
         """The work done so far."""
@@ -99,6 +87,8 @@ class RayRun:
 
     def summary(self, timeout_s: float | None = None) -> RunSummary | None:
         """The work done; None where Ray has gone, or takes longer than ``timeout_s`` to answer."""
+        if self._layout.lost_head:
+            return None
         actor = self._stats_actor
         try:
             answers = [actor.snapshot.remote(), actor.computing.remote(), actor.timings.remote()]
@@ -129,7 +119,7 @@ class RayRun:
         """
         with _ray_errors_as_job_error():
             job = replace(self._job, taken=taken)
-            scheduler = Scheduler(job, self._stats_actor, self.resources, self._gpus, self._annotators, files)
+            scheduler = Scheduler(job, self._stats_actor, self._layout, files)
             try:
                 yield from scheduler.run()
             finally:

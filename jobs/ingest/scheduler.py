@@ -4,25 +4,49 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 
 from jobs.cluster.session import OBJECT_STORE_BYTES
 from jobs.ingest.batching import GROUP_FILES, FileGroup, FileQueue, JobChain, JobGroup
 from jobs.ingest.lanes import Lane, Planned, StartedChain
-from jobs.ingest.resources import ResourcePlan, clip_bytes
+from jobs.ingest.layout import DECODERS_SHARE, Layout
+from jobs.ingest.resources import clip_bytes
 from jobs.ingest.steps import Job
 from jobs.ingest.workers import CHUNKS, ChainActor, decode_group, plan_group, write_rows
 from pipeline.decoders.registry import ON_GPU
 from schemas.records import Outcome, VideoFile
 
-# The share of each GPU that decoders on it take; less than half, or Ray would put two annotators on one GPU.
-DECODERS_SHARE = 0.4
+
+class _Chunk(NamedTuple):
+    """Decoded clips.
+
+    Attributes:
+        ref: of them.
+        num_clips: how many there are.
+        actor: what decoded them, where Ray may have to ask it again: it must not end before.
+    """
+
+    ref: Any
+    num_clips: int
+    actor: Any = None
+
+
+class _Rows(NamedTuple):
+    """Annotated clips.
+
+    Attributes:
+        ref: of their rows.
+        given: the clips, where a machine that goes may take the rows with it.
+    """
+
+    ref: Any
+    given: list[_Chunk]
 
 
 class Scheduler:
@@ -36,9 +60,7 @@ class Scheduler:
         self,
         job: Job,
         stats_actor: Any,
-        resources: ResourcePlan,
-        gpus: int,
-        annotators: Sequence[Any],
+        layout: Layout,
         files: Sequence[VideoFile],
     ) -> None:
         """Prepare Ray's tasks.
@@ -46,17 +68,18 @@ class Scheduler:
         Args:
             job: the steps.
             stats_actor: the run's `StatsActor`.
-            resources: how the run is laid out.
-            gpus: of all machines.
-            annotators: `AnnotatorActor` handles.
+            layout: how the run lies over the machines.
             files: the videos to do.
         """
-        self._resources, self._pace = resources, job.pace
+        self._layout, self._pace = layout, job.pace
+        resources = layout.resources
         # Ray retries a task whose worker died for ever by default, and one bad file would hang the run. Two workers may die
         # at each video of a group.
         options: dict[str, Any] = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
         if job.options.decoder in ON_GPU:
-            share = math.floor(1e4 * DECODERS_SHARE / math.ceil(resources.decoders / gpus)) / 1e4  # as finely as Ray counts
+            share = (
+                math.floor(1e4 * DECODERS_SHARE / math.ceil(resources.decoders / layout.gpus)) / 1e4
+            )  # as finely as Ray counts
             options["num_gpus"] = share
         self._plan = ray.remote(plan_group).options(**options | {"num_gpus": 0})
         self._decode = ray.remote(decode_group).options(**options, num_returns=1 + CHUNKS)
@@ -66,27 +89,26 @@ class Scheduler:
         self._chain = ray.remote(ChainActor).options(**for_ever)
         self._write = ray.remote(write_rows).options(num_cpus=0, max_retries=2)
         self._job, self._stats_actor = ray.put(job), stats_actor
-        store_bytes = int(ray.cluster_resources().get("object_store_memory", OBJECT_STORE_BYTES))
-        # Clips that may be in decoders, or decoded and not yet annotated.
-        self._max_clips = max(
-            store_bytes // 2 // clip_bytes(job.inputs),
-            (resources.max_in_flight + 1) * resources.annotators * resources.batch_size,
-        )
+        self._clip_bytes, self._max_clips = clip_bytes(job.inputs), 0
+        self._measure()
+        self._ahead = layout.on_cluster and job.options.num_decoders is None
         self._files = FileQueue(files, resources.decoders)
         self._lanes = deque([Lane(largest=False), Lane(largest=True)])  # the next one's turn comes first
         self._running: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}  # what takes in each task's result
         self._num_decoding = self._num_clips = 0
-        self._decoded: deque[tuple[Any, int]] = deque()  # chunks of clips, and how many are in each
+        self._decoded: deque[_Chunk] = deque()
         self._num_decoded = 0  # clips in them
-        self._calls = dict.fromkeys(annotators, 0)  # that each annotator has been given and not finished
-        self._rows: list[Any] = []
+        self._calls: Counter[Any] = Counter()  # that each annotator has been given and not finished
+        self._rows: list[_Rows] = []
         self._num_rows = 0
         self._oldest_row_s = 0.0
         self._last_file_s = -math.inf
+        self._last_look_s = time.monotonic()
 
     def run(self) -> Iterator[Outcome | None]:
         """Hand out work and yield what comes of it until all is done; None whenever nothing finished for some seconds."""
         while True:
+            self._look_at_machines()
             self._hand_out()
             if not self._running:
                 return
@@ -106,10 +128,32 @@ class Scheduler:
         """
         self._stats_actor.stop.remote()
 
+    def _measure(self) -> None:
+        """Find how many clips may be in decoders, or decoded and not yet annotated."""
+        resources = self._layout.resources
+        store_bytes = int(ray.cluster_resources().get("object_store_memory", OBJECT_STORE_BYTES))
+        self._max_clips = max(
+            store_bytes // 2 // self._clip_bytes,
+            (resources.max_in_flight + 1) * resources.annotators * resources.batch_size,
+        )
+
+    def _look_at_machines(self, *, now: bool = False) -> None:
+        """Every few seconds, use machines that have joined, and forget those that have gone."""
+        if now or time.monotonic() - self._last_look_s >= self._pace.wait_s:
+            if self._layout.refresh():
+                self._measure()
+            self._last_look_s = time.monotonic()
+
+    @property
+    def _max_decoding(self) -> int:
+        """Decodings to hand out: on a cluster more than run at a time, by which its autoscaler sees that more could."""
+        decoders = self._layout.resources.decoders
+        return decoders + (decoders + 1) // 2 * self._ahead
+
     def _hand_out(self) -> None:
         """Start what there is room for: later stages first, so that little waits."""
         self._hand_to_annotators()
-        while self._num_decoding < self._resources.decoders and self._num_clips < self._max_clips:
+        while self._num_decoding < self._max_decoding and self._num_clips < self._max_clips:
             lane = next((lane for lane in self._lanes if lane.num_waiting), None)
             if lane is None:
                 break
@@ -117,7 +161,7 @@ class Scheduler:
             self._lanes.append(lane)
             self._hand_to_decoder(lane, lane.take())
         while len(self._files):
-            lanes = [lane for lane in self._lanes if lane.has_room(self._resources.decoders)]
+            lanes = [lane for lane in self._lanes if lane.has_room(self._layout.resources.decoders)]
             if not lanes:
                 break
             for lane in lanes:
@@ -156,20 +200,19 @@ class Scheduler:
         """
         last = (self._is_planned() and not self._num_decoding) or self._num_clips >= self._max_clips
         while self._decoded:
-            annotator = min(self._calls, key=lambda actor: self._calls[actor])
-            if self._calls[annotator] > self._resources.max_in_flight:
+            annotator = min(self._layout.annotators, key=lambda actor: self._calls[actor])
+            if self._calls[annotator] > self._layout.resources.max_in_flight:
                 return
-            if self._num_decoded < self._resources.batch_size and not last:
+            if self._num_decoded < self._layout.resources.batch_size and not last:
                 return
-            chunks, num_clips = [], 0
-            while self._decoded and num_clips < self._resources.batch_size:
-                chunk, count = self._decoded.popleft()
-                chunks.append(chunk)
-                num_clips += count
+            given, num_clips = list[_Chunk](), 0
+            while self._decoded and num_clips < self._layout.resources.batch_size:
+                given.append(self._decoded.popleft())
+                num_clips += given[-1].num_clips
             self._num_decoded -= num_clips
             self._calls[annotator] += 1
-            rows, summary = annotator.annotate.options(num_returns=2).remote(*chunks)
-            self._running[summary] = partial(self._take_annotated, annotator, rows, num_clips)
+            rows, summary = annotator.annotate.options(num_returns=2).remote(*(chunk.ref for chunk in given))
+            self._running[summary] = partial(self._take_annotated, annotator, rows, given)
 
     def _hand_to_writer(self) -> None:
         """Have rows written once there are enough for a file, or they have waited for long, or no more will come."""
@@ -181,7 +224,8 @@ class Scheduler:
         enough = self._num_rows >= pace.rows_per_file and now - self._last_file_s >= pace.file_every_s
         if enough or self._num_rows >= pace.max_rows_per_file or late or last:
             self._last_file_s = now
-            self._running[self._write.remote(self._job, self._stats_actor, *self._rows)] = self._take_written
+            ref = self._write.remote(self._job, self._stats_actor, *(rows.ref for rows in self._rows))
+            self._running[ref] = partial(self._take_written, self._rows)
             self._rows, self._num_rows = [], 0
 
     def _take_planned(self, lane: Lane, group: FileGroup, ref: Any) -> Iterator[Outcome]:
@@ -200,21 +244,42 @@ class Scheduler:
                 lane.put_back(replace(started, number=number))
         self._num_clips -= num_promised - sum(counts)
         self._num_decoded += sum(counts)
-        self._decoded.extend((chunk, count) for chunk, count in zip(chunks, counts, strict=False) if count)
+        actor = started.actor if started is not None and self._layout.on_cluster else None
+        self._decoded += [_Chunk(chunk, count, actor) for chunk, count in zip(chunks, counts, strict=False) if count]
         yield from done
 
-    def _take_annotated(self, annotator: Any, rows: Any, num_clips: int, ref: Any) -> Iterator[Outcome]:
+    def _take_annotated(self, annotator: Any, rows: Any, given: list[_Chunk], ref: Any) -> Iterator[Outcome]:
         self._calls[annotator] -= 1
+        num_clips = sum(chunk.num_clips for chunk in given)
+        try:
+            num_rows, failures = ray.get(ref)
+        except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError):
+            self._look_at_machines(now=True)
+            if annotator in self._layout.annotators:
+                raise
+            del self._calls[annotator]
+            self._annotate_again(given)  # its machine has gone
+            return
         self._num_clips -= num_clips
-        num_rows, failures = ray.get(ref)
         if num_rows:
             self._oldest_row_s = self._oldest_row_s if self._rows else time.monotonic()
-            self._rows.append(rows)
+            self._rows.append(_Rows(rows, given if self._layout.on_cluster else []))
             self._num_rows += num_rows
         yield from failures
 
-    def _take_written(self, ref: Any) -> Iterator[Outcome]:
-        yield ray.get(ref)
+    def _take_written(self, written: list[_Rows], ref: Any) -> Iterator[Outcome]:
+        try:
+            yield ray.get(ref)
+        except ray.exceptions.ObjectLostError:
+            if not self._layout.on_cluster:
+                raise
+            given = [chunk for rows in written for chunk in rows.given]  # rows went with the machine that made them
+            self._num_clips += sum(chunk.num_clips for chunk in given)
+            self._annotate_again(given)
+
+    def _annotate_again(self, given: list[_Chunk]) -> None:
+        self._decoded.extendleft(reversed(given))
+        self._num_decoded += sum(chunk.num_clips for chunk in given)
 
 
 def _result(ref: Any) -> Any:

@@ -6,8 +6,9 @@ import faulthandler
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,10 @@ CHUNKS = 4
 # Workers that may die at one place of a video.
 _MAX_DEATHS = 2
 
+# Seconds after which Ray knows at the latest that a machine has gone, and seconds between two questions whether it does.
+_NODE_GONE_S = 25.0
+_ASK_S = 1.0
+
 CRASHED = (
     "crashed: the process that read it died twice, in native code or for want of memory; "
     "try another --decoder, or re-encode it"
@@ -59,6 +64,19 @@ class Attempt(NamedTuple):
     limit_s: float
 
 
+@dataclass(slots=True)
+class _Deaths:
+    """The workers that made one attempt.
+
+    Attributes:
+        node: the machine of the last one, which is at it or has died.
+        of: for each that died, if it timed out, and its machine.
+    """
+
+    node: str
+    of: list[tuple[bool, str]] = field(default_factory=list)
+
+
 class StatsActor:
     """The run's statistics, in a process that all workers can reach; it also knows at which videos workers died."""
 
@@ -67,7 +85,7 @@ class StatsActor:
         self._stats = RunStats()
         self._timings: list[StageTiming] | None = [] if keep_timings else None
         self._last: dict[tuple[str, int], StageTiming] = {}  # by worker and thread
-        self._attempts: dict[Attempt, list[bool]] = {}  # unfinished ones: for each worker that died there, if it timed out
+        self._attempts: dict[Attempt, _Deaths] = {}  # unfinished ones
         self._computing = "cpu", "fp32"
         self._stopped = False
 
@@ -84,12 +102,13 @@ class StatsActor:
         if self._timings is not None:
             self._timings.append(timing)
 
-    def begin(self, attempt: Attempt, timed_out: bool) -> bool:
+    def begin(self, attempt: Attempt, timed_out: bool, node: str = "") -> bool:
         """Note that a worker is about to read something, so that it is known what it was at if it dies.
 
         Args:
             attempt: what it is about to read.
             timed_out: whether the worker before it ended there by the time limit.
+            node: its machine.
 
         Returns:
             Whether it may: not after two workers have died there, or once the run is stopped.
@@ -98,10 +117,22 @@ class StatsActor:
             return False
         deaths = self._attempts.get(attempt)
         if deaths is None:
-            self._attempts[attempt] = []
+            self._attempts[attempt] = _Deaths(node)
             return True
-        deaths.append(timed_out)
-        return len(deaths) < _MAX_DEATHS
+        deaths.of.append((timed_out, deaths.node))
+        deaths.node = node
+        return len(deaths.of) < _MAX_DEATHS
+
+    def suspects(self, attempt: Attempt) -> set[str]:
+        """Machines at whose workers' deaths the attempt is given up, which may have gone themselves."""
+        deaths = self._attempts.get(attempt)
+        return {node for _, node in deaths.of} if deaths and not self._stopped else set()
+
+    def forgive(self, attempt: Attempt, gone: Collection[str]) -> bool:
+        """Count no deaths on machines that have gone: they are no fault of the video. Whether the attempt may be made."""
+        deaths = self._attempts[attempt]
+        deaths.of = [(timed_out, node) for timed_out, node in deaths.of if node not in gone]
+        return len(deaths.of) < _MAX_DEATHS
 
     def end(self, attempt: Attempt, timing: StageTiming) -> None:
         """The attempt finished; forget it and record its timing."""
@@ -127,9 +158,11 @@ class StatsActor:
     def lost(self) -> dict[bytes, Problem]:
         """Why videos are lost: for every path at which workers died, the reason."""
         return {
-            attempt.path: Problem(attempt.stage, _TIMED_OUT.format(attempt.limit_s) if any(deaths) else CRASHED)
+            attempt.path: Problem(
+                attempt.stage, _TIMED_OUT.format(attempt.limit_s) if any(out for out, _ in deaths.of) else CRASHED
+            )
             for attempt, deaths in self._attempts.items()
-            if deaths
+            if deaths.of
         }
 
 
@@ -314,7 +347,19 @@ def _may_begin(stats_actor: Any, attempt: Attempt) -> bool:
         timed_out = _timeout_marker(attempt).stat().st_size > 0
     except OSError:
         timed_out = False
-    may_begin = bool(ray.get(stats_actor.begin.remote(attempt, timed_out)))
+    node = ray.get_runtime_context().get_node_id()
+    may_begin = bool(ray.get(stats_actor.begin.remote(attempt, timed_out, node))) or _is_forgiven(stats_actor, attempt, node)
     if not may_begin:
         _timeout_marker(attempt).unlink(missing_ok=True)
     return may_begin
+
+
+def _is_forgiven(stats_actor: Any, attempt: Attempt, node: str) -> bool:
+    """Whether workers died at the attempt because their machines have gone, of which Ray learns after some seconds."""
+    suspects = ray.get(stats_actor.suspects.remote(attempt)) - {node}
+    until = time.monotonic() + _NODE_GONE_S
+    while suspects and time.monotonic() < until:
+        if gone := suspects - {each["NodeID"] for each in ray.nodes() if each["Alive"]}:
+            return bool(ray.get(stats_actor.forgive.remote(attempt, gone)))
+        time.sleep(_ASK_S)
+    return False

@@ -19,6 +19,7 @@ import pytest
 import ray.cloudpickle
 
 import jobs.ingest.find
+import jobs.ingest.layout
 import jobs.ingest.make_job
 import jobs.ingest.ray_run
 from index.snapshot.snapshot import Snapshot
@@ -325,7 +326,7 @@ def test_an_annotator_works_at_two_calls_and_finds_the_same(
         return replace(plan_resources(*machine), annotators=1, max_in_flight=2)
 
     monkeypatch.setattr(jobs.ingest.make_job, "Job", SlowJob)
-    monkeypatch.setattr(jobs.ingest.ray_run, "plan_resources", choose_two_calls)
+    monkeypatch.setattr(jobs.ingest.layout, "plan_resources", choose_two_calls)
     both = run(options=IngestOptions(batch_size=1), trace=trace), run.sql(query)
     assert both[0].clips == one_by_one[0].clips == 4
     assert both[1] == one_by_one[1]
