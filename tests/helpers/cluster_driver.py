@@ -3,7 +3,7 @@
     python -m tests.helpers.cluster_driver ADDRESS FOLDER LIBRARY CLASSIFIER EMBEDDER [SECONDS]
 
 Decoding each job takes SECONDS longer, and `BURNT_S` of the CPU; it begins with a line in LIBRARY.jobs that names the
-machine. Prints a line for each progress, and the report at the end.
+machine, and waits while there is a LIBRARY.hold. Prints a line for each progress, and the report at the end.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class SlowJob(MadeUpModelsJob):
 
         with Path(f"{self.folder}.jobs").open("a", encoding="utf-8") as file:
             file.write(f"{ray.get_runtime_context().get_node_id()}\n")
+        while Path(f"{self.folder}.hold").exists():
+            time.sleep(0.05)
         until = time.thread_time() + BURNT_S
         while time.thread_time() < until:
             pass

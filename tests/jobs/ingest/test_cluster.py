@@ -51,7 +51,9 @@ def running_cluster() -> Iterator[Callable[[], RayCluster]]:
 class Driver:
     """An ingest on a cluster, as a process."""
 
-    def __init__(self, cluster: RayCluster, folder: Path, library: Path, models: tuple[Path, Path], slower_s: float) -> None:
+    def __init__(
+        self, cluster: RayCluster, folder: Path, library: Path, models: tuple[Path, Path], slower_s: float = 0.0
+    ) -> None:
         self.jobs_file = Path(f"{library}.jobs")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.helpers.cluster_driver", cluster.address, folder, library, *models, str(slower_s)],
@@ -108,12 +110,15 @@ def test_a_machine_that_joins_gets_work_and_of_one_that_dies_nothing_is_lost(
     for number in range(NUM_VIDEOS):
         write_video(folder / f"{number:02d}.mp4", 100 + number)
     cluster = running_cluster()
-    driver = Driver(cluster, folder, tmp_path / "library", models, slower_s=0.8)
+    hold = tmp_path / "library.hold"
+    hold.touch()
+    driver = Driver(cluster, folder, tmp_path / "library", models)
     driver.wait_until(lambda: len(set(driver.nodes())) == 2)
     before = set(driver.nodes())
     dies = cluster.add(num_cpus=2)
     driver.wait_until(lambda: len(set(driver.nodes()) - before) == 1)
     cluster.kill(dies)
+    hold.unlink()
     code, report = driver.end()
     assert code == 0, report
     assert report["found"] == report["indexed"] == NUM_VIDEOS + len(films)
@@ -135,7 +140,7 @@ def test_a_machine_with_other_code_is_named_at_once(
         module.write("# changed\n")
     cluster = running_cluster()
     other = cluster.add(environment={"PYTHONPATH": str(tmp_path / "other")})
-    code, said = Driver(cluster, films[0].parent, tmp_path / "library", models, slower_s=0).end()
+    code, said = Driver(cluster, films[0].parent, tmp_path / "library", models).end()
     cluster.kill(other)
     assert (code, said["kind"]) == (1, "UsageError")
     assert said["error"].startswith("address: the machine ")
