@@ -184,14 +184,47 @@ def main() -> None:
     parser.add_argument("--cpus", type=int, default=256, help="of the made-up cluster")
     parser.add_argument("--gpus", type=int, default=32)
     parser.add_argument("--task-ms", type=float, default=0.0, help="what Ray's own calls cost the driver for each task")
+    parser.add_argument("--real", type=int, default=0, help="ingest so many real small files by real Ray instead")
     parser.add_argument("--features", action="store_true", help="keep features for the rerank score")
     arguments = parser.parse_args()
+    if arguments.real:
+        print(measure_real(arguments.real))
+        return
     costs = Costs(task_s=arguments.task_ms / 1000, features_bytes=27_920 * arguments.features)
     for num_files in arguments.files:
         began = time.monotonic()
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             figures = pool.submit(measure, num_files, arguments.cpus, arguments.gpus, costs).result()
         print(_text(figures), f"(simulated in {time.monotonic() - began:.0f} s)", flush=True)
+
+
+def measure_real(num_files: int) -> str:
+    """Ingest so many real files of a second by real Ray on this machine, with made-up models."""
+    import jobs.ingest.make_job
+    from demo.checkpoints import write_classifier, write_embedder
+    from jobs.ingest.ingest import ingest
+    from tests.helpers.made_up_models import MadeUpModelsJob
+    from tests.helpers.videos import write_video
+
+    vars(jobs.ingest.make_job)["Job"] = MadeUpModelsJob
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, before_mb = Path(scratch), _resident_mb("VmRSS")
+        content = write_video(folder / "first.mp4", 25).read_bytes()
+        for number in range(num_files):
+            path = folder / "videos" / f"{number // 1000:03d}" / f"{number:06d}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content + b"\0\0\0\x10free%08d" % number)  # no two have the same content
+        models = write_classifier(folder / "classifier"), write_embedder(folder / "embedder")
+        began_cpu_s = time.process_time()
+        report = ingest(
+            folder / "videos", folder / "library", classifier=str(models[0]), embedder=str(models[1]), features="none"
+        )
+        cpu_s = time.process_time() - began_cpu_s
+        assert report.indexed == num_files, report
+    return (
+        f"real Ray, {num_files} files of a second: {report.wall_seconds:.0f} s; driver: {cpu_s:.1f} CPU s, "
+        f"{1e3 * cpu_s / num_files:.2f} ms a file; memory grew by {_resident_mb('VmHWM') - before_mb:.0f} MB"
+    )
 
 
 def _text(f: Figures) -> str:
