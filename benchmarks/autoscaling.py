@@ -101,8 +101,8 @@ def main() -> None:
         os.environ.update(environment)
         head = subprocess.Popen(
             [BIN / "ray", "start", "--head", "--block", "--port", str(_PORT), "--num-cpus", "1",
-             "--include-dashboard", "false", "--disable-usage-stats", "--temp-dir", str(folder / "ray"), "--object-store-memory", str(150 << 20),
-             "--autoscaling-config", str(folder / "config.json")],
+             "--include-dashboard", "false", "--disable-usage-stats", "--object-store-memory", str(150 << 20),
+             "--temp-dir", str(folder / "ray"), "--autoscaling-config", str(folder / "config.json")],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         try:

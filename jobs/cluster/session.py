@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -28,6 +29,10 @@ _CONNECT_S = 10.0
 # For each GPU, or for a machine without any. Frames wait in shared memory between decoding and annotating; while half of
 # this is full, nothing more is decoded.
 OBJECT_STORE_BYTES = 2 << 30
+
+
+# What Ray says where its head has other versions than this process: those of the head come first.
+_VERSIONS = re.compile(r"(Ray|Python): (\S+)")
 
 
 class _Job(JobConfig):  # type: ignore[misc]
@@ -75,6 +80,12 @@ def ray_session(options: IngestOptions) -> Iterator[None]:
             reason = (str(exc) or type(exc).__name__).splitlines()[0]
             if options.address is None:
                 raise JobError(f"Ray could not be started on this machine: {reason}") from exc
+            if (versions := _VERSIONS.findall(str(exc))) and "Version mismatch" in reason:
+                theirs, ours = (" and ".join(f"{what} {version}" for what, version in versions[k : k + 2]) for k in (0, 2))
+                raise UsageError(
+                    f"got {options.address!r}, a cluster of {theirs}, and this machine has {ours}; install the same on all",
+                    argument="address",
+                ) from exc
             raise UsageError(
                 f"got {options.address!r}, and no Ray cluster answers there ({reason}); start one "
                 "with: ray start --head; where it was started with a token, set RAY_AUTH_MODE=token; or leave `address` out",

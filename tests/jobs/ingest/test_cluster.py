@@ -17,9 +17,13 @@ import pytest
 import jobs.ingest.make_job
 from benchmarks.crashes import content
 from jobs.cluster.nodes import Found, Needs, Node, problem_of
+from jobs.cluster.session import ray_session
 from jobs.ingest.ingest import ingest
 from jobs.ingest.layout import homes_of
 from jobs.ingest.resources import ResourcePlan
+from jobs.ingest.workers import Attempt, StatsActor
+from schemas.errors import UsageError
+from schemas.options import IngestOptions
 from tests.helpers.cluster_driver import BURNT_S
 from tests.helpers.inline_run import InlineRun
 from tests.helpers.made_up_models import MadeUpModelsJob
@@ -201,3 +205,34 @@ def test_annotators_go_where_gpus_are_else_by_cpus() -> None:
     assert homes_of(nodes, ResourcePlan(1, 3, 0, 64, on_gpus=True)) == ["a", "a", "b"]
     assert sorted(homes_of(nodes, ResourcePlan(1, 7, 4, 4))) == ["a"] * 4 + ["b"] + ["c"] * 2
     assert homes_of(nodes[:1], ResourcePlan(1, 1, 1, 4)) == [], "none has a CPU"
+
+
+def test_other_versions_of_ray_and_python_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**options: object) -> None:  # as ray._private.utils.check_version_info does
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.59.0\n    Python: 3.12.1\n"
+            "This process on vm was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
+        )
+
+    monkeypatch.setattr("jobs.cluster.session.ray.is_initialized", lambda: False)
+    monkeypatch.setattr("jobs.cluster.session.ray.init", refuse)
+    monkeypatch.setattr("jobs.cluster.session._check_reachable", lambda address: None)
+    with pytest.raises(UsageError) as refused, ray_session(IngestOptions(address="head:6379")):
+        pass
+    assert str(refused.value) == (
+        "address: got 'head:6379', a cluster of Ray 2.59.0 and Python 3.12.1, and this machine has Ray 2.60.0 and Python "
+        "3.11.7; install the same on all"
+    )
+
+
+def test_a_video_is_not_blamed_for_machines_that_have_gone() -> None:
+    stats, attempt = StatsActor(keep_timings=False), Attempt(b"/v/a.mp4", "decode", 0, 600.0)
+    assert stats.begin(attempt, False, "first")
+    assert stats.begin(attempt, False, "second"), "one worker has died"
+    assert not stats.begin(attempt, False, "third"), "two have"
+    assert stats.suspects(attempt) == {"first", "second"}
+    assert stats.forgive(attempt, {"first"}), "the first one's machine has gone, so only one counts"
+    assert not stats.begin(attempt, False, "fourth"), "the third one has died, too"
+    assert list(stats.lost()) == [b"/v/a.mp4"]
+    stats.stop()
+    assert stats.suspects(attempt) == set(), "nothing is waited for once the run ends"
