@@ -185,8 +185,8 @@ def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
 
     def stops_at_the_fourth(ledger: VideoLedger, outcome: Any) -> None:
         add(ledger, outcome)
-        written.append(isinstance(outcome, Written))
-        if sum(written) == 4:
+        written.append(outcome.num_clips if isinstance(outcome, Written) else 0)  # a file may hold clips of several videos
+        if sum(written) >= 4:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -194,7 +194,7 @@ def test_what_was_finished_before_an_interruption_is_kept_and_not_read_again(
         with pytest.raises(Interrupted) as interrupted:
             run(options=IngestOptions(batch_size=1), pace=Pace(rows_per_file=1, file_every_s=0.0))
     report = interrupted.value.report
-    assert 1 <= report.indexed <= 4
+    assert 1 <= report.indexed <= sum(written)
     assert report.not_done == 12 - report.indexed
     assert report.profile is not None, "and it is said what it cost"
     kept = run.sql("select path, clip_count from videos order by path")
