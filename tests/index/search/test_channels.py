@@ -61,7 +61,7 @@ def test_words_are_found_across_subtitles_by_their_stems(library: Path) -> None:
     answer = ask(library, "where she says that the budget is gone", channels=("speech",))
     (moment,) = answer.moments
     assert (moment.video_id, moment.start_s, moment.end_s) == ("b", 8.0, 9.5)
-    assert moment.reasons == (Reason("speech", "that the budgets are gone.", 8.0, 9.5),)
+    assert moment.reasons == (Reason("speech", "that the budgets are gone.", 8.0, 9.5, ("words",)),)
     assert (moment.clip_id, moment.best_start_s, moment.best_end_s, moment.confidence) == (12, 8.0, 12.0, 1.0)
     assert moment.score == pytest.approx(1 / 61)
     assert found(ask(library, "sorry budget", channels=("speech",))) == [("b", 5.0, 9.5, "speech")]
@@ -98,7 +98,7 @@ def test_speech_and_screen_text_of_one_place_are_one_answer(library: Path) -> No
     assert found(answer) == [("b", 20.0, 22.0, "speech")]
     answer = ask(library, "budget", channels=("speech", "text"))
     assert found(answer) == [("b", 20.0, 22.0, "speech text"), ("b", 8.0, 9.5, "speech")]
-    assert answer.moments[0].reasons[1] == Reason("text", "BUDGET 2024", 19.0, 24.0)
+    assert answer.moments[0].reasons[1] == Reason("text", "BUDGET 2024", 19.0, 24.0, ("words",))
     scores = [moment.score for moment in answer.moments]
     assert scores == pytest.approx([2 / 61, 1 / 62]) or scores == pytest.approx([1 / 62 + 1 / 61, 1 / 61])
 
