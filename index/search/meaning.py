@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,21 @@ MIDDLE = 5.6
 """The evidence at which the confidence is 0.5; fitted likewise."""
 
 MIN_EVIDENCE = 5.0
-"""Passages with less, a confidence of .33, are no answers. In the measurement above, .9 of the right answers have as much, and
-the best answers of .28 of the questions that nothing answers."""
+"""Passages with less, a confidence of .33, are no answers. In the measurement above, .9 of the right answers have as much,
+and the best answers of .28 of the questions that nothing answers."""
+
+
+class _Part(NamedTuple):
+    """The passages of a channel that a snapshot shows of a part.
+
+    Attributes:
+        passing: uint8, a bit for each passage of the part, the lowest first: whether it is one of them.
+        videos: the video of each annotation of the part, by number.
+    """
+
+    passages: PassageVectors
+    passing: NDArray[np.uint8]
+    videos: dict[int, str]
 
 
 class MeaningSearch:
@@ -63,7 +76,7 @@ class MeaningSearch:
         self._snapshot, self._embedder, self._say, self._load = snapshot, embedder, say, load or load_encoder
         self._encoder: SentenceEncoder | None = None
         self._is_lacking = False
-        self._parts: list[tuple[PassageVectors, NDArray[np.bool_], dict[int, str]]] | None = None
+        self._parts: dict[str, list[_Part]] = {}
         self._last: tuple[str, NDArray[np.float32]] | None = None
 
     def find(self, texts: Sequence[str], channel: str, most: int, *, also_weak: bool = False) -> list[Passage]:
@@ -81,38 +94,37 @@ class MeaningSearch:
             LibraryError: a file of the snapshot is missing or damaged.
         """
         question = meaning_of(texts)
-        number = TEXT_TABLES.index(channel)
-        parts = [of for of in self._open() if (of[1] & (of[0].channels == number)).any()]
+        parts = self._open(channel)
         vector = self._vector(question) if question and parts else None
         if vector is None:
             return []
         found: list[Passage] = []
-        for passages, is_live, videos in parts:
+        for passages, passing, videos in parts:
             if passages.vectors.dim != len(vector):
                 raise LibraryError("the passages' vectors are of another model; run vidsift annotate on the library again")
-            (cosines,) = passages.vectors.scores(vector[None])
+            (rows,), (cosines,) = passages.vectors.search(vector[None], min(most, len(passages.vectors)), passing=passing)
             evidence = (cosines - self._embedder.mean) / max(self._embedder.spread, 1e-6)
-            rows = np.flatnonzero(is_live & (passages.channels == number) & (also_weak | (evidence >= MIN_EVIDENCE)))
-            rows = rows[np.argsort(-evidence[rows], kind="stable")[:most]]
-            texts_of = passages.texts(rows).to_pylist()
-            for row, of in zip(rows.tolist(), texts_of, strict=True):
+            kept = (rows >= 0) & (also_weak | (evidence >= MIN_EVIDENCE))
+            rows, evidence = rows[kept], evidence[kept]
+            for row, one, of in zip(rows.tolist(), evidence, passages.texts(rows).to_pylist(), strict=True):
                 video_id = videos[int(passages.annotations[row])]
-                found.append(
-                    Passage(channel, video_id, of["start_s"], of["end_s"], of["text"], _confidence(evidence[row]), "meaning")
-                )
+                found.append(Passage(channel, video_id, of["start_s"], of["end_s"], of["text"], _confidence(one), "meaning"))
         found.sort(key=lambda of: (-of.confidence, of.video_id, of.start_s))
         return found[:most]
 
-    def _open(self) -> list[tuple[PassageVectors, NDArray[np.bool_], dict[int, str]]]:
-        """Each part's passages, which of them the snapshot shows, and the videos by number of annotation."""
-        if self._parts is None:
-            self._parts = []
+    def _open(self, channel: str) -> list[_Part]:
+        """The passages of a channel that the snapshot shows, by part."""
+        if channel not in self._parts:
+            self._parts[channel] = []
             for number, part in enumerate(self._snapshot.parts):
-                if part.passages is not None:
-                    live = self._snapshot.live_annotations(number, self._embedder.version)
-                    is_live = np.isin(part.passages.annotations, np.array(list(live), np.int32))
-                    self._parts.append((part.passages, is_live, live))
-        return self._parts
+                if part.passages is None:
+                    continue
+                live = self._snapshot.live_annotations(number, self._embedder.version)
+                passes = np.isin(part.passages.annotations, np.array(list(live), np.int32))
+                passes &= part.passages.channels == TEXT_TABLES.index(channel)
+                if passes.any():
+                    self._parts[channel].append(_Part(part.passages, np.packbits(passes, bitorder="little"), live))
+        return self._parts[channel]
 
     def _vector(self, question: str) -> NDArray[np.float32] | None:
         """The question's, float32 [dim]; None where the encoder cannot be used."""

@@ -27,7 +27,7 @@ from jobs.annotate.report import AnnotateReport, AnnotatorReport
 from jobs.count_progress import CountProgress
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.sentence_format import ARGUMENT, read_sentence_format
-from schemas.channels import ANNOTATIONS, PASSAGES, TEXT_ANNOTATORS, TEXT_TABLES, vectors_of
+from schemas.channels import ANNOTATIONS, PASSAGES, TEXT_ANNOTATORS, TEXT_TABLES, VECTOR_ANNOTATORS, vectors_of
 from schemas.models import Checkpoint
 
 if TYPE_CHECKING:
@@ -150,13 +150,11 @@ def _pending(tables: Tables, report: AnnotateReport) -> list[dict[str, Any]]:
     """The annotations with texts that have no vectors yet."""
     rows = tables.channels.read_annotations(["annotation_id", "video_id", "annotator", "state", "num_rows"])
     rows = rows.filter(pc.is_in(rows["video_id"], value_set=tables.video_keys()["video_id"].combine_chunks()))
-    embedded = set(
-        rows.filter(pc.is_in(rows["annotator"], value_set=pa.array(list(map(vectors_of, TEXT_ANNOTATORS)))))[
-            "state"
-        ].to_pylist()
-    )
+    vectors = rows.filter(pc.is_in(rows["annotator"], value_set=pa.array(VECTOR_ANNOTATORS)))
+    embedded = set(vectors["state"].to_pylist())
+    rows = rows.filter(pc.is_in(rows["annotator"], value_set=pa.array(TEXT_ANNOTATORS)))
     pending = []
-    for row in rows.filter(pc.is_in(rows["annotator"], value_set=pa.array(TEXT_ANNOTATORS))).to_pylist():
+    for row in rows.filter(pc.greater(rows["num_rows"], 0)).to_pylist():
         counts = report.annotators.setdefault(vectors_of(row["annotator"]), AnnotatorReport())
         if row["annotation_id"] in embedded:
             counts.unchanged += 1
