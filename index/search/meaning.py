@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -143,8 +144,9 @@ class MeaningSearch:
         return self._last[1]
 
 
+@lru_cache(maxsize=2)  # a server opens a library anew with every snapshot
 def load_encoder(embedder: TextEmbedder) -> SentenceEncoder:
-    """The library's sentence encoder.
+    """The library's sentence encoder, kept for those that search the same library later.
 
     Raises:
         ModelError: it is not where it was, or is not what it was.

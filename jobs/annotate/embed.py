@@ -39,8 +39,11 @@ NONE = "none"
 # Changes with how texts become passages.
 _VERSION = "1"
 
-# Annotations whose texts are read at a time, and embedded before they are committed, in one transaction.
-_TOGETHER = 64
+# Annotations whose texts are read at a time: each reading goes over the whole table.
+_READ_TOGETHER = 256
+
+# Passages after which those of whole annotations are committed: half a minute's work of one core.
+_COMMITTED_TOGETHER = 2_000
 
 # Questions and statements that have nothing to do with each other: what an encoder says of them is the zero of its scale.
 _QUESTIONS = (
@@ -56,6 +59,9 @@ _STATEMENTS = (
     "The lawyer read the contract aloud.", "There is a crack in the window.", "The baby is asleep.",
     "Our flight leaves from gate seven.",
 )  # fmt: skip
+
+
+_Row = dict[str, Any]
 
 
 def choose_text_embedder(library: Library, tables: Tables, config: LibraryConfig, name: str | None) -> LibraryConfig:
@@ -131,11 +137,13 @@ def embed_texts(
         return
     tables.channels.create(["passages"])
     encoder = _loaded(_located(embedder.checkpoint))
-    for begin in range(0, len(pending), _TOGETHER):
-        _embed(tables, encoder, embedder.version, pending[begin : begin + _TOGETHER], report)
+    done = 0
+    for sources in _together(tables, pending):
+        _embed(tables, encoder, embedder.version, sources, report)
+        done += len(sources)
         if on_progress is not None:
-            done = min(begin + _TOGETHER, len(pending))
-            on_progress(CountProgress(done, len(pending), time.monotonic() - began, "texts of videos embedded"))
+            elapsed_s = time.monotonic() - began
+            on_progress(CountProgress(done, len(pending), elapsed_s, "texts of videos embedded"))
     tables.merge_small_files()
     report.wall_seconds += time.monotonic() - began
 
@@ -146,7 +154,7 @@ def _located(checkpoint: Checkpoint) -> Checkpoint:
     return locate(checkpoint, ARGUMENT)
 
 
-def _pending(tables: Tables, report: AnnotateReport) -> list[dict[str, Any]]:
+def _pending(tables: Tables, report: AnnotateReport) -> list[_Row]:
     """The annotations with texts that have no vectors yet."""
     rows = tables.channels.read_annotations(["annotation_id", "video_id", "annotator", "state", "num_rows"])
     rows = rows.filter(pc.is_in(rows["video_id"], value_set=tables.video_keys()["video_id"].combine_chunks()))
@@ -163,37 +171,49 @@ def _pending(tables: Tables, report: AnnotateReport) -> list[dict[str, Any]]:
     return pending
 
 
+def _together(tables: Tables, pending: Sequence[_Row]) -> Iterator[list[tuple[_Row, list[_Row]]]]:
+    """Annotations with their passages, those together that are to be committed together."""
+    for begin in range(0, len(pending), _READ_TOGETHER):
+        read = pending[begin : begin + _READ_TOGETHER]
+        passages = _passages(tables, pa.array([row["annotation_id"] for row in read], pa.string()))
+        group: list[tuple[_Row, list[_Row]]] = []
+        for row in read:
+            group.append((row, passages[row["annotation_id"]]))
+            if sum(len(of_one) for _, of_one in group) >= _COMMITTED_TOGETHER:
+                yield group
+                group = []
+        if group:
+            yield group
+
+
 def _embed(
-    tables: Tables, encoder: SentenceEncoder, version: str, sources: Sequence[dict[str, Any]], report: AnnotateReport
+    tables: Tables,
+    encoder: SentenceEncoder,
+    version: str,
+    sources: Sequence[tuple[_Row, list[_Row]]],
+    report: AnnotateReport,
 ) -> None:
-    """Embed the texts of some annotations, and commit their vectors."""
+    """Embed the passages of some annotations, and commit their vectors."""
     began = time.monotonic()
-    by_source = {source["annotation_id"]: source for source in sources}
-    found = list(_passages(tables, pa.array(by_source, pa.string())))
-    vectors = encoder.embed_passages([passage["text"] for _, passage in found]).astype(np.float16)
-    ids = {source: uuid.uuid4().hex[:16] for source in by_source}
-    num_rows: dict[str, int] = defaultdict(int)
-    rows = []
-    for (source, passage), vector in zip(found, vectors, strict=True):
-        num_rows[source] += 1
-        key = {"annotation_id": ids[source], "video_id": by_source[source]["video_id"]}
-        rows.append(key | passage | {"vector": vector.astype(np.float32)})
+    texts = [passage["text"] for _, passages in sources for passage in passages]
+    vectors = iter(encoder.embed_passages(texts).astype(np.float16).astype(np.float32))
     wall_s = (time.monotonic() - began) / len(sources)
-    annotations = []
-    for source, row in by_source.items():
-        counts = report.annotators[vectors_of(row["annotator"])]
+    rows, annotations = [], []
+    for source, passages in sources:
+        counts = report.annotators[vectors_of(source["annotator"])]
         counts.done += 1
-        counts.rows += num_rows[source]
+        counts.rows += len(passages)
         counts.busy_seconds += wall_s
+        key = {"annotation_id": uuid.uuid4().hex[:16], "video_id": source["video_id"]}
+        rows += [key | passage | {"vector": next(vectors)} for passage in passages]
         annotations.append(
-            {
-                "annotation_id": ids[source],
-                "video_id": row["video_id"],
-                "annotator": vectors_of(row["annotator"]),
+            key
+            | {
+                "annotator": vectors_of(source["annotator"]),
                 "version": version,
-                "state": source,
+                "state": source["annotation_id"],
                 "status": "done",
-                "num_rows": num_rows[source],
+                "num_rows": len(passages),
                 "wall_s": wall_s,
                 "annotated_at": datetime.now(UTC),
             }
@@ -202,14 +222,15 @@ def _embed(
     tables.channels.commit({"passages": [table]} if rows else {}, pa.Table.from_pylist(annotations, schema=ANNOTATIONS))
 
 
-def _passages(tables: Tables, annotation_ids: pa.Array) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The passages of some annotations, each with the id of its annotation, without its vector."""
+def _passages(tables: Tables, annotation_ids: pa.Array) -> dict[str, list[_Row]]:
+    """The passages of some annotations by the id of their annotation, without their vectors."""
+    passages: dict[str, list[_Row]] = defaultdict(list)
     for channel in TEXT_TABLES:
-        rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        rows: dict[str, list[_Row]] = defaultdict(list)
         found = tables.channels.rows_of(channel, annotation_ids)
         columns = [name for name in ("annotation_id", "start_s", "end_s", "text", "language") if name in found.column_names]
         for row in found.select(columns).to_pylist():
             rows[row["annotation_id"]].append(row)
         for annotation_id, of_one in rows.items():
-            for passage in passages_of(of_one):
-                yield annotation_id, {"channel": channel} | passage._asdict()
+            passages[annotation_id] += [{"channel": channel} | passage._asdict() for passage in passages_of(of_one)]
+    return passages

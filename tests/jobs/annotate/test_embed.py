@@ -18,6 +18,7 @@ from index.storage.config import existing_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from jobs.annotate.annotate import annotate, take_out
+from jobs.count_progress import CountProgress
 from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import verify
 from schemas.channels import Entry
@@ -139,6 +140,23 @@ def test_only_new_texts_are_embedded(library: Path, encoder: Path, monkeypatch: 
     annotate(library, ["text"])
     assert len(passages(library)) == 4
     assert found(library, "leave")[0].text == "EXIT"
+
+
+def test_what_was_embedded_before_an_interruption_is_kept(
+    library: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(progress: CountProgress) -> None:
+        if progress.unit == "texts of videos embedded":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs.annotate.embed, "_COMMITTED_TOGETHER", 1)
+    report = annotate(library, ["subtitles"], text_embedder=str(encoder), on_progress=interrupt)
+    assert (report.interrupted, report.annotators["subtitles vectors"].done) == (True, 1)
+    assert breaches(library) == []
+    report = annotate(library, [])
+    counts = report.annotators["subtitles vectors"]
+    assert (report.interrupted, counts.done, counts.unchanged) == (False, 1, 1)
+    assert len(passages(library)) == 3
 
 
 def test_a_library_from_before_gets_vectors_beside_what_it_has(library: Path, encoder: Path) -> None:
