@@ -9,6 +9,7 @@ import pytest
 
 from index.search.searcher import Searcher
 from index.search.text_query import terms_of
+from index.snapshot.channel_text import TextIndex
 from jobs.annotate.annotate import annotate
 from schemas.channels import Utterance
 from schemas.errors import UsageError
@@ -214,3 +215,16 @@ def test_a_sentence_in_several_languages_is_found_once_in_each(library: Path, mo
     use_annotators(monkeypatch, subtitles=made("subtitles", "speech", entries=(("/v/a.mp4", both),)))
     annotate(library, ["subtitles"], settings={"subtitles": {"version": "2"}})
     assert len(ask(library, "hello", channels=("speech",)).moments) == 2
+
+
+def test_words_are_counted_once_for_all_channels(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    count = TextIndex.count
+
+    def counting(index: TextIndex, expression: str) -> int:
+        counted.append(expression)
+        return count(index, expression)
+
+    monkeypatch.setattr(TextIndex, "count", counting)
+    assert len(ask(library, "kitchen budget", channels=("speech", "text")).moments) == 1
+    assert len(counted) == len(set(counted)) == 2
