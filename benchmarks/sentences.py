@@ -161,13 +161,14 @@ def print_speed(library: Library, hours: int, text_embedder: str) -> None:
     print(f"{200 * hours:,} passages: committed in {committed_s:.0f} s, published in {time.perf_counter() - began:.0f} s")
     print(f"vectors {size_mb:,.0f} MB")
     meaning = MeaningSearch(Snapshot(library), config.text_embedder, print)
-    times_ms = []
+    wall_ms, cpu_ms = [], []
     for question in (*ABSENT[:4], *ABSENT):
-        began = time.perf_counter()
-        meaning.find([question], "speech", 200)
-        times_ms.append(1000 * (time.perf_counter() - began))
-    print(f"first question {times_ms[0]:,.0f} ms, then median {np.median(times_ms[4:]):,.0f} ms, ", end="")
-    print(f"95 % {np.percentile(times_ms[4:], 95):,.0f} ms")
+        began, began_cpu = time.perf_counter(), time.process_time()
+        meaning.find([question], "speech", 5_000)
+        wall_ms.append(1000 * (time.perf_counter() - began))
+        cpu_ms.append(1000 * (time.process_time() - began_cpu))
+    print(f"first question {wall_ms[0]:,.0f} ms; then median {np.median(wall_ms[4:]):,.0f} ms, ", end="")
+    print(f"95 % {np.percentile(wall_ms[4:], 95):,.0f} ms, of CPU {np.median(cpu_ms[4:]):,.0f} ms")
 
 
 def _commit_made_up(tables: Tables, config: LibraryConfig, videos: range, random: np.random.Generator) -> None:

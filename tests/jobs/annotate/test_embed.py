@@ -13,7 +13,9 @@ import pytest
 
 import jobs.annotate.embed
 from index.search.channels import channels_of
+from index.search.meaning import MeaningSearch
 from index.search.searcher import Searcher
+from index.snapshot.snapshot import Snapshot
 from index.storage.config import existing_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
@@ -262,3 +264,14 @@ def test_what_is_no_sentence_encoder_changes_nothing(library: Path, tmp_path: Pa
     with pytest.raises(ModelError, match="expected one that embeds texts and nothing else"):
         annotate(library, [], text_embedder="pocket")
     assert (library / "library.json").read_text() == before
+
+
+def test_what_is_nearest_elsewhere_hides_nothing(library: Path, encoder: Path) -> None:
+    annotate(library, ["subtitles", "text"], text_embedder=str(encoder))
+    embedder = existing_library_config(Library(library)).text_embedder
+    assert embedder is not None
+    meaning = MeaningSearch(Snapshot(Library(library)), embedder, pytest.fail)
+    assert [passage.text for passage in meaning.find(["exit"], "screen_text", 1)] == ["EXIT"]
+    assert meaning.find(["exit"], "speech", 1) == []
+    assert [passage.text for passage in meaning.find(["exit is"], "speech", 1, also_weak=True)] == ["The budget is gone."]
+    assert len(meaning.find(["exit"], "speech", 9, also_weak=True)) == 3

@@ -95,7 +95,7 @@ def test_an_ingest_finds_what_is_shot_said_and_written(
     annotated = report.annotated
     assert annotated is not None
     counts = {name: (of.done, of.unchanged) for name, of in annotated.annotators.items()}
-    vectors = {"subtitles vectors": (2, 0), "text vectors": (2, 0)}
+    vectors = {"subtitles vectors": (1, 0), "text vectors": (2, 0)}
     assert counts == {"shots": (1, 1), "subtitles": (2, 0), "text": (1, 1), **vectors}
     assert [row[1] for row in texts(library)["speech"]] == ["Good morning.", "The money is gone."]
     assert texts(library)["screen_text"] == [["Annual Report"], ["Second Film"]]
