@@ -28,8 +28,14 @@ _SETTINGS = (
 
 
 def annotator_options(command: _F) -> _F:
-    """The options that are settings of annotators; `annotator_settings` takes them."""
+    """The options that are settings of annotators, which `annotator_settings` takes, and the one of their texts."""
     for option in (
+        click.option(
+            "--text-embedder",
+            metavar="MODEL",
+            help="Also find speech and text in other words, by a sentence encoder: hub id or folder; none takes it out. "
+            "[default: the library's]",
+        ),
         click.option("--language", metavar="CODE", help="Language of the speech, such as en. [default: found by the model]"),
         click.option("--speech-engine", metavar="NAME", help="Run Whisper by torch or by faster-whisper. [default: torch]"),
         click.option(
@@ -61,7 +67,15 @@ def annotator_settings(given: dict[str, Any]) -> dict[str, dict[str, str]]:
 @click.option("--retry-failed", is_flag=True, help="Read videos again that could not be read.")
 @run_options
 @json_option("Print one JSON object at the end.")
-def annotate(channels: tuple[str, ...], folder: Path, remove: bool, retry_failed: bool, as_json: bool, **given: Any) -> None:
+def annotate(
+    channels: tuple[str, ...],
+    folder: Path,
+    text_embedder: str | None,
+    remove: bool,
+    retry_failed: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Find shots, speech and text in a library's videos.
 
     An ANNOTATOR is shots, subtitles, speech or text; without any, those that the library has. Each reads the videos that it
@@ -70,6 +84,7 @@ def annotate(channels: tuple[str, ...], folder: Path, remove: bool, retry_failed
     \b
     vidsift annotate shots subtitles --library ~/videos.vidsift
     vidsift annotate speech --speech-model ./whisper-small --language de --library ~/videos.vidsift
+    vidsift annotate --text-embedder sentence-transformers/all-MiniLM-L6-v2 --library ~/videos.vidsift
     vidsift annotate text --remove --library ~/videos.vidsift
     """
     settings = annotator_settings(given)
@@ -90,6 +105,7 @@ def annotate(channels: tuple[str, ...], folder: Path, remove: bool, retry_failed
             folder,
             channels,
             settings=settings,
+            text_embedder=text_embedder,
             options=IngestOptions(**given),
             retry_failed=retry_failed,
             on_progress=line.show,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import shorten
 
-from schemas.search import WHY, Answer, By, Moment
+from schemas.search import Answer, By, Moment
 from schemas.text import clock, columns_text, short_path
 
 NOTHING = "nothing here looks like that"
@@ -70,7 +70,7 @@ def _nothing(answer: Answer, *, is_sequence: bool) -> str:
 def why(moment: Moment) -> str:
     """``says "the budget is gone", looks like it``: why a moment is an answer."""
     return ", ".join(
-        WHY[reason.channel] + (f' "{shorten(reason.text, _MAX_TEXT, placeholder="…")}"' if reason.text is not None else "")
+        reason.why + (f' "{shorten(reason.text, _MAX_TEXT, placeholder="…")}"' if reason.text is not None else "")
         for reason in moment.reasons
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,14 @@ from pipeline.shots.clips import spans_at_shots
 from pipeline.sources import source_of
 from pipeline.sources.hashing import content_hash
 from pipeline.speech.clip_sound import sound_of_job
-from schemas.errors import VideoError
+from schemas.errors import ModelError, VideoError
 from schemas.models import ModelInput
 from schemas.options import MAX_FRAMES, MAX_PIXELS, Sampling, Scaling
 from schemas.records import (
     Clip,
     ClipRow,
     Problem,
+    Span,
     SpanDone,
     SpanJob,
     VideoFailed,
@@ -141,14 +142,36 @@ def _plan_version(
             track=meta.track,
             tracks=meta.num_tracks,
         )
-        spans = None if sampling.shots == "none" else spans_at_shots(video, sampling, max_pixels)
-        return list(plan_jobs(video, meta, sampling, inputs, max_pixels=max_pixels, scaling=scaling, spans=spans))
+        spans, problem = (None, None) if sampling.shots == "none" else _spans_at_shots(video, sampling, max_pixels)
+        settings: dict[str, Any] = {"max_pixels": max_pixels, "scaling": scaling, "spans": spans, "problem": problem}
+        return list(plan_jobs(video, meta, sampling, inputs, **settings))
     except VideoError as exc:
         return [VideoFailed(video, exc.stage, exc.reason)]
     except MemoryError:
         return [VideoFailed(video, "probe", _TOO_LARGE)]
     except Exception as exc:  # noqa: BLE001 - whatever a library raises is this file's reason to fail
         return [VideoFailed(video, "probe", f"cannot be read: {type(exc).__name__}: {exc}")]
+
+
+def _spans_at_shots(video: VideoInfo, sampling: Sampling, max_pixels: int) -> tuple[list[Span] | None, Problem | None]:
+    """The spans of a video by its shots; where these cannot be found, none and why: its clips are windows then.
+
+    Whoever asks for clips at shots wants to find the video all the same, and to know why it is cut otherwise.
+
+    Raises:
+        ModelError: the detector's weights are not there, which is no fault of the video.
+    """
+    try:
+        return spans_at_shots(video, sampling, max_pixels), None
+    except ModelError:
+        raise
+    except VideoError as exc:
+        why = exc.reason
+    except MemoryError:
+        why = _TOO_LARGE
+    except Exception as exc:  # noqa: BLE001 - whatever a library raises is a reason to do without shots
+        why = f"{type(exc).__name__}: {exc}"
+    return None, Problem("annotate", f"its shots could not be found, so its clips are windows ({why})")
 
 
 def decode_jobs(jobs: Sequence[SpanJob], decoder: Decoder, *, num_samples: int = 0) -> Iterator[Clip | SpanDone]:

@@ -104,10 +104,12 @@ def plan_jobs(
     max_pixels: int = MAX_PIXELS,
     scaling: Scaling = "fast",
     spans: Sequence[Span] | None = None,
+    problem: Problem | None = None,
 ) -> list[SpanJob]:
     """Plan all that a decoder will be asked for: the clips of the whole video, in jobs of about a minute each.
 
-    ``spans`` are the clips' intervals; None cuts the video into windows.
+    ``spans`` are the clips' intervals; None cuts the video into windows. ``problem`` is what is wrong with the video, beside
+    what ``meta`` says.
 
     Raises:
         VideoError: its times are broken: they make it longer than any recording, or leave no frame on screen.
@@ -115,7 +117,7 @@ def plan_jobs(
     spans, still_s = _moving(list(spans or spans_of(covered_s(meta), sampling)), meta.frame_times_s)
     if not spans:
         raise VideoError("probe", "its times are broken: they leave no moment at which a frame is shown")
-    problems = [Problem("probe", reason) for reason in meta.problems]
+    problems = [Problem("probe", reason) for reason in meta.problems] + ([] if problem is None else [problem])
     if still_s:
         problems.append(Problem("probe", f"{still_s:.0f} s of it hold no new frame and were passed over"))
     return plan_spans(video, meta, spans, inputs, max_pixels=max_pixels, scaling=scaling, problems=problems)

@@ -116,8 +116,32 @@ SCREEN_TEXT = pa.schema(
     ]
 )
 
-CHANNELS = {"shots": SHOTS, "speech": SPEECH, "screen_text": SCREEN_TEXT}
+# What is said or can be read within some seconds, as one text, and its vector. Made of the rows of another annotation.
+PASSAGES = pa.schema([*_KEYS, ("channel", pa.string()), ("text", pa.string()), ("vector", pa.list_(pa.float32()))])
+
+CHANNELS = {"shots": SHOTS, "speech": SPEECH, "screen_text": SCREEN_TEXT, "passages": PASSAGES}
 """The columns of the tables of channels, by table."""
+
+TEXT_TABLES = ("speech", "screen_text")
+"""The channels whose rows have a text, by their tables' names."""
+
+TEXT_ANNOTATORS = ("subtitles", "speech", "text")
+"""The annotators that write rows with a text."""
+
+_VECTORS_OF = " vectors"
+
+
+def vectors_of(annotator: str) -> str:
+    """The name in ``annotations`` of what embeds the texts of one of `TEXT_ANNOTATORS`, such as ``speech vectors``.
+
+    The ``state`` of such an annotation is the ``annotation_id`` of the one whose texts it embeds; its ``version`` is that of
+    the library's text embedder.
+    """
+    return f"{annotator}{_VECTORS_OF}"
+
+
+VECTOR_ANNOTATORS = tuple(map(vectors_of, TEXT_ANNOTATORS))
+"""What `vectors_of` gives, of all."""
 
 # One row per video and annotator that has read it, whatever became of it. It makes the annotator's rows visible.
 ANNOTATIONS = pa.schema(

@@ -18,6 +18,9 @@ Channel = Literal["pictures", "speech", "text"]
 WHY: Mapping[Channel, str] = {"pictures": "looks like it", "speech": "says", "text": "shows"}
 """What people are told of an answer's reason, by channel; before the words, if there are any."""
 
+FoundBy = Literal["words", "meaning"]
+"""How what is said or can be read was found: it has the question's words, or says the same in others."""
+
 DEFAULT_WITHIN_S = 30.0
 
 RECALLS = (0.95, 0.99, 1.0)
@@ -173,12 +176,19 @@ class Reason:
         text: what is said or can be read; None for pictures.
         start_s: where that begins, in seconds of the video.
         end_s: where it ends.
+        found_by: how it was found, by one way or by both; none for pictures.
     """
 
     channel: Channel
     text: str | None
     start_s: float
     end_s: float
+    found_by: tuple[FoundBy, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reason in a few words: ``says``, ``shows``, ``looks like it``; ``says in other words``."""
+        return f"{WHY[self.channel]} in other words" if self.found_by == ("meaning",) else WHY[self.channel]
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ ANNOTATIONS = TableMeaning(
     "a row for each video and each annotator (shots, subtitles, speech, text) that has read it",
     (
         *_CHANNEL[:2],
-        Column("annotator", "VARCHAR", "shots, subtitles, speech or text"),
+        Column("annotator", "VARCHAR", "shots, subtitles, speech or text; 'speech vectors' embeds what speech has found"),
         Column("version", "VARCHAR", "the annotator's model and settings"),
         Column("status", "VARCHAR", "done, partial (something could not be read) or failed"),
         Column("error", "VARCHAR", "what is wrong, in a sentence; null if nothing is"),

@@ -10,7 +10,6 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from schemas.search import WHY
 from schemas.text import clock
 from server.addresses import rendering_address
 from server.context import context_of
@@ -32,7 +31,6 @@ _TEMPLATES = jinja2.Environment(
 _TEMPLATES.filters["clock"] = clock
 _TEMPLATES.filters["file_name"] = file_name
 _TEMPLATES.globals["rendering_address"] = rendering_address
-_TEMPLATES.globals["why"] = WHY
 
 
 def rendered_page(

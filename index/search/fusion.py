@@ -1,4 +1,4 @@
-"""What several channels found, as one list.
+"""What several channels found, as one list; and what one channel has that was found in several ways.
 
 Each channel ranks what it found. The score of what is found at one place is the sum of 1 / (60 + rank) over the channels
 that found something there (reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms
@@ -8,7 +8,7 @@ Condorcet and individual Rank Learning Methods", SIGIR 2009).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from index.search.passages import Passage
@@ -50,7 +50,25 @@ def found_moment(moment: Moment) -> Found:
 def found_passage(passage: Passage, channel: Channel) -> Found:
     """What is said or can be read; its score is not set yet."""
     span = Span(passage.start_s, passage.end_s)
-    return Found(passage.video_id, span, 0.0, passage.coverage, (Reason(channel, passage.text, *span),))
+    reason = Reason(channel, passage.text, *span, (passage.found_by,))
+    return Found(passage.video_id, span, 0.0, passage.confidence, (reason,))
+
+
+def of_one_channel(by_words: Sequence[Found], by_meaning: Sequence[Found]) -> list[Found]:
+    """What one channel has that was found by its words and by its meaning, as one list, best first.
+
+    Where both found something at one place, it is what has the words, whose seconds are more exact.
+    """
+    joined = _fused([by_words, by_meaning], lambda reason: reason.found_by)
+    with_words: dict[str, list[Span]] = defaultdict(list)
+    for one in joined:
+        if "words" in one.reasons[0].found_by:
+            with_words[one.video_id].append(one.span)
+    return [
+        replace(one, reasons=(replace(one.reasons[0], found_by=tuple(way for of in one.reasons for way in of.found_by)),))
+        for one in joined
+        if "words" in one.reasons[0].found_by or not any(_share_seconds(one.span, span) for span in with_words[one.video_id])
+    ]
 
 
 def fused(ranked: Sequence[Sequence[Found]]) -> list[Found]:
@@ -58,13 +76,18 @@ def fused(ranked: Sequence[Sequence[Found]]) -> list[Found]:
 
     The seconds are those of what is said, or else read, which are more exact than those of pictures.
     """
+    return _fused(ranked, lambda reason: reason.channel)
+
+
+def _fused(ranked: Sequence[Sequence[Found]], kind: Callable[[Reason], object]) -> list[Found]:
+    """Several lists as one; at one place, at most one of each ``kind`` of reason comes together."""
     groups: list[list[Found]] = []
     of_video: dict[str, list[list[Found]]] = defaultdict(list)
     for of_channel in sorted(ranked, key=lambda of: bool(of) and of[0].moment is not None):  # pictures come last
         new = []
         for rank, one in enumerate(of_channel, start=1):
             scored = replace(one, score=1 / (_RANK_CONSTANT + rank))
-            joined = next((group for group in of_video[one.video_id] if _join(group, scored)), None)
+            joined = next((group for group in of_video[one.video_id] if _join(group, scored, kind)), None)
             if joined is None:
                 new.append([scored])
         for group in new:
@@ -83,10 +106,10 @@ def fused(ranked: Sequence[Sequence[Found]]) -> list[Found]:
     return sorted(answers, key=lambda one: (-one.score, -one.confidence, one.video_id, one.span))
 
 
-def _join(group: list[Found], one: Found) -> bool:
-    """Add what a channel found to a group that it shares seconds with, unless that has something of the channel already."""
-    channels = {reason.channel for member in group for reason in member.reasons}
-    if one.reasons[0].channel in channels or not _share_seconds(group[0].span, one.span):
+def _join(group: list[Found], one: Found, kind: Callable[[Reason], object]) -> bool:
+    """Add what was found to a group that it shares seconds with, unless that has something of its kind already."""
+    kinds = {kind(reason) for member in group for reason in member.reasons}
+    if kind(one.reasons[0]) in kinds or not _share_seconds(group[0].span, one.span):
         return False
     group.append(one)
     return True

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from index.search.text_query import Term, terms_of
-from index.snapshot.channel_text import TextEntry, TextIndex
+from index.snapshot.channel_text import TextEntry, TextIndex, open_text_index
 from index.snapshot.snapshot import Snapshot
 from index.snapshot.text_analysis import stems, words
+from schemas.search import FoundBy
 
 MIN_COVERAGE = 0.6
 """The share of a question's terms, by weight, that a passage has to have."""
@@ -24,7 +26,7 @@ MIN_COVERAGE = 0.6
 _JOINED_S = 3.0
 _LONGEST_S = 20.0
 
-# Entries that are looked at, for each part.
+# Entries that are looked at, for each part and channel.
 _MOST_ENTRIES = 2_000
 
 # Terms that more than this share of all entries have find nothing by themselves, if there are rarer ones.
@@ -38,7 +40,9 @@ class Passage:
     Attributes:
         channel: the table that it is from, ``speech`` or ``screen_text``.
         text: of its entries, in order.
-        coverage: the share of the question's terms that it has, by weight, up to 1.
+        confidence: of one found by its words, the share of the question's terms that it has, by weight, up to 1; of one
+            found by its meaning, what `index.search.meaning` says.
+        found_by: whether its words are the question's, or its meaning.
     """
 
     channel: str
@@ -46,7 +50,8 @@ class Passage:
     start_s: float
     end_s: float
     text: str
-    coverage: float
+    confidence: float
+    found_by: FoundBy = "words"
 
     def shares_seconds(self, other: Passage) -> bool:
         """Whether both show some seconds of one video."""
@@ -74,29 +79,37 @@ def find_passages(snapshot: Snapshot, texts: Sequence[str], channels: Sequence[s
     Raises:
         LibraryError: a file of the snapshot is missing or damaged.
     """
-    indexes = [TextIndex(part.text_index) for part in snapshot.parts]
     terms = terms_of(texts, languages_of(snapshot))
     if not terms or not channels:
         return []
+    with ExitStack() as stack:
+        indexes = [stack.enter_context(open_text_index(part.text_index)) for part in snapshot.parts]
+        found, weights = _entries(snapshot, indexes, terms, channels)
+    total = sum(weights.values())
+    passages = [_passage(group, weights, total) for group in _groups(found)]
+    passages = [passage for passage in passages if passage.confidence >= MIN_COVERAGE]
+    return sorted(passages, key=lambda of: (-of.confidence, of.end_s - of.start_s, of.video_id, of.start_s, of.channel))
+
+
+def _entries(
+    snapshot: Snapshot, indexes: Sequence[TextIndex], terms: Sequence[Term], channels: Sequence[str]
+) -> tuple[list[_Found], dict[Term, float]]:
+    """The entries that have some of the terms, and the terms' weights."""
     counts = {term: sum(index.count(term.expression) for index in indexes) for term in terms}
     num_entries = sum(index.num_entries() for index in indexes)
     weights = {term: _idf(counts[term], num_entries) for term in terms}
     rare = [term for term in terms if 0 < counts[term] <= max(100, _COMMON * num_entries)]
     finding = rare or [term for term in terms if counts[term]]
-    if not finding:
-        return []
     expression = " OR ".join(f"({term.expression})" for term in finding)
     found: list[_Found] = []
-    for number, index in enumerate(indexes):
-        found += _live(snapshot, number, index.matches(expression, channels, _MOST_ENTRIES))
+    for number, index in enumerate(indexes if finding else ()):
+        for channel in channels:
+            found += _live(snapshot, number, index.matches(expression, channel, _MOST_ENTRIES))
     for one in found:
         text_words = words(one.entry.text)
         text_stems = stems(text_words, one.entry.language)
         one.terms = frozenset(term for term in terms if term.is_in(text_words, text_stems))
-    total = sum(weights.values())
-    passages = [_passage(group, weights, total) for group in _groups(found)]
-    passages = [passage for passage in passages if passage.coverage >= MIN_COVERAGE]
-    return sorted(passages, key=lambda of: (-of.coverage, of.end_s - of.start_s, of.video_id, of.start_s, of.channel))
+    return found, weights
 
 
 def languages_of(snapshot: Snapshot) -> list[str]:

@@ -30,6 +30,7 @@ from index.search.channels import search_channels
 from index.search.confidence import confidence, stands_out
 from index.search.distinct import distinct_answer
 from index.search.marks import Marks, passing_marks, shift_by_marks
+from index.search.meaning import MeaningSearch
 from index.search.question import EncodedQuestion, Question
 from index.search.ranking import best_segments, clips_to_rerank, rank
 from index.search.scoring import ClipScores, Scorer
@@ -110,6 +111,7 @@ class Searcher:
         def find() -> Embedder:
             return find_embedder(config, embedder)
 
+        self._meaning = MeaningSearch(self.snapshot, config.text_embedder, say) if config.text_embedder else None
         self.scorer = Scorer(self.snapshot, load or find, config.sampling, say, decode)
         self._stage, self._where_timeout_s = candidates, where_timeout_s
         self._last_passing: tuple[str | None, NDArray[np.bool_] | None] = None, None  # the last condition, what meets it
@@ -119,7 +121,7 @@ class Searcher:
         by_pictures = partial(self.search_pictures, marks=marks)
 
         def ask(question: SearchOptions) -> Answer:
-            return search_channels(self.snapshot, self._passing, by_pictures, self._tracks, question)
+            return search_channels(self.snapshot, self._passing, by_pictures, self._tracks, question, self._meaning)
 
         return distinct_answer(self.snapshot, ask, options) if options.distinct else ask(options)
 

@@ -77,6 +77,17 @@ def terms_of(texts: Sequence[str], languages: Sequence[str]) -> list[Term]:
     return (telling or list(terms))[:MOST_TERMS]
 
 
+def meaning_of(texts: Sequence[str]) -> str:
+    """What a question says as one text, without quotes and stars; empty where it has nothing but phrases and beginnings.
+
+    Who quotes a word wants that word, and no other for it.
+    """
+    tokens = [found for text in texts for found in _TOKEN.findall(text)]
+    if not any(token.strip("*") and not token.endswith("*") and words(token) for _, token in tokens):
+        return ""
+    return " ".join(phrase or token.rstrip("*") for phrase, token in tokens)
+
+
 def _quoted(text: str) -> str:
     doubled = text.replace('"', '""')
     return f'"{doubled}"'

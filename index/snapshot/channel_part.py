@@ -5,6 +5,7 @@
         annotations.parquet  one row per annotation: `ANNOTATION_KEYS`
         rows.duckdb          what SQL sees of the rows; ``annotation`` numbers the rows of annotations.parquet
         text.sqlite          the full-text index of speech and screen text (`index.snapshot.channel_text`)
+        passages.faiss       the vectors of their passages, if they were embedded (`index.snapshot.channel_vectors`)
 
 An annotation is what one annotator wrote of one video in one go. A snapshot names the parts that it shows, and the live
 annotations of each.
@@ -28,12 +29,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from index.snapshot.channel_text import write_text_index
+from index.snapshot.channel_vectors import TABLE as PASSAGES
+from index.snapshot.channel_vectors import PassageVectors, read_passages, write_passages
 from index.snapshot.segment import finish_folder, hash_or_none, name_of
 from index.sql.catalog import explain
 from schemas.channels import CHANNELS
 from schemas.errors import LibraryError
 
 PART_FORMAT = 1
+
+_VECTORS = "passages.faiss"
 
 ANNOTATION_KEYS = pa.schema([("annotation_id", pa.string()), ("video_id", pa.string()), ("rows", pa.int64())])
 """A row of annotations.parquet: an annotation, and how many rows it has in the part."""
@@ -56,6 +61,7 @@ class PartInfo:
         rows: number of rows, by table.
         languages: of the speech, as its rows have them.
         sha256: of each file beside part.json.
+        dim: dimension of the passages' vectors; 0 where it has none.
     """
 
     format: int
@@ -63,6 +69,7 @@ class PartInfo:
     rows: dict[str, int]
     languages: list[str]
     sha256: dict[str, str] = field(default_factory=dict)
+    dim: int = 0
 
 
 class ChannelPart:
@@ -98,6 +105,15 @@ class ChannelPart:
         return self.folder / "text.sqlite"
 
     @cached_property
+    def passages(self) -> PassageVectors | None:
+        """The passages and their vectors; None where it has none.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        return PassageVectors.open(self.catalog, self.folder / _VECTORS, self.info.dim) if self.info.dim else None
+
+    @cached_property
     def annotations(self) -> pa.Table:
         """`ANNOTATION_KEYS`, by number.
 
@@ -128,15 +144,23 @@ class ChannelPart:
         Raises:
             LibraryError: the file is missing or damaged.
         """
-        try:
-            with duckdb.connect(str(self.catalog.absolute()), read_only=True) as connection:
-                connection.register("live", pa.table({"annotation": live.astype(np.int32)}))
-                rows = connection.sql(f"from {table} semi join live using (annotation) order by rowid").to_arrow_table()
-        except duckdb.Error as exc:
-            raise _damaged(self.folder, explain(exc)) from exc
+        if table == PASSAGES:
+            if not self.info.dim:
+                return CHANNELS[table].empty_table()
+            rows = read_passages(self.catalog, self.folder / _VECTORS, self.info.dim, live)
+        else:
+            rows = self._read(table, live)
         ids = self.annotations.select(["annotation_id", "video_id"]).take(rows["annotation"])
         columns = {name: rows[name] for name in rows.column_names} | {name: ids[name] for name in ids.column_names}
         return pa.table({name: columns[name] for name in CHANNELS[table].names}).cast(CHANNELS[table])
+
+    def _read(self, table: str, live: NDArray[np.int64]) -> pa.Table:
+        try:
+            with duckdb.connect(str(self.catalog.absolute()), read_only=True) as connection:
+                connection.register("live", pa.table({"annotation": live.astype(np.int32)}))
+                return connection.sql(f"from {table} semi join live using (annotation) order by rowid").to_arrow_table()
+        except duckdb.Error as exc:
+            raise _damaged(self.folder, explain(exc)) from exc
 
 
 def write_part(parts: Path, scratch: Path, keys: pa.Table, rows: Mapping[str, Sequence[pa.Table]]) -> ChannelPart:
@@ -162,8 +186,11 @@ def write_part(parts: Path, scratch: Path, keys: pa.Table, rows: Mapping[str, Se
     pq.write_table(keys.append_column("rows", pa.array(counts)).cast(ANNOTATION_KEYS), aside / "annotations.parquet")
     in_tables = _write_rows(aside / "rows.duckdb", numbered)
     languages = write_text_index(aside / "text.sqlite", aside / "rows.duckdb")
-    info = PartInfo(PART_FORMAT, len(keys), in_tables, languages)
-    return ChannelPart(finish_folder(aside, parts, "part.json", asdict(info)))
+    dim = write_passages(aside / "rows.duckdb", aside / _VECTORS, numbered.get(PASSAGES, []))
+    info = asdict(PartInfo(PART_FORMAT, len(keys), in_tables, languages, dim=dim))
+    if not dim:
+        del info["dim"]  # which earlier versions do not know
+    return ChannelPart(finish_folder(aside, parts, "part.json", info))
 
 
 def _numbered(tables: Sequence[pa.Table], keys: pa.Table) -> Iterator[pa.Table]:
@@ -181,6 +208,8 @@ def _write_rows(path: Path, rows: Mapping[str, Sequence[pa.Table]]) -> dict[str,
     try:
         with duckdb.connect(str(path)) as connection:
             for name, schema in CHANNELS.items():
+                if name == PASSAGES:
+                    continue  # `write_passages` writes these, if there are any
                 columns = [column for column in schema if column.name not in ("annotation_id", "video_id")]
                 empty = pa.schema([("annotation", pa.int32()), *columns]).empty_table()
                 connection.register("arriving", pa.concat_tables([empty, *rows.get(name, ())]))

@@ -7,9 +7,8 @@ words      FTS5 of each entry's words, ``whole`` and as ``stem``, without their 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +16,8 @@ import duckdb
 
 from index.snapshot.text_analysis import UNKNOWN, stems, words
 from index.sql.catalog import explain
+from schemas.channels import TEXT_TABLES
 from schemas.errors import LibraryError
-
-TEXT_CHANNELS = ("speech", "screen_text")
-"""The channels whose rows have a text, by their tables' names."""
 
 _SCHEMA = """
 create table entries(
@@ -78,7 +75,7 @@ def _entries(rows: Path) -> Iterator[TextEntry]:
     """The rows that have a text."""
     try:
         with duckdb.connect(str(rows.absolute()), read_only=True) as connection:
-            for channel in TEXT_CHANNELS:
+            for channel in TEXT_TABLES:
                 language = "language" if channel == "speech" else "null"
                 query = f"select annotation, start_s, end_s, text, {language} from {channel} order by rowid"
                 result = connection.execute(query)
@@ -88,11 +85,27 @@ def _entries(rows: Path) -> Iterator[TextEntry]:
         raise LibraryError(f"{str(rows)!r} cannot be read: {explain(exc)}") from exc
 
 
-@dataclass(frozen=True, slots=True)
-class TextIndex:
-    """The full-text index of one part, opened for each question: a file may be deleted while it is open."""
+@contextmanager
+def open_text_index(path: Path) -> Iterator[TextIndex]:
+    """Open the full-text index of a part for one question: SQLite's connections stay with the thread that made them.
 
-    path: Path
+    Raises:
+        LibraryError: the file is missing or damaged.
+    """
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    except sqlite3.Error as exc:
+        raise _unreadable(path, exc) from exc
+    with closing(connection):
+        yield TextIndex(path, connection)
+
+
+class TextIndex:
+    """The full-text index of one part, opened for reading."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Take what `open_text_index` opened."""
+        self._path, self._connection = path, connection
 
     def num_entries(self) -> int:
         """Rows that have a text."""
@@ -106,30 +119,29 @@ class TextIndex:
         """
         return int(self._query("select count(*) from words where words match ?", (expression,))[0][0])
 
-    def matches(self, expression: str, channels: Sequence[str], most: int) -> list[TextEntry]:
-        """The entries that match an expression of FTS5 best, by BM25; the best first.
+    def matches(self, expression: str, channel: str, most: int) -> list[TextEntry]:
+        """The entries of a channel that match an expression of FTS5 best, by BM25; the best first.
 
         Args:
             expression: as FTS5 has it, over the columns ``whole`` and ``stem``.
-            channels: the tables whose rows are wanted.
+            channel: the table whose rows are wanted.
             most: how many.
 
         Raises:
             LibraryError: the file is missing or damaged.
         """
-        marks = ", ".join("?" * len(channels))
         query = (
             "select channel, annotation, start_s, end_s, text, language from words join entries on id = words.rowid "
-            f"where words match ? and channel in ({marks}) order by rank limit ?"
+            "where words match ? and channel = ? order by rank limit ?"
         )
-        return [TextEntry(*row) for row in self._query(query, (expression, *channels, most))]
+        return [TextEntry(*row) for row in self._query(query, (expression, channel, most))]
 
     def _query(self, query: str, values: tuple[object, ...]) -> list[Any]:
         try:
-            uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
-            with closing(sqlite3.connect(uri, uri=True)) as connection:
-                return connection.execute(query, values).fetchall()
+            return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as exc:
-            raise LibraryError(
-                f"{str(self.path)!r} cannot be read ({exc}); run vidsift annotate on the library again"
-            ) from exc
+            raise _unreadable(self._path, exc) from exc
+
+
+def _unreadable(path: Path, exc: sqlite3.Error) -> LibraryError:
+    return LibraryError(f"{str(path)!r} cannot be read ({exc}); run vidsift annotate on the library again")

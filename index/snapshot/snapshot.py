@@ -249,17 +249,23 @@ class Snapshot:
         """
         return tuple(ChannelPart(self._library.channel_parts / ref.name) for ref in self.info.parts)
 
-    def live_annotations(self, part: int) -> dict[int, str]:
-        """The annotations of a part of channels that the snapshot shows, by number: the id of each one's video."""
-        return self._live_annotations[part]
+    def live_annotations(self, part: int, version: str | None = None) -> dict[int, str]:
+        """The annotations of a part of channels that the snapshot shows, by number: the id of each one's video.
+
+        Args:
+            part: its number.
+            version: of the annotators whose annotations are wanted; None for all.
+        """
+        live = self._live_annotations[part]
+        return {number: video_id for number, (video_id, of) in live.items() if version in (None, of)}
 
     @cached_property
-    def _live_annotations(self) -> list[dict[int, str]]:
-        live: list[dict[int, str]] = [{} for _ in self.info.parts]
+    def _live_annotations(self) -> list[dict[int, tuple[str, str]]]:
+        live: list[dict[int, tuple[str, str]]] = [{} for _ in self.info.parts]
         if live:
-            rows = self.catalog.sql("select part, annotation, video_id from _annotations.annotations where part is not null")
-            for row in rows.to_pylist():
-                live[row["part"]][row["annotation"]] = row["video_id"]
+            query = "select part, annotation, video_id, version from _annotations.annotations where part is not null"
+            for row in self.catalog.sql(query).to_pylist():
+                live[row["part"]][row["annotation"]] = row["video_id"], row["version"]
         return live
 
     def clips(self) -> SnapshotClips:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from index.storage.paths import Library
-from index.storage.transactions import add_rows, delete_except, distinct, read_columns, replace_rows
-from schemas.channels import ANNOTATIONS, CHANNELS
+from index.storage.transactions import add_rows, delete_except, distinct, read_columns, replace_rows, rows_with
+from schemas.channels import ANNOTATIONS, CHANNELS, VECTOR_ANNOTATORS
 
 
 class ChannelTables:
@@ -68,6 +68,26 @@ class ChannelTables:
             known = self.read_annotations(["annotation_id", "video_id", "annotator"])
             replaced = known["annotation_id"].filter(pc.is_in(_keys(known), value_set=_keys(annotations)))
             replace_rows(self.annotations, "annotation_id", replaced.combine_chunks(), annotations)
+            self._drop_vectors()
+
+    def drop_vectors(self, version: str | None) -> None:
+        """Take out all vectors of texts but for those of the text embedder of this version; None takes out all."""
+        if self.annotations is not None:
+            with self._explained():
+                self._drop_vectors([] if version is None else [version])
+                self.drop_orphans()
+
+    def _drop_vectors(self, versions: Collection[str] | None = None) -> None:
+        """Take out the vectors of texts that are not there any more, and those of other than ``versions``, if given."""
+        assert self.annotations is not None, "its callers have checked this"
+        rows = self.read_annotations(["annotation_id", "annotator", "state", "version"])
+        is_vectors = pc.is_in(rows["annotator"], value_set=pa.array(VECTOR_ANNOTATORS))
+        goes = pc.invert(pc.is_in(rows["state"], value_set=rows["annotation_id"].combine_chunks()))
+        if versions is not None:
+            goes = pc.or_(goes, pc.invert(pc.is_in(rows["version"], value_set=pa.array(versions, pa.string()))))
+        gone = rows["annotation_id"].filter(pc.and_(is_vectors, goes)).combine_chunks()
+        if len(gone):
+            replace_rows(self.annotations, "annotation_id", gone)
 
     def remove(self, annotator: str) -> int:
         """Take out everything of an annotator, and return how many videos it had read."""
@@ -76,8 +96,18 @@ class ChannelTables:
         with self._explained():
             annotators = self.read_annotations(["annotator"])["annotator"].to_pylist()
             replace_rows(self.annotations, "annotator", pa.array([annotator]))
+            self._drop_vectors()
             self.drop_orphans()
             return int(annotators.count(annotator))
+
+    def rows_of(self, table: str, annotation_ids: pa.Array) -> pa.Table:
+        """The rows of a table that belong to these annotations."""
+        if table not in self.tables:
+            return CHANNELS[table].empty_table()
+        with self._explained():
+            return pa.concat_tables(rows_with(self.tables[table], "annotation_id", annotation_ids)).select(
+                CHANNELS[table].names
+            )
 
     def drop_orphans(self) -> None:
         """Delete the rows that no row of ``annotations`` makes visible: left by a job that was stopped, or replaced."""

@@ -52,6 +52,22 @@ class ChannelConfig(NamedTuple):
     settings: dict[str, str]
 
 
+class TextEmbedder(NamedTuple):
+    """The sentence encoder that embeds what is said and can be read in a library.
+
+    Attributes:
+        checkpoint: its files.
+        version: of it and of how texts become passages; vectors of another are made anew.
+        mean: of the cosines that it gives a question and a text which has nothing to do with it.
+        spread: their standard deviation.
+    """
+
+    checkpoint: Checkpoint
+    version: str
+    mean: float
+    spread: float
+
+
 @dataclass(frozen=True, slots=True)
 class LibraryConfig:
     """The models and the sampling of a library. All clips share them, so that their vectors can be compared.
@@ -63,6 +79,7 @@ class LibraryConfig:
         features: the format of rerank features; ``none`` where the library keeps none.
         annotator_tables: the tables of annotators other than the classifier and the embedder.
         channels: the annotators of whole videos that an ingest runs, by name, each with its version and its settings.
+        text_embedder: what embeds their texts; None where nothing does.
     """
 
     classifier: Checkpoint
@@ -71,6 +88,7 @@ class LibraryConfig:
     features: FeatureKind = "none"
     annotator_tables: tuple[AnnotatorTable, ...] = ()
     channels: Mapping[str, ChannelConfig] = field(default_factory=dict)
+    text_embedder: TextEmbedder | None = None
 
     def __post_init__(self) -> None:
         """Refuse tables that cannot be folders beside the library's own.
@@ -167,6 +185,7 @@ def read_library_config(library: Library) -> LibraryConfig | None:
             features,
             _annotator_tables(content.get("annotators", {})),
             _channels(content.get("channels", {})),
+            _text_embedder(content.get("text_embedder")),
         )
     except FileNotFoundError:
         return None
@@ -223,6 +242,20 @@ def _channels(content: dict[str, dict[str, Any]]) -> dict[str, ChannelConfig]:
     return channels
 
 
+def _text_embedder(content: dict[str, Any] | None) -> TextEmbedder | None:
+    """The sentence encoder, as library.json has it. A library from before has none.
+
+    Raises:
+        TypeError: a value is not of its type.
+    """
+    if content is None:
+        return None
+    version, mean, spread = (content[name] for name in ("version", "mean", "spread"))
+    if not isinstance(version, str) or not all(isinstance(value, float) for value in (mean, spread)):
+        raise TypeError(f"text_embedder is {content!r}")
+    return TextEmbedder(_checkpoint(content["checkpoint"]), version, mean, spread)
+
+
 def _checkpoint(content: dict[str, Any]) -> Checkpoint:
     """A checkpoint as library.json has it.
 
@@ -253,7 +286,12 @@ def write_library_config(library: Library, config: LibraryConfig) -> None:
     del content["annotator_tables"], content["channels"]
     if config.sampling.shots == "none":
         del content["sampling"]["shots"]  # which earlier versions do not know
-    for model in (content["classifier"], content["embedder"]):
+    if config.text_embedder is None:
+        del content["text_embedder"]  # likewise
+    else:
+        content["text_embedder"] = config.text_embedder._asdict() | {"checkpoint": asdict(config.text_embedder.checkpoint)}
+    models = [content["classifier"], content["embedder"]]
+    for model in models if config.text_embedder is None else [*models, content["text_embedder"]["checkpoint"]]:
         for setting in ("num_frames", "views"):
             if model[setting] is None:
                 del model[setting]  # likewise

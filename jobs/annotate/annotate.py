@@ -20,6 +20,7 @@ from index.storage.config import ChannelConfig, LibraryConfig, write_library_con
 from index.storage.lock import open_for_writing
 from index.storage.paths import Library
 from index.storage.tables import Tables
+from jobs.annotate.embed import choose_text_embedder, embed_texts
 from jobs.annotate.report import AnnotateReport, AnnotatorReport
 from jobs.annotate.work import Annotated, Task
 from jobs.count_progress import CountProgress
@@ -50,6 +51,7 @@ def annotate(
     channels: str | Sequence[str] = (),
     *,
     settings: Mapping[str, Mapping[str, str]] | None = None,
+    text_embedder: str | None = None,
     options: IngestOptions | None = None,
     retry_failed: bool = False,
     on_progress: OnProgress | None = None,
@@ -63,6 +65,8 @@ def annotate(
         channels: names of annotators (`pipeline.video_annotators.ANNOTATORS`), one or several; none takes those that the
             library has.
         settings: of the annotators, by name; one that is not there keeps the library's.
+        text_embedder: hub id or folder of a sentence encoder, which embeds what is said and can be read, also in later
+            ingests; ``none`` takes the library's out with its vectors, None keeps it.
         options: how to run.
         retry_failed: read videos again that could not be read.
         on_progress: called about every second.
@@ -78,10 +82,12 @@ def annotate(
         if not channels and not config.channels:
             raise UsageError("this library has none yet; name some, such as: shots subtitles", argument="channels")
         config, annotators = turn_on(library, config, channels or list(config.channels), settings or {})
+        config = choose_text_embedder(library, tables, config, text_embedder)
         report = AnnotateReport()
         tables.drop_orphans()
         try:
             run_annotators(tables, annotators, report, options=options, retry_failed=retry_failed, on_progress=on_progress)
+            embed_texts(tables, config, report, on_progress=on_progress)
         except KeyboardInterrupt:
             report.interrupted = True
         finally:

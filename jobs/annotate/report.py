@@ -74,7 +74,7 @@ def annotate_lines(report: AnnotateReport) -> list[str]:
             str(of.unchanged),
             str(of.rows),
             clock(of.video_seconds),
-            f"{of.video_seconds / of.busy_seconds:.1f}" if of.busy_seconds else "",
+            f"{of.video_seconds / of.busy_seconds:.1f}" if of.busy_seconds and of.video_seconds else "",
         )
         for name, of in report.annotators.items()
     ]

@@ -68,6 +68,7 @@ def ingest(
     shots: ShotDetector | None = None,
     channels: Sequence[str] = (),
     channel_settings: Mapping[str, Mapping[str, str]] | None = None,
+    text_embedder: str | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
@@ -102,6 +103,7 @@ def ingest(
         shots: what finds the shots that clips are cut at; None takes the library's own, or windows alone.
         channels: annotators of whole videos to turn on (`pipeline.video_annotators.ANNOTATORS`), beside the library's own.
         channel_settings: of these, by name.
+        text_embedder: what embeds what is said and can be read; see `jobs.annotate.annotate.annotate`.
 
     Raises:
         UsageError: a source does not exist, or an option is out of its range.
@@ -112,6 +114,7 @@ def ingest(
     """
     from index.storage.lock import write_lock
     from jobs.annotate.annotate import run_annotators, turn_on
+    from jobs.annotate.embed import choose_text_embedder, embed_texts
 
     profile, pace = ProfileBuilder(), pace or Pace()
     sources = [sources] if isinstance(sources, str | Path) else sources
@@ -143,6 +146,7 @@ def ingest(
         config = ensure_library_config(library, requested)
         config, video_annotators = turn_on(library, config, [*config.channels, *channels], channel_settings or {})
         tables = _open_tables(library, config, annotators)
+        config = choose_text_embedder(library, tables, config, text_embedder)
         known_videos = tables.known_videos()
         with profile.timed("find", cpu=time.thread_time) as timing:
             files = list_files(sources, choice, known_videos, rehash=rehash, passed_over=passed_over, on_new=session.begin)
@@ -182,6 +186,7 @@ def ingest(
                     retry_failed=retry_failed,
                     on_progress=on_progress,
                 )
+                embed_texts(tables, config, report.annotated, on_progress=on_progress)
     return report
 
 

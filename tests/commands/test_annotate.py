@@ -12,6 +12,7 @@ from cli import main
 from schemas.text import clock
 from tests.helpers.made_annotators import made, said, use_annotators
 from tests.helpers.made_library import Made, make_library
+from tests.helpers.small_sentences import write_sentences
 
 ENTRIES = (("/v/a.mp4", (said(1, 2, "good morning"),)), ("/v/b.mp4", ("refuse",)))
 
@@ -59,6 +60,23 @@ def test_settings_go_to_their_annotator(library: Path) -> None:
     ):
         done = run("annotate", name, option, "x", library=library)
         assert (done.exit_code, done.output) == (2, f"vidsift: ANNOTATOR {name}: got a setting that it does not have\n")
+
+
+def test_a_text_embedder_is_a_line_of_its_own(library: Path, tmp_path: Path) -> None:
+    encoder = str(write_sentences(tmp_path / "encoder"))
+    lines = run("annotate", "subtitles", "--text-embedder", encoder, library=library).output.splitlines()
+    assert lines[3].split() == ["subtitles", "vectors", "1", "0", "0", "0", "1", clock(0)]
+    found = run("search", "morning night good", "--in", "speech", library=library).output.splitlines()
+    assert 'says in other words "good morning"' in found[2]
+    (moment,) = run("search", "good morning", "--in", "speech", "--json", library=library).output.splitlines()
+    assert json.loads(moment)["reasons"][0]["found_by"] == ["words", "meaning"]
+    refused = run("annotate", "--text-embedder", "/nowhere", library=library)
+    assert (refused.exit_code, refused.output.split(";")[0]) == (
+        1,
+        "vidsift: --text-embedder: no such folder, and no hub id: '/nowhere'",
+    )
+    run("annotate", "--text-embedder", "none", library=library)
+    assert "text_embedder" not in json.loads((library / "library.json").read_text())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from commands.search_output import answer_text
+from commands.search_output import answer_text, why
 from schemas.models import Label
 from schemas.search import Answer, Moment, Part, Reason, SearchOptions, moment_json
 
@@ -85,7 +85,11 @@ def test_an_answer_of_several_channels_says_why_it_is_one() -> None:
         'says "and here is what I wanted to tell you all: the budget is…", shows "BUDGET", looks like it',
         "looks like it",
     ]
-    assert moment_json(second)["reasons"] == [{"channel": "pictures", "text": None, "start_s": 8.0, "end_s": 12.0}]
+    other_words = replace(said, text="the money is spent", found_by=("meaning",))
+    assert why(replace(FIRST, reasons=(other_words,))) == 'says in other words "the money is spent"'
+    assert moment_json(second)["reasons"] == [
+        {"channel": "pictures", "text": None, "start_s": 8.0, "end_s": 12.0, "found_by": ()}
+    ]
 
 
 def test_what_is_said_where_there_is_no_moment() -> None:

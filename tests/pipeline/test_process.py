@@ -14,7 +14,7 @@ from pipeline.decoders.registry import load_decoder
 from pipeline.models.registry import load_classifier, load_embedder
 from pipeline.process import annotate_video, decode_job, plan_video
 from pipeline.sampling import distinct_inputs
-from schemas.errors import VideoError
+from schemas.errors import ModelError, VideoError
 from schemas.models import Checkpoint, Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, ClipRow, Problem, SpanDone, SpanJob, VideoFailed, VideoFile
@@ -142,3 +142,37 @@ def test_the_whole_way_in_one_process(
         assert len(row.labels) == 3
         assert row.embedding.shape == (64,)
         assert row.embedding.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (VideoError("decode", "no frame could be decoded whole"), "no frame could be decoded whole"),
+        (MemoryError(), "reading it takes more memory than --max-memory allows"),
+        (ValueError("a bug"), "ValueError: a bug"),
+    ],
+)
+def test_a_video_whose_shots_cannot_be_found_is_cut_into_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pipeline.process.spans_at_shots", fail)
+    path = write_video(tmp_path / "a.mp4", 200)
+    (job,) = plan_video(VideoFile(str(path), path.stat().st_size, 1), Sampling(shots="content"), [SQUARE])
+    assert isinstance(job, SpanJob)
+    clips, done = outcome(job, Fake())
+    assert [clip.span for clip in clips] == [(0.0, 4.0), (4.0, 8.0)]
+    assert done.problems == (Problem("annotate", f"its shots could not be found, so its clips are windows ({why})"),)
+
+
+def test_a_detector_that_is_not_there_is_no_fault_of_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ModelError("the weights are missing")
+
+    monkeypatch.setattr("pipeline.process.spans_at_shots", fail)
+    path = write_video(tmp_path / "a.mp4", 200)
+    (failed,) = plan_video(VideoFile(str(path), path.stat().st_size, 1), Sampling(shots="transnetv2"), [SQUARE])
+    assert isinstance(failed, VideoFailed)
+    assert "the weights are missing" in failed.reason

@@ -39,7 +39,13 @@ def test_what_is_said_is_found_where_it_is_looked_for(talking: TestClient) -> No
     (moment,) = found(talking, text="the budget is gone", **{"in": "speech"})
     assert (moment["start_s"], moment["end_s"]) == (2.5, 4.0)
     assert moment["reasons"] == [
-        {"channel": "speech", "text": "The budgets are <gone>, all of them.", "start_s": 2.5, "end_s": 4.0}
+        {
+            "channel": "speech",
+            "text": "The budgets are <gone>, all of them.",
+            "start_s": 2.5,
+            "end_s": 4.0,
+            "found_by": ["words"],
+        }
     ]
     assert spans(found(talking, text="budget", **{"in": "text"})) == [(2.0, 5.0)]
     assert spans(found(talking, text="budget", **{"in": ["speech", "text"]})) == [(2.5, 4.0)]

@@ -9,6 +9,7 @@ import pytest
 
 from index.search.searcher import Searcher
 from index.search.text_query import terms_of
+from index.snapshot.channel_text import TextIndex
 from jobs.annotate.annotate import annotate
 from schemas.channels import Utterance
 from schemas.errors import UsageError
@@ -61,7 +62,7 @@ def test_words_are_found_across_subtitles_by_their_stems(library: Path) -> None:
     answer = ask(library, "where she says that the budget is gone", channels=("speech",))
     (moment,) = answer.moments
     assert (moment.video_id, moment.start_s, moment.end_s) == ("b", 8.0, 9.5)
-    assert moment.reasons == (Reason("speech", "that the budgets are gone.", 8.0, 9.5),)
+    assert moment.reasons == (Reason("speech", "that the budgets are gone.", 8.0, 9.5, ("words",)),)
     assert (moment.clip_id, moment.best_start_s, moment.best_end_s, moment.confidence) == (12, 8.0, 12.0, 1.0)
     assert moment.score == pytest.approx(1 / 61)
     assert found(ask(library, "sorry budget", channels=("speech",))) == [("b", 5.0, 9.5, "speech")]
@@ -98,7 +99,7 @@ def test_speech_and_screen_text_of_one_place_are_one_answer(library: Path) -> No
     assert found(answer) == [("b", 20.0, 22.0, "speech")]
     answer = ask(library, "budget", channels=("speech", "text"))
     assert found(answer) == [("b", 20.0, 22.0, "speech text"), ("b", 8.0, 9.5, "speech")]
-    assert answer.moments[0].reasons[1] == Reason("text", "BUDGET 2024", 19.0, 24.0)
+    assert answer.moments[0].reasons[1] == Reason("text", "BUDGET 2024", 19.0, 24.0, ("words",))
     scores = [moment.score for moment in answer.moments]
     assert scores == pytest.approx([2 / 61, 1 / 62]) or scores == pytest.approx([1 / 62 + 1 / 61, 1 / 61])
 
@@ -214,3 +215,16 @@ def test_a_sentence_in_several_languages_is_found_once_in_each(library: Path, mo
     use_annotators(monkeypatch, subtitles=made("subtitles", "speech", entries=(("/v/a.mp4", both),)))
     annotate(library, ["subtitles"], settings={"subtitles": {"version": "2"}})
     assert len(ask(library, "hello", channels=("speech",)).moments) == 2
+
+
+def test_words_are_counted_once_for_all_channels(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    count = TextIndex.count
+
+    def counting(index: TextIndex, expression: str) -> int:
+        counted.append(expression)
+        return count(index, expression)
+
+    monkeypatch.setattr(TextIndex, "count", counting)
+    assert len(ask(library, "kitchen budget", channels=("speech", "text")).moments) == 1
+    assert len(counted) == len(set(counted)) == 2

@@ -20,6 +20,7 @@ from schemas.options import IngestOptions
 from schemas.search import Answer, SearchOptions
 from tests.helpers.library_builder import sql
 from tests.helpers.made_annotators import inline
+from tests.helpers.small_sentences import write_sentences
 from tests.helpers.text_films import title, write_film
 
 SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\nGood morning.\n\n2\n00:00:04,000 --> 00:00:05,500\nThe budget is gone.\n"
@@ -87,16 +88,19 @@ def test_an_ingest_finds_what_is_shot_said_and_written(
     assert [reason.channel for reason in both.reasons] == ["speech", "text"]
     assert [str(check) for check in verify(library) if check.breach] == []
 
-    # The next ingest does what is new: a changed file of subtitles, and a film that was added.
+    # The next ingest does what is new: a changed file of subtitles, a film that was added, and texts in other words.
     (films / "film.en.srt").write_text(SUBTITLES.replace("budget", "money"))
     write_film(films / "other.mp4", [title("Second Film")] * 40, fps=10)
-    report = ingest([films], library)
+    report = ingest([films], library, text_embedder=str(write_sentences(tmp_path / "sentences")))
     annotated = report.annotated
     assert annotated is not None
     counts = {name: (of.done, of.unchanged) for name, of in annotated.annotators.items()}
-    assert counts == {"shots": (1, 1), "subtitles": (2, 0), "text": (1, 1)}
+    vectors = {"subtitles vectors": (1, 0), "text vectors": (2, 0)}
+    assert counts == {"shots": (1, 1), "subtitles": (2, 0), "text": (1, 1), **vectors}
     assert [row[1] for row in texts(library)["speech"]] == ["Good morning.", "The money is gone."]
     assert texts(library)["screen_text"] == [["Annual Report"], ["Second Film"]]
+    meant = ask(library, "the budget is spent", channels=("speech",)).moments[0].reasons[0]
+    assert (meant.text, meant.found_by) == ("Good morning. The money is gone.", ("meaning",))
     with pytest.raises(LibraryError, match="`clips` are windows here and cut at shots by content in the library"):
         ingest([films], library, shots="none")
 
