@@ -92,7 +92,7 @@ class Access:
                 "vidsift serve with --name for another name",
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _host_of(origin) != host.lower():
             raise Problem(HTTPStatus.FORBIDDEN, f"got a call from a page of {origin}, expected one of this server")
         from_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         if from_elsewhere and not (headers.get("sec-fetch-mode") == "navigate" and scope["method"] in _SAFE_METHODS):
@@ -131,10 +131,20 @@ class Access:
     def _remember(self, scope: Scope) -> RedirectResponse:
         """Keep the token as a cookie, and go to the same address without it."""
         rest = [(key, value) for key, value in _query(scope) if key != "token"]
-        response = RedirectResponse(scope["path"] + (f"?{urlencode(rest)}" if rest else ""), HTTPStatus.SEE_OTHER)
+        response = RedirectResponse(
+            "/" + scope["path"].lstrip("/") + (f"?{urlencode(rest)}" if rest else ""), HTTPStatus.SEE_OTHER
+        )
         assert self._token is not None
         response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
         return response
+
+
+def _host_of(origin: str) -> str | None:
+    """The host and port of an origin, in lower case; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _query(scope: Scope) -> list[tuple[str, str]]:

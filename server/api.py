@@ -35,8 +35,9 @@ async def search(request: Request) -> Response:
 
 async def search_by_file(request: Request) -> Response:
     """The same with a picture or a video as the example, sent as the form's ``file``."""
-    library = library_of(request)
     async with received(request) as (form, file):
+        named = text(form, "library")
+        library = context_of(request).libraries.named(named) if named else library_of(request)
         return await _answered(request, library, form, () if file is None else (str(file),))
 
 
@@ -52,11 +53,11 @@ async def sql(request: Request) -> Response:
     library, given = library_of(request), request.query_params
     query = text(given, "query")
     timeout_s = min(number(given, "timeout", float, SQL_TIMEOUT_S), SQL_TIMEOUT_S)
-    most = number(given, "limit", int, 10_000)
+    most = min(number(given, "limit", int, 10_000), 2**31)
     if timeout_s <= 0 or most < 1:
         raise Problem(HTTPStatus.BAD_REQUEST, "timeout, limit: expected more than 0")
-    table = await context_of(request).in_thread(lambda: library.sql(query, timeout_s))
-    return json_response(table_json(table, most))
+    # Writing many rows as JSON takes seconds, in which nobody else would be answered.
+    return await context_of(request).in_thread(lambda: json_response(table_json(library.sql(query, timeout_s), most)))
 
 
 async def status(request: Request) -> Response:
@@ -243,11 +244,15 @@ def _moments_of(library: ServedLibrary, given: Any) -> list[dict[str, Any]]:
     for moment in given:
         if not isinstance(moment, dict):
             raise Problem(HTTPStatus.BAD_REQUEST, "moments: expected objects with clip_id, start_s and end_s")
-        (clip_id,) = _clips_of({"clip_id": moment.get("clip_id")}, "clip_id")
+        ids = _clips_of({"clip_id": moment.get("clip_id")}, "clip_id")
+        if len(ids) != 1:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"clip_id: got {len(ids)}, expected one in each object of moments")
+        (clip_id,) = ids
         bounds = [moment.get(name) for name in ("start_s", "end_s")]
-        if not all(value is None or isinstance(value, int | float) for value in bounds):
+        if not all(value is None or (isinstance(value, int | float) and abs(value) < 1e9) for value in bounds):
             raise Problem(HTTPStatus.BAD_REQUEST, "start_s, end_s: expected seconds")
         row = library.clip_row(clip_id)
-        _, span = library.moment(clip_id, *bounds)
-        moments.append({"path": row["path"], "start_s": span.start_s, "end_s": span.end_s, "label": row["label"]})
+        video, span = library.moment(clip_id, *bounds)
+        about = {"label": row["label"], "track": video.track}
+        moments.append({"path": row["path"], "start_s": span.start_s, "end_s": span.end_s, **about})
     return moments

@@ -105,4 +105,22 @@ def _toggled(where: str, condition: str) -> str:
     for joined in (f"{_AND}{bracketed}", f"{bracketed}{_AND}"):
         if joined in where:
             return where.replace(joined, "", 1)
-    return f"{where}{_AND}{bracketed}" if where else bracketed
+    if not where:
+        return bracketed
+    # What somebody has written may hold `or`, which binds less than `and`.
+    own = where if where.startswith("(") and where.endswith(")") and _is_joined(where) else f"({where})"
+    return f"{own}{_AND}{bracketed}"
+
+
+def _is_joined(where: str) -> bool:
+    """Whether a condition is nothing but conditions in brackets with `and` between them; quoted brackets count for none."""
+    depth, quoted, outside = 0, False, ""
+    for sign in where:
+        quoted ^= sign == "'"
+        if not quoted and sign == "(":
+            depth += 1
+        elif not quoted and sign == ")":
+            depth -= 1
+        elif depth == 0:
+            outside += sign
+    return not outside.replace(_AND, "")

@@ -25,7 +25,7 @@ from server.chips import chip_groups, label_counts
 from server.context import context_of, library_of
 from server.libraries import ServedLibrary
 from server.moment_page import moment
-from server.parameters import marks_of, text, texts
+from server.parameters import MOST_ANSWERS, marks_of, text, texts
 from server.problems import Problem, problem_of, title_of
 from server.question import DEFAULT_K, question_of
 from server.rendered_page import rendered_page
@@ -97,6 +97,7 @@ def _search(
         distinct=text(given, "distinct"),
         marks=marks,
         k=DEFAULT_K if options is None else options.k,
+        most=MOST_ANSWERS,
         answer=answer,
         marked=_marked(library, marks if error is None else Marks()),
         error=error,

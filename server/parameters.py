@@ -98,7 +98,11 @@ def number(given: QueryParams | FormData, name: str, kind: Callable[[str], Value
         found: Any = kind(value)
     except ValueError as exc:
         raise UsageError(f"{name}: got {value!r}, expected {expected}") from exc
-    if not math.isfinite(found):
+    try:
+        finite = math.isfinite(found)
+    except OverflowError:  # a whole number of hundreds of digits
+        finite = False
+    if not finite:
         raise UsageError(f"{name}: got {value!r}, expected {expected}")
     return found
 

@@ -94,6 +94,7 @@ document.addEventListener("keydown", (event) => {
     else if (event.key in moves) {
       if (event.key === "," || event.key === ".") video.pause();
       $("article.player [data-loop]").setAttribute("aria-pressed", "false");
+      video.loop = false;
       video.currentTime = Math.max(0, video.currentTime + moves[event.key]);
       event.preventDefault();
     }
@@ -116,6 +117,9 @@ document.addEventListener("keydown", (event) => {
 for (const form of document.querySelectorAll("form.search, form.sql")) {
   form.addEventListener("submit", () => {
     for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
+    if ([...form.querySelectorAll("[name=text]")].some((box) => box.value !== box.defaultValue)) {
+      for (const field of form.querySelectorAll("[name=right], [name=wrong]")) field.disabled = true;  // of another question
+    }
     for (const boxes of form.querySelectorAll(".channels")) boxes.disabled = !$("input:not(:checked)", boxes);
     setTimeout(() => { for (const field of form.elements) field.disabled = false; });
   });
@@ -223,6 +227,7 @@ document.addEventListener("click", (event) => {
 async function searchByFile(file) {
   const form = new FormData();
   form.set("file", file);
+  form.set("library", library);
   for (const name of ["text", "not", "where", "by"]) {
     const value = $(`.search [name=${name}]`)?.value;
     if (value) form.append(name, value);
