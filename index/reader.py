@@ -22,7 +22,7 @@ from index.search.searcher import Searcher
 from index.search.text_encoder import find_embedder
 from index.sql.filters import TIMEOUT_S
 from index.status import LibraryStatus, status_of
-from index.storage.config import read_library_config
+from index.storage.config import existing_library_config, read_library_config
 from index.storage.paths import Library
 from pipeline.models.base import Embedder
 from schemas.errors import UsageError
@@ -30,7 +30,12 @@ from schemas.search import Answer, Channel, SearchOptions, moment_json
 from schemas.text import as_texts
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from index.search.examples import ExampleDecoder
+    from schemas.models import ModelInput
+    from schemas.options import Sampling
 
 _LABEL = pa.struct([("label", pa.string()), ("score", pa.float32())])
 _REASON = pa.struct([("channel", pa.string()), ("text", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())])
@@ -86,6 +91,7 @@ class LibraryReader:
         self._library = Library(folder)
         self._named, self._memory_mb, self._say = embedder, memory_mb, say
         self._where_timeout_s, self._decode = where_timeout_s, decode
+        self._ahead: dict[str, NDArray[np.uint8]] = {}
         self._model: tuple[str, Embedder] | None = None
         self._searcher: Searcher | None = None
         self._published: tuple[int, int] | None = None
@@ -122,8 +128,13 @@ class LibraryReader:
             UsageError: as for `search`; or a marked clip is not in the library.
             ModelError: as for `search`.
         """
+        ahead = self._decoded_ahead(options)
         with self._lock:
-            return self._current().search(options, marks)
+            self._ahead = ahead
+            try:
+                return self._current().search(options, marks)
+            finally:
+                self._ahead = {}
 
     def answer(self, *texts: str, **options: Any) -> Answer:
         """The same search as `search`, as an `Answer`: the moments, and whether the best one stands out.
@@ -277,11 +288,35 @@ class LibraryReader:
                 memory_mb=self._memory_mb,
                 load=self._embedder,
                 where_timeout_s=self._where_timeout_s,
-                decode=self._decode,
+                decode=None if self._decode is None else self._decoded,
             )  # where this raises, what was open stays open
             self._close_files()
             self._searcher, self._published = opened, published
         return self._searcher
+
+    def _decoded_ahead(self, options: SearchOptions) -> dict[str, NDArray[np.uint8]]:
+        """The frames of the files that are examples, where another process decodes them: nobody waits for that but who asks.
+
+        Raises:
+            UsageError: one cannot be used as an example.
+        """
+        from index.search.examples import clip_id_in
+
+        decode, files = self._decode, [like for like in options.like if clip_id_in(like) is None]
+        if not files or decode is None:
+            return {}
+        with self._lock:
+            config = existing_library_config(self._library)
+            model_input = self._current().scorer.encoder.embedder.preprocessing.input
+        return {like: decode(like, model_input, config.sampling) for like in files}
+
+    def _decoded(self, like: str, model_input: ModelInput, sampling: Sampling) -> NDArray[np.uint8]:
+        """An example's frames, which have been decoded already."""
+        frames = self._ahead.get(like)
+        if frames is not None:
+            return frames
+        assert self._decode is not None
+        return self._decode(like, model_input, sampling)
 
     def _embedder(self) -> Embedder:
         """The library's embedder, loaded once; loaded again where another library has taken the folder's place."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -17,15 +19,18 @@ from index.sql.formats import json_rows, jsonable
 from schemas.search import Answer, moment_json
 from schemas.sql import TABLES
 from schemas.text import json_text
-from server.commands import exported, taught
+from server.commands import Archive, exported, taught
 from server.context import context_of, library_of, plays
+from server.leaving import unless_gone
 from server.libraries import SQL_TIMEOUT_S, ServedLibrary
+from server.media.video_file import MediaError, VideoFile, check_remote, is_remote, open_checked
 from server.openapi import openapi
 from server.parameters import marks_of, number, search_options, text, texts
 from server.problems import Problem
 from server.uploads import received
 
 _MOST_BODY = 4 << 20  # bytes of JSON that a call may send
+_MOST_RESULT = 64 << 20  # bytes of a query's result; as JSON and as objects it is many times as large
 
 
 async def search(request: Request) -> Response:
@@ -56,8 +61,17 @@ async def sql(request: Request) -> Response:
     most = min(number(given, "limit", int, 10_000), 2**31)
     if timeout_s <= 0 or most < 1:
         raise Problem(HTTPStatus.BAD_REQUEST, "timeout, limit: expected more than 0")
+
+    def answer() -> Response:
+        table = library.sql(query, timeout_s)
+        num_bytes = table.slice(0, most).nbytes
+        if num_bytes > _MOST_RESULT:
+            expected = f"expected {_MOST_RESULT >> 20} at most; ask for fewer rows or columns"
+            raise Problem(HTTPStatus.BAD_REQUEST, f"the result is {num_bytes >> 20} MB, {expected}")
+        return json_response(table_json(table, most))
+
     # Writing many rows as JSON takes seconds, in which nobody else would be answered.
-    return await context_of(request).in_thread(lambda: json_response(table_json(library.sql(query, timeout_s), most)))
+    return await context_of(request).in_thread(answer)
 
 
 async def status(request: Request) -> Response:
@@ -111,6 +125,8 @@ async def tags(request: Request) -> Response:
     if not name:
         raise Problem(HTTPStatus.BAD_REQUEST, "name: got none, expected the tag's name")
     clips = await context.in_thread(lambda: [library.clip_row(clip_id) for clip_id in (*right, *wrong)])
+    if unprintable := next((sign for sign in name if not sign.isprintable()), ""):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"name: got the character {unprintable!a} in it, expected text")
     async with context.commands:
         said = await taught(library.folder, name, clips[: len(right)], clips[len(right) :])
     return json_response({"tag": name, "said": said}, HTTPStatus.CREATED)
@@ -124,9 +140,20 @@ async def export(request: Request) -> Response:
     fields = await _json_object(request)
     context = context_of(request)
     library = context.libraries.named(_text_of(fields, "library"))
-    moments = await context.in_thread(lambda: _moments_of(library, fields.get("moments")))
-    async with context.commands:
-        archive = await exported(moments, _text_of(fields, "form") or "mp4")
+    moments, videos = await context.in_thread(lambda: _moments_of(library, fields.get("moments")))
+
+    async def written() -> Archive:
+        async with context.exports:
+            await context.in_thread(lambda: _check_files(videos))
+            archive = await exported(moments, _text_of(fields, "form") or "mp4")
+        try:
+            await context.in_thread(lambda: _check_files(videos))  # and was while it was read
+        except MediaError:
+            await archive.removal()
+            raise
+        return archive
+
+    archive = await unless_gone(request, written())
     return FileResponse(
         archive.file,
         media_type="application/zip",
@@ -232,15 +259,28 @@ def _clips_of(fields: dict[str, Any], name: str) -> list[int]:
     return [int(value) for value in texts]
 
 
-def _moments_of(library: ServedLibrary, given: Any) -> list[dict[str, Any]]:
-    """The moments of an export as ``vidsift export`` reads them.
+def _check_files(videos: Iterable[VideoFile]) -> None:
+    """Check that each video's file is the one that was indexed, and not what a link leads to by now.
+
+    Raises:
+        MediaError: one is not.
+    """
+    for video in videos:
+        if is_remote(video):
+            check_remote(video)
+        else:
+            os.close(open_checked(video))
+
+
+def _moments_of(library: ServedLibrary, given: Any) -> tuple[list[dict[str, Any]], set[VideoFile]]:
+    """The moments of an export as ``vidsift export`` reads them, and the videos that they are of.
 
     Raises:
         Problem: something is missing, or the library has no such moment.
     """
     if not isinstance(given, list) or not given or len(given) > 1_000:
         raise Problem(HTTPStatus.BAD_REQUEST, "moments: expected a list of 1 to 1000 objects with clip_id, start_s, end_s")
-    moments = []
+    moments, videos = [], set()
     for moment in given:
         if not isinstance(moment, dict):
             raise Problem(HTTPStatus.BAD_REQUEST, "moments: expected objects with clip_id, start_s and end_s")
@@ -255,4 +295,5 @@ def _moments_of(library: ServedLibrary, given: Any) -> list[dict[str, Any]]:
         video, span = library.moment(clip_id, *bounds)
         about = {"label": row["label"], "track": video.track}
         moments.append({"path": row["path"], "start_s": span.start_s, "end_s": span.end_s, **about})
-    return moments
+        videos.add(video)
+    return moments, videos

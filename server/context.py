@@ -33,7 +33,8 @@ class Context:
         metrics: counts.
         may_write: whether a user may add tags.
         threads: bounds the calls that wait in threads.
-        commands: bounds the commands that run beside the server; others wait.
+        commands: bounds the commands beside the server that write to libraries; others wait.
+        exports: bounds the exports; likewise.
     """
 
     libraries: ServedLibraries
@@ -42,6 +43,7 @@ class Context:
     may_write: bool
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
     commands: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    exports: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """The result of a call that blocks."""

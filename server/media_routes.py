@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from server.context import context_of, library_of
+from server.leaving import unless_gone
 from server.media.responses import file_response, rendering_response
 from server.parameters import number
 from server.problems import Problem
 from server.rows import video_file
-
-Result = TypeVar("Result")
-
-_CLIENT_CLOSED_REQUEST = 499
 
 # Widths of pictures that can be asked for, in pixels.
 _WIDTHS = range(16, 1281)
@@ -69,26 +63,3 @@ async def _rendered(request: Request, kind: str) -> Response:
     else:
         work = context.renderings.picture(video, span, width)
     return await rendering_response(await unless_gone(request, work), request)
-
-
-async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of ``work``, which is cancelled where the client leaves first: nobody sees the picture.
-
-    Raises:
-        Problem: the client has left (499, as other servers count it).
-    """
-    task, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Problem(_CLIENT_CLOSED_REQUEST, "the client has left")
-        return task.result()
-    finally:
-        task.cancel()
-        leaving.cancel()
-
-
-async def _left(request: Request) -> None:
-    """Return when the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Callable
@@ -42,8 +41,8 @@ _TIMES = re.compile(r"(?P<path>.+)@(?P<start>\d+(\.\d+)?)-(?P<end>\d+(\.\d+)?)",
 
 
 def clip_id_in(like: str) -> int | None:
-    """The clip id that an example names; None where it names a file."""
-    return int(like) if like.isascii() and like.isdecimal() and not os.path.lexists(like) else None
+    """The clip id that an example names; None where it names a file. A file whose name is a number needs its folder."""
+    return int(like) if like.isascii() and like.isdecimal() else None
 
 
 def embed_example(

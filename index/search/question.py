@@ -132,8 +132,8 @@ class QuestionEncoder:
         (row,) = self._clips.rows_of(np.array([clip_id])) if clip_id < 2**63 else (-1,)
         if row < 0:
             raise UsageError(
-                f"the library has no clip {clip_id}, and there is no file of that name; "
-                "vidsift search --json prints clip_id",
+                f"the library has no clip {clip_id}; vidsift search --json prints clip_id; "
+                f"a file of that name is ./{clip_id}",
                 argument="like",
             )
         return np.asarray(self._clips.vectors_at(np.array([row]))[0], np.float32)

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +22,11 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from index.reader import LibraryReader
 from index.search.searcher import search
 from index.storage.paths import Library
 from index.storage.running_ingest import RunningIngest, write_running_ingest
+from schemas.errors import UsageError
 from schemas.search import SearchOptions, moment_json
 from schemas.sql import TABLES
 from server import media_routes
@@ -228,6 +231,60 @@ def test_moments_are_exported(client: TestClient) -> None:
     answer = client.post("/api/export", json={"moments": moments, "form": "gif"})
     assert (answer.status_code, answer.json()["detail"]) == (400, "form: got 'gif', expected mp4, edl, webvtt, csv")
     assert client.post("/api/export", json={"moments": []}).status_code == 400
+
+
+def test_an_export_does_not_follow_what_has_come_in_a_videos_place(
+    client: TestClient, film_library: FilmLibrary, tmp_path: Path
+) -> None:
+    (clip,) = found(client, text=JUGGLING, by="clip", k=1, all=1)["moments"]
+    video, private = Path(clip["path"]), tmp_path / "private.mp4"
+    private.write_bytes(b"private")
+    moments = [{"clip_id": clip["clip_id"]}]
+    kept = video.rename(tmp_path / "kept.mp4")
+    try:
+        video.symlink_to(private)
+        answer = client.post("/api/export", json={"moments": moments, "form": "mp4"})
+    finally:
+        video.unlink()
+        kept.rename(video)
+    assert (answer.status_code, "has changed since it was indexed" in answer.json()["detail"]) == (409, True)
+    assert client.post("/api/export", json={"moments": moments, "form": "csv"}).status_code == 200
+
+
+def test_nobody_waits_while_another_ones_file_is_decoded(film_library: FilmLibrary) -> None:
+    decoding, others_are_done = threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> Any:
+        decoding.set()
+        assert others_are_done.wait(60)
+        raise UsageError("no picture", argument="like")
+
+    reader = LibraryReader(film_library.folder, embedder=None, memory_mb=512, say=print, decode=slow)
+    with reader, ThreadPoolExecutor(1) as pool:
+        uploaded = pool.submit(reader.answer, like="slow.mp4")
+        assert decoding.wait(60)
+        assert reader.answer(JUGGLING, k=1, show_all=True).moments
+        others_are_done.set()
+        with pytest.raises(UsageError, match="no picture"):
+            uploaded.result(60)
+
+
+def test_a_result_that_would_fill_the_memory_is_refused(client: TestClient) -> None:
+    detail = refused(client, 400, "/api/sql", query="select repeat('x', 2000000) from range(50)")
+    assert detail == "the result is 95 MB, expected 64 at most; ask for fewer rows or columns"
+    assert (
+        client.get("/api/sql", params={"query": "select repeat('x', 2000000) from range(50)", "limit": 3}).status_code == 200
+    )
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "a\nb"])
+def test_a_tags_name_is_text(client: TestClient, name: str) -> None:
+    sent = json.dumps({"name": name, "right": [], "wrong": []})
+    answer = client.post("/api/tags", content=sent, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        400,
+        f"name: got the character {name[1]!a} in it, expected text",
+    )
 
 
 def test_health_and_metrics(client: TestClient) -> None:

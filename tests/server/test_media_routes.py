@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from server.media_routes import unless_gone
+from server.leaving import unless_gone
 from server.problems import Problem
 
 pytestmark = pytest.mark.anyio

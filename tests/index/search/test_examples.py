@@ -82,12 +82,12 @@ def test_a_picture_is_turned_scaled_and_cut_as_frames_are(tmp_path: Path) -> Non
     assert (frames[0] == pixels[:, 30:60]).all()
 
 
-def test_digits_are_a_clip_unless_a_file_has_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digits_are_a_clip_whatever_files_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert clip_id_in("123") == 123
     assert [clip_id_in(text) for text in ("12.5", "-1", "a.mp4", "²")] == [None] * 4
     (tmp_path / "123").touch()
-    assert clip_id_in("123") is None
+    assert (clip_id_in("123"), clip_id_in("./123")) == (123, None)
 
 
 @pytest.mark.parametrize(
