@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -74,6 +75,9 @@ class LibraryReader:
 
     The first search loads the embedder, which then stays loaded. After an ingest has published, the next call reads the new
     snapshot.
+
+    Attributes:
+        on_stage: told how many seconds each stage of a search or a query took: ``decode``, ``wait``, ``search``, ``sql``.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class LibraryReader:
         decode: ExampleDecoder | None = None,
     ) -> None:
         """Open the library; see `vidsift.open_library` and `index.search.searcher.Searcher` for the arguments."""
+        self.on_stage: Callable[[str, float], None] = lambda stage, seconds: None
         self._lock = threading.RLock()
         self._library = Library(folder)
         self._named, self._memory_mb, self._say = embedder, memory_mb, say
@@ -128,13 +133,18 @@ class LibraryReader:
             UsageError: as for `search`; or a marked clip is not in the library.
             ModelError: as for `search`.
         """
+        began = time.perf_counter()
         ahead = self._decoded_ahead(options)
+        if ahead:
+            began = self._took("decode", began)
         with self._lock:
+            began = self._took("wait", began)
             self._ahead = ahead
             try:
                 return self._current().search(options, marks)
             finally:
                 self._ahead = {}
+                self._took("search", began)
 
     def answer(self, *texts: str, **options: Any) -> Answer:
         """The same search as `search`, as an `Answer`: the moments, and whether the best one stands out.
@@ -188,14 +198,19 @@ class LibraryReader:
         Raises:
             QueryError: the query is malformed, does more than read, or exceeds the time or memory limit.
         """
+        began = time.perf_counter()
         with self._lock:
+            began = self._took("wait", began)
             searcher = self._current()
             hits = None
             if search is not None:
                 answer = searcher.search(hits_options(as_texts(search), as_texts(without), k=k, rerank=rerank))
                 hits = hits_table(answer.moments)
             searcher.snapshot.catalog.show_hits(hits)
-            return searcher.snapshot.catalog.sql(query, timeout_s=timeout_s)
+            try:
+                return searcher.snapshot.catalog.sql(query, timeout_s=timeout_s)
+            finally:
+                self._took("sql", began)
 
     def rows(self, query: str, parameters: dict[str, object]) -> list[dict[str, Any]]:
         """The rows of a query with named ``parameters``, each as a dict by column.
@@ -293,6 +308,12 @@ class LibraryReader:
             self._close_files()
             self._searcher, self._published = opened, published
         return self._searcher
+
+    def _took(self, stage: str, began: float) -> float:
+        """Tell how long a stage took, and give the time that it ended."""
+        now = time.perf_counter()
+        self.on_stage(stage, now - began)
+        return now
 
     def _decoded_ahead(self, options: SearchOptions) -> dict[str, NDArray[np.uint8]]:
         """The frames of the files that are examples, where another process decodes them: nobody waits for that but who asks.

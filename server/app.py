@@ -30,6 +30,14 @@ from server.metrics import Metrics
 from server.problems import Problem, problem_of, problem_response
 from server.uploads import MOST_BYTES
 
+# Of `index.storage.running_ingest.RunningIngest`, what the metrics show; 0 where no ingest is running.
+_INGEST_GAUGES = {
+    "done_videos": "Videos of the running ingest that are done.",
+    "total_videos": "Videos of the running ingest.",
+    "clips": "Clips that the running ingest has annotated.",
+    "left_s": "Seconds that the running ingest will take at its speed.",
+}
+
 # Of `server.media.renderings.RenderingCounts`, what the metrics show.
 _RENDERING_GAUGES = {
     "running": "Pictures and moments that are being made.",
@@ -118,8 +126,18 @@ def _watch(context: Context) -> None:
             partial(getattr, library, "snapshot"),
             library=library.name,
         )
+        library.tell_stages(context.metrics.took)
+        for name, meaning in _INGEST_GAUGES.items():
+            context.metrics.watch(f"vidsift_ingest_{name}", meaning, partial(_ingest, library, name), library=library.name)
+    context.renderings.on_stage = context.metrics.took
     for name, meaning in _RENDERING_GAUGES.items():
         context.metrics.watch(f"vidsift_renderings_{name}", meaning, partial(_count, context.renderings, name))
+
+
+def _ingest(library: ServedLibrary, name: str) -> float:
+    """A figure of the ingest that is running; 0 where none is."""
+    running = library.running_ingest()
+    return 0.0 if running is None else float(getattr(running, name) or 0.0)
 
 
 def _count(renderings: Renderings, name: str) -> float:

@@ -67,6 +67,10 @@ class ServedLibrary:
         self._answering = threading.Lock()
         self.is_loaded = threading.Event()
 
+    def tell_stages(self, told: Callable[[str, float], None]) -> None:
+        """Tell how many seconds each stage of searches and of users' queries takes."""
+        self._search.on_stage = self._sql.on_stage = told
+
     def load(self) -> None:
         """Load the text model, so that the first search need not wait for it.
 

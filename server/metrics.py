@@ -26,6 +26,19 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._stages = Histogram(
+            "vidsift_stage_seconds",
+            "Seconds of the stages of answers: decode (an example), wait (for other searches), search, sql, and picture, "
+            "strip and moment with their waiting.",
+            ["stage"],
+            buckets=_BOUNDS_S,
+            registry=self._registry,
+        )
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Count a stage of an answer."""
+        self._stages.labels(stage).observe(seconds)
+
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count an answer of ``route`` with its HTTP status, after ``seconds``."""
         self._requests.labels(route, str(status)).inc()

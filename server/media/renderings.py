@@ -109,6 +109,7 @@ class Renderings:
         Raises:
             OSError: the folder cannot be made or read.
         """
+        self.on_stage: Callable[[str, float], None] = lambda stage, seconds: None
         self._cache = RenderingCache(cache_folder, cache_mb * 1_000_000)
         self._timeout_s = timeout_s
         self._idle = [IsolatedProcess() for _ in range(processes)]
@@ -276,7 +277,10 @@ class Renderings:
             finally:
                 self._cache.discard(folder)
 
-        return await self._in_process(shared, work)
+        began = time.perf_counter()
+        made = await self._in_process(shared, work)
+        self.on_stage(kind, time.perf_counter() - began)
+        return made
 
     async def _look(self, shared: _Shared[Streams], task: RenderTask) -> Streams:
         def work(process: IsolatedProcess) -> Streams:

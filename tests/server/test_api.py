@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -294,6 +295,11 @@ def test_health_and_metrics(client: TestClient) -> None:
     assert 'vidsift_requests_total{route="/api/search",status="200"}' in metrics
     assert 'vidsift_snapshot{library="films"} 1.0' in metrics
     assert "vidsift_renderings_cached_bytes" in metrics
+    assert client.get("/api/sql", params={"query": "select 1"}).status_code == 200
+    metrics = client.get("/metrics").text
+    for stage in ("wait", "search", "sql"):
+        (count,) = re.findall(rf'vidsift_stage_seconds_count{{stage="{stage}"}} (\S+)', metrics)
+        assert float(count) > 0
 
 
 def test_every_route_is_described(client: TestClient) -> None:
@@ -318,6 +324,9 @@ def test_a_running_ingest_is_seen(client: TestClient, film_library: FilmLibrary)
     write_running_ingest(library, running)
     try:
         assert client.get("/api/status").json()["ingest"] == asdict(running)
+        metrics = client.get("/metrics").text
+        assert 'vidsift_ingest_done_videos{library="films"} 3.0' in metrics
+        assert 'vidsift_ingest_left_s{library="films"} 61.0' in metrics
         assert "3 of 12 videos" in client.get("/library").text
         assert "about 1:01 left" in client.get("/library").text
         write_running_ingest(library, replace(running, updated_s=time.time() - 100))
