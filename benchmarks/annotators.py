@@ -14,6 +14,7 @@ import argparse
 import multiprocessing
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -62,6 +63,7 @@ def main() -> None:
     for name in given.annotators.split(","):
         with context.Pool(1) as pool:
             rows.append(_cells(name, pool.apply(_annotate, (given.file, name, given.speech_model)), base, duration_s))
+        print(", ".join(rows[-1]), file=sys.stderr, flush=True)  # of a film of hours, the next one takes long
     print(f"{given.file}: {duration_s:.0f} s of video")
     print(columns_text(("what", "rows", "CPU s", "video s per CPU s", "of the ingest", "peak MB"), rows))
 
