@@ -51,6 +51,7 @@ COMMANDS = {
         "status": ("commands.library:status", "Show what a library holds, its models, and what failed."),
         "history": ("commands.library:history", "List a library's snapshots and what each changed."),
         "rollback": ("commands.library:rollback", "Return a library to snapshot N."),
+        "relocate": ("commands.library:relocate", "Tell a library that its videos lie elsewhere now."),
         "compact": ("commands.library:compact", "Merge small files and delete unused ones."),
         "duplicates": ("commands.duplicates:duplicates", "Find the same footage in several videos."),
         "verify": ("commands.library:verify", "Check that a library is complete and consistent."),

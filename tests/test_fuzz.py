@@ -64,6 +64,7 @@ CALLS: dict[str, list[str]] = {
     "export-model": ["<classifier>", "--output", "<missing>"],
     "history": ["--library", "<library>"],
     "rollback": ["1", "--library", "<library>"],
+    "relocate": ["/", "<missing>", "--library", "<library>"],
     "compact": ["--library", "<library>"],
     "verify": ["--library", "<library>"],
     "evaluate": ["<truth>", "--library", "<library>"],

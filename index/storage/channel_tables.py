@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from index.storage.paths import Library
-from index.storage.transactions import add_rows, delete_except, distinct, read_columns, replace_rows
+from index.storage.transactions import add_rows, create_table, delete_except, distinct, read_columns, replace_rows
 from schemas.channels import ANNOTATIONS, CHANNELS
 
 
@@ -38,8 +38,8 @@ class ChannelTables:
         """Make these tables, where they are not there."""
         with self._explained():
             for name in tables:
-                DeltaTable.create(self._library.channel(name), CHANNELS[name], mode="ignore")
-            DeltaTable.create(self._library.annotations, ANNOTATIONS, mode="ignore")
+                create_table(self._library.channel(name), CHANNELS[name])
+            create_table(self._library.annotations, ANNOTATIONS)
         self._open()
 
     def by_name(self) -> dict[str, DeltaTable]:
