@@ -138,6 +138,18 @@ def json_option(help_text: str) -> Callable[[_F], _F]:
     return click.option("--json", "as_json", is_flag=True, help=help_text)
 
 
+def time_limit_options(command: _F) -> _F:
+    """When a run ends in good order although there is more to do."""
+    for option in (
+        click.option(
+            "--stop-at", metavar="HH:MM", help="Begin no more files from this time of day on; finish and publish the others."
+        ),
+        click.option("--max-hours", type=float, metavar="H", help="Likewise, H hours from now."),
+    ):
+        command = option(command)
+    return command
+
+
 def run_options(command: _F) -> _F:
     """The limits and the place of a run over many videos."""
     for option in (

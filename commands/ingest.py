@@ -12,10 +12,13 @@ from typing import Any
 import click
 
 from commands.annotate import annotator_options, annotator_settings
-from commands.common import Command, echo, json_option, library_option, note, run_options
+from commands.common import Command, echo, json_option, library_option, note, run_options, time_limit_options
 from commands.progress_line import ProgressLine
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 from schemas.text import json_text
+
+# The exit code of a run whose time was up before all was done: the same command goes on.
+_TIME_WAS_UP = 3
 
 # The fields of `IngestOptions` that are options here; its ``trace`` is a flag, while ``--trace`` is a file.
 _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.name != "trace")
@@ -132,6 +135,7 @@ _INGEST_OPTIONS = tuple(field.name for field in fields(IngestOptions) if field.n
 @click.option("--allow-empty", is_flag=True, help="Remove missing videos even if a source has no video left.")
 @click.option("--retry-failed", is_flag=True, help="Read videos again that failed or were indexed in part.")
 @click.option("--rehash", is_flag=True, help="Read every file, to find changes that kept size and time.")
+@time_limit_options
 @click.option(
     "--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write a trace of all processes, for Perfetto."
 )
@@ -146,6 +150,7 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     \b
     vidsift ingest ~/Videos /mnt/camera --library ~/videos.vidsift
     vidsift ingest ~/Videos --library ~/videos.vidsift --classifier ./my-videomae --window 2
+    vidsift ingest /mnt/archive --library ~/videos.vidsift --stop-at 06:30
     vidsift ingest ~/Videos --library ~/videos.vidsift --include '*.mov' --include 'holidays/*' --exclude proxies
     """
     options = IngestOptions(**{name: given.pop(name) for name in _INGEST_OPTIONS if name in given})
@@ -182,6 +187,8 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
         note("interrupted; what was finished is kept, run the same command again to go on")
         sys.stdout.flush()
         os._exit(130)  # an interpreter that was stopped while Ray's threads start can crash on its way out
+    if report.time_is_up:
+        raise SystemExit(_TIME_WAS_UP)
 
 
 def _shots(clips: str | None, settings: dict[str, dict[str, str]]) -> str | None:

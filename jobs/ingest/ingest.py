@@ -25,6 +25,7 @@ from jobs.ingest.profile import ProfileBuilder
 from jobs.ingest.progress import Progress, show_progress
 from jobs.ingest.ray_startup import RaySession
 from jobs.ingest.report import IngestReport, Interrupted
+from jobs.ingest.time_limit import TimeLimit
 from jobs.ingest.trace import check_trace, write_trace
 from pipeline.annotators import Annotator, own_tables
 from pipeline.decoders.registry import check_decoder, load_decoder
@@ -68,6 +69,8 @@ def ingest(
     shots: ShotDetector | None = None,
     channels: Sequence[str] = (),
     channel_settings: Mapping[str, Mapping[str, str]] | None = None,
+    max_hours: float | None = None,
+    stop_at: str | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
@@ -102,6 +105,8 @@ def ingest(
         shots: what finds the shots that clips are cut at; None takes the library's own, or windows alone.
         channels: annotators of whole videos to turn on (`pipeline.video_annotators.ANNOTATORS`), beside the library's own.
         channel_settings: of these, by name.
+        max_hours: hours after which no more files are begun; those that are begun are finished, and all is published.
+        stop_at: likewise, the time of day, ``HH:MM`` of this machine's clock.
 
     Raises:
         UsageError: a source does not exist, or an option is out of its range.
@@ -113,7 +118,7 @@ def ingest(
     from index.storage.lock import write_lock
     from jobs.annotate.annotate import run_annotators, turn_on
 
-    profile, pace = ProfileBuilder(), pace or Pace()
+    profile, pace, time_limit = ProfileBuilder(), pace or Pace(), TimeLimit(max_hours, stop_at)
     sources = [sources] if isinstance(sources, str | Path) else sources
     library, sources = Library(Path(folder)), [on_disk(os.fspath(source)) for source in sources]
     choice, passed_over = Choice(as_texts(include), as_texts(exclude)), PassedOver()
@@ -163,8 +168,8 @@ def ingest(
         with _published(library, tables, config, report, profile, trace):
             _apply_without_decoding(changes, tables)
             committer = Committer(tables, changes, report, profile, pace.commit_every_s)
-            if changes.to_do:
-                _index_videos(library, session, changes, committer, profile, pace, on_progress)
+            if changes.to_do and not time_limit.is_up():
+                _index_videos(library, session, changes, committer, profile, pace, time_limit, on_progress)
             elif changes.unreadable:
                 committer.commit()
             committer.commit_copies()
@@ -181,7 +186,9 @@ def ingest(
                     only_new=True,
                     retry_failed=retry_failed,
                     on_progress=on_progress,
+                    is_time_up=time_limit.is_up,
                 )
+            report.time_is_up = time_limit.is_up() and bool(report.not_done or (report.annotated and report.annotated.left))
     return report
 
 
@@ -238,9 +245,10 @@ def _index_videos(
     committer: Committer,
     profile: ProfileBuilder,
     pace: Pace,
+    time_limit: TimeLimit,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Decode and annotate the files to do, and commit videos as they finish; also when the run breaks off.
+    """Decode and annotate the files to do, until the time is up; commit videos as they finish, also when the run breaks off.
 
     Raises:
         ModelError: a model cannot be loaded.
@@ -263,13 +271,14 @@ def _index_videos(
 
     try:
         with show_progress(read_progress, keep_and_show, pace.show_every_s):
-            for outcome in run.outcomes(changes.to_do, changes.taken):
+            for outcome in run.outcomes(changes.to_do, changes.taken, time_limit.is_up):
                 if isinstance(outcome, JobFailed):
                     raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
                 if outcome is not None:
                     committer.add(outcome)
                 committer.commit_if_due()
-            committer.close(changes.to_do, run.lost())
+            # After a run that was cut short, files of which nothing came back are left to the next one.
+            committer.close([] if time_limit.is_up() else changes.to_do, run.lost())
         timeout_s = None
     finally:
         library.progress_file.unlink(missing_ok=True)

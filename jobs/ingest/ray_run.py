@@ -119,17 +119,23 @@ class RayRun:
             problems: dict[bytes, Problem] = ray.get(self._stats_actor.lost.remote())
         return lambda file: problems.get(os.fsencode(file.path), Problem("decode", CRASHED))
 
-    def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
+    def outcomes(
+        self,
+        files: Sequence[VideoFile],
+        taken: frozenset[str] = frozenset(),
+        is_time_up: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Outcome | None]:
         """Run over ``files`` and yield what comes back, in any order; None whenever nothing did for some seconds.
 
-        Videos at which two workers died do not come back; `lost` says why. ``taken`` are video ids that none may get.
+        Videos at which two workers died do not come back; `lost` says why. ``taken`` are video ids that none may get. Once
+        ``is_time_up`` says so, no more videos are begun, and those do not come back either.
 
         Raises:
             JobError: Ray has failed.
         """
         with _ray_errors_as_job_error():
             job = replace(self._job, taken=taken)
-            scheduler = Scheduler(job, self._stats_actor, self.resources, self._gpus, self._annotators, files)
+            scheduler = Scheduler(job, self._stats_actor, self.resources, self._gpus, self._annotators, files, is_time_up)
             try:
                 yield from scheduler.run()
             finally:

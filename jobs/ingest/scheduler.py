@@ -53,6 +53,7 @@ class Scheduler:
         gpus: int,
         annotators: Sequence[Any],
         files: Sequence[VideoFile],
+        is_time_up: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare Ray's tasks.
 
@@ -63,7 +64,10 @@ class Scheduler:
             gpus: of all machines.
             annotators: `AnnotatorActor` handles.
             files: the videos to do.
+            is_time_up: once it says so, no video is begun any more; those of which a part is decoded are finished.
         """
+        self._is_time_up = is_time_up
+        self._begun: frozenset[str] = frozenset()  # ids of the videos that were handed to a decoder last
         self._resources, self._pace = resources, job.pace
         # Ray retries a task whose worker died for ever by default, and one bad file would hang the run. Two workers may die
         # at each video of a group.
@@ -117,9 +121,11 @@ class Scheduler:
 
     def _hand_out(self) -> None:
         """Start what there is room for: later stages first, so that little waits."""
+        self._drop_if_time_is_up()  # first: annotators wait for what is planned
         self._hand_to_annotators()
         while self._planned and self._num_decoding < self._resources.decoders and self._num_clips < self._max_clips:
             self._hand_to_decoder(self._planned.popleft())
+            self._drop_if_time_is_up()
         while len(self._planned) + self._num_planning < _PLANNED_AHEAD * self._resources.decoders:
             group = next(self._groups, None)
             if group is None:
@@ -128,13 +134,31 @@ class Scheduler:
             self._running[self._plan.remote(self._job, self._stats_actor, group)] = self._take_planned
         self._hand_to_writer()
 
+    def _drop_if_time_is_up(self) -> None:
+        """Once the time is up, plan no more files, and forget the jobs of videos of which none was handed to a decoder.
+
+        A video's jobs come in a row, so of those that were begun only the last can have others that wait, but for chains.
+        """
+        if not self._is_time_up():
+            return
+        self._groups = iter(())
+        kept: list[JobGroup | JobChain | _StartedChain] = []
+        for planned in self._planned:
+            if isinstance(planned, _StartedChain):
+                kept.append(planned)
+            elif jobs := tuple(job for job in planned.jobs if job.video.video_id in self._begun):
+                kept.append(replace(planned, jobs=jobs))
+        self._planned = deque(kept)
+
     def _hand_to_decoder(self, planned: JobGroup | JobChain | _StartedChain) -> None:
         started: _StartedChain | None = None
         if isinstance(planned, JobGroup):
             jobs = planned.jobs
             summary, *chunks = self._decode.remote(self._job, self._stats_actor, planned)
+            self._begun = frozenset(job.video.video_id for job in jobs)
         else:
             if isinstance(planned, JobChain):
+                self._begun = frozenset(job.video.video_id for job in planned.jobs)
                 planned = _StartedChain(planned, self._chain.remote(self._job, self._stats_actor, planned))
             started = planned
             jobs = started.chain.jobs[started.number : started.number + 1]
