@@ -16,6 +16,7 @@ from pipeline.child_processes import keep_to_what_is_installed
 COMMANDS = {
     "Index": {
         "ingest": ("commands.ingest:ingest", "Index videos, or bring a library up to date."),
+        "watch": ("commands.watch:watch", "Index videos as they arrive."),
         "annotate": ("commands.annotate:annotate", "Find shots, speech and text in a library's videos."),
         "demo": ("commands.demo:demo", "Render films, index them, and check the answers."),
     },

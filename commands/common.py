@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -77,6 +78,20 @@ class NumberRange(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
         return number
+
+
+class Duration(click.ParamType[float]):
+    """A length of time as ``90``, ``90s``, ``10m`` or ``1.5h``, in seconds."""
+
+    name = "time"
+    _UNITS_S: ClassVar = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The length as seconds."""
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(value), re.ASCII)
+        if match is None:
+            self.fail(f"got {value!r}, expected a length of time such as 90s, 10m or 1h.", param, ctx)
+        return float(match[1]) * self._UNITS_S[match[2]]
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
@@ -23,7 +27,7 @@ from jobs.ingest.make_job import make_job
 from jobs.ingest.pace import Pace
 from jobs.ingest.profile import ProfileBuilder
 from jobs.ingest.progress import Progress, show_progress
-from jobs.ingest.ray_startup import RaySession
+from jobs.ingest.ray_startup import KeptRay, RaySession
 from jobs.ingest.report import IngestReport, Interrupted
 from jobs.ingest.time_limit import TimeLimit
 from jobs.ingest.trace import check_trace, write_trace
@@ -35,7 +39,7 @@ from pipeline.sources.find import Choice, PassedOver, check_sources
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions, ShotDetector
-from schemas.records import JobFailed
+from schemas.records import JobFailed, VideoFile
 from schemas.text import as_texts
 
 if TYPE_CHECKING:
@@ -71,6 +75,8 @@ def ingest(
     channel_settings: Mapping[str, Mapping[str, str]] | None = None,
     max_hours: float | None = None,
     stop_at: str | None = None,
+    is_finished: Callable[[VideoFile], bool] | None = None,
+    kept_ray: KeptRay | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
@@ -107,6 +113,8 @@ def ingest(
         channel_settings: of these, by name.
         max_hours: hours after which no more files are begun; those that are begun are finished, and all is published.
         stop_at: likewise, the time of day, ``HH:MM`` of this machine's clock.
+        is_finished: asked of each file that is new or has changed; one of which it says no is left to a later ingest.
+        kept_ray: Ray of earlier ingests, which is used, and left for later ones; None starts it and ends it.
 
     Raises:
         UsageError: a source does not exist, or an option is out of its range.
@@ -144,13 +152,24 @@ def ingest(
     if requested.sampling.shots != "none" and options.address is None:
         ShotAnnotator(detector_named(requested.sampling.shots)).load()  # better said now than for every video
     of_job = partial(make_job, library, requested, options, pace, annotators, kept)
-    with write_lock(library), RaySession(of_job) as session:
+    kept_session = RaySession(of_job) if kept_ray is None else kept_ray.session(lambda: RaySession(of_job))
+    unfinished: Counter[int] = Counter()
+    with write_lock(library), kept_session as session:
         config = ensure_library_config(library, requested)
         config, video_annotators = turn_on(library, config, [*config.channels, *channels], channel_settings or {})
         tables = _open_tables(library, config, annotators)
         known_videos = tables.known_videos()
         with profile.timed("find", cpu=time.thread_time) as timing:
-            files = list_files(sources, choice, known_videos, rehash=rehash, passed_over=passed_over, on_new=session.begin)
+            files = list_files(
+                sources,
+                choice,
+                known_videos,
+                rehash=rehash,
+                passed_over=passed_over,
+                on_new=session.begin,
+                is_finished=is_finished,
+                unfinished=unfinished,
+            )
             timing.count = len(files)
         changes = compare(
             files,
@@ -164,7 +183,9 @@ def ingest(
         )
         if keep_missing:
             changes.removed.clear()
+        changes.removed = _without_sizes(changes.removed, unfinished, known_videos)
         report = _begin_report(len(files), changes, passed_over)
+        report.unfinished = unfinished.total()
         with _published(library, tables, config, report, profile, trace):
             _apply_without_decoding(changes, tables)
             committer = Committer(tables, changes, report, profile, pace.commit_every_s)
@@ -190,6 +211,15 @@ def ingest(
                 )
             report.time_is_up = time_limit.is_up() and bool(report.not_done or (report.annotated and report.annotated.left))
     return report
+
+
+def _without_sizes(video_ids: list[str], sizes: Mapping[int, int], known_videos: pa.Table) -> list[str]:
+    """The videos that no unfinished file can be, by its size: such a file may be one that is gone, on its way elsewhere."""
+    if not video_ids or not sizes:
+        return video_ids
+    may_be = known_videos["video_id"].filter(pc.is_in(known_videos["size_bytes"], value_set=pa.array(sizes, pa.int64())))
+    kept = set(may_be.to_pylist())
+    return [video_id for video_id in video_ids if video_id not in kept]
 
 
 def _checked_options(options: IngestOptions, trace: Path | None) -> IngestOptions:

@@ -48,7 +48,7 @@ def _ray_errors_as_job_error() -> Iterator[None]:
 
 
 class RayRun:
-    """One run over many videos: `outcomes` does the work, and `stats` says meanwhile how far it is.
+    """A run over many videos: `outcomes` does the work, once or several times, and `stats` says meanwhile how far it is.
 
     Attributes:
         resources: how the stages are laid out over the machines that the Ray session has.
@@ -62,7 +62,7 @@ class RayRun:
             UsageError: the decoder needs a GPU, and there is none.
         """
         self._job = job
-        self._stats = RunStats()
+        self._stats, self._has_run = RunStats(), False
         self.is_here = job.options.address is None
         cluster = ray.cluster_resources()
         self._gpus = int(cluster.get("GPU", 0))
@@ -134,6 +134,10 @@ class RayRun:
             JobError: Ray has failed.
         """
         with _ray_errors_as_job_error():
+            if self._has_run:
+                self._stats = RunStats()
+                ray.get(self._stats_actor.begin_anew.remote())
+            self._has_run = True
             job = replace(self._job, taken=taken)
             scheduler = Scheduler(job, self._stats_actor, self.resources, self._gpus, self._annotators, files, is_time_up)
             try:

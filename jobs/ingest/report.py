@@ -113,6 +113,7 @@ class IngestReport:
         left_out: folders of vidsift's own among the sources, and what each is.
         annotated: what annotators of whole videos did; None where the library has none.
         time_is_up: whether the run's time was up before all was done.
+        unfinished: files that are still being written, which are not among those found.
     """
 
     found: int = 0
@@ -133,6 +134,12 @@ class IngestReport:
     failures: list[VideoRow] = field(default_factory=list)
     annotated: AnnotateReport | None = None
     time_is_up: bool = False
+    unfinished: int = 0
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether the library is another than before."""
+        return any(self.changes().values())
 
     @property
     def not_done(self) -> int:
@@ -157,7 +164,7 @@ class IngestReport:
     def as_json(self) -> dict[str, object]:
         """The object that ``--json`` prints."""
         content = asdict(self)
-        del content["failures"], content["profile"], content["annotated"], content["time_is_up"]
+        del content["failures"], content["profile"], content["annotated"], content["time_is_up"], content["unfinished"]
         if self.profile is not None:
             content["run"] = _rounded(_profile_json(self.profile))
         content["left_out"] = [path_text(folder) for folder in self.left_out]

@@ -23,6 +23,7 @@ Options:
 
 Index:
   ingest          Index videos, or bring a library up to date.
+  watch           Index videos as they arrive.
   annotate        Find shots, speech and text in a library's videos.
   demo            Render films, index them, and check the answers.
 
@@ -108,4 +109,4 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     assert done.exit_code == 2
     assert "Error: No such command 'frobnicate'." in done.stderr
     assert "frobnicate" not in main.commands
-    assert len(main.commands) == 30
+    assert len(main.commands) == 31
