@@ -3,7 +3,7 @@
     python -m benchmarks.watch --files 60
 
 The waiting is skipped, the work is done: the clock goes on while the watch works, and jumps while it waits. The models are
-the pocket ones. The first table compares a round for one file with a fresh `vidsift ingest` of one file into the same library.
+the pocket ones. The first table compares a round for one file with a fresh `vidsift ingest` of one file into the library.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,12 @@ from schemas.text import json_text
     show_default=True,
     help="Leave at least this time between two snapshots.",
 )
+@click.option(
+    "--notify",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Tell of new moments that the alerts in this TOML file look for.",
+)
 @ingest_options
 @json_option("Print one JSON object for each time that something was indexed.")
 def watch(
@@ -46,6 +54,7 @@ def watch(
     every_s: float,
     settle_s: float,
     publish_every_s: float,
+    notify: Path | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -57,6 +66,7 @@ def watch(
     \b
     vidsift watch /mnt/camera --library ~/videos.vidsift
     vidsift watch ~/Videos /mnt/nas --library ~/videos.vidsift --every 5m --settle 1m
+    vidsift watch /mnt/camera --library ~/videos.vidsift --notify alerts.toml
     """
     arguments = ingest_arguments(given)
     from jobs.watch.arrivals import FolderArrivals
@@ -75,6 +85,7 @@ def watch(
                 echo(json_text(round_json(done)) if as_json else round_text(done))
                 sys.stdout.flush()
 
+        after_round = _no_alerts if notify is None else _alerts(notify, folder, line.say, given["embedder"])
         arrivals = FolderArrivals(line.say)
         watched = Watch(
             sources,
@@ -83,6 +94,7 @@ def watch(
             options=options,
             on_round=tell,
             say=line.say,
+            after_round=after_round,
             ingest_arguments={**arguments, "on_progress": line.show},
         )
         try:
@@ -94,3 +106,17 @@ def watch(
     note("ended; what was finished is kept")
     sys.stdout.flush()
     os._exit(0)  # an interpreter that was stopped while Ray's threads start can crash on its way out
+
+
+def _no_alerts() -> float:
+    return math.inf
+
+
+def _alerts(file: Path, folder: Path, say: Callable[[str], None], embedder: str | None) -> Callable[[], float]:
+    """What looks for the alerts of a file after each round."""
+    from jobs.watch.alert_rules import read_rules
+    from jobs.watch.alerts import Alerts
+
+    alerts = Alerts(read_rules(file), folder, say, embedder=embedder)
+    alerts.begin()
+    return alerts.look_and_tell

@@ -92,6 +92,7 @@ class Watch:
         options: WatchOptions = WatchOptions(),
         on_round: Callable[[Round], None] = lambda done: None,
         say: Callable[[str], None] = lambda sentence: None,
+        after_round: Callable[[], float] = lambda: math.inf,
         ingest_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         """Nothing is looked at yet.
@@ -103,11 +104,13 @@ class Watch:
             options: when it looks and publishes.
             on_round: called after each round that changed something or broke, once all is published.
             say: told what else a user should know.
+            after_round: called after each round that did not break; says in how many seconds the next one has to be.
             ingest_arguments: as `jobs.ingest.ingest.ingest` takes them.
         """
         self._sources = [absolute_path(on_disk(os.fspath(source))) for source in sources]
         self._folder, self._arrivals, self._options = folder, arrivals, options
-        self._on_round, self._say, self._ingest_arguments = on_round, say, dict(ingest_arguments or {})
+        self._on_round, self._say, self._after_round = on_round, say, after_round
+        self._ingest_arguments = dict(ingest_arguments or {})
         self._ray = KeptRay()
         self._settling = Settling(options.settle_s, arrivals.now)
         self._own = str(folder.absolute()) + os.sep
@@ -188,10 +191,11 @@ class Watch:
                 self._published_s = now_s
                 searchable_s = None if first_s is None or not report.clips else now_s - first_s
                 self._on_round(Round(report, wall_s=now_s - began_s, searchable_s=searchable_s))
+        again_s = self._after_round()
         if any(report.time_is_up for report in reports):
             self._published_s = -math.inf  # the round was as long as any may be
             return now_s
-        return now_s + self._options.every_s
+        return self._arrivals.now() + min(self._options.every_s, again_s)
 
     def _ingest_each(self, sources: Sequence[str]) -> list[IngestReport]:
         """Ingest all sources together; each by itself where one of them stands in the way of the others.
