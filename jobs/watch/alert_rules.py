@@ -56,6 +56,8 @@ def read_rules(path: Path) -> list[AlertRule]:
     Raises:
         UsageError: it cannot be read, or something in it is not valid.
     """
+    if path.exists() and not path.is_file():  # which might never end
+        raise UsageError("is no file; give a TOML file", argument="notify", value=path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
