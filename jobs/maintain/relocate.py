@@ -18,11 +18,11 @@ from index.storage.lock import open_for_writing
 from pipeline.sources import absolute_path, source_of
 from pipeline.sources.paths import path_of_text
 from schemas.errors import UsageError
-from schemas.records import path_text
+from schemas.records import VideoFile, path_text
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://.")
 
-# The most videos that are looked for under their new paths: in an object store each is a request.
+# The most videos that are looked for under their new paths.
 _MAX_LOOKED_AT = 200
 
 _MAX_FOLDERS = 5
@@ -37,7 +37,7 @@ class Relocated:
         new: the one that they are in now.
         videos: how many have a new path.
         snapshot: number of the snapshot that shows them.
-        looked_at: how many of them were looked for under their new paths.
+        looked_at: how many of them were looked for under their new paths; none in a store, which may need a key.
         found: how many of those are there, with the size that the library knows.
         missing: the first that is not, under its new path; None where all are.
     """
@@ -71,7 +71,7 @@ def relocate(folder: Path, old: str, new: str) -> Relocated:
     if old == new:
         raise UsageError(f"got {new!r} twice, expected two places", argument="new")
     with open_for_writing(folder) as (library, config, tables):
-        known = tables.read_videos(["video_id", "path", "size_bytes", "modified_ns"])
+        known = tables.read_videos(["video_id", "path", "size_bytes", "modified_ns", "version"])
         is_moved = pc.or_(pc.equal(known["path"], old), pc.starts_with(known["path"], pattern=_below(old)))
         moved, others = known.filter(is_moved).sort_by("path"), known.filter(pc.invert(is_moved))
         if not len(moved):
@@ -84,10 +84,12 @@ def relocate(folder: Path, old: str, new: str) -> Relocated:
                 "relocate those first, or ingest with their files gone",
                 argument="new",
             )
-        moved_to = zip(paths.to_pylist(), moved["modified_ns"].to_pylist(), strict=True)
-        tables.move_videos(dict(zip(moved["video_id"].to_pylist(), moved_to, strict=True)))
+        columns = [paths, *(moved[name] for name in ("size_bytes", "modified_ns", "version"))]
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        files = [VideoFile(path, size_bytes, time_ns, version or "") for path, size_bytes, time_ns, version in rows]
+        tables.move_videos(dict(zip(moved["video_id"].to_pylist(), files, strict=True)))
         publish_tables(library, tables, config, {"relocated": len(moved)})
-        missing, looked_at = _missing(paths, moved["size_bytes"])
+        missing, looked_at = ([], 0) if _URL.match(new) else _missing(paths, moved["size_bytes"])
         snapshot = int(current_snapshot(library).name)
     found = looked_at - len(missing)
     return Relocated(old, new, len(moved), snapshot, looked_at, found, missing[0] if missing else None)
@@ -96,8 +98,11 @@ def relocate(folder: Path, old: str, new: str) -> Relocated:
 def relocated_text(done: Relocated) -> str:
     """The result in a sentence."""
     videos = f"{done.videos} video{'s' * (done.videos != 1)}"
-    looked = f"{'all' if done.looked_at == done.videos else f'the {done.looked_at} looked for'} there"
-    there = looked if done.missing is None else f"{done.found} of {done.looked_at} looked for there"
+    there = f"{done.found} of {done.looked_at} looked for there"
+    if done.missing is None:
+        there = "all there" if done.looked_at == done.videos else f"the {done.looked_at} looked for there"
+    if not done.looked_at:
+        there = "not looked for"
     return f"{videos} relocated from {done.old} to {done.new} ({there}), published as snapshot {done.snapshot}"
 
 

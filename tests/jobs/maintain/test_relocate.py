@@ -70,7 +70,9 @@ def test_one_file_and_urls(made_up: Path) -> None:
     before = rows(made_up)
     assert relocate(made_up, "/v/a.mp4", "s3://bucket/a b.mp4").videos == 1
     done = relocate(made_up, "s3://bucket/", "gs://other/folder/")
-    assert (done.old, done.new, done.videos) == ("s3://bucket", "gs://other/folder", 1)
+    assert relocated_text(done) == (
+        "1 video relocated from s3://bucket to gs://other/folder (not looked for), published as snapshot 3"
+    )
     assert [row["path"] for row in rows(made_up)] == ["gs://other/folder/a b.mp4", "/v/b.mp4"]
     rollback(made_up, 1)
     assert rows(made_up) == before
