@@ -16,6 +16,7 @@ from pipeline.child_processes import keep_to_what_is_installed
 COMMANDS = {
     "Index": {
         "ingest": ("commands.ingest:ingest", "Index videos, or bring a library up to date."),
+        "watch": ("commands.watch:watch", "Index videos as they arrive."),
         "annotate": ("commands.annotate:annotate", "Find shots, speech and text in a library's videos."),
         "demo": ("commands.demo:demo", "Render films, index them, and check the answers."),
     },
@@ -51,6 +52,7 @@ COMMANDS = {
         "status": ("commands.library:status", "Show what a library holds, its models, and what failed."),
         "history": ("commands.library:history", "List a library's snapshots and what each changed."),
         "rollback": ("commands.library:rollback", "Return a library to snapshot N."),
+        "relocate": ("commands.library:relocate", "Tell a library that its videos lie elsewhere now."),
         "compact": ("commands.library:compact", "Merge small files and delete unused ones."),
         "duplicates": ("commands.duplicates:duplicates", "Find the same footage in several videos."),
         "verify": ("commands.library:verify", "Check that a library is complete and consistent."),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -79,6 +80,20 @@ class NumberRange(click.FloatRange):
         return number
 
 
+class Duration(click.ParamType[float]):
+    """A length of time as ``90``, ``90s``, ``10m`` or ``1.5h``, in seconds."""
+
+    name = "time"
+    _UNITS_S: ClassVar = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The length as seconds."""
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(value), re.ASCII)
+        if match is None:
+            self.fail(f"got {value!r}, expected a length of time such as 90s, 10m or 1h.", param, ctx)
+        return float(match[1]) * self._UNITS_S[match[2]]
+
+
 def check_arguments(arguments: Sequence[str]) -> None:
     """Refuse arguments that no shell can pass, but Python code can: NUL characters and half surrogate pairs.
 
@@ -136,6 +151,18 @@ def rerank_option(command: _F) -> _F:
 def json_option(help_text: str) -> Callable[[_F], _F]:
     """``--json``, as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help=help_text)
+
+
+def time_limit_options(command: _F) -> _F:
+    """When a run ends in good order although there is more to do."""
+    for option in (
+        click.option(
+            "--stop-at", metavar="HH:MM", help="Begin no more files from this time of day on; finish and publish the others."
+        ),
+        click.option("--max-hours", type=float, metavar="H", help="Likewise, H hours from now."),
+    ):
+        command = option(command)
+    return command
 
 
 def run_options(command: _F) -> _F:

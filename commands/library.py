@@ -1,4 +1,4 @@
-"""The commands that look after a library: ``status``, ``history``, ``rollback``, ``compact`` and ``verify``."""
+"""The commands that look after a library: ``status``, ``history``, ``rollback``, ``relocate``, ``compact``, ``verify``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from commands.common import Command, echo, json_option, library_option
+from commands.common import Command, echo, json_option, library_option, note
 from schemas.text import json_text, printable
 
 
@@ -60,6 +60,30 @@ def rollback(number: int, folder: Path) -> None:
     from jobs.maintain.rollback import rollback as run
 
     echo(f"back to snapshot {number}, published as snapshot {run(folder, number)}")
+
+
+@click.command(cls=Command)
+@click.argument("old", metavar="OLD", type=click.Path(path_type=str))
+@click.argument("new", metavar="NEW", type=click.Path(path_type=str))
+@library_option
+@json_option("Print one JSON object.")
+def relocate(old: str, new: str, folder: Path, as_json: bool) -> None:
+    """Tell a library that its videos lie elsewhere now.
+
+    OLD is a folder, a file or a URL, as the library knows it, and NEW is where that is now. Nothing is decoded, and NEW need
+    not be there yet. A moved library itself needs nothing.
+
+    \b
+    vidsift relocate /mnt/old/films /mnt/new/films --library ~/videos.vidsift
+    vidsift relocate /mnt/films s3://archive/films --library ~/videos.vidsift
+    """
+    from jobs.maintain.relocate import relocate as run
+    from jobs.maintain.relocate import relocated_text
+
+    done = run(folder, old, new)
+    echo(json_text(asdict(done)) if as_json else relocated_text(done))
+    if done.missing is not None:
+        note(f"no file of the known size at {done.missing!r}: an ingest of its folder would take such videos out")
 
 
 @click.command(cls=Command)

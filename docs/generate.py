@@ -36,7 +36,10 @@ Every command prints this with `--help`. Errors are one line on standard error. 
 | 0 | done |
 | 1 | something went wrong; also if `export` could not export a moment, or `verify` found a breach |
 | 2 | the call is wrong: an option, a path or a query |
+| 3 | `ingest` ended in good order as its time was up (`--max-hours`, `--stop-at`); the same command goes on |
 | 130 | interrupted; what was finished is kept |
+
+Files that cannot be indexed do not change the exit code of `ingest`: each is a row with its reason. `--json` counts them.
 """
 
 _TABLES_HEAD = f"""# Tables

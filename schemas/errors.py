@@ -52,6 +52,10 @@ class LibraryError(VidsiftError):
     """
 
 
+class LockedError(LibraryError):
+    """Another job is writing the library, or keeps writers away; it can be written once that has ended."""
+
+
 class ModelError(VidsiftError):
     """A checkpoint that cannot be found, or that vidsift will not or cannot load."""
 

@@ -47,6 +47,7 @@ FILES = (
 # A call of each command that works but for what is then put into it, or that a stand-in ends before it costs anything.
 CALLS: dict[str, list[str]] = {
     "ingest": ["<videos>", "--library", "<library>"],
+    "watch": ["<videos>", "--library", "<library>"],
     "annotate": ["subtitles", "--library", "<library>"],
     "search": ["a dog", "--library", "<library>"],
     "highlights": ["--where", "true", "--library", "<library>"],
@@ -64,6 +65,7 @@ CALLS: dict[str, list[str]] = {
     "export-model": ["<classifier>", "--output", "<missing>"],
     "history": ["--library", "<library>"],
     "rollback": ["1", "--library", "<library>"],
+    "relocate": ["/", "<missing>", "--library", "<library>"],
     "compact": ["--library", "<library>"],
     "verify": ["--library", "<library>"],
     "evaluate": ["<truth>", "--library", "<library>"],
@@ -82,7 +84,7 @@ _IS_WALKED = ("sources", "source", "data")  # through all that is below
 _IS_WRITTEN = ("output", "out", "trace", "sheet", "folder", "cache")  # which root might do to a device, too
 _NUMBERS = itertools.count()
 # What a call needs besides where the option's value makes something new.
-_NEW = {("ingest", "--library"): ("--classifier", "pocket", "--embedder", "pocket")}
+_NEW = {(name, "--library"): ("--classifier", "pocket", "--embedder", "pocket") for name in ("ingest", "watch")}
 STOOD_IN = "a stand-in has ended it"
 _MEANS_FILES = ("classifier", "embedder", "base", "model", "like", "hits")
 _MAX_S = 20.0
@@ -195,6 +197,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
 
     monkeypatch.setattr("jobs.ingest.ray_startup.RaySession.begin", ended)
     monkeypatch.setattr("jobs.annotate.annotate.on_ray", ended)
+    monkeypatch.setattr("jobs.watch.arrivals.FolderArrivals.wait", ended)
 
     def find(identity: LibraryConfig, given: str | None = None) -> Embedder:
         return really_find(identity, given) if given is not None else model
@@ -212,9 +215,10 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, model: Embedder) -> None:
 
 
 def params_of(command: str) -> list[click.Parameter]:
-    """All trainings share most of their options, which are looked at once."""
+    """All trainings share most of their options, and so do ingest and watch; these are looked at once."""
     params = main.commands[command].params
-    shared = {param.name for param in main.commands["finetune"].params} if command in ("pretrain", "align") else set()
+    shares = {"pretrain": "finetune", "align": "finetune", "watch": "ingest"}
+    shared = {param.name for param in main.commands[shares[command]].params} if command in shares else set()
     return [param for param in params if param.name not in shared]
 
 
@@ -260,7 +264,7 @@ def run(arguments: list[str]) -> Result:
 
 @pytest.mark.parametrize("command", list(main.commands))
 def test_every_value_is_answered(command: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    if command in ("ingest", "annotate"):
+    if command in ("ingest", "annotate", "watch"):
         monkeypatch.setattr(
             "index.snapshot.publish._is_up_to_date", lambda *_: True
         )  # which costs more than all else that is done

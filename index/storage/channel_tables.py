@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from index.storage.paths import Library
-from index.storage.transactions import add_rows, delete_except, distinct, read_columns, replace_rows, rows_with
+from index.storage.transactions import (
+    add_rows,
+    create_table,
+    delete_except,
+    distinct,
+    read_columns,
+    replace_rows,
+    rows_with,
+)
 from schemas.channels import ANNOTATIONS, CHANNELS, VECTOR_ANNOTATORS
 
 
@@ -38,8 +46,8 @@ class ChannelTables:
         """Make these tables, where they are not there."""
         with self._explained():
             for name in tables:
-                DeltaTable.create(self._library.channel(name), CHANNELS[name], mode="ignore")
-            DeltaTable.create(self._library.annotations, ANNOTATIONS, mode="ignore")
+                create_table(self._library.channel(name), CHANNELS[name])
+            create_table(self._library.annotations, ANNOTATIONS)
         self._open()
 
     def by_name(self) -> dict[str, DeltaTable]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from index.storage.paths import Library
-from index.storage.transactions import delete_except, read_columns, replace_all
+from index.storage.transactions import create_table, delete_except, read_columns, replace_all
 from schemas.duplicates import DUPLICATES
 
 
@@ -41,7 +41,7 @@ class DuplicateTable:
             return
         with self._explained():
             if self.table is None:
-                self.table = DeltaTable.create(self._library.duplicates, DUPLICATES, mode="ignore")
+                self.table = create_table(self._library.duplicates, DUPLICATES)
             replace_all(self.table, rows)
 
     def drop_orphans(self, owners: pa.Array) -> None:

@@ -12,7 +12,7 @@ from index.storage.config import LibraryConfig, existing_library_config, read_li
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from schemas.channels import CHANNELS
-from schemas.errors import LibraryError, UsageError
+from schemas.errors import LibraryError, LockedError, UsageError
 from schemas.records import path_text
 
 
@@ -73,10 +73,10 @@ def read_lock(library: Library) -> Iterator[None]:
         yield
 
 
-def _held(library: Library, holder: str) -> LibraryError:
+def _held(library: Library, holder: str) -> LockedError:
     """The error for a locked library; ``holder`` is the lock file's text, which is empty where a reader holds it."""
     holder_text = f"another ingest ({holder.strip()})" if holder.strip() else "another ingest, or read by vidsift verify"
-    return LibraryError(f"{str(library.folder)!r} is being written by {holder_text}; wait for it to end, or stop it")
+    return LockedError(f"{str(library.folder)!r} is being written by {holder_text}; wait for it to end, or stop it")
 
 
 @contextmanager

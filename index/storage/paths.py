@@ -96,6 +96,11 @@ class Library:
         return self.folder / "ingest.progress.json"
 
     @property
+    def alerts_file(self) -> Path:
+        """alerts.sqlite: what alerts have found, and what of it has been told."""
+        return self.folder / "alerts.sqlite"
+
+    @property
     def lock_file(self) -> Path:
         """ingest.lock: locked by the process that writes, or shared by those that keep writers away."""
         return self.folder / "ingest.lock"

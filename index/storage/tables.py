@@ -25,6 +25,7 @@ from index.storage.tags_table import TagTable
 from index.storage.transactions import (
     add_files,
     add_rows,
+    create_table,
     delete_except,
     distinct,
     merge_small_files,
@@ -82,12 +83,12 @@ class Tables:
                 self.videos, self.clips = DeltaTable(library.videos), DeltaTable(library.clips)
             else:
                 if features:
-                    self.features = DeltaTable.create(library.features, FEATURES, mode="ignore", configuration=_STATISTICS)
-                self.videos = DeltaTable.create(library.videos, VIDEOS, mode="ignore")
-                self.clips = DeltaTable.create(library.clips, CLIPS, mode="ignore")
+                    self.features = create_table(library.features, FEATURES, _STATISTICS)
+                self.videos = create_table(library.videos, VIDEOS)
+                self.clips = create_table(library.clips, CLIPS)
                 self._add_columns()
                 for name, columns in (new_annotators or {}).items():
-                    DeltaTable.create(library.annotator_table(name), annotator_schema(columns), mode="ignore")
+                    create_table(library.annotator_table(name), annotator_schema(columns))
             names = dict.fromkeys([*annotators, *(new_annotators or {})])
             self.annotators = {name: DeltaTable(library.annotator_table(name)) for name in names}
         self.tags = TagTable(library.tags, self._explained, read_only=read_only)

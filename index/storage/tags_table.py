@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from index.storage.transactions import delete_except, read_columns
+from index.storage.transactions import create_table, delete_except, read_columns
 from schemas.tables import TAGS
 
 
@@ -30,7 +30,7 @@ class TagTable:
         self._table: DeltaTable | None = None
         with explained():
             if not read_only:
-                self._table = DeltaTable.create(folder, TAGS, mode="ignore")
+                self._table = create_table(folder, TAGS)
             elif DeltaTable.is_deltatable(str(folder)):
                 self._table = DeltaTable(folder)
 

@@ -10,7 +10,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
+from index.storage.atomic_file import replace_file
 from schemas.records import WrittenFile
 
 # Once a table has so many files that are smaller than the second number, they are merged into ones of about the third.
@@ -32,6 +33,23 @@ _MERGED_BYTES = 64 << 20
 
 _CHUNK_BYTES = 32 << 20
 _BATCH_ROWS = 8192
+
+
+def create_table(folder: Path, schema: pa.Schema, configuration: Mapping[str, str | None] | None = None) -> DeltaTable:
+    """Open the table in ``folder``, making an empty one where there is none.
+
+    Delta Lake notes in a new table's log where it was made. Nobody reads that, and it would be wrong once the library is
+    moved or copied, so it is taken out.
+    """
+    if DeltaTable.is_deltatable(str(folder)):
+        return DeltaTable(folder)
+    table = DeltaTable.create(folder, schema, mode="ignore", configuration=configuration)
+    log = folder / "_delta_log" / f"{0:020}.json"
+    actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    for action in actions:
+        action.get("commitInfo", {}).get("operationParameters", {}).pop("location", None)
+    replace_file(log, "".join(json.dumps(action) + "\n" for action in actions))
+    return table
 
 
 def add_files(table: DeltaTable, files: Iterable[tuple[WrittenFile, int]]) -> None:

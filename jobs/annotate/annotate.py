@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,11 +39,13 @@ _COMMIT_EVERY_S = 10.0
 OnProgress = Callable[[CountProgress], None]
 
 
-def on_ray(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated | None]:
+def on_ray(
+    tasks: Sequence[Task], options: IngestOptions, is_time_up: Callable[[], bool] = lambda: False
+) -> Iterator[Annotated | None]:
     """What becomes of each task; see `jobs.annotate.ray_tasks.on_ray`. Ray is imported where there is something to do."""
     from jobs.annotate.ray_tasks import on_ray as run
 
-    return run(tasks, options)
+    return run(tasks, options, is_time_up)
 
 
 def annotate(
@@ -143,6 +145,7 @@ def run_annotators(
     only_new: bool = False,
     retry_failed: bool = False,
     on_progress: OnProgress | None = None,
+    is_time_up: Callable[[], bool] = lambda: False,
 ) -> None:
     """Let annotators read videos, and commit their rows as they come. Nothing is published.
 
@@ -154,6 +157,7 @@ def run_annotators(
         only_new: leave videos that another version of the annotator has read.
         retry_failed: read videos again that could not be read.
         on_progress: called about every second.
+        is_time_up: once it says so, no more videos are begun.
 
     Raises:
         ModelError: a model cannot be loaded.
@@ -172,14 +176,17 @@ def run_annotators(
         tasks += sorted(pending, key=lambda task: -(task.video.duration_s or 0.0))
     committer = _Committer(tables, report)
     done = 0
+    left = Counter(task.annotator.name for task in tasks)
     try:
-        for annotated in on_ray(tasks, options) if tasks else ():
+        for annotated in on_ray(tasks, options, is_time_up) if tasks and not is_time_up() else ():
             if annotated is not None:
                 done += 1
+                left[annotated.task.annotator.name] -= 1
                 committer.add(annotated)
             committer.commit_if_due()
             if on_progress is not None:
                 on_progress(CountProgress(done, len(tasks), time.monotonic() - began, "videos annotated"))
+        report.left = dict(+left)
     finally:
         committer.commit()
         tables.merge_small_files()

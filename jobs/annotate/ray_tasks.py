@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -28,7 +28,9 @@ class _Actor:
         return self._worker.do(task)
 
 
-def on_ray(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated | None]:
+def on_ray(
+    tasks: Sequence[Task], options: IngestOptions, is_time_up: Callable[[], bool] = lambda: False
+) -> Iterator[Annotated | None]:
     """What becomes of each task, in any order; None whenever nothing did for some seconds.
 
     The tasks of one annotator are done before those of the next begin, so that no process holds two models.
@@ -36,6 +38,7 @@ def on_ray(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated 
     Args:
         tasks: those of one annotator beside each other.
         options: how to run.
+        is_time_up: once it says so, no more tasks are begun.
 
     Raises:
         ModelError: an annotator's model cannot be loaded.
@@ -45,14 +48,15 @@ def on_ray(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated 
     with ray_session(options):
         try:
             for _, of_annotator in groupby(tasks, key=lambda task: task.annotator.name):
-                yield from _of_annotator(list(of_annotator))
+                if not is_time_up():
+                    yield from _of_annotator(list(of_annotator), is_time_up)
         except ray.exceptions.RayTaskError as exc:
             raise exc.cause from exc
         except ray.exceptions.RayError as exc:
             raise JobError(f"the run ended early: {exc}; run the same command again to go on") from exc
 
 
-def _of_annotator(tasks: list[Task]) -> Iterator[Annotated | None]:
+def _of_annotator(tasks: list[Task], is_time_up: Callable[[], bool]) -> Iterator[Annotated | None]:
     """What becomes of the tasks of one annotator."""
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     # An ingest's models keep their GPUs until it ends, so only what they leave can be had.
@@ -64,6 +68,10 @@ def _of_annotator(tasks: list[Task]) -> Iterator[Annotated | None]:
     waiting = list(reversed(tasks))
     try:
         while waiting or running:
+            if is_time_up():
+                waiting.clear()
+                if not running:
+                    return
             while waiting and idle:
                 worker = idle.pop()
                 running[worker.do.remote(waiting.pop())] = worker

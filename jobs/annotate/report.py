@@ -41,12 +41,14 @@ class AnnotateReport:
     Attributes:
         failures: path, annotator and reason of what failed.
         interrupted: whether somebody stopped the run.
+        left: the number of videos that each annotator has not come to, as the time was up; without those that have none.
     """
 
     annotators: dict[str, AnnotatorReport] = field(default_factory=dict)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     wall_seconds: float = 0.0
     interrupted: bool = False
+    left: dict[str, int] = field(default_factory=dict)
 
     def changes(self) -> dict[str, int]:
         """The counts that the library's history keeps: the videos that each annotator read."""

@@ -32,6 +32,10 @@ class FileQueue:
     def __len__(self) -> int:
         return len(self._files)
 
+    def clear(self) -> None:
+        """Let none be planned any more."""
+        self._files.clear()
+
     def take(self, *, largest: bool) -> FileGroup | None:
         """The next group of the largest or of the smallest files; None once all are taken."""
         group: list[VideoFile] = []

@@ -98,11 +98,15 @@ class Committer:
         """
         if not self._changes.copies:
             return
-        known = [copy.original for copy in self._changes.copies if isinstance(copy.original, str)]
-        known_rows = self._tables.video_rows(known)
-        rows = [self._copy(copy, known_rows) for copy in self._changes.copies]
+        copies = [copy for copy in self._changes.copies if isinstance(copy.original, str) or self._has(copy.original)]
+        known_rows = self._tables.video_rows([copy.original for copy in copies if isinstance(copy.original, str)])
+        rows = [self._copy(copy, known_rows) for copy in copies]
         self._tables.commit_videos(rows, replace_paths=self._changes.replacing)
         self._report.count(rows)
+
+    def _has(self, file: VideoFile) -> bool:
+        """Whether the file was indexed in this run, which may have ended before it came to it."""
+        return file.path in self._committed
 
     def _copy(self, copy: Copy, known_rows: dict[str, VideoRow]) -> VideoRow:
         """Copy the original's clips, and return the copy's row."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,8 @@ def list_files(
     rehash: bool,
     passed_over: PassedOver,
     on_new: Callable[[], None],
+    is_finished: Callable[[VideoFile], bool] | None = None,
+    unfinished: Counter[int] | None = None,
 ) -> Listing:
     """List the video files of ``sources``; one that cannot be opened comes with its error.
 
@@ -37,12 +40,21 @@ def list_files(
         rehash: look into files of known size and time too.
         passed_over: takes what is not listed.
         on_new: called for each file that is new beyond doubt: its size is that of no known video.
+        is_finished: asked of files that were not indexed with the size and time that they have; those of which it says no
+            are not listed.
+        unfinished: takes the sizes of these.
     """
     is_known_size = _membership(known_videos["size_bytes"].to_numpy())
-    is_known = _recogniser(known_videos) if not rehash else lambda file: False
+    recognised = _recogniser(known_videos)
+    is_known = recognised if not rehash else lambda file: False
 
     def found() -> Iterator[VideoFile | tuple[VideoFile, VideoError]]:
         for item in find_videos(sources, choice=choice, is_known=is_known, passed=passed_over):
+            file = item if isinstance(item, VideoFile) else item[0]
+            if is_finished is not None and not recognised(file) and not is_finished(file):
+                if unfinished is not None:
+                    unfinished[file.size_bytes] += 1
+                continue
             yield item
             if isinstance(item, VideoFile) and not is_known_size(item.size_bytes):  # neither known nor moved
                 on_new()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
@@ -23,8 +27,9 @@ from jobs.ingest.make_job import make_job
 from jobs.ingest.pace import Pace
 from jobs.ingest.profile import ProfileBuilder
 from jobs.ingest.progress import Progress, show_progress
-from jobs.ingest.ray_startup import RaySession
+from jobs.ingest.ray_startup import KeptRay, RaySession
 from jobs.ingest.report import IngestReport, Interrupted
+from jobs.ingest.time_limit import TimeLimit
 from jobs.ingest.trace import check_trace, write_trace
 from pipeline.annotators import Annotator, own_tables
 from pipeline.decoders.registry import check_decoder, load_decoder
@@ -34,7 +39,7 @@ from pipeline.sources.find import Choice, PassedOver, check_sources
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions, ShotDetector
-from schemas.records import JobFailed
+from schemas.records import JobFailed, VideoFile
 from schemas.text import as_texts
 
 if TYPE_CHECKING:
@@ -69,6 +74,10 @@ def ingest(
     channels: Sequence[str] = (),
     channel_settings: Mapping[str, Mapping[str, str]] | None = None,
     text_embedder: str | None = None,
+    max_hours: float | None = None,
+    stop_at: str | None = None,
+    is_finished: Callable[[VideoFile], bool] | None = None,
+    kept_ray: KeptRay | None = None,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
@@ -104,6 +113,10 @@ def ingest(
         channels: annotators of whole videos to turn on (`pipeline.video_annotators.ANNOTATORS`), beside the library's own.
         channel_settings: of these, by name.
         text_embedder: what embeds what is said and can be read; see `jobs.annotate.annotate.annotate`.
+        max_hours: hours after which no more files are begun; those that are begun are finished, and all is published.
+        stop_at: likewise, the time of day, ``HH:MM`` of this machine's clock.
+        is_finished: asked of each file that is new or has changed; one of which it says no is left to a later ingest.
+        kept_ray: Ray of earlier ingests, which is used, and left for later ones; None starts it and ends it.
 
     Raises:
         UsageError: a source does not exist, or an option is out of its range.
@@ -116,7 +129,7 @@ def ingest(
     from jobs.annotate.annotate import run_annotators, turn_on
     from jobs.annotate.embed import choose_text_embedder, embed_texts
 
-    profile, pace = ProfileBuilder(), pace or Pace()
+    profile, pace, time_limit = ProfileBuilder(), pace or Pace(), TimeLimit(max_hours, stop_at)
     sources = [sources] if isinstance(sources, str | Path) else sources
     library, sources = Library(Path(folder)), [on_disk(os.fspath(source)) for source in sources]
     choice, passed_over = Choice(as_texts(include), as_texts(exclude)), PassedOver()
@@ -142,14 +155,25 @@ def ingest(
     if requested.sampling.shots != "none" and options.address is None:
         ShotAnnotator(detector_named(requested.sampling.shots)).load()  # better said now than for every video
     of_job = partial(make_job, library, requested, options, pace, annotators, kept)
-    with write_lock(library), RaySession(of_job) as session:
+    kept_session = RaySession(of_job) if kept_ray is None else kept_ray.session(lambda: RaySession(of_job))
+    unfinished: Counter[int] = Counter()
+    with write_lock(library), kept_session as session:
         config = ensure_library_config(library, requested)
         config, video_annotators = turn_on(library, config, [*config.channels, *channels], channel_settings or {})
         tables = _open_tables(library, config, annotators)
         config = choose_text_embedder(library, tables, config, text_embedder)
         known_videos = tables.known_videos()
         with profile.timed("find", cpu=time.thread_time) as timing:
-            files = list_files(sources, choice, known_videos, rehash=rehash, passed_over=passed_over, on_new=session.begin)
+            files = list_files(
+                sources,
+                choice,
+                known_videos,
+                rehash=rehash,
+                passed_over=passed_over,
+                on_new=session.begin,
+                is_finished=is_finished,
+                unfinished=unfinished,
+            )
             timing.count = len(files)
         changes = compare(
             files,
@@ -163,12 +187,14 @@ def ingest(
         )
         if keep_missing:
             changes.removed.clear()
+        changes.removed = _without_sizes(changes.removed, unfinished, known_videos)
         report = _begin_report(len(files), changes, passed_over)
+        report.unfinished = unfinished.total()
         with _published(library, tables, config, report, profile, trace):
             _apply_without_decoding(changes, tables)
             committer = Committer(tables, changes, report, profile, pace.commit_every_s)
-            if changes.to_do:
-                _index_videos(library, session, changes, committer, profile, pace, on_progress)
+            if changes.to_do and not time_limit.is_up():
+                _index_videos(library, session, changes, committer, profile, pace, time_limit, on_progress)
             elif changes.unreadable:
                 committer.commit()
             committer.commit_copies()
@@ -185,9 +211,20 @@ def ingest(
                     only_new=True,
                     retry_failed=retry_failed,
                     on_progress=on_progress,
+                    is_time_up=time_limit.is_up,
                 )
                 embed_texts(tables, config, report.annotated, on_progress=on_progress)
+            report.time_is_up = time_limit.is_up() and bool(report.not_done or (report.annotated and report.annotated.left))
     return report
+
+
+def _without_sizes(video_ids: list[str], sizes: Mapping[int, int], known_videos: pa.Table) -> list[str]:
+    """The videos that no unfinished file can be, by its size: such a file may be one that is gone, on its way elsewhere."""
+    if not video_ids or not sizes:
+        return video_ids
+    may_be = known_videos["video_id"].filter(pc.is_in(known_videos["size_bytes"], value_set=pa.array(sizes, pa.int64())))
+    kept = set(may_be.to_pylist())
+    return [video_id for video_id in video_ids if video_id not in kept]
 
 
 def _checked_options(options: IngestOptions, trace: Path | None) -> IngestOptions:
@@ -243,9 +280,10 @@ def _index_videos(
     committer: Committer,
     profile: ProfileBuilder,
     pace: Pace,
+    time_limit: TimeLimit,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Decode and annotate the files to do, and commit videos as they finish; also when the run breaks off.
+    """Decode and annotate the files to do, until the time is up; commit videos as they finish, also when the run breaks off.
 
     Raises:
         ModelError: a model cannot be loaded.
@@ -268,13 +306,14 @@ def _index_videos(
 
     try:
         with show_progress(read_progress, keep_and_show, pace.show_every_s):
-            for outcome in run.outcomes(changes.to_do, changes.taken):
+            for outcome in run.outcomes(changes.to_do, changes.taken, time_limit.is_up):
                 if isinstance(outcome, JobFailed):
                     raise JobError(f"{outcome.reason}; what was finished is kept, run the same command again to go on")
                 if outcome is not None:
                     committer.add(outcome)
                 committer.commit_if_due()
-            committer.close(changes.to_do, run.lost())
+            # After a run that was cut short, files of which nothing came back are left to the next one.
+            committer.close([] if time_limit.is_up() else changes.to_do, run.lost())
         timeout_s = None
     finally:
         library.progress_file.unlink(missing_ok=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.ingest.batching import FileGroup, JobChain, JobGroup
@@ -50,6 +50,7 @@ class Lane:
         self.num_waiting = self._num_planning = self._num_expected = 0
         self._waiting: list[deque[Planned]] = []
         self._num_begun = 0  # the first of them
+        self._begun: frozenset[str] = frozenset()  # ids of the videos that were taken last
 
     def __bool__(self) -> bool:
         """Whether something waits, or will."""
@@ -81,12 +82,30 @@ class Lane:
         """What is next."""
         first = self._waiting[0]
         planned = first.popleft()
+        if not isinstance(planned, StartedChain):
+            self._begun = frozenset(job.video.video_id for job in planned.jobs)
         self.num_waiting -= _num_calls(planned)
         self._num_begun = max(1, self._num_begun)
         if not first:
             del self._waiting[0]
             self._num_begun -= 1
         return planned
+
+    def drop_what_has_not_begun(self) -> None:
+        """Forget the jobs of videos of which none was taken.
+
+        A video's jobs come in a row, so of those that were begun only the last taken can have others that wait, but for
+        chains.
+        """
+        self._waiting = [kept for waiting in self._waiting if (kept := deque(self._of_begun(waiting)))]
+        self._num_begun, self.num_waiting = len(self._waiting), sum(map(_num_left, self._waiting))
+
+    def _of_begun(self, waiting: Iterable[Planned]) -> Iterator[Planned]:
+        for planned in waiting:
+            if isinstance(planned, StartedChain):
+                yield planned
+            elif jobs := tuple(job for job in planned.jobs if job.video.video_id in self._begun):
+                yield replace(planned, jobs=jobs)
 
 
 def _num_left(planned: Iterable[Planned]) -> int:

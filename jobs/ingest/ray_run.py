@@ -47,7 +47,7 @@ def _ray_errors_as_job_error() -> Iterator[None]:
 
 
 class RayRun:
-    """One run over many videos: `outcomes` does the work, and `stats` says meanwhile how far it is.
+    """A run over many videos: `outcomes` does the work, once or several times, and `stats` says meanwhile how far it is.
 
     Attributes:
         is_here: whether these are this machine alone.
@@ -60,7 +60,7 @@ class RayRun:
             UsageError: the decoder needs a GPU, and there is none; or a machine of the cluster lacks something.
         """
         self._job = job
-        self._stats = RunStats()
+        self._stats, self._has_run = RunStats(), False
         self.is_here = job.options.address is None
         # On this machine, where it lives as long as the run does: it counts for all of them.
         self._stats_actor: Any = (
@@ -109,17 +109,27 @@ class RayRun:
             problems: dict[bytes, Problem] = ray.get(self._stats_actor.lost.remote())
         return lambda file: problems.get(os.fsencode(file.path), Problem("decode", CRASHED))
 
-    def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
+    def outcomes(
+        self,
+        files: Sequence[VideoFile],
+        taken: frozenset[str] = frozenset(),
+        is_time_up: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Outcome | None]:
         """Run over ``files`` and yield what comes back, in any order; None whenever nothing did for some seconds.
 
-        Videos at which two workers died do not come back; `lost` says why. ``taken`` are video ids that none may get.
+        Videos at which two workers died do not come back; `lost` says why. ``taken`` are video ids that none may get. Once
+        ``is_time_up`` says so, no more videos are begun, and those do not come back either.
 
         Raises:
             JobError: Ray has failed.
         """
         with _ray_errors_as_job_error():
+            if self._has_run:
+                self._stats = RunStats()
+                ray.get(self._stats_actor.begin_anew.remote())
+            self._has_run = True
             job = replace(self._job, taken=taken)
-            scheduler = Scheduler(job, self._stats_actor, self._layout, files)
+            scheduler = Scheduler(job, self._stats_actor, self._layout, files, is_time_up)
             try:
                 yield from scheduler.run()
             finally:

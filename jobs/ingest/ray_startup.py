@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import StageTiming, timed
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from jobs.ingest.ray_run import RayRun
@@ -87,3 +88,37 @@ class RaySession:
             finally:
                 self._started.set()
             self._closing.wait()
+
+
+class KeptRay:
+    """Ray and the loaded models, kept from one ingest to the next, which have to be of one library and run alike."""
+
+    def __init__(self) -> None:
+        """Nothing is started yet."""
+        self._session: RaySession | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether there is a session that the next ingest will use."""
+        return self._session is not None
+
+    @contextmanager
+    def session(self, make: Callable[[], RaySession]) -> Iterator[RaySession]:
+        """The session that is kept, or a new one. One in which something broke is ended, as nobody knows its state."""
+        if self._session is None:
+            self._session = make().__enter__()
+        elif self._session.has_begun:
+            self._session.start = StageTiming("start", time.time())  # which took no time on this occasion
+        try:
+            yield self._session
+        except UsageError:
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the session, if there is one."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.__exit__(None, None, None)

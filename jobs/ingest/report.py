@@ -42,7 +42,17 @@ def ingest_text(report: IngestReport) -> str:
         lines.append(f"  and {len(report.failures) - _MAX_FAILURES} more: vidsift status lists them all")
     if report.annotated is not None:
         lines += annotate_lines(report.annotated)
+    if report.time_is_up:
+        lines.append(f"the time was up: {_left_text(report)} to do")
     return lines_text(lines)
+
+
+def _left_text(report: IngestReport) -> str:
+    """What a run has left, whose time was up."""
+    left = [f"{report.not_done} of {report.found} videos are left"] if report.not_done else []
+    if report.annotated and report.annotated.left:
+        left += [f"{count} videos are left for {name}" for name, count in report.annotated.left.items()]
+    return ", ".join(left)
 
 
 def _passed_over_line(endings: dict[str, int]) -> str:
@@ -83,7 +93,7 @@ def _profile_lines(profile: RunProfile) -> list[str]:
 
 @dataclass(slots=True)
 class IngestReport:
-    """The counts of an ingest. ``found`` is always the sum of the next five, except after an interruption.
+    """The counts of an ingest. ``found`` is always the sum of the next five, and of `not_done`.
 
     Attributes:
         found: video files below the sources.
@@ -102,6 +112,8 @@ class IngestReport:
         several_tracks: how many of what was newly indexed have more than one video track.
         left_out: folders of vidsift's own among the sources, and what each is.
         annotated: what annotators of whole videos did; None where the library has none.
+        time_is_up: whether the run's time was up before all was done.
+        unfinished: files that are still being written, which are not among those found.
     """
 
     found: int = 0
@@ -121,10 +133,17 @@ class IngestReport:
     several_tracks: int = 0
     failures: list[VideoRow] = field(default_factory=list)
     annotated: AnnotateReport | None = None
+    time_is_up: bool = False
+    unfinished: int = 0
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether the library is another than before."""
+        return any(self.changes().values())
 
     @property
     def not_done(self) -> int:
-        """Files that an interrupted ingest has not come to; 0 after one that ended by itself."""
+        """Files that an ingest has not come to that was interrupted or whose time was up; else 0."""
         return self.found - self.indexed - self.partial - self.failed - self.unchanged - self.moved
 
     def count(self, rows: Sequence[VideoRow]) -> None:
@@ -145,7 +164,7 @@ class IngestReport:
     def as_json(self) -> dict[str, object]:
         """The object that ``--json`` prints."""
         content = asdict(self)
-        del content["failures"], content["profile"], content["annotated"]
+        del content["failures"], content["profile"], content["annotated"], content["time_is_up"], content["unfinished"]
         if self.profile is not None:
             content["run"] = _rounded(_profile_json(self.profile))
         content["left_out"] = [path_text(folder) for folder in self.left_out]
@@ -153,6 +172,8 @@ class IngestReport:
             content["annotators"] = self.annotated.as_json()["annotators"]
         if self.not_done:
             content["not_done"] = self.not_done
+        if self.time_is_up:
+            content["time_is_up"] = True
         return content | {"video_seconds": round(self.video_seconds, 3), "wall_seconds": round(self.wall_seconds, 3)}
 
 

@@ -56,7 +56,14 @@ class Scheduler:
     are both, a long film and many short clips get half of the decoders each, whichever was found first.
     """
 
-    def __init__(self, job: Job, stats_actor: Any, layout: Layout, files: Sequence[VideoFile]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        stats_actor: Any,
+        layout: Layout,
+        files: Sequence[VideoFile],
+        is_time_up: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Prepare Ray's tasks.
 
         Args:
@@ -64,7 +71,9 @@ class Scheduler:
             stats_actor: the run's `StatsActor`.
             layout: how the run lies over the machines.
             files: the videos to do.
+            is_time_up: once it says so, no video is begun any more; those of which a part is decoded are finished.
         """
+        self._is_time_up = is_time_up
         self._layout, self._pace = layout, job.pace
         resources = layout.resources
         # Ray retries a task whose worker died for ever by default, and one bad file would hang the run. Two workers may die
@@ -144,6 +153,7 @@ class Scheduler:
 
     def _hand_out(self) -> None:
         """Start what there is room for: later stages first, so that little waits."""
+        self._drop_if_time_is_up()  # first: annotators wait for what is planned
         self._hand_to_annotators()
         while self._num_decoding < self._max_decoding and self._num_clips < self._max_clips:
             lane = next((lane for lane in self._lanes if lane.num_waiting), None)
@@ -152,6 +162,7 @@ class Scheduler:
             self._lanes.remove(lane)
             self._lanes.append(lane)
             self._hand_to_decoder(lane, lane.take())
+            self._drop_if_time_is_up()
         while len(self._files):
             lanes = [lane for lane in self._lanes if lane.has_room(self._layout.resources.decoders)]
             if not lanes:
@@ -160,6 +171,13 @@ class Scheduler:
                 if group := self._files.take(largest=lane.largest):
                     self._hand_to_planner(lane, group)
         self._hand_to_writer()
+
+    def _drop_if_time_is_up(self) -> None:
+        """Once the time is up, plan no more files, and forget the jobs of videos of which none was handed to a decoder."""
+        if self._is_time_up():
+            self._files.clear()
+            for lane in self._lanes:
+                lane.drop_what_has_not_begun()
 
     def _is_planned(self) -> bool:
         """Whether nothing waits for a decoder, or will."""

@@ -89,6 +89,13 @@ class StatsActor:
         self._computing = "cpu", "fp32"
         self._stopped = False
 
+    def begin_anew(self) -> None:
+        """Forget everything: another run begins, with the same workers."""
+        self._stats, self._stopped = RunStats(), False
+        self._timings = None if self._timings is None else []
+        self._last.clear()
+        self._attempts.clear()
+
     def stop(self) -> None:
         """Let no worker begin anything more."""
         self._stopped = True

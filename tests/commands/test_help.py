@@ -23,6 +23,7 @@ Options:
 
 Index:
   ingest          Index videos, or bring a library up to date.
+  watch           Index videos as they arrive.
   annotate        Find shots, speech and text in a library's videos.
   demo            Render films, index them, and check the answers.
 
@@ -58,6 +59,7 @@ Look after:
   status          Show what a library holds, its models, and what failed.
   history         List a library's snapshots and what each changed.
   rollback        Return a library to snapshot N.
+  relocate        Tell a library that its videos lie elsewhere now.
   compact         Merge small files and delete unused ones.
   duplicates      Find the same footage in several videos.
   verify          Check that a library is complete and consistent.
@@ -107,4 +109,4 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
     assert done.exit_code == 2
     assert "Error: No such command 'frobnicate'." in done.stderr
     assert "frobnicate" not in main.commands
-    assert len(main.commands) == 29
+    assert len(main.commands) == 31

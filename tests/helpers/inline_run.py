@@ -6,7 +6,7 @@ tenth of the time, since no process is started and PyTorch is imported once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -27,11 +27,18 @@ class InlineRun(StandInRun):
     is_here = True
     read: list[VideoFile]
 
-    def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
+    def outcomes(
+        self,
+        files: Sequence[VideoFile],
+        taken: frozenset[str] = frozenset(),
+        is_time_up: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Outcome | None]:
         """What becomes of each video, one after the other: its clips' rows are written before it is said to be done."""
         job = replace(self.make_job(), taken=taken)
         annotate = job.load_annotators()
         for file in files:
+            if is_time_up():
+                return
             self.read.append(file)
             planned = job.plan(file)
             yield from (item for item in planned if isinstance(item, VideoFailed))

@@ -67,9 +67,13 @@ def made(name: str, table: str, **given: object) -> Callable[[Mapping[str, str]]
     return make
 
 
-def inline(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated | None]:
+def inline(
+    tasks: Sequence[Task], options: IngestOptions, is_time_up: Callable[[], bool] = lambda: False
+) -> Iterator[Annotated | None]:
     """What `jobs.annotate.ray_tasks.on_ray` does, one task after the other, in this process."""
     for task in tasks:
+        if is_time_up():
+            return
         entries, error = annotate_video(replace(task, max_memory_mb=64_000))  # this process is not theirs alone
         yield Annotated(task, entries, error, 0.5)
 

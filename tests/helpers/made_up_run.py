@@ -6,7 +6,7 @@ All else is the real thing: what has changed, the ledger, the tables, publishing
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -104,7 +104,12 @@ class MadeUpRun(StandInRun):
     breaks_after: int | None = None
     library: Path
 
-    def outcomes(self, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()) -> Iterator[Outcome | None]:
+    def outcomes(
+        self,
+        files: Sequence[VideoFile],
+        taken: frozenset[str] = frozenset(),
+        is_time_up: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Outcome | None]:
         """What comes back, in an odd order that is the same for the same files; rows of several videos in one file."""
         done: list[Outcome] = []
         rows: list[ClipRow] = []

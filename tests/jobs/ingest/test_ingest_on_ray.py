@@ -24,17 +24,20 @@ import jobs.ingest.make_job
 import jobs.ingest.ray_run
 from index.snapshot.snapshot import Snapshot
 from index.storage.paths import Library
+from jobs.ingest.ingest import ingest
 from jobs.ingest.pace import Pace
 from jobs.ingest.progress import Progress
 from jobs.ingest.resources import ResourcePlan, plan_resources
+from jobs.ingest.scheduler import Scheduler
 from jobs.ingest.steps import Job
+from jobs.ingest.time_limit import TimeLimit
 from pipeline.sources.find import find_videos
 from schemas.errors import JobError, UsageError
 from schemas.options import IngestOptions
 from schemas.records import Clip, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 from tests.helpers.ingests import Ingest, counts
 from tests.helpers.made_up_models import MadeUpModelsJob
-from tests.helpers.videos import write_video
+from tests.helpers.videos import write_many, write_video
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests' folder
 pytestmark = pytest.mark.on_ray
@@ -394,3 +397,29 @@ def test_models_are_loaded_while_files_are_still_listed(run: Ingest, monkeypatch
     shutil.move(run.folder / "a.mp4", run.folder / "d.mp4")
     assert counts(run()) == {"unchanged": 2, "moved": 1}
     assert not loading.is_set(), "nothing is started for what has only moved"
+
+
+def test_once_the_time_is_up_only_films_of_which_a_part_is_decoded_are_finished(
+    run: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(run.folder, 12, num_frames=25)
+    write_video(run.folder / "00.mp4", 300, fps=2)  # three parts of a minute
+    begun: list[Any] = []
+    hand_to_decoder = Scheduler._hand_to_decoder
+
+    def hand(self: Scheduler, planned: Any) -> None:
+        begun.append(planned)
+        hand_to_decoder(self, planned)
+
+    monkeypatch.setattr(Scheduler, "_hand_to_decoder", hand)
+    monkeypatch.setattr(TimeLimit, "is_up", lambda self: bool(begun))
+    report = ingest([run.folder], run.library, **run.models, stop_at="12:00")
+    assert report.time_is_up
+    first = {job.video.file.path for job in begun[0].jobs}
+    rows = {row["path"]: row for row in run.sql("select path, status, clip_count, duration_s from videos")}
+    assert rows.keys() == first
+    assert (report.indexed, report.not_done) == (len(first), 12 - len(first))
+    whole = {150.0: 38, 1.0: 1}
+    assert all((row["status"], row["clip_count"]) == ("indexed", whole[row["duration_s"]]) for row in rows.values())
+    monkeypatch.setattr(TimeLimit, "is_up", lambda self: False)
+    assert counts(run())["indexed"] == 12 - len(first)

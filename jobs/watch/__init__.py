@@ -1,0 +1,1 @@
+"""Keeps a library up to date with folders in which videos arrive."""
