@@ -34,6 +34,7 @@ from jobs.ingest.profile import ProfileBuilder
 from jobs.ingest.ray_run import RayRun
 from jobs.ingest.report import IngestReport
 from jobs.ingest.steps import Job
+from jobs.ingest.time_limit import TimeLimit
 from jobs.ingest.timing import StageTiming
 from pipeline.annotators import ClassifierAnnotator, EmbedderAnnotator
 from schemas.models import Checkpoint, Geometry, ModelInput
@@ -121,7 +122,7 @@ def measure(num_files: int, cpus: int, gpus: int, costs: Costs, share: float = 1
             session: Any = _Session(RayRun(job))
             committer = Committer(tables, changes, report, profile, pace.commit_every_s)
             del files
-            _index_videos(library, session, changes, committer, profile, pace, None)
+            _index_videos(library, session, changes, committer, profile, pace, TimeLimit(), None)
         commits = [timing for timing in profile.driver if timing.stage == "commit"]
         assert report.indexed == num_files, report
         return Figures(

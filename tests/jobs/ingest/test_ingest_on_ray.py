@@ -407,9 +407,9 @@ def test_once_the_time_is_up_only_films_of_which_a_part_is_decoded_are_finished(
     begun: list[Any] = []
     hand_to_decoder = Scheduler._hand_to_decoder
 
-    def hand(self: Scheduler, planned: Any) -> None:
+    def hand(self: Scheduler, lane: Any, planned: Any) -> None:
         begun.append(planned)
-        hand_to_decoder(self, planned)
+        hand_to_decoder(self, lane, planned)
 
     monkeypatch.setattr(Scheduler, "_hand_to_decoder", hand)
     monkeypatch.setattr(TimeLimit, "is_up", lambda self: bool(begun))
