@@ -66,7 +66,7 @@ class Figures:
     slowest_commit_s: float
 
 
-def made_up_files(num_files: int, bytes_per_s: int) -> list[VideoFile]:
+def made_up_files(num_files: int, bytes_per_s: float) -> list[VideoFile]:
     """Files of six minutes on average, in an order that mixes them."""
     files = []
     for number in range(num_files):
@@ -98,10 +98,10 @@ class _WatchedTables(Tables):
         super().commit_clips(files)
 
 
-def measure(num_files: int, cpus: int, gpus: int, costs: Costs) -> Figures:
-    """Ingest so many made-up files, in this process."""
+def measure(num_files: int, cpus: int, gpus: int, costs: Costs, share: float = 1.0) -> Figures:
+    """Ingest so many made-up files, of this share of their length, in this process."""
     before_mb = _resident_mb("VmRSS")
-    files = made_up_files(num_files, costs.bytes_per_s)
+    files = made_up_files(num_files, costs.bytes_per_s * share)
     with tempfile.TemporaryDirectory() as scratch:
         library = Library(Path(scratch) / "library")
         tables = _WatchedTables(library, features=costs.features_bytes > 0)
@@ -183,6 +183,9 @@ def main() -> None:
     parser.add_argument("--files", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--cpus", type=int, default=256, help="of the made-up cluster")
     parser.add_argument("--gpus", type=int, default=32)
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of each video's length: .1 makes 36 seconds of six minutes"
+    )
     parser.add_argument("--task-ms", type=float, default=0.0, help="what Ray's own calls cost the driver for each task")
     parser.add_argument("--real", type=int, default=0, help="ingest so many real small files by real Ray instead")
     parser.add_argument("--features", action="store_true", help="keep features for the rerank score")
@@ -194,7 +197,7 @@ def main() -> None:
     for num_files in arguments.files:
         began = time.monotonic()
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            figures = pool.submit(measure, num_files, arguments.cpus, arguments.gpus, costs).result()
+            figures = pool.submit(measure, num_files, arguments.cpus, arguments.gpus, costs, arguments.share).result()
         print(_text(figures), f"(simulated in {time.monotonic() - began:.0f} s)", flush=True)
 
 

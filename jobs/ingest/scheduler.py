@@ -56,13 +56,7 @@ class Scheduler:
     are both, a long film and many short clips get half of the decoders each, whichever was found first.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        stats_actor: Any,
-        layout: Layout,
-        files: Sequence[VideoFile],
-    ) -> None:
+    def __init__(self, job: Job, stats_actor: Any, layout: Layout, files: Sequence[VideoFile]) -> None:
         """Prepare Ray's tasks.
 
         Args:
@@ -77,10 +71,8 @@ class Scheduler:
         # at each video of a group.
         options: dict[str, Any] = {"num_cpus": 1, "max_retries": 2 * GROUP_FILES}
         if job.options.decoder in ON_GPU:
-            share = (
-                math.floor(1e4 * DECODERS_SHARE / math.ceil(resources.decoders / layout.gpus)) / 1e4
-            )  # as finely as Ray counts
-            options["num_gpus"] = share
+            share = DECODERS_SHARE / math.ceil(resources.decoders / layout.gpus)
+            options["num_gpus"] = math.floor(1e4 * share) / 1e4  # as finely as Ray counts
         self._plan = ray.remote(plan_group).options(**options | {"num_gpus": 0})
         self._decode = ray.remote(decode_group).options(**options, num_returns=1 + CHUNKS)
         # The stats actor lets no worker begin again where two have died.
