@@ -160,6 +160,34 @@ def test_a_click_plays_the_moment_and_escape_goes_back(page: Page) -> None:
     assert page.all("#moments .moment")
 
 
+def test_back_closes_the_player_whose_address_can_be_sent(page: Page) -> None:
+    ask(page, "someone juggling")
+    searched, title = page.driver.current_url, page.driver.title
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] video')")
+    opened, clip = page.driver.current_url, page.first("dialog[open] article").get_attribute("data-clip")
+    assert f"/moment/{clip}?start=" in opened
+    page.first("dialog[open] .grid .picture").click()  # another moment in the same dialog
+    page.until(f"location.href !== '{opened}' && document.querySelector('dialog[open] video')")
+    page.driver.back()
+    page.until("!document.querySelector('dialog[open]')")
+    assert (page.driver.current_url, page.driver.title) == (searched, title)
+    assert page.all("#moments .moment")
+    page.driver.forward()
+    page.until("document.querySelector('dialog[open] video')")
+    page.first("body").send_keys(Keys.ESCAPE)
+    page.until(f"!document.querySelector('dialog[open]') && location.href === '{searched}'")
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] video')")
+    page.driver.refresh()
+    page.until("document.querySelector('#main article.player video')?.readyState >= 3")
+    page.driver.back()
+    page.until("document.querySelector('#moments .moment')")
+    page.driver.get(opened)
+    page.until("document.querySelector('article.player video')?.readyState >= 3")
+    assert page.first("article.player").get_attribute("data-clip") == clip
+
+
 def test_an_avi_file_plays_as_a_moment(page: Page) -> None:
     page.go("/sql?query=select clip_id from clips join videos using (video_id, path) where codec = 'mpeg4' limit 1")
     page.first("a[data-play]").click()

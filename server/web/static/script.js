@@ -34,17 +34,40 @@ for (const name of ["mouseout", "focusout"]) document.addEventListener(name, (ev
 // --- The player, in a dialog over the search, or on a page of its own.
 
 const dialog = $("#player");
+const loaded = { path: location.pathname + location.search, title: document.title };
 
+// The moment's own address is in the bar while the dialog is open: it can be sent to somebody, and Back closes the dialog.
 async function open(address) {
+  const page = await playerPage(address);
+  if (!page) return;
+  history[dialog.open ? "replaceState" : "pushState"]({ player: address }, "", address);
+  showPlayer(page);
+}
+
+async function playerPage(address) {
   const answer = await fetch(address);
-  if (!answer.ok) { say("This moment cannot be shown."); return; }
+  if (!answer.ok) { say("This moment cannot be shown."); return null; }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const article = $("article.player", page);
-  if (!article) { location.href = address; return; }
-  dialog.replaceChildren(document.adoptNode(article));
+  if ($("article.player", page)) return page;
+  location.href = address;
+  return null;
+}
+
+function showPlayer(page) {
+  dialog.replaceChildren(document.adoptNode($("article.player", page)));
+  document.title = page.title;
   if (!dialog.open) dialog.showModal();
   play(dialog);
 }
+
+window.addEventListener("popstate", async (event) => {
+  const address = event.state?.player;
+  if (address && !$("#main article.player")) {
+    const page = await playerPage(address);
+    if (page && history.state?.player === address) showPlayer(page);
+  } else if (dialog.open) dialog.close();
+  else if (location.pathname + location.search !== loaded.path) location.reload();  // the moment's page was loaded meanwhile
+});
 
 function play(root) {
   const article = $("article.player", root);
@@ -82,7 +105,11 @@ function play(root) {
   video.focus();
 }
 
-dialog.addEventListener("close", () => dialog.replaceChildren());
+dialog.addEventListener("close", () => {
+  dialog.replaceChildren();
+  document.title = loaded.title;
+  if (history.state?.player) history.back();  // it was not Back that closed it
+});
 
 const FRAME_S = 1 / 25;
 document.addEventListener("keydown", (event) => {
