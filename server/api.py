@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from index.sql.formats import json_rows, jsonable
+from schemas.errors import UsageError
 from schemas.search import Answer, moment_json
 from schemas.sql import TABLES
 from schemas.text import json_text
@@ -26,7 +27,7 @@ from server.libraries import SQL_TIMEOUT_S, ServedLibrary
 from server.media.video_file import MediaError, VideoFile, check_remote, is_remote, open_checked
 from server.openapi import openapi
 from server.parameters import marks_of, number, search_options, text, texts
-from server.problems import Problem
+from server.problems import Problem, problem_of
 from server.uploads import received
 
 _MOST_BODY = 4 << 20  # bytes of JSON that a call may send
@@ -43,7 +44,11 @@ async def search_by_file(request: Request) -> Response:
     async with received(request) as (form, file):
         named = text(form, "library")
         library = context_of(request).libraries.named(named) if named else library_of(request)
-        return await _answered(request, library, form, () if file is None else (str(file),))
+        try:
+            return await _answered(request, library, form, () if file is None else (str(file.path),))
+        except UsageError as exc:
+            problem = problem_of(exc)
+            raise problem if file is None else Problem(problem.status, file.named(problem.detail)) from exc
 
 
 async def feedback(request: Request) -> Response:

@@ -112,13 +112,20 @@ def test_a_picture_is_an_example(client: TestClient, tmp_path: Path, monkeypatch
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     answer = client.post("/api/search", files={"file": ("seen.jpg", b"no picture", "image/jpeg")})
     assert not list(tmp_path.iterdir()), "it is deleted"
-    assert (answer.status_code, "cannot be read as a picture" in answer.json()["detail"]) == (400, True)
+    detail = "file: 'seen.jpg' cannot be read as a picture (cannot identify image file 'seen.jpg'); expected PNG and JPEG"
+    assert (answer.status_code, answer.json()["detail"]) == (400, detail)
+    page = client.post("/find-by-file", files={"file": ("a/<b>.mp4", b"no video", "video/mp4")})
+    assert (page.status_code, "file: &#39;&lt;b&gt;.mp4&#39; cannot be used" in page.text, str(tmp_path) in page.text) == (
+        400, True, False,
+    )  # fmt: skip
+    answer = client.post("/api/search", data={"like": "5"}, files={"file": ("seen.jpg", picture, "image/jpeg")})
+    assert answer.json()["detail"].startswith("like: ")
 
 
 def test_a_file_that_kills_its_decoder_costs_a_question(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.examples._decode", kill_this_process)
     answer = client.post("/api/search", files={"file": ("poison.mp4", b"poison", "video/mp4")})
-    assert (answer.status_code, answer.json()["detail"]) == (400, "like: the file crashed the decoder; send another")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "file: the file crashed the decoder; send another")
     monkeypatch.undo()
     assert client.get("/healthz").status_code == 200
 

@@ -283,6 +283,21 @@ def test_a_picture_is_the_query(page: Page, tmp_path: Path, address: str) -> Non
     page.until("document.querySelectorAll('#moments .moment').length")
     assert page.all("#moments .moment")[0].get_attribute("data-clip")
     assert clip
+    assert "Like the file seen.jpg." in page.text_of(".like")
+    leading = ".chip, [data-mark], #keep, .more a, .took a"
+    assert page.all(leading) == [], "their addresses would not hold the picture"
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] video')")
+    page.driver.back()
+    page.until("!document.querySelector('dialog[open]')")
+    assert page.all("#moments .moment"), "the answer is still there"
+    page.first("input[name=text]").send_keys("someone juggling", Keys.ENTER)
+    page.until("location.search.includes('text=') && document.querySelector('[data-mark]')")
+    assert "where=" not in page.driver.current_url, "the new form leaves out what is empty"
+    (tmp_path / "broken.jpg").write_text("no picture")
+    page.first("#drop input").send_keys(str(tmp_path / "broken.jpg"))
+    page.until("document.querySelector('.error')")
+    assert page.text_of(".error").startswith("file: 'broken.jpg' cannot be read as a picture")
 
 
 def test_sql_shows_a_table_whose_clips_play(page: Page) -> None:

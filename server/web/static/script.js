@@ -11,7 +11,7 @@ function say(text) {
 }
 
 async function post(address, body) {
-  const sent = body instanceof FormData ? { body } : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  const sent = { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
   const answer = await fetch(address, { method: "POST", ...sent });
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
@@ -141,16 +141,19 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Boxes that were left empty do not go into the address, nor do all channels, which are the same as none.
-for (const form of document.querySelectorAll("form.search, form.sql")) {
-  form.addEventListener("submit", () => {
-    for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
-    if ([...form.querySelectorAll("[name=text]")].some((box) => box.value !== box.defaultValue)) {
-      for (const field of form.querySelectorAll("[name=right], [name=wrong]")) field.disabled = true;  // of another question
-    }
-    for (const boxes of form.querySelectorAll(".channels")) boxes.disabled = !$("input:not(:checked)", boxes);
-    setTimeout(() => { for (const field of form.elements) field.disabled = false; });
-  });
+function leaveOutBlanks(form) {
+  for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
+  if ([...form.querySelectorAll("[name=text]")].some((box) => box.value !== box.defaultValue)) {
+    for (const field of form.querySelectorAll("[name=right], [name=wrong]")) field.disabled = true;  // of another question
+  }
+  for (const boxes of form.querySelectorAll(".channels")) boxes.disabled = !$("input:not(:checked)", boxes);
+  setTimeout(() => { for (const field of form.elements) field.disabled = false; });
 }
+// Wherever the form is: a dropped file brings new ones.
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("form.search, form.sql")) leaveOutBlanks(event.target);
+  else if (event.target.matches("#keep")) { event.preventDefault(); keepTag(event.target); }
+});
 
 // --- Marks: right and wrong go into the address, and the list comes back in a new order.
 
@@ -168,17 +171,16 @@ function mark(button) {
   location.href = address;
 }
 
-$("#keep")?.addEventListener("submit", async (event) => {
-  event.preventDefault();
+async function keepTag(form) {
   const given = new URL(location.href).searchParams;
   const ids = (name) => given.getAll(name);
   try {
     say("Teaching…");
-    const name = event.target.elements.name.value;
+    const name = form.elements.name.value;
     await post("/api/tags", { library, name, right: ids("right"), wrong: ids("wrong") });
     say(`The tag “${name}” is kept: every clip has a score for it.`);
   } catch (error) { say(error.message); }
-});
+}
 
 // --- The basket: kept by the browser, for each library.
 
@@ -263,8 +265,9 @@ async function searchByFile(file) {
   if (boxes.some((box) => !box.checked)) for (const box of boxes) if (box.checked) form.append("in", box.value);
   try {
     say("Looking for it…");
-    const answer = await post(`/find-by-file?library=${encodeURIComponent(library)}`, form);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const answer = await fetch(`/find-by-file?library=${encodeURIComponent(library)}`, { method: "POST", body: form });
+    if (answer.headers.get("content-type") === "application/problem+json") throw new Error((await answer.json()).detail);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");  // errors of the file too
     $("#main").replaceWith(document.adoptNode($("#main", page)));
     say("");
   } catch (error) { say(error.message); }
