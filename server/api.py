@@ -21,7 +21,7 @@ from schemas.search import Answer, moment_json
 from schemas.sql import TABLES
 from schemas.text import json_text
 from server.commands import Archive, exported, taught
-from server.context import context_of, library_of, plays
+from server.context import clip_of, context_of, library_of, plays
 from server.leaving import unless_gone
 from server.libraries import SQL_TIMEOUT_S, ServedLibrary
 from server.media.video_file import MediaError, VideoFile, check_remote, is_remote, open_checked
@@ -114,7 +114,7 @@ async def video(request: Request) -> Response:
 
 async def similar(request: Request) -> Response:
     """Moments like a clip."""
-    return await _answered(request, library_of(request), request.query_params, (str(request.path_params["clip_id"]),))
+    return await _answered(request, library_of(request), request.query_params, (str(clip_of(request)),))
 
 
 async def tags(request: Request) -> Response:
@@ -190,7 +190,7 @@ ROUTES = [
     Route("/api/status", status, methods=["GET"]),
     Route("/api/schema", schema, methods=["GET"]),
     Route("/api/videos/{video_id}", video, methods=["GET"]),
-    Route("/api/clips/{clip_id:int}/similar", similar, methods=["GET"]),
+    Route("/api/clips/{clip_id}/similar", similar, methods=["GET"]),
     Route("/api/tags", tags, methods=["POST"]),
     Route("/api/export", export, methods=["POST"]),
     Route("/api/openapi.json", description, methods=["GET"]),

@@ -180,7 +180,7 @@ def problem_page(request: Request, problem: Problem) -> Response:
 ROUTES = [
     Route("/", search, methods=["GET"]),
     Route("/find-by-file", search_by_file, methods=["POST"]),
-    Route("/moment/{clip_id:int}", moment, methods=["GET"]),
+    Route("/moment/{clip_id}", moment, methods=["GET"]),
     Route("/sql", sql, methods=["GET"]),
     Route("/library", library_page, methods=["GET"]),
 ]

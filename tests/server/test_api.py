@@ -161,7 +161,20 @@ def test_what_is_not_there_is_said(client: TestClient) -> None:
     assert refused(client, 404, "/api/videos/nothing") == "the library 'films' has no video 'nothing'; search again"
     assert refused(client, 404, "/api/moments/5.jpg") == "the library 'films' has no clip 5; search again"
     assert refused(client, 404, "/api/status", library="x") == "library: got 'x', expected one of films"
-    assert refused(client, 404, "/api/nothing") == "Not Found"
+    assert refused(client, 404, "/api/nope") == "got GET /api/nope, expected a call of /api/openapi.json"
+    assert refused(client, 405, "/api/export") == "got GET /api/export, expected a call of /api/openapi.json"
+
+
+@pytest.mark.parametrize("clip", ["9" * 5000, "9" * 400, str(2**63), str(10**19), "x", "-1", "٣"])
+@pytest.mark.parametrize("address", ["/api/moments/{}.jpg", "/api/moments/{}.mp4", "/api/clips/{}/similar"])
+def test_no_clip_has_such_an_id(client: TestClient, address: str, clip: str) -> None:
+    shown = clip if len(clip) <= 40 else f"{clip[:40]}…"
+    detail = f"got the clip {shown!r}, expected the id of a clip, as a search gives it"
+    assert refused(client, 404, address.format(clip)) == detail
+    page = client.get(f"/moment/{clip}")
+    assert (page.status_code, "expected the id of a clip" in page.text) == (404, True)
+    assert client.get(f"/?like={clip}").status_code == 400
+    assert client.get(f"/?text=a&right={clip}").status_code == 400
 
 
 def test_sql_is_caged_as_on_the_command_line(client: TestClient, film_library: FilmLibrary) -> None:
