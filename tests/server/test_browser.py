@@ -86,11 +86,12 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def odd_videos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server over videos of 10 bit: HEVC and H.264."""
+    """The address of a server over videos of 10 bit, HEVC and H.264, and one of 10 frames per second."""
     folder = tmp_path_factory.mktemp("odd")
     (folder / "videos").mkdir()
     for name, codec in (("ten.mp4", "libx265"), ("tenh264.mp4", "libx264")):
         write_video(folder / "videos" / name, 125, codec=codec, pixel_format="yuv420p10le")
+    write_video(folder / "videos" / "slow.mp4", 50, codec="libx264", fps=10)
     library = ingested(folder / "videos", folder / "library")
     with serving(library, tmp_path_factory.mktemp("cache")) as address:
         yield address
@@ -211,6 +212,19 @@ def test_ten_bit_h264_is_not_given_as_a_file(page: Page, odd_videos: str) -> Non
     page.first("a[data-play]").click()
     page.until("document.querySelector('dialog[open] video')?.readyState >= 3")
     assert ".mp4?" in page.first("dialog[open] video").get_attribute("src")
+
+
+def test_a_step_is_a_frame_of_the_video(page: Page, odd_videos: str) -> None:
+    page.driver.get(f"{odd_videos}/sql?query=select clip_id from clips where path like '%slow.mp4' limit 1")
+    page.first("a[data-play]").click()
+    page.until("document.querySelector('dialog[open] video')?.readyState >= 3")
+    body, time_s = page.first("body"), "document.querySelector('dialog[open] video').currentTime"
+    body.send_keys(" ")
+    page.until("document.querySelector('dialog[open] video').paused")
+    page.driver.execute_script(f"{time_s} = 1.05")
+    for key, expected_s in ((".", 1.15), (".", 1.25), (",", 1.15)):
+        body.send_keys(key)
+        assert page.until(time_s) == pytest.approx(expected_s, abs=0.005)
 
 
 def test_the_pointer_makes_a_film_strip_of_a_picture(page: Page) -> None:

@@ -111,12 +111,12 @@ dialog.addEventListener("close", () => {
   if (history.state?.player) history.back();  // it was not Back that closed it
 });
 
-const FRAME_S = 1 / 25;
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches?.("input, textarea, select") || (event.key === " " && event.target.matches?.("button"));
   const video = $("article.player video");
   if (video && !typing && (dialog.open || !$("#moments"))) {
-    const moves = { ArrowLeft: -2, ArrowRight: 2, ",": -FRAME_S, ".": FRAME_S };
+    const frameS = 1 / Number(video.closest("article").dataset.fps);
+    const moves = { ArrowLeft: -2, ArrowRight: 2, ",": -frameS, ".": frameS };
     if (event.key === " ") { video.paused ? video.play() : video.pause(); event.preventDefault(); }
     else if (event.key in moves) {
       if (event.key === "," || event.key === ".") video.pause();
