@@ -327,6 +327,26 @@ def test_sql_shows_a_table_whose_clips_play(page: Page) -> None:
     assert page.text_of(".error").startswith("query: ")
 
 
+def test_a_completion_is_chosen_by_keys(page: Page) -> None:
+    page.go("/sql")
+    query = page.first("#query")
+    active = "document.getElementById(document.querySelector('#query').getAttribute('aria-activedescendant'))"
+    query.send_keys("select cl")
+    words = [item.text for item in page.all("#completions li")]
+    assert {"clip_id", "clips"} < set(words)
+    assert page.until(f"{active}.textContent") == words[0]
+    query.send_keys(Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_UP)
+    assert page.until(f"{active}.textContent") == words[1]
+    assert [item.text for item in page.all("#completions [aria-selected=true]")] == [words[1]]
+    query.send_keys(Keys.ENTER)
+    assert query.get_attribute("value") == f"select {words[1]}"
+    assert query.get_attribute("aria-activedescendant") is None
+    query.send_keys(Keys.ENTER, "cl", Keys.ARROW_UP, Keys.TAB)
+    assert query.get_attribute("value") == f"select {words[1]}\n{words[-1]}"
+    query.send_keys(" cl", Keys.ESCAPE, Keys.ENTER)
+    assert query.get_attribute("value") == f"select {words[1]}\n{words[-1]} cl\n"
+
+
 def test_the_library_page_names_what_failed(page: Page) -> None:
     page.go("/library")
     assert "broken.mp4" in page.text_of("main")

@@ -284,17 +284,27 @@ document.addEventListener("drop", (event) => {
   if ($("#drop") && event.dataTransfer.files.length) { event.preventDefault(); searchByFile(event.dataTransfer.files[0]); }
 });
 
-// --- SQL: Ctrl+Enter runs, Tab completes.
+// --- SQL: Ctrl+Enter runs; arrow keys choose among words that complete the one before the cursor, Tab or Enter takes one.
 
 const query = $("#query");
 if (query) {
   const words = [...document.querySelectorAll("#words option")].map((option) => option.value);
   const list = $("#completions");
   const begun = () => query.value.slice(0, query.selectionStart).match(/[A-Za-z_][A-Za-z_0-9]*$/)?.[0] ?? "";
+  const close = () => {
+    list.hidden = true;
+    query.removeAttribute("aria-activedescendant");
+  };
   const complete = (word) => {
     query.setRangeText(word, query.selectionStart - begun().length, query.selectionStart, "end");
-    list.hidden = true;
+    close();
     query.focus();
+  };
+  const chosen = () => list.children[Number(list.dataset.chosen)];
+  const choose = (number) => {
+    list.dataset.chosen = (number + list.children.length) % list.children.length;
+    for (const item of list.children) item.setAttribute("aria-selected", String(item === chosen()));
+    query.setAttribute("aria-activedescendant", chosen().id);
   };
   query.addEventListener("input", () => {
     const start = begun().toLowerCase();
@@ -302,17 +312,28 @@ if (query) {
     list.replaceChildren(...found.map((word, number) => {
       const item = document.createElement("li");
       item.setAttribute("role", "option");
-      item.setAttribute("aria-selected", String(number === 0));
+      item.id = `completion-${number}`;
       item.textContent = word;
       item.addEventListener("mousedown", (event) => { event.preventDefault(); complete(word); });
       return item;
     }));
-    list.hidden = !found.length;
+    if (!found.length) { close(); return; }
+    list.hidden = false;
+    choose(0);
   });
+  query.addEventListener("blur", close);
   query.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) query.form.requestSubmit();
-    else if (event.key === "Tab" && !event.shiftKey && !list.hidden) { event.preventDefault(); complete(list.firstChild.textContent); }
-    else if (event.key === "Escape") list.hidden = true;
+    else if (list.hidden || event.shiftKey || event.isComposing) return;
+    else if (event.key === "Escape" || event.key === "ArrowLeft" || event.key === "ArrowRight") close();
+    else {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      const takes = event.key === "Tab" || event.key === "Enter";
+      if (!step && !takes) return;
+      event.preventDefault();
+      if (step) choose(Number(list.dataset.chosen) + step);
+      else complete(chosen().textContent);
+    }
   });
 }
 
