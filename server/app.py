@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -133,8 +132,9 @@ def _count(renderings: Renderings, name: str) -> float:
 async def _explain(request: Request, exc: Exception) -> Response:
     """The answer to a call that failed: a page for a browser that goes to one, else JSON."""
     if isinstance(exc, HTTPException):
-        of_api = request.url.path.startswith("/api/") and exc.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-        detail = f"got {request.method} {request.url.path[:60]}, expected a call of {_DESCRIPTION}" if of_api else exc.detail
+        detail = exc.detail
+        if request.url.path.startswith("/api/") and exc.status_code in (404, 405):
+            detail = f"got {request.method} {request.url.path[:60]}, expected a call of {_DESCRIPTION}"
         problem = Problem(exc.status_code, detail, dict(exc.headers) if exc.headers else None)
     else:
         problem = problem_of(exc)

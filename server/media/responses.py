@@ -46,7 +46,9 @@ class OpenFileResponse(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer, and close the file, also where the client has left."""
-        headers = [(name, value) for name, value in scope["headers"] if name != b"range" or _is_range(value.decode("latin-1"))]
+        headers = [
+            (name, value) for name, value in scope["headers"] if name != b"range" or _is_range(value.decode("latin-1"))
+        ]
         # No server is to open the path by itself, when the file may be closed.
         extensions = {name: value for name, value in scope.get("extensions", {}).items() if name != "http.response.pathsend"}
         with self._file:
