@@ -52,14 +52,14 @@ def serve(
 ) -> None:
     """Show libraries in a browser: search, play moments, SQL.
 
-    It listens on this machine alone. With another --host, callers need the token, which the printed address holds.
+    It listens on this machine alone. With another --host, callers need the token, which the printed addresses hold.
 
     \b
     vidsift serve --library ~/videos.vidsift --open
     vidsift serve --library ~/videos.vidsift --library ~/talks.vidsift --port 9000
     vidsift serve --library ~/videos.vidsift --host 0.0.0.0
     """
-    from server.access import is_loopback
+    from server.access import is_loopback, shown_hosts
     from server.app import Settings, make_app
     from server.libraries import ServedLibraries
     from server.run import listen, run
@@ -78,7 +78,7 @@ def serve(
         cache_mb=cache_mb,
     )
     listening = listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
-    echo(address)
-    run(make_app(libraries, settings, note), listening, address if opens else None)
+    rest = f":{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+    addresses = [f"http://{shown}{rest}" for shown in shown_hosts(host)]
+    echo("\n".join(addresses))
+    run(make_app(libraries, settings, note), listening, addresses[0] if opens else None)

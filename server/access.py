@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.problems import Problem, problem_response
 
-COOKIE = "vidsift-token"
+_DEFAULT_PORT = 80  # which browsers leave out of Host
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
@@ -122,7 +122,7 @@ class Access:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = [
             bearer if scheme.lower() == "bearer" else "",
-            cookie_parser(headers.get("cookie", "")).get(COOKIE, ""),
+            cookie_parser(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")), ""),
             dict(_query(scope)).get("token", ""),
         ]
         # All are compared, so that the time tells nothing.
@@ -135,7 +135,9 @@ class Access:
             "/" + scope["path"].lstrip("/") + (f"?{urlencode(rest)}" if rest else ""), HTTPStatus.SEE_OTHER
         )
         assert self._token is not None
-        response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
+        response.set_cookie(
+            cookie_name(Headers(scope=scope).get("host", "")), self._token, httponly=True, samesite="strict", path="/"
+        )
         return response
 
 
@@ -150,6 +152,44 @@ def _host_of(origin: str) -> str | None:
 def _query(scope: Scope) -> list[tuple[str, str]]:
     """The parameters of the address, in order."""
     return parse_qsl(scope["query_string"].decode("latin-1"))
+
+
+def cookie_name(host: str) -> str:
+    """The cookie that keeps the token of the server that a browser asks as ``host``.
+
+    A browser sends a host's cookies to all of its ports: with the port in the name, several servers do not take them for
+    their own. The port is the one that the browser knows, which may lead to another one here.
+    """
+    try:
+        port = urlsplit(f"//{host}").port
+    except ValueError:
+        port = None
+    return f"vidsift-token-{port or _DEFAULT_PORT}"
+
+
+def shown_hosts(host: str) -> list[str]:
+    """The hosts that an address may name for a server which listens on ``host``, the nearest first.
+
+    For all addresses of this machine, those are its own one and the one that other machines reach, or else its name.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return [host]
+    if not address.is_unspecified:
+        return [f"[{host}]" if address.version == 6 else host]
+    return ["127.0.0.1" if address.version == 4 else "[::1]", _outgoing_address() or socket.gethostname()]
+
+
+def _outgoing_address() -> str | None:
+    """The address by which this machine reaches others; None without a network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))  # an address for examples; connecting sends nothing
+            found = str(asking.getsockname()[0])
+        except OSError:
+            return None
+    return None if is_loopback(found) else found
 
 
 def is_loopback(host: str) -> bool:

@@ -16,17 +16,18 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from index.sql.formats import json_rows, jsonable
+from schemas.errors import UsageError
 from schemas.search import Answer, moment_json
 from schemas.sql import TABLES
 from schemas.text import json_text
 from server.commands import Archive, exported, taught
-from server.context import context_of, library_of, plays
+from server.context import clip_of, context_of, library_of, plays
 from server.leaving import unless_gone
 from server.libraries import SQL_TIMEOUT_S, ServedLibrary
 from server.media.video_file import MediaError, VideoFile, check_remote, is_remote, open_checked
 from server.openapi import openapi
 from server.parameters import marks_of, number, search_options, text, texts
-from server.problems import Problem
+from server.problems import Problem, problem_of
 from server.uploads import received
 
 _MOST_BODY = 4 << 20  # bytes of JSON that a call may send
@@ -43,7 +44,11 @@ async def search_by_file(request: Request) -> Response:
     async with received(request) as (form, file):
         named = text(form, "library")
         library = context_of(request).libraries.named(named) if named else library_of(request)
-        return await _answered(request, library, form, () if file is None else (str(file),))
+        try:
+            return await _answered(request, library, form, () if file is None else (str(file.path),))
+        except UsageError as exc:
+            problem = problem_of(exc)
+            raise problem if file is None else Problem(problem.status, file.named(problem.detail)) from exc
 
 
 async def feedback(request: Request) -> Response:
@@ -109,7 +114,7 @@ async def video(request: Request) -> Response:
 
 async def similar(request: Request) -> Response:
     """Moments like a clip."""
-    return await _answered(request, library_of(request), request.query_params, (str(request.path_params["clip_id"]),))
+    return await _answered(request, library_of(request), request.query_params, (str(clip_of(request)),))
 
 
 async def tags(request: Request) -> Response:
@@ -185,7 +190,7 @@ ROUTES = [
     Route("/api/status", status, methods=["GET"]),
     Route("/api/schema", schema, methods=["GET"]),
     Route("/api/videos/{video_id}", video, methods=["GET"]),
-    Route("/api/clips/{clip_id:int}/similar", similar, methods=["GET"]),
+    Route("/api/clips/{clip_id}/similar", similar, methods=["GET"]),
     Route("/api/tags", tags, methods=["POST"]),
     Route("/api/export", export, methods=["POST"]),
     Route("/api/openapi.json", description, methods=["GET"]),

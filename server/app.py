@@ -48,6 +48,9 @@ _RENDERING_GAUGES = {
     "cached_bytes": "Size of the pictures and moments that are kept.",
 }
 
+# Names all calls.
+_DESCRIPTION = "/api/openapi.json"
+
 WEB = Path(__file__).parent / "web"
 
 
@@ -147,7 +150,10 @@ def _count(renderings: Renderings, name: str) -> float:
 async def _explain(request: Request, exc: Exception) -> Response:
     """The answer to a call that failed: a page for a browser that goes to one, else JSON."""
     if isinstance(exc, HTTPException):
-        problem = Problem(exc.status_code, exc.detail, dict(exc.headers) if exc.headers else None)
+        detail = exc.detail
+        if request.url.path.startswith("/api/") and exc.status_code in (404, 405):
+            detail = f"got {request.method} {request.url.path[:60]}, expected a call of {_DESCRIPTION}"
+        problem = Problem(exc.status_code, detail, dict(exc.headers) if exc.headers else None)
     else:
         problem = problem_of(exc)
     if request.url.path.startswith(("/api/", "/media/", "/static/", "/metrics")):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.libraries import ServedLibrary
 
 _MOST = 12  # chips of a group
-_AND = " and "
+
+# Of a condition: what can hide brackets and words, brackets, and the words that join; and values.
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[()]|\b(?:and|or)\b""", re.IGNORECASE)
+_VALUE = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,15 @@ def chip_groups(library: ServedLibrary, where: str, address: Callable[[str], str
     for name, query in _QUERIES.items():
         text = query.format(quoted=_QUOTED, quoted_folder=_QUOTED_FOLDER)
         rows = library.remembered_rows(f"{text} limit {_MOST}")
+        shapes = {_shape(row["condition"]) for row in rows}
+        own = _terms_of_group(where, shapes)
         chips = tuple(
-            Chip(row["name"], row["count"], f"({row['condition']})" in where, address(_toggled(where, row["condition"])))
+            Chip(
+                row["name"],
+                row["count"],
+                any(row["condition"] in term.alternatives for term in own),
+                address(_toggled(where, row["condition"], own)),
+            )
             for row in rows
             if row["name"]
         )
@@ -97,30 +108,80 @@ def chip_groups(library: ServedLibrary, where: str, address: Callable[[str], str
     return groups
 
 
-def _toggled(where: str, condition: str) -> str:
-    """``where`` with ``condition`` in brackets put on, or off where it is on."""
-    bracketed = f"({condition})"
-    if bracketed == where:
-        return ""
-    for joined in (f"{_AND}{bracketed}", f"{bracketed}{_AND}"):
-        if joined in where:
-            return where.replace(joined, "", 1)
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A part of a condition, in brackets, that is nothing but filters of one group with `or` between them."""
+
+    start: int
+    end: int
+    alternatives: tuple[str, ...]
+
+
+def _toggled(where: str, condition: str, own: list[_Term]) -> str:
+    """``where`` with ``condition`` put on, or off where it is on: beside others of its group by `or`, else by `and`.
+
+    Args:
+        where: the condition as it is now; what somebody wrote into it stays.
+        condition: of a filter.
+        own: the terms of the filter's group.
+    """
+    holding = next((term for term in own if condition in term.alternatives), None)
+    if holding is not None:
+        rest = tuple(one for one in holding.alternatives if one != condition)
+        return _without(where, holding) if not rest else _replaced(where, holding, rest)
+    if own:
+        return _replaced(where, own[0], (*own[0].alternatives, condition))
     if not where:
-        return bracketed
-    # What somebody has written may hold `or`, which binds less than `and`.
-    own = where if where.startswith("(") and where.endswith(")") and _is_joined(where) else f"({where})"
-    return f"{own}{_AND}{bracketed}"
+        return f"({condition})"
+    # `or` binds less than `and`.
+    return f"{where if len(_spans(where, 'or')) == 1 else f'({where})'} and ({condition})"
 
 
-def _is_joined(where: str) -> bool:
-    """Whether a condition is nothing but conditions in brackets with `and` between them; quoted brackets count for none."""
-    depth, quoted, outside = 0, False, ""
-    for sign in where:
-        quoted ^= sign == "'"
-        if not quoted and sign == "(":
-            depth += 1
-        elif not quoted and sign == ")":
-            depth -= 1
-        elif depth == 0:
-            outside += sign
-    return not outside.replace(_AND, "")
+def _replaced(where: str, term: _Term, alternatives: tuple[str, ...]) -> str:
+    return f"{where[: term.start]}({' or '.join(alternatives)}){where[term.end :]}"
+
+
+def _without(where: str, term: _Term) -> str:
+    """``where`` without a term and one `and` beside it."""
+    spans = _spans(where, "and")
+    number = spans.index((term.start, term.end))
+    if number > 0:
+        return where[: spans[number - 1][1]] + where[term.end :]
+    return where[spans[1][0] :] if len(spans) > 1 else ""
+
+
+def _terms_of_group(where: str, shapes: set[str]) -> list[_Term]:
+    """The terms of ``where`` that are filters of a group, which is told by the ``shapes`` of its conditions."""
+    if len(_spans(where, "or")) > 1:
+        return []
+    terms = []
+    for start, end in _spans(where, "and"):
+        if where[start : start + 1] != "(" or where[end - 1 : end] != ")":
+            continue
+        inner = where[start + 1 : end - 1]
+        alternatives = tuple(inner[first:last] for first, last in _spans(inner, "or"))
+        if all(_shape(one) in shapes for one in alternatives):
+            terms.append(_Term(start, end, alternatives))
+    return terms
+
+
+def _shape(condition: str) -> str:
+    """A condition with its values left out."""
+    return _VALUE.sub("?", condition)
+
+
+def _spans(text: str, word: str) -> list[tuple[int, int]]:
+    """Where the pieces of ``text`` between a word begin and end; the word counts outside of brackets and quotes alone."""
+    depth, begin, spans = 0, 0, []
+    for token in _TOKEN.finditer(text):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0 and token[0].lower() == word:
+            spans.append((begin, token.start()))
+            begin = token.end()
+    spans.append((begin, len(text)))
+    return [_trimmed(text, *span) for span in spans]
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())

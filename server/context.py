@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
@@ -15,6 +16,7 @@ from server.media.playable import Play
 from server.media.renderings import Renderings
 from server.media.video_file import MediaError
 from server.metrics import Metrics
+from server.problems import Problem
 from server.rows import video_file
 
 Result = TypeVar("Result")
@@ -62,6 +64,19 @@ async def plays(request: Request, video: dict[str, Any]) -> Play:
         return await context_of(request).renderings.how_to_play(video_file(video))
     except MediaError:
         return "moment"
+
+
+def clip_of(request: Request) -> int:
+    """The clip id in a request's path.
+
+    Raises:
+        Problem: no clip has such an id (404).
+    """
+    given = request.path_params["clip_id"]
+    if not (given.isascii() and given.isdecimal() and len(given) < 20 and int(given) < 2**63):
+        shown = given if len(given) <= 40 else f"{given[:40]}…"
+        raise Problem(HTTPStatus.NOT_FOUND, f"got the clip {shown!r}, expected the id of a clip, as a search gives it")
+    return int(given)
 
 
 def library_of(request: Request) -> ServedLibrary:

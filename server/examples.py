@@ -24,10 +24,12 @@ def decode_example(like: str, model_input: ModelInput, sampling: Sampling) -> ND
     process = IsolatedProcess()
     try:
         return process.run(_decode, (like, model_input, sampling), _TIMEOUT_S)
+    except UsageError as exc:  # which speaks of `like`, as the command does
+        raise UsageError(exc.message, argument="file") from exc
     except ProcessCrashed as exc:
-        raise UsageError("the file crashed the decoder; send another", argument="like") from exc
+        raise UsageError("the file crashed the decoder; send another", argument="file") from exc
     except TaskTimedOut as exc:
-        raise UsageError(f"the file took longer than {_TIMEOUT_S:g} s to decode; send a part", argument="like") from exc
+        raise UsageError(f"the file took longer than {_TIMEOUT_S:g} s to decode; send a part", argument="file") from exc
     finally:
         process.kill()
 

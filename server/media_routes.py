@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.context import context_of, library_of
+from server.context import clip_of, context_of, library_of
 from server.leaving import unless_gone
 from server.media.responses import file_response, rendering_response
 from server.parameters import number
@@ -43,9 +43,9 @@ async def moment(request: Request) -> Response:
 
 ROUTES = [
     Route("/media/{video_id}", media, methods=["GET"]),
-    Route("/api/moments/{clip_id:int}.jpg", picture, methods=["GET"]),
-    Route("/api/moments/{clip_id:int}.webp", strip, methods=["GET"]),
-    Route("/api/moments/{clip_id:int}.mp4", moment, methods=["GET"]),
+    Route("/api/moments/{clip_id}.jpg", picture, methods=["GET"]),
+    Route("/api/moments/{clip_id}.webp", strip, methods=["GET"]),
+    Route("/api/moments/{clip_id}.mp4", moment, methods=["GET"]),
 ]
 
 
@@ -55,7 +55,8 @@ async def _rendered(request: Request, kind: str) -> Response:
     width = number(given, "width", int, 320)
     if width not in _WIDTHS:
         raise Problem(HTTPStatus.BAD_REQUEST, f"width: got {width}, expected {_WIDTHS[0]} to {_WIDTHS[-1]} pixels")
-    video, span = await context.in_thread(lambda: library.moment(request.path_params["clip_id"], start_s, end_s))
+    clip_id = clip_of(request)
+    video, span = await context.in_thread(lambda: library.moment(clip_id, start_s, end_s))
     if kind == "moment":
         work = context.renderings.moment(video, span)
     elif kind == "strip":

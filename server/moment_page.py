@@ -12,7 +12,7 @@ from starlette.responses import Response
 from index.search.confidence import MIN_CONFIDENCE
 from schemas.search import Moment, SearchOptions
 from server.addresses import moment_address, rendering_address
-from server.context import context_of, library_of, plays
+from server.context import clip_of, context_of, library_of, plays
 from server.libraries import ServedLibrary
 from server.media.playable import Play
 from server.parameters import marks_of, number
@@ -27,10 +27,10 @@ Row = dict[str, Any]
 
 async def moment(request: Request) -> Response:
     """The page of a moment of a clip, or of the seconds that the address names."""
-    library, context = library_of(request), context_of(request)
+    library, context, clip_id = library_of(request), context_of(request), clip_of(request)
 
     def read() -> tuple[Row, Row]:
-        clip = library.clip_row(request.path_params["clip_id"])
+        clip = library.clip_row(clip_id)
         return clip, library.video_row(clip["video_id"])
 
     clip, video = await context.in_thread(read)

@@ -30,7 +30,7 @@ from server.problems import Problem, problem_of, title_of
 from server.question import DEFAULT_K, question_of
 from server.rendered_page import rendered_page
 from server.transcript import reason_highlighter
-from server.uploads import received
+from server.uploads import SentFile, received
 
 _SHOWN_ROWS = 1_000
 _SHOWN_SNAPSHOTS = 50
@@ -59,8 +59,7 @@ async def search_by_file(request: Request) -> Response:
     library, context = library_of(request), context_of(request)
     async with received(request) as (form, file):
         given = QueryParams([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
-        example = () if file is None else (str(file),)
-        return await context.in_thread(lambda: _search(request, library, context.may_write, given, example))
+        return await context.in_thread(lambda: _search(request, library, context.may_write, given, file))
 
 
 def _search(
@@ -68,18 +67,24 @@ def _search(
     library: ServedLibrary,
     may_write: bool,
     given: QueryParams | None = None,
-    example: tuple[str, ...] = (),
+    file: SentFile | None = None,
 ) -> Response:
+    """The page for the parameters ``given``, or those of the address.
+
+    No address holds a ``file`` that was sent: what would lead to another answer for it is left out of its page.
+    """
     given, begun = given or request.query_params, time.perf_counter()
     options, answer, error, status, marks = None, None, None, int(HTTPStatus.OK), Marks()
     try:
         marks = marks_of(given)
-        options = question_of(given, example)
+        options = question_of(given, () if file is None else (str(file.path),))
         if options is not None:
             answer = library.search(options, marks)
     except UsageError as exc:
         problem = problem_of(exc)
         error, status = problem.detail, problem.status
+        if file is not None:
+            error = file.named(error)
     took_ms = 1000 * (time.perf_counter() - begun)
     counts = library.rows("select (select count(*) from clips) as clips, (select count(*) from videos) as videos")[0]
     return rendered_page(
@@ -103,7 +108,10 @@ def _search(
         error=error,
         took_ms=took_ms,
         snapshot=library.snapshot,
-        chips=chip_groups(library, text(given, "where"), lambda where: page_address("/", given, where=where)),
+        sent=None if file is None else file.name,
+        chips=[]
+        if file is not None
+        else chip_groups(library, text(given, "where"), lambda where: page_address("/", given, where=where)),
         suggestions=[] if answer else [name for name, _ in label_counts(library, 12)],
         may_write=may_write,
         highlight=reason_highlighter(library, options),
@@ -172,7 +180,7 @@ def problem_page(request: Request, problem: Problem) -> Response:
 ROUTES = [
     Route("/", search, methods=["GET"]),
     Route("/find-by-file", search_by_file, methods=["POST"]),
-    Route("/moment/{clip_id:int}", moment, methods=["GET"]),
+    Route("/moment/{clip_id}", moment, methods=["GET"]),
     Route("/sql", sql, methods=["GET"]),
     Route("/library", library_page, methods=["GET"]),
 ]

@@ -129,7 +129,7 @@ def clip_ids(given: QueryParams | FormData, name: str) -> tuple[int, ...]:
     """
     ids = []
     for value in texts(given, name):
-        if not (value.isascii() and value.isdecimal() and len(value) < 20):
+        if not (value.isascii() and value.isdecimal() and len(value) < 20 and int(value) < 2**63):
             raise UsageError(f"{name}: got {value!r}, expected the id of a clip, as a search gives it; send files by POST")
         ids.append(int(value))
     return tuple(dict.fromkeys(ids))

@@ -63,6 +63,8 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     match = _RANGE.fullmatch(header.strip())
     if match is None:
         return None
+    if match[2] and int(match[2]) < int(match[1]):  # counts as no range
+        return None
     if match[3]:
         return max(0, size - int(match[3])), size
     return int(match[1]), min(int(match[2]) + 1, size) if match[2] else size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,10 @@ from server.media.video_file import MediaError, VideoFile, check_remote, is_remo
 
 # A player asks for one range at a time. Of a request for more than this many, the whole file is the answer.
 _MAX_RANGES = 8
+
+# A header that asks for ranges; another one, or a range that ends before it begins, counts as none.
+_RANGES = re.compile(r"bytes=(?:[ \t]*(?:\d{1,18}-\d{0,18}|-\d{1,18})?[ \t]*(?:,|$))+", re.IGNORECASE | re.ASCII)
+_BOTH_ENDS = re.compile(r"(\d+)-(\d+)")
 
 _RENDERINGS = {".jpg": "image/jpeg", ".webp": "image/webp", ".mp4": "video/mp4"}
 
@@ -41,10 +46,13 @@ class OpenFileResponse(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer, and close the file, also where the client has left."""
+        headers = [
+            (name, value) for name, value in scope["headers"] if name != b"range" or _is_range(value.decode("latin-1"))
+        ]
         # No server is to open the path by itself, when the file may be closed.
         extensions = {name: value for name, value in scope.get("extensions", {}).items() if name != "http.response.pathsend"}
         with self._file:
-            await super().__call__({**scope, "extensions": extensions}, receive, send)
+            await super().__call__({**scope, "headers": headers, "extensions": extensions}, receive, send)
 
 
 async def file_response(video: VideoFile, request: Request) -> Response:
@@ -103,6 +111,13 @@ def _headers(etag: str, cache_control: str) -> dict[str, str]:
 
 def _not_modified(headers: Mapping[str, str]) -> Response:
     return Response(status_code=304, headers={name: headers[name] for name in ("etag", "cache-control")})
+
+
+def _is_range(header: str) -> bool:
+    """Whether a header asks for ranges of bytes as RFC 9110 says; Starlette refuses others, which are to be ignored."""
+    if _RANGES.fullmatch(header) is None or not any(sign.isdecimal() for sign in header):
+        return False
+    return all(int(first) <= int(last) for first, last in _BOTH_ENDS.findall(header))
 
 
 def _has(if_none_match: str | None, etag: str) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from server.access import COOKIE, is_loopback
+from server.access import cookie_name, is_loopback, shown_hosts
 from server.body_limit import BodyLimit
 from tests.server.conftest import FilmLibrary, make_client
 
 pytestmark = pytest.mark.slow
 
+COOKIE = "vidsift-token-8765"
 TOKEN = "a secret of more than sixteen characters"
 
 
@@ -88,7 +90,11 @@ def test_the_token_opens_and_does_not_stay_in_the_address(guarded: TestClient) -
     cookie = answer.headers["set-cookie"]
     assert ("HttpOnly" in cookie, "samesite=strict" in cookie.lower()) == (True, True)
     guarded.cookies.clear()
+    assert cookie.startswith(f"{COOKIE}=")
     assert guarded.get("/", headers={"cookie": cookie.split(";")[0]}).status_code == 200
+    others = f"vidsift-token-8766=another; {cookie.split(';')[0]}; vidsift-token=old"
+    assert guarded.get("/", headers={"cookie": others}).status_code == 200
+    assert guarded.get("/", headers={"cookie": cookie.split(";")[0], "host": "127.0.0.1:8766"}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -145,6 +151,24 @@ async def test_a_slow_request_ends() -> None:
 )
 def test_loopback(host: str, is_one: bool) -> None:
     assert is_loopback(host) is is_one
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("a:8765", "8765"), ("[::1]:9", "9"), ("a", "80"), ("a:x", "80"), ("a:99999", "80"), ("[", "80")],
+)
+def test_a_cookie_is_of_one_port(host: str, name: str) -> None:
+    assert cookie_name(host) == f"vidsift-token-{name}"
+
+
+def test_printed_addresses_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [shown_hosts(host) for host in ("127.0.0.1", "::1", "nas", "192.168.1.7")] == [
+        ["127.0.0.1"], ["[::1]"], ["nas"], ["192.168.1.7"],
+    ]  # fmt: skip
+    local, other = shown_hosts("0.0.0.0")
+    assert (local, is_loopback(other), other.startswith("0.")) == ("127.0.0.1", False, False)
+    monkeypatch.setattr("server.access._outgoing_address", lambda: None)
+    assert shown_hosts("::") == ["[::1]", socket.gethostname()]
 
 
 def test_the_folder_of_pictures_is_private(film_library: FilmLibrary, tmp_path: Path) -> None:

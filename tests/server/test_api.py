@@ -113,13 +113,20 @@ def test_a_picture_is_an_example(client: TestClient, tmp_path: Path, monkeypatch
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     answer = client.post("/api/search", files={"file": ("seen.jpg", b"no picture", "image/jpeg")})
     assert not list(tmp_path.iterdir()), "it is deleted"
-    assert (answer.status_code, "cannot be read as a picture" in answer.json()["detail"]) == (400, True)
+    detail = "file: 'seen.jpg' cannot be read as a picture (cannot identify image file 'seen.jpg'); expected PNG and JPEG"
+    assert (answer.status_code, answer.json()["detail"]) == (400, detail)
+    page = client.post("/find-by-file", files={"file": ("a/<b>.mp4", b"no video", "video/mp4")})
+    assert (page.status_code, "file: &#39;&lt;b&gt;.mp4&#39; cannot be used" in page.text, str(tmp_path) in page.text) == (
+        400, True, False,
+    )  # fmt: skip
+    answer = client.post("/api/search", data={"like": "5"}, files={"file": ("seen.jpg", picture, "image/jpeg")})
+    assert answer.json()["detail"].startswith("like: ")
 
 
 def test_a_file_that_kills_its_decoder_costs_a_question(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.examples._decode", kill_this_process)
     answer = client.post("/api/search", files={"file": ("poison.mp4", b"poison", "video/mp4")})
-    assert (answer.status_code, answer.json()["detail"]) == (400, "like: the file crashed the decoder; send another")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "file: the file crashed the decoder; send another")
     monkeypatch.undo()
     assert client.get("/healthz").status_code == 200
 
@@ -155,7 +162,20 @@ def test_what_is_not_there_is_said(client: TestClient) -> None:
     assert refused(client, 404, "/api/videos/nothing") == "the library 'films' has no video 'nothing'; search again"
     assert refused(client, 404, "/api/moments/5.jpg") == "the library 'films' has no clip 5; search again"
     assert refused(client, 404, "/api/status", library="x") == "library: got 'x', expected one of films"
-    assert refused(client, 404, "/api/nothing") == "Not Found"
+    assert refused(client, 404, "/api/nope") == "got GET /api/nope, expected a call of /api/openapi.json"
+    assert refused(client, 405, "/api/export") == "got GET /api/export, expected a call of /api/openapi.json"
+
+
+@pytest.mark.parametrize("clip", ["9" * 5000, "9" * 400, str(2**63), str(10**19), "x", "-1", "٣"])
+@pytest.mark.parametrize("address", ["/api/moments/{}.jpg", "/api/moments/{}.mp4", "/api/clips/{}/similar"])
+def test_no_clip_has_such_an_id(client: TestClient, address: str, clip: str) -> None:
+    shown = clip if len(clip) <= 40 else f"{clip[:40]}…"
+    detail = f"got the clip {shown!r}, expected the id of a clip, as a search gives it"
+    assert refused(client, 404, address.format(clip)) == detail
+    page = client.get(f"/moment/{clip}")
+    assert (page.status_code, "expected the id of a clip" in page.text) == (404, True)
+    assert client.get(f"/?like={clip}").status_code == 400
+    assert client.get(f"/?text=a&right={clip}").status_code == 400
 
 
 def test_sql_is_caged_as_on_the_command_line(client: TestClient, film_library: FilmLibrary) -> None:

@@ -86,11 +86,12 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def odd_videos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server over videos of 10 bit: HEVC and H.264."""
+    """The address of a server over videos of 10 bit, HEVC and H.264, and one of 10 frames per second."""
     folder = tmp_path_factory.mktemp("odd")
     (folder / "videos").mkdir()
     for name, codec in (("ten.mp4", "libx265"), ("tenh264.mp4", "libx264")):
         write_video(folder / "videos" / name, 125, codec=codec, pixel_format="yuv420p10le")
+    write_video(folder / "videos" / "slow.mp4", 50, codec="libx264", fps=10)
     library = ingested(folder / "videos", folder / "library")
     with serving(library, tmp_path_factory.mktemp("cache")) as address:
         yield address
@@ -160,6 +161,34 @@ def test_a_click_plays_the_moment_and_escape_goes_back(page: Page) -> None:
     assert page.all("#moments .moment")
 
 
+def test_back_closes_the_player_whose_address_can_be_sent(page: Page) -> None:
+    ask(page, "someone juggling")
+    searched, title = page.driver.current_url, page.driver.title
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] video')")
+    opened, clip = page.driver.current_url, page.first("dialog[open] article").get_attribute("data-clip")
+    assert f"/moment/{clip}?start=" in opened
+    page.first("dialog[open] .grid .picture").click()  # another moment in the same dialog
+    page.until(f"location.href !== '{opened}' && document.querySelector('dialog[open] video')")
+    page.driver.back()
+    page.until("!document.querySelector('dialog[open]')")
+    assert (page.driver.current_url, page.driver.title) == (searched, title)
+    assert page.all("#moments .moment")
+    page.driver.forward()
+    page.until("document.querySelector('dialog[open] video')")
+    page.first("body").send_keys(Keys.ESCAPE)
+    page.until(f"!document.querySelector('dialog[open]') && location.href === '{searched}'")
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] video')")
+    page.driver.refresh()
+    page.until("document.querySelector('#main article.player video')?.readyState >= 3")
+    page.driver.back()
+    page.until("document.querySelector('#moments .moment')")
+    page.driver.get(opened)
+    page.until("document.querySelector('article.player video')?.readyState >= 3")
+    assert page.first("article.player").get_attribute("data-clip") == clip
+
+
 def test_an_avi_file_plays_as_a_moment(page: Page) -> None:
     page.go("/sql?query=select clip_id from clips join videos using (video_id, path) where codec = 'mpeg4' limit 1")
     page.first("a[data-play]").click()
@@ -183,6 +212,19 @@ def test_ten_bit_h264_is_not_given_as_a_file(page: Page, odd_videos: str) -> Non
     page.first("a[data-play]").click()
     page.until("document.querySelector('dialog[open] video')?.readyState >= 3")
     assert ".mp4?" in page.first("dialog[open] video").get_attribute("src")
+
+
+def test_a_step_is_a_frame_of_the_video(page: Page, odd_videos: str) -> None:
+    page.driver.get(f"{odd_videos}/sql?query=select clip_id from clips where path like '%slow.mp4' limit 1")
+    page.first("a[data-play]").click()
+    page.until("document.querySelector('dialog[open] video')?.readyState >= 3")
+    body, time_s = page.first("body"), "document.querySelector('dialog[open] video').currentTime"
+    body.send_keys(" ")
+    page.until("document.querySelector('dialog[open] video').paused")
+    page.driver.execute_script(f"{time_s} = 1.05")
+    for key, expected_s in ((".", 1.15), (".", 1.25), (",", 1.15)):
+        body.send_keys(key)
+        assert page.until(time_s) == pytest.approx(expected_s, abs=0.005)
 
 
 def test_the_pointer_makes_a_film_strip_of_a_picture(page: Page) -> None:
@@ -255,6 +297,21 @@ def test_a_picture_is_the_query(page: Page, tmp_path: Path, address: str) -> Non
     page.until("document.querySelectorAll('#moments .moment').length")
     assert page.all("#moments .moment")[0].get_attribute("data-clip")
     assert clip
+    assert "Like the file seen.jpg." in page.text_of(".like")
+    leading = ".chip, [data-mark], #keep, .more a, .took a"
+    assert page.all(leading) == [], "their addresses would not hold the picture"
+    page.first("#moments .picture").click()
+    page.until("document.querySelector('dialog[open] video')")
+    page.driver.back()
+    page.until("!document.querySelector('dialog[open]')")
+    assert page.all("#moments .moment"), "the answer is still there"
+    page.first("input[name=text]").send_keys("someone juggling", Keys.ENTER)
+    page.until("location.search.includes('text=') && document.querySelector('[data-mark]')")
+    assert "where=" not in page.driver.current_url, "the new form leaves out what is empty"
+    (tmp_path / "broken.jpg").write_text("no picture")
+    page.first("#drop input").send_keys(str(tmp_path / "broken.jpg"))
+    page.until("document.querySelector('.error')")
+    assert page.text_of(".error").startswith("file: 'broken.jpg' cannot be read as a picture")
 
 
 def test_sql_shows_a_table_whose_clips_play(page: Page) -> None:
@@ -268,6 +325,26 @@ def test_sql_shows_a_table_whose_clips_play(page: Page) -> None:
     assert [cell.text for cell in page.all("thead th")] == ["play", "n", "clip_id"]
     page.go("/sql?query=selekt")
     assert page.text_of(".error").startswith("query: ")
+
+
+def test_a_completion_is_chosen_by_keys(page: Page) -> None:
+    page.go("/sql")
+    query = page.first("#query")
+    active = "document.getElementById(document.querySelector('#query').getAttribute('aria-activedescendant'))"
+    query.send_keys("select cl")
+    words = [item.text for item in page.all("#completions li")]
+    assert {"clip_id", "clips"} < set(words)
+    assert page.until(f"{active}.textContent") == words[0]
+    query.send_keys(Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_UP)
+    assert page.until(f"{active}.textContent") == words[1]
+    assert [item.text for item in page.all("#completions [aria-selected=true]")] == [words[1]]
+    query.send_keys(Keys.ENTER)
+    assert query.get_attribute("value") == f"select {words[1]}"
+    assert query.get_attribute("aria-activedescendant") is None
+    query.send_keys(Keys.ENTER, "cl", Keys.ARROW_UP, Keys.TAB)
+    assert query.get_attribute("value") == f"select {words[1]}\n{words[-1]}"
+    query.send_keys(" cl", Keys.ESCAPE, Keys.ENTER)
+    assert query.get_attribute("value") == f"select {words[1]}\n{words[-1]} cl\n"
 
 
 def test_the_library_page_names_what_failed(page: Page) -> None:

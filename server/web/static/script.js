@@ -11,7 +11,7 @@ function say(text) {
 }
 
 async function post(address, body) {
-  const sent = body instanceof FormData ? { body } : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  const sent = { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
   const answer = await fetch(address, { method: "POST", ...sent });
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
@@ -34,17 +34,40 @@ for (const name of ["mouseout", "focusout"]) document.addEventListener(name, (ev
 // --- The player, in a dialog over the search, or on a page of its own.
 
 const dialog = $("#player");
+const loaded = { path: location.pathname + location.search, title: document.title };
 
+// The moment's own address is in the bar while the dialog is open: it can be sent to somebody, and Back closes the dialog.
 async function open(address) {
+  const page = await playerPage(address);
+  if (!page) return;
+  history[dialog.open ? "replaceState" : "pushState"]({ player: address }, "", address);
+  showPlayer(page);
+}
+
+async function playerPage(address) {
   const answer = await fetch(address);
-  if (!answer.ok) { say("This moment cannot be shown."); return; }
+  if (!answer.ok) { say("This moment cannot be shown."); return null; }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const article = $("article.player", page);
-  if (!article) { location.href = address; return; }
-  dialog.replaceChildren(document.adoptNode(article));
+  if ($("article.player", page)) return page;
+  location.href = address;
+  return null;
+}
+
+function showPlayer(page) {
+  dialog.replaceChildren(document.adoptNode($("article.player", page)));
+  document.title = page.title;
   if (!dialog.open) dialog.showModal();
   play(dialog);
 }
+
+window.addEventListener("popstate", async (event) => {
+  const address = event.state?.player;
+  if (address && !$("#main article.player")) {
+    const page = await playerPage(address);
+    if (page && history.state?.player === address) showPlayer(page);
+  } else if (dialog.open) dialog.close();
+  else if (location.pathname + location.search !== loaded.path) location.reload();  // the moment's page was loaded meanwhile
+});
 
 function play(root) {
   const article = $("article.player", root);
@@ -82,14 +105,18 @@ function play(root) {
   video.focus();
 }
 
-dialog.addEventListener("close", () => dialog.replaceChildren());
+dialog.addEventListener("close", () => {
+  dialog.replaceChildren();
+  document.title = loaded.title;
+  if (history.state?.player) history.back();  // it was not Back that closed it
+});
 
-const FRAME_S = 1 / 25;
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches?.("input, textarea, select") || (event.key === " " && event.target.matches?.("button"));
   const video = $("article.player video");
   if (video && !typing && (dialog.open || !$("#moments"))) {
-    const moves = { ArrowLeft: -2, ArrowRight: 2, ",": -FRAME_S, ".": FRAME_S };
+    const frameS = 1 / Number(video.closest("article").dataset.fps);
+    const moves = { ArrowLeft: -2, ArrowRight: 2, ",": -frameS, ".": frameS };
     if (event.key === " ") { video.paused ? video.play() : video.pause(); event.preventDefault(); }
     else if (event.key in moves) {
       if (event.key === "," || event.key === ".") video.pause();
@@ -114,16 +141,19 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Boxes that were left empty do not go into the address, nor do all channels, which are the same as none.
-for (const form of document.querySelectorAll("form.search, form.sql")) {
-  form.addEventListener("submit", () => {
-    for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
-    if ([...form.querySelectorAll("[name=text]")].some((box) => box.value !== box.defaultValue)) {
-      for (const field of form.querySelectorAll("[name=right], [name=wrong]")) field.disabled = true;  // of another question
-    }
-    for (const boxes of form.querySelectorAll(".channels")) boxes.disabled = !$("input:not(:checked)", boxes);
-    setTimeout(() => { for (const field of form.elements) field.disabled = false; });
-  });
+function leaveOutBlanks(form) {
+  for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
+  if ([...form.querySelectorAll("[name=text]")].some((box) => box.value !== box.defaultValue)) {
+    for (const field of form.querySelectorAll("[name=right], [name=wrong]")) field.disabled = true;  // of another question
+  }
+  for (const boxes of form.querySelectorAll(".channels")) boxes.disabled = !$("input:not(:checked)", boxes);
+  setTimeout(() => { for (const field of form.elements) field.disabled = false; });
 }
+// Wherever the form is: a dropped file brings new ones.
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("form.search, form.sql")) leaveOutBlanks(event.target);
+  else if (event.target.matches("#keep")) { event.preventDefault(); keepTag(event.target); }
+});
 
 // --- Marks: right and wrong go into the address, and the list comes back in a new order.
 
@@ -141,17 +171,16 @@ function mark(button) {
   location.href = address;
 }
 
-$("#keep")?.addEventListener("submit", async (event) => {
-  event.preventDefault();
+async function keepTag(form) {
   const given = new URL(location.href).searchParams;
   const ids = (name) => given.getAll(name);
   try {
     say("Teaching…");
-    const name = event.target.elements.name.value;
+    const name = form.elements.name.value;
     await post("/api/tags", { library, name, right: ids("right"), wrong: ids("wrong") });
     say(`The tag “${name}” is kept: every clip has a score for it.`);
   } catch (error) { say(error.message); }
-});
+}
 
 // --- The basket: kept by the browser, for each library.
 
@@ -236,8 +265,9 @@ async function searchByFile(file) {
   if (boxes.some((box) => !box.checked)) for (const box of boxes) if (box.checked) form.append("in", box.value);
   try {
     say("Looking for it…");
-    const answer = await post(`/find-by-file?library=${encodeURIComponent(library)}`, form);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const answer = await fetch(`/find-by-file?library=${encodeURIComponent(library)}`, { method: "POST", body: form });
+    if (answer.headers.get("content-type") === "application/problem+json") throw new Error((await answer.json()).detail);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");  // errors of the file too
     $("#main").replaceWith(document.adoptNode($("#main", page)));
     say("");
   } catch (error) { say(error.message); }
@@ -254,17 +284,27 @@ document.addEventListener("drop", (event) => {
   if ($("#drop") && event.dataTransfer.files.length) { event.preventDefault(); searchByFile(event.dataTransfer.files[0]); }
 });
 
-// --- SQL: Ctrl+Enter runs, Tab completes.
+// --- SQL: Ctrl+Enter runs; arrow keys choose among words that complete the one before the cursor, Tab or Enter takes one.
 
 const query = $("#query");
 if (query) {
   const words = [...document.querySelectorAll("#words option")].map((option) => option.value);
   const list = $("#completions");
   const begun = () => query.value.slice(0, query.selectionStart).match(/[A-Za-z_][A-Za-z_0-9]*$/)?.[0] ?? "";
+  const close = () => {
+    list.hidden = true;
+    query.removeAttribute("aria-activedescendant");
+  };
   const complete = (word) => {
     query.setRangeText(word, query.selectionStart - begun().length, query.selectionStart, "end");
-    list.hidden = true;
+    close();
     query.focus();
+  };
+  const chosen = () => list.children[Number(list.dataset.chosen)];
+  const choose = (number) => {
+    list.dataset.chosen = (number + list.children.length) % list.children.length;
+    for (const item of list.children) item.setAttribute("aria-selected", String(item === chosen()));
+    query.setAttribute("aria-activedescendant", chosen().id);
   };
   query.addEventListener("input", () => {
     const start = begun().toLowerCase();
@@ -272,17 +312,28 @@ if (query) {
     list.replaceChildren(...found.map((word, number) => {
       const item = document.createElement("li");
       item.setAttribute("role", "option");
-      item.setAttribute("aria-selected", String(number === 0));
+      item.id = `completion-${number}`;
       item.textContent = word;
       item.addEventListener("mousedown", (event) => { event.preventDefault(); complete(word); });
       return item;
     }));
-    list.hidden = !found.length;
+    if (!found.length) { close(); return; }
+    list.hidden = false;
+    choose(0);
   });
+  query.addEventListener("blur", close);
   query.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) query.form.requestSubmit();
-    else if (event.key === "Tab" && !event.shiftKey && !list.hidden) { event.preventDefault(); complete(list.firstChild.textContent); }
-    else if (event.key === "Escape") list.hidden = true;
+    else if (list.hidden || event.shiftKey || event.isComposing) return;
+    else if (event.key === "Escape" || event.key === "ArrowLeft" || event.key === "ArrowRight") close();
+    else {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      const takes = event.key === "Tab" || event.key === "Enter";
+      if (!step && !takes) return;
+      event.preventDefault();
+      if (step) choose(Number(list.dataset.chosen) + step);
+      else complete(chosen().textContent);
+    }
   });
 }
 

@@ -84,13 +84,13 @@ def test_one_range(memory: Memory, asked: str, start: int, end: int) -> None:
     assert headers["content-range"] == f"bytes {start}-{end - 1}/{len(CONTENT)}"
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "pages=1-2", "bytes=x", "bytes=-"])
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "pages=1-2", "bytes=x", "bytes=-", "bytes=10-5"])
 def test_other_requests_get_the_whole_file(memory: Memory, asked: str) -> None:
     status, _, body = get(video(memory), range=asked)
     assert (status, len(body)) == (200, len(CONTENT))
 
 
-@pytest.mark.parametrize("asked", ["bytes=2560000-", "bytes=10-5", "bytes=-0"])
+@pytest.mark.parametrize("asked", ["bytes=2560000-", "bytes=-0"])
 def test_a_range_that_the_file_does_not_have(memory: Memory, asked: str) -> None:
     status, headers, body = get(video(memory), range=asked)
     assert (status, headers["content-range"], body) == (416, "bytes */2560000", b"")

@@ -132,6 +132,26 @@ def test_many_ranges_are_answered_with_the_whole_file(video: VideoFile) -> None:
     assert (answered.status, len(answered.body)) == (200, 256_000)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bytes=5-3",
+        "bytes=0-1,5-3",
+        "bytes=",
+        "bytes=-",
+        "bytes=,",
+        "bytes=x",
+        "bytes=1-2-3",
+        "pages=0-1",
+        "5",
+        "bytes=" + 5000 * "9",
+    ],
+)
+def test_what_is_no_range_is_ignored(video: VideoFile, asked: str) -> None:
+    answered = get(video, range=asked)
+    assert (answered.status, answered.body, answered.headers["content-length"]) == (200, CONTENT, "256000")
+
+
 def test_range_beyond_the_end(video: VideoFile) -> None:
     answered = get(video, range="bytes=256000-")
     assert (answered.status, answered.headers["content-range"]) == (416, "bytes */256000")
