@@ -244,7 +244,8 @@ async def _json_object(request: Request) -> dict[str, Any]:
 
 
 def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    """The values of a field; null is none."""
+    return [one for one in (value if isinstance(value, list) else [value]) if one is not None]
 
 
 def _text_of(fields: dict[str, Any], name: str) -> str:

@@ -96,6 +96,7 @@ def test_marks_bring_the_list_into_another_order(client: TestClient) -> None:
     assert wrong["clip_id"] not in {one["clip_id"] for one in after}
     sent = client.post("/api/feedback", json={**given, "wrong": [str(wrong["clip_id"])]})
     assert sent.json()["moments"] == after
+    assert client.post("/api/feedback", json={**given, "where": None, "not": [None]}).status_code == 200, "null is none"
     detail = refused(client, 400, "/api/search", text="someone", right=wrong["clip_id"], wrong=wrong["clip_id"])
     assert detail.startswith("right: got clip ")
 
