@@ -244,7 +244,7 @@ def test_what_cannot_be_asked(library: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("annotators")
 def test_what_was_read_before_an_interruption_is_kept(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(tasks: Sequence[Task], options: IngestOptions) -> Iterator[Annotated | None]:
+    def interrupted(tasks: Sequence[Task], options: IngestOptions, *given: object) -> Iterator[Annotated | None]:
         yield next(inline(tasks, options))
         raise KeyboardInterrupt
 

@@ -159,7 +159,7 @@ def test_when_the_head_dies_the_run_ends_with_that_and_what_was_finished_is_kept
     for number in range(NUM_VIDEOS):
         write_video(tmp_path / "videos" / f"{number:02d}.mp4", 100 + number)
     cluster = running_cluster()
-    driver = Driver(cluster, tmp_path / "videos", tmp_path / "library", models, slower_s=0.8)
+    driver = Driver(cluster, tmp_path / "videos", tmp_path / "library", models, slower_s=2.5)
     assert driver.process.stdout is not None
     for line in driver.process.stdout:
         if json.loads(line).get("done", 0) >= 2:

@@ -54,9 +54,9 @@ def test_a_retry_that_is_interrupted_loses_nothing(
     outcomes = run.outcomes
 
     def stopped(
-        self: MadeUpRun, files: Sequence[VideoFile], taken: frozenset[str] = frozenset()
+        self: MadeUpRun, files: Sequence[VideoFile], taken: frozenset[str] = frozenset(), *given: Any
     ) -> Iterator[Outcome | None]:
-        for number, outcome in enumerate(outcomes(self, files, taken)):
+        for number, outcome in enumerate(outcomes(self, files, taken, *given)):
             if number == after:
                 raise KeyboardInterrupt
             yield outcome
