@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,12 @@ class FaultyStore:
 
 
 def client() -> Any:
+    """A client of the store that the environment names."""
+    return _client(os.environ["AWS_ENDPOINT_URL"])
+
+
+@cache
+def _client(url: str) -> Any:
     import boto3
 
     return boto3.session.Session().client("s3")
