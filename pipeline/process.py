@@ -195,7 +195,7 @@ def decode_chain(jobs: Sequence[SpanJob], decoder: Decoder, *, num_samples: int 
         decoder: decodes their pictures.
         num_samples: samples of each clip's sound; 0 for none. Sound is read in a pass of its own over a job's packets.
     """
-    if _as_it_is(jobs[0].video.file) != jobs[0].video.file:
+    if _as_it_is(jobs[0].video.file).version != jobs[0].video.file.version:
         for job in jobs:
             yield SpanDone(job.video, job.part, job.num_parts, (), (*job.problems, _CHANGED))
         return

@@ -16,6 +16,7 @@ from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import current_snapshot
 from index.storage.lock import open_for_writing
 from pipeline.sources import absolute_path, source_of
+from pipeline.sources.find import check_address
 from pipeline.sources.paths import path_of_text
 from schemas.errors import UsageError
 from schemas.records import VideoFile, path_text
@@ -110,10 +111,12 @@ def _spelled(argument: str, given: str) -> str:
     """A place as the library spells paths, without a slash at its end.
 
     Raises:
-        UsageError: nothing is given.
+        UsageError: nothing is given, or an address that holds a secret.
     """
     if not given:
         raise UsageError("got nothing, expected a folder, a file or a URL", argument=argument)
+    if _URL.match(given):
+        check_address(given, argument)
     whole = given if _URL.match(given) else absolute_path(given)
     return path_text(whole).rstrip("/")
 

@@ -17,7 +17,7 @@ from jobs.ingest.report import IngestReport
 from jobs.watch.arrivals import Arrivals
 from jobs.watch.settling import Settling
 from pipeline.sources import absolute_path, exists, source_of
-from pipeline.sources.find import SHARED_SUFFIXES, VIDEO_SUFFIXES
+from pipeline.sources.find import SHARED_SUFFIXES, VIDEO_SUFFIXES, check_address
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError, LockedError, UsageError, VidsiftError
 from schemas.records import VideoFile
@@ -106,7 +106,12 @@ class Watch:
             say: told what else a user should know.
             after_round: called after each round that did not break; says in how many seconds the next one has to be.
             ingest_arguments: as `jobs.ingest.ingest.ingest` takes them.
+
+        Raises:
+            UsageError: an address holds a password or a signature.
         """
+        for source in sources:  # what is wrong with an address does not mend itself
+            check_address(source)
         self._sources = [absolute_path(on_disk(os.fspath(source))) for source in sources]
         self._folder, self._arrivals, self._options = folder, arrivals, options
         self._on_round, self._say, self._after_round = on_round, say, after_round

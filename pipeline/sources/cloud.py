@@ -71,23 +71,22 @@ class CloudStore:
             yield page
 
     def names(self, folder: str, beginning: str) -> Iterator[Entry]:
-        """Objects and common prefixes; where a beginning is given, the objects from there on."""
+        """The objects from the beginning on, a thousand at a time; those of a folder below stand for it, once."""
         bucket, key = self._split(folder)
         store, above = _store(self._scheme, bucket), f"{key}/" if key else ""
+        last_folder = ""
         with explained(folder):
-            if not beginning:
-                found = obstore.list_with_delimiter(store, key or None)
-                for prefix in found["common_prefixes"]:
-                    yield Entry(prefix.rsplit("/", 1)[-1], is_folder=True)
-                for entry in found["objects"]:
-                    yield Entry(entry["path"].rsplit("/", 1)[-1], is_folder=False, status=_remote_file("", entry).status)
-                return
-            for chunk in obstore.list(store, key or None, offset=above + beginning, chunk_size=_CHUNK):
+            start = f"{above}{beginning}" if beginning else None
+            for chunk in obstore.list(store, key or None, offset=start, chunk_size=_CHUNK):
                 for entry in chunk:
                     if not entry["path"].startswith(above + beginning):
                         return
                     name, _, below = entry["path"][len(above) :].partition("/")
-                    yield Entry(name, is_folder=bool(below), status=None if below else _remote_file("", entry).status)
+                    if not below:
+                        yield Entry(name, is_folder=False, status=_remote_file("", entry).status)
+                    elif name != last_folder:
+                        last_folder = name
+                        yield Entry(name, is_folder=True)
 
     def fetch(self, path: str, start: int, end: int, version: str) -> bytes:
         """A range of the object, if its ETag still is ``version``."""

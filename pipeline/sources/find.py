@@ -151,19 +151,7 @@ def _is_there(url: str) -> bool:
     Raises:
         UsageError: it cannot be told, or its address says what it must not.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme in ("http", "https") and re.search(r"[?#]", rest):
-        raise UsageError(
-            f"the address {scheme}://{rest.partition('?')[0].partition('#')[0]} has a query or a fragment, expected none: "
-            "it may hold a signature, and addresses are kept in the library",
-            argument="sources",
-        )
-    if re.match(r"[^/@]*:[^/@]*@", rest):
-        raise UsageError(
-            f"an address of {scheme}:// with a password in it, expected none: addresses are kept in the library; "
-            "see the documentation of sources for where credentials come from",
-            argument="sources",
-        )
+    check_address(url)
     try:
         source_of(url).stat(absolute_path(url))
     except (FileNotFoundError, NotADirectoryError):
@@ -171,6 +159,27 @@ def _is_there(url: str) -> bool:
     except OSError as exc:
         raise UsageError(f"{url!r} cannot be reached: {exc.strerror or exc}", argument="sources") from exc
     return True
+
+
+def check_address(url: str, argument: str = "sources") -> None:
+    """Check that an address, which a library will keep, holds nothing secret.
+
+    Raises:
+        UsageError: it has a password, or a query or fragment, which may be a signature.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme in ("http", "https") and re.search(r"[?#]", rest):
+        raise UsageError(
+            f"the address {scheme}://{rest.partition('?')[0].partition('#')[0]} has a query or a fragment, expected none: "
+            "it may hold a signature, and addresses are kept in the library",
+            argument=argument,
+        )
+    if re.match(r"[^/@]*:[^/@]*@", rest):
+        raise UsageError(
+            f"an address of {scheme}:// with a password in it, expected none: addresses are kept in the library; "
+            "see the documentation of sources for where credentials come from",
+            argument=argument,
+        )
 
 
 def find_videos(

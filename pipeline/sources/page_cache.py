@@ -67,7 +67,8 @@ class PageCache:
             self._written += len(page)
         if self._written > self._max_bytes * _LOOK_AFTER:
             self._written = 0
-            self._drop_oldest()
+            with suppress(OSError):
+                self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         pages = sorted(self._pages())

@@ -96,7 +96,7 @@ class RemoteSource:
         file = retried(lambda: self._store.head(path.rstrip("/")))
         if file is not None:
             return file.status
-        if any(True for _ in self.list_folder(path.rstrip("/"))):
+        if retried(lambda: next(self._store.names(path.rstrip("/"), ""), None)) is not None:  # one answer tells
             return Status("folder")
         raise FileNotFoundError(errno.ENOENT, "there is no such file or folder", path)
 

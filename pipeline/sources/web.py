@@ -17,7 +17,7 @@ from urllib.parse import quote, urljoin
 import requests
 
 from pipeline.sources.base import Entry
-from pipeline.sources.remote import RemoteFile, TemporaryError, changed
+from pipeline.sources.remote import RemoteFile, TemporaryError, changed, retried
 
 # Seconds to wait for a connection, and for the next bytes of an answer.
 _WAIT_S = (10, 30)
@@ -50,7 +50,7 @@ class WebStore:
     def _below(self, folder: str, depth: int) -> Iterator[str]:
         if depth > _MAX_DEPTH:
             raise OSError(errno.ELOOP, f"its folders are more than {_MAX_DEPTH} deep", folder)
-        for entry in sorted(self.names(folder, "")):
+        for entry in retried(lambda: sorted(self.names(folder, ""))):
             path = f"{folder}/{entry.name}"
             if entry.is_folder:
                 yield from self._below(path, depth + 1)

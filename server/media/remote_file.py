@@ -30,15 +30,14 @@ async def remote_file_response(video: VideoFile, request: Request, headers: dict
     """
     file = await to_thread.run_sync(_opened, video)
     size = video.size_bytes
-    wanted = _range(request.headers.get("range", ""), size) if _is_current(request, headers["etag"]) else (0, size)
+    wanted = _range(request.headers.get("range", ""), size) if _is_current(request, headers["etag"]) else None
     start, end = wanted or (0, size)
-    headers = headers | {"accept-ranges": "bytes", "content-length": str(end - start)}
     if start >= end:
         file.close()
         return Response(status_code=416, headers={"content-range": f"bytes */{size}"})
-    status = 200
-    if wanted and "range" in request.headers and wanted != (0, size):
-        status = 206
+    headers = headers | {"accept-ranges": "bytes", "content-length": str(end - start)}
+    status = 200 if wanted is None else 206
+    if wanted is not None:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
     if request.method == "HEAD":
         file.close()

@@ -21,6 +21,7 @@ class Web:
         etags: whether answers name the version.
         ranges: whether it gives parts of files.
         asked: method and path of each request.
+        busy: how many of the next requests are answered with 503.
     """
 
     def __init__(self) -> None:
@@ -28,6 +29,7 @@ class Web:
         self.files: dict[str, bytes] = {}
         self.etags = self.ranges = True
         self.asked: list[str] = []
+        self.busy = 0
 
     def page(self, folder: str) -> bytes | None:
         """The page of a folder, whose path ends with a slash or is empty."""
@@ -46,6 +48,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.web.asked.append(f"{self.command} {self.path}")
+        if self.web.busy:
+            self.web.busy -= 1
+            self.answer(503, b"")
+            return
         path = unquote(self.path.removeprefix("/"))
         is_page = path.endswith("/") or not path
         content = self.web.page(path) if is_page else self.web.files.get(path)

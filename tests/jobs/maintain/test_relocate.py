@@ -90,6 +90,18 @@ def test_one_file_and_urls(made_up: Path) -> None:
             "new: the library has another video under '/v/b.mp4' and 0 more of the new paths; relocate those first, or "
             "ingest with their files gone",
         ),
+        (
+            "/v",
+            "sftp://me:secret@host/v",
+            "new: an address of sftp:// with a password in it, expected none: addresses are kept in the library; see the "
+            "documentation of sources for where credentials come from",
+        ),
+        (
+            "/v",
+            "https://host/v?signature=1",
+            "new: the address https://host/v has a query or a fragment, expected none: it may hold a signature, and "
+            "addresses are kept in the library",
+        ),
     ],
 )
 def test_what_cannot_be_relocated_changes_nothing(made_up: Path, old: str, new: str, message: str) -> None:

@@ -229,6 +229,11 @@ def test_options_out_of_their_range(given: dict[str, float], message: str) -> No
     assert str(caught.value) == message
 
 
+def test_an_address_with_a_secret_in_it_ends_a_watch_before_it_begins(watched: Watched) -> None:
+    with pytest.raises(UsageError, match="a password in it, expected none"):
+        Watch(["sftp://me:secret@host/films"], watched.library, SimulatedArrivals([], 100))
+
+
 def test_a_source_that_comes_later_is_waited_for(watched: Watched, tmp_path: Path) -> None:
     later = tmp_path / "later"
 

@@ -127,6 +127,13 @@ def test_the_cache_stays_within_its_limit(tmp_path: Path) -> None:
     assert (tmp_path / "pages" / "film29").stat().st_mode & 0o077 == 0, "others may not look into it"
 
 
+def test_a_cache_whose_folder_is_deleted_costs_nothing_but_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = PageCache(tmp_path / "pages", PAGE_BYTES)
+    monkeypatch.setattr(cache, "_pages", lambda: (tmp_path / "nowhere").iterdir())
+    cache.put("film", 0, b"x" * PAGE_BYTES)
+    assert cache.get("film", 0) == b"x" * PAGE_BYTES
+
+
 def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     cache = PageCache(tmp_path / "file", 1 << 30)

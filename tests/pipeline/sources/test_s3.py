@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from jobs.ingest.changes import compare
 from jobs.ingest.ingest import ingest
+from jobs.ingest.listing import Listing
 from pipeline.decoders.registry import load_decoder
 from pipeline.probe import probe
 from pipeline.process import decode_jobs, plan_video
@@ -18,11 +21,13 @@ from pipeline.sources.base import FileChangedError
 from pipeline.sources.fetched import bytes_fetched
 from pipeline.sources.find import Choice, PassedOver, find_videos
 from pipeline.sources.hashing import content_hash, ends_hash
+from pipeline.sources.s3 import _list
 from pipeline.speech.sidecar import find_sidecars, read_sidecar
 from schemas.errors import UsageError, VideoError
 from schemas.models import Geometry, ModelInput
 from schemas.options import Sampling
 from schemas.records import Clip, SpanDone, SpanJob, VideoFailed, VideoFile
+from schemas.tables import KNOWN_VIDEOS
 from tests.helpers.ingests import counts
 from tests.helpers.library_builder import sql
 from tests.helpers.object_store import BUCKET, SECRET, Fault, FaultyStore, answer, broken_off, client, object_store, stalled
@@ -124,6 +129,11 @@ def test_many_keys_come_page_by_page(store: FaultyStore, monkeypatch: pytest.Mon
     assert len(list(listed)) == 10
     assert sum(1 for _ in source_of(ROOT).list_folder(f"{ROOT}/many")) == 11
     assert [entry.name for entry in source_of(ROOT).list_folder(f"{ROOT}/many", "0004")] == ["0004.mp4"]
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "pipeline.sources.s3._list", lambda folder, **given: (asked.append(folder), _list(folder, **given))[1]
+    )
+    assert (is_folder(f"{ROOT}/many"), asked) == (True, [f"{ROOT}/many"]), "the first page tells"
 
 
 def test_an_exports_folder_is_left_out(store: FaultyStore) -> None:
@@ -294,7 +304,14 @@ def test_a_listing_that_breaks_off_removes_nothing(store: FaultyStore, monkeypat
         raise PermissionError(13, "S3 refuses it (AccessDenied)")
 
     monkeypatch.setattr("pipeline.sources.s3._list", refused)
-    ((file, error),) = [item for item in listing if isinstance(item, tuple)]
+    items = list(listing)
+    known = [
+        {"video_id": name, "path": f"{ROOT}/{name}.mp4", "size_bytes": 1, "modified_ns": 1, "status": "indexed", "track": 1}
+        for name in ("a", "b")
+    ]
+    changes = compare(Listing(items), pa.Table.from_pylist(known, schema=KNOWN_VIDEOS), [ROOT])
+    assert (changes.removed, changes.moved) == ([], {}), "b.mp4 is there, though it was not listed"
+    ((file, error),) = [item for item in items if isinstance(item, tuple)]
     assert (file.path, str(error)) == (ROOT, "find: the folder cannot be read: S3 refuses it (AccessDenied)")
 
 

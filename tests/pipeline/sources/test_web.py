@@ -49,6 +49,15 @@ def test_a_folder_is_what_its_page_links_to(web: Web, tmp_path: Path, etags: boo
     assert file.version.startswith('"') if etags else file.version == "at 1700000000000000000"
 
 
+def test_a_busy_server_is_asked_again_for_pages_too(web: Web) -> None:
+    web.files = {"films/a.mp4": b"x", "films/b.mp4": b"x"}
+    listed = source_of(web.url).list_below(f"{web.url}/films")
+    assert listed is not None
+    web.busy = 3
+    assert [entry.name for entry in listed] == ["a.mp4", "b.mp4"]
+    assert web.asked[:4] == ["GET /films/"] * 4
+
+
 def test_what_a_page_links_to_elsewhere_is_not_followed(web: Web) -> None:
     web.files = {"films/a.mp4": b"x", "secret/b.mp4": b"x"}
     assert found(f"{web.url}/films") == [f"{web.url}/films/a.mp4"]

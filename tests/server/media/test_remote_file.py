@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("starlette")
-
-from starlette.requests import Request
 
 import pipeline.sources
 from schemas.records import Span
 from server.media.responses import file_response
 from server.media.tasks import RenderTask, render_moment, render_picture
 from server.media.video_file import MediaError, VideoFile
+from tests.helpers.media import exchange
 from tests.helpers.memory_source import Memory
 from tests.helpers.videos import write_video
 
@@ -37,24 +35,9 @@ def video(memory: Memory) -> VideoFile:
 
 
 def get(asked: VideoFile, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
-    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope: dict[str, Any] = {"type": "http", "method": method, "path": "/media/a", "headers": raw, "query_string": b""}
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.sleep(60)
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def answer() -> None:
-        response = await file_response(asked, Request(scope))
-        await response(scope, receive, send)
-
-    asyncio.run(answer())
-    told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:])
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = asyncio.run(exchange(lambda request: file_response(asked, request), method, named))
+    return answer.status, answer.headers, answer.body
 
 
 def test_whole_file(memory: Memory) -> None:
@@ -73,6 +56,7 @@ def test_whole_file(memory: Memory) -> None:
     ("asked", "start", "end"),
     [
         ("bytes=0-99", 0, 100),
+        ("bytes=0-", 0, len(CONTENT)),
         ("bytes=100-", 100, len(CONTENT)),
         ("bytes=-7", len(CONTENT) - 7, len(CONTENT)),
         ("bytes=2559990-9999999", 2_559_990, len(CONTENT)),

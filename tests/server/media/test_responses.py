@@ -4,52 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("starlette")
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from server.media.responses import file_response, rendering_response
 from server.media.video_file import MediaError, VideoFile
-from tests.helpers.media import video_file
+from tests.helpers.media import Answer, exchange, video_file
 
 CONTENT = bytes(range(256)) * 1000
 
 
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
 async def answer(video: VideoFile | Path, method: str, headers: dict[str, str], *, swap: bool, extension: bool) -> Answer:
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    scope: dict[str, Any] = {"type": "http", "method": method, "path": "/media/a", "headers": raw, "query_string": b""}
-    scope["extensions"] = {"http.response.pathsend": {}} if extension else {}
-    sent: list[Any] = []
+    async def respond(request: Request) -> Response:
+        return await (rendering_response(video, request) if isinstance(video, Path) else file_response(video, request))
 
-    async def receive() -> dict[str, Any]:
-        await asyncio.sleep(60)
-        return {"type": "http.disconnect"}
+    def swapped() -> None:
+        if swap and isinstance(video, VideoFile):
+            os.unlink(video.path)
+            os.symlink("/etc/passwd", video.path)
 
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    request = Request(scope)
-    response = await (rendering_response(video, request) if isinstance(video, Path) else file_response(video, request))
-    if swap and isinstance(video, VideoFile):
-        os.unlink(video.path)
-        os.symlink("/etc/passwd", video.path)
-    await response(scope, receive, send)
-    body = b"".join(message.get("body", b"") for message in sent[1:])
-    return Answer(sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}, body)
+    extensions = {"http.response.pathsend": {}} if extension else {}
+    return await exchange(respond, method, headers, extensions=extensions, before_sending=swapped)
 
 
 def get(
