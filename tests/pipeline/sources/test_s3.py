@@ -130,9 +130,12 @@ def test_many_keys_come_page_by_page(store: FaultyStore, monkeypatch: pytest.Mon
     assert sum(1 for _ in source_of(ROOT).list_folder(f"{ROOT}/many")) == 11
     assert [entry.name for entry in source_of(ROOT).list_folder(f"{ROOT}/many", "0004")] == ["0004.mp4"]
     asked: list[str] = []
-    monkeypatch.setattr(
-        "pipeline.sources.s3._list", lambda folder, **given: (asked.append(folder), _list(folder, **given))[1]
-    )
+
+    def counted(folder: str, **given: object) -> dict[str, object]:
+        asked.append(folder)
+        return _list(folder, **given)
+
+    monkeypatch.setattr("pipeline.sources.s3._list", counted)
     assert (is_folder(f"{ROOT}/many"), asked) == (True, [f"{ROOT}/many"]), "the first page tells"
 
 

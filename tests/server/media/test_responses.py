@@ -6,6 +6,7 @@ import asyncio
 import os
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ async def answer(video: VideoFile | Path, method: str, headers: dict[str, str], 
             os.unlink(video.path)
             os.symlink("/etc/passwd", video.path)
 
-    extensions = {"http.response.pathsend": {}} if extension else {}
+    extensions: dict[str, Any] = {"http.response.pathsend": {}} if extension else {}
     return await exchange(respond, method, headers, extensions=extensions, before_sending=swapped)
 
 
