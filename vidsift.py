@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+from index.object_store import library_folder
 from index.reader import LibraryReader
 from index.search.highlights import HighlightOptions, highlights
 from jobs.annotate.annotate import annotate
@@ -60,7 +60,7 @@ def open_library(
     Raises:
         LibraryError: no library, or nothing published in it.
     """
-    return LibraryHandle(Path(folder), embedder=embedder, memory_mb=memory_mb, say=say)
+    return LibraryHandle(library_folder(folder), embedder=embedder, memory_mb=memory_mb, say=say)
 
 
 class LibraryHandle(LibraryReader):

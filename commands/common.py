@@ -119,6 +119,18 @@ def _can_be_passed(argument: str) -> bool:
     return True
 
 
+class LibraryPath(click.Path):
+    """A library's folder. For the address of one in an object store, that is the folder of its working copy."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The folder."""
+        if isinstance(value, str) and "://" in value:
+            from index.object_store import library_folder
+
+            return library_folder(value)
+        return super().convert(value, param, ctx)
+
+
 def library_option(command: _F) -> _F:
     """``--library DIR``, required, as ``folder``."""
     return _library_option("folder", "Folder of the library.", multiple=False)(command)
@@ -130,7 +142,7 @@ def libraries_option(command: _F) -> _F:
 
 
 def _library_option(name: str, help_text: str, *, multiple: bool) -> Callable[[_F], _F]:
-    kind = click.Path(path_type=Path)
+    kind = LibraryPath(path_type=Path)
     return click.option("--library", name, type=kind, required=True, multiple=multiple, metavar="DIR", help=help_text)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from index.snapshot.snapshot import SnapshotInfo, current_snapshot, read_info, snapshot_numbers
 from index.storage.paths import Library
+from index.storage.working_copies import fetch_history
 from schemas.text import columns_text
 
 
@@ -34,6 +35,7 @@ def history(folder: Path) -> list[HistoryEntry]:
     """
     library = Library(folder)
     current = int(current_snapshot(library).name)
+    fetch_history(folder)
     return [
         HistoryEntry(number, number == current, read_info(library.snapshots / str(number)))
         for number in reversed(snapshot_numbers(library))

@@ -25,6 +25,7 @@ from index.sql.filters import TIMEOUT_S
 from index.status import LibraryStatus, status_of
 from index.storage.config import existing_library_config, read_library_config
 from index.storage.paths import Library
+from index.storage.working_copies import refresh
 from pipeline.models.base import Embedder
 from schemas.errors import UsageError
 from schemas.search import Answer, Channel, SearchOptions, moment_json
@@ -286,7 +287,7 @@ class LibraryReader:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._library.folder)!r})"
+        return f"{type(self).__name__}({self._library.shown!r})"
 
     def _close_files(self) -> None:
         if self._searcher is not None:
@@ -295,6 +296,7 @@ class LibraryReader:
 
     def _current(self) -> Searcher:
         """A searcher over the snapshot that is current now."""
+        refresh(self._library.folder)
         published = _stamp(self._library.current_file)
         if self._searcher is None or published is None or published != self._published:
             opened = Searcher(

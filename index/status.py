@@ -145,7 +145,7 @@ def status_of(library: Library, snapshot: Snapshot) -> LibraryStatus:
         {"likely": LIKELY},
     )
     return LibraryStatus(
-        folder=str(library.folder),
+        folder=library.shown,
         videos={"indexed": 0, "partial": 0, "failed": 0} | {row["status"]: row["n"] for row in by_status},
         hours=searchable[0]["s"] / 3600,
         clips=snapshot.info.rows["clips"],

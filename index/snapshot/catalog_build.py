@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as dataset
 
 from index.sql.catalog import explain
+from index.storage.working_copies import local_files
 from schemas import sql
 from schemas.channels import ANNOTATIONS
 from schemas.errors import LibraryError
@@ -181,6 +182,6 @@ def _dataset(files: Sequence[str], schema: pa.Schema) -> object:
     if not files:
         return schema.empty_table()
     try:
-        return dataset.dataset(list(files), schema=schema, format="parquet")
+        return dataset.dataset(local_files(files), schema=schema, format="parquet")
     except (OSError, pa.ArrowException) as exc:
         raise LibraryError(f"a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc

@@ -19,6 +19,7 @@ from index.snapshot.segment_build import writing_folder
 from index.sql.catalog import explain
 from index.storage.paths import Library
 from index.storage.tables import Tables
+from index.storage.working_copies import local_files
 from schemas.channels import ANNOTATIONS, CHANNELS
 from schemas.errors import LibraryError
 
@@ -134,7 +135,7 @@ def _rows_of(files: Mapping[str, Sequence[str]], ids: pa.Array) -> dict[str, lis
         rows[name] = []
         for file in files.get(name, ()):
             try:
-                table = dataset.dataset([file], schema=schema, format="parquet").to_table()
+                table = dataset.dataset(local_files([file]), schema=schema, format="parquet").to_table()
                 table.validate(full=True)
             except (OSError, pa.ArrowException) as exc:
                 raise LibraryError(f"a table's file cannot be read: {str(exc).splitlines()[0]}; restore it") from exc

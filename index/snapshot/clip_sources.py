@@ -20,6 +20,7 @@ from index.snapshot.ranges import ranges
 from index.snapshot.segment import TIMELINE, VIDEO_KEYS, Segment
 from index.snapshot.segment_catalog import read_catalog_rows
 from index.storage.paths import Library
+from index.storage.working_copies import local_files
 from schemas.errors import LibraryError
 from schemas.rerank_features import FeatureLayout
 from schemas.tables import CLIPS
@@ -231,7 +232,7 @@ def clip_batches(files: Sequence[str], video_ids: pa.ChunkedArray | pa.Array, co
         video_ids = video_ids.combine_chunks()
     for file in files:
         try:
-            rows = dataset.dataset([file], schema=CLIPS, format="parquet")
+            rows = dataset.dataset(local_files([file]), schema=CLIPS, format="parquet")
             for batch in rows.to_batches(list(columns), batch_size=_BATCH):
                 table = pa.table(batch)
                 # Not as a filter of the dataset: files that Delta Lake has rewritten have texts of another type, whose

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from index.storage.working_copies import local_files
 from schemas.errors import LibraryError
 from schemas.rerank_features import FeatureLayout, digests_of
 from schemas.tables import FEATURES
@@ -263,7 +264,7 @@ def read_features(file: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """
     schema = pa.schema([FEATURES.field(name) for name in columns])  # Delta Lake writes other kinds of strings than Arrow
     try:
-        with open(file, "rb") as stream, pq.ParquetFile(stream) as parquet:
+        with open(local_files([file])[0], "rb") as stream, pq.ParquetFile(stream) as parquet:
             for batch in parquet.iter_batches(_BATCH, columns=columns):
                 table = pa.table(batch).select(columns).cast(schema)
                 table.validate(full=True)  # a damaged file may hold text that is not UTF-8

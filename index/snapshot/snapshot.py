@@ -40,6 +40,7 @@ from index.sql.catalog_files import CatalogFiles
 from index.storage.atomic_file import replace_file
 from index.storage.config import existing_library_config
 from index.storage.paths import Library
+from index.storage.working_copies import push
 from schemas.errors import LibraryError
 
 ANNOTATIONS_FILE = "annotations.duckdb"
@@ -63,7 +64,7 @@ def current_snapshot(library: Library) -> Path:
         number = int(library.current_file.read_text(encoding="ascii"))
     except FileNotFoundError as exc:
         raise LibraryError(
-            f"nothing has been published in {str(library.folder)!r} yet; wait for its first ingest to end, or run it again"
+            f"nothing has been published in {library.shown!r} yet; wait for its first ingest to end, or run it again"
         ) from exc
     except (OSError, ValueError) as exc:
         raise LibraryError(f"{str(library.current_file)!r} names no snapshot; run the ingest again to publish one") from exc
@@ -160,6 +161,7 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
             if path.name != "snapshot.json":  # history and rollback go by it
                 path.unlink(missing_ok=True)
     _delete_unreferenced(library, [library.snapshots / str(number) for number in kept])
+    push(library.folder)
     return target
 
 

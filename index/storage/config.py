@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 from index.storage.atomic_file import replace_file
 from index.storage.paths import Library
+from index.storage.working_copies import refresh
 from schemas.channels import CHANNELS
 from schemas.errors import LibraryError
 from schemas.models import Checkpoint
@@ -166,13 +167,14 @@ def read_library_config(library: Library) -> LibraryConfig | None:
     """Reads library.json; None for a folder that is not a library yet.
 
     Raises:
-        LibraryError: it was written by another version, or is damaged.
+        LibraryError: it was written by another version, or is damaged; or its store cannot be read.
     """
+    refresh(library.folder)
     try:
         content: dict[str, Any] = json.loads(library.config_file.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION:
             raise LibraryError(
-                f"{str(library.folder)!r} has format {content['format_version']}, this vidsift reads "
+                f"{library.shown!r} has format {content['format_version']}, this vidsift reads "
                 f"{FORMAT_VERSION}; use the vidsift that made it, or ingest into a new folder"
             )
         features = content.get("features", "none")
@@ -190,7 +192,7 @@ def read_library_config(library: Library) -> LibraryConfig | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise LibraryError(f"{str(library.folder)!r} cannot be read: {exc.strerror}") from exc
+        raise LibraryError(f"{library.shown!r} cannot be read: {exc.strerror}") from exc
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise LibraryError(
             f"{str(library.config_file)!r} is damaged ({exc!r}); restore it, or ingest into a new folder"
@@ -206,7 +208,7 @@ def existing_library_config(library: Library) -> LibraryConfig:
     config = read_library_config(library)
     if config is None:
         raise LibraryError(
-            f"{str(library.folder)!r} is not a vidsift library (it holds no library.json); "
+            f"{library.shown!r} is not a vidsift library (it holds no library.json); "
             "make one with: vidsift ingest FOLDER --library DIR"
         )
     return config

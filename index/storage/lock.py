@@ -11,6 +11,7 @@ from pathlib import Path
 from index.storage.config import LibraryConfig, existing_library_config, read_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
+from index.storage.working_copies import copy_of
 from schemas.channels import CHANNELS
 from schemas.errors import LibraryError, LockedError, UsageError
 from schemas.records import path_text
@@ -32,7 +33,7 @@ def write_lock(library: Library) -> Iterator[None]:
         stream = os.fdopen(lock, "r+", encoding="utf-8")
     except OSError as exc:
         raise LibraryError(
-            f"{str(library.folder)!r} cannot be written: {exc.strerror}; give a folder that you may write to"
+            f"{library.shown!r} cannot be written: {exc.strerror}; give a folder that you may write to"
         ) from exc
     with stream:
         try:
@@ -44,9 +45,35 @@ def write_lock(library: Library) -> Iterator[None]:
         stream.write(f"process {os.getpid()} on {os.uname().nodename}\n")
         stream.flush()
         try:
-            yield
+            with _written_in_store(library):
+                yield
         finally:
             stream.truncate(0)
+
+
+@contextmanager
+def _written_in_store(library: Library) -> Iterator[None]:
+    """Keep the writers of other machines away from a library in an object store, and bring there what the block writes.
+
+    Raises:
+        LockedError: one of them is writing.
+        LibraryError: the store cannot be read or written.
+    """
+    copy = copy_of(library.folder)
+    if copy is None:
+        yield
+        return
+    copy.begin_writing()
+    try:
+        try:
+            yield
+        except BaseException:
+            with suppress(LibraryError):  # the error before is the one to tell
+                copy.push(is_last=True)
+            raise
+        copy.push(is_last=True)
+    finally:
+        copy.end_writing()
 
 
 @contextmanager
@@ -56,6 +83,10 @@ def read_lock(library: Library) -> Iterator[None]:
     Raises:
         LibraryError: a job is writing it, or one of its folders is a link, so that no job may write it.
     """
+    if copy_of(library.folder) is not None:
+        with write_lock(library):  # a store has one kind of lock, and the tables are brought here for it
+            yield
+        return
     with suppress(OSError):  # reading the folder reports it
         _check_links(library)
     try:
@@ -76,7 +107,7 @@ def read_lock(library: Library) -> Iterator[None]:
 def _held(library: Library, holder: str) -> LockedError:
     """The error for a locked library; ``holder`` is the lock file's text, which is empty where a reader holds it."""
     holder_text = f"another ingest ({holder.strip()})" if holder.strip() else "another ingest, or read by vidsift verify"
-    return LockedError(f"{str(library.folder)!r} is being written by {holder_text}; wait for it to end, or stop it")
+    return LockedError(f"{library.shown!r} is being written by {holder_text}; wait for it to end, or stop it")
 
 
 @contextmanager

@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from index.storage.working_copies import copy_of
+
 
 @dataclass(frozen=True, slots=True)
 class Library:
     """The paths in a library. Making one reads and writes nothing."""
 
     folder: Path
+
+    @property
+    def shown(self) -> str:
+        """The library as its users call it: its folder, or its address in an object store."""
+        copy = copy_of(self.folder)
+        return str(self.folder) if copy is None else copy.url
 
     @property
     def _absolute(self) -> Path:
@@ -48,7 +56,11 @@ class Library:
 
     def channel(self, table: str) -> Path:
         """The Delta table of a channel (`schemas.channels.CHANNELS`)."""
-        return self._absolute / table
+        return self.table(table)
+
+    def table(self, name: str) -> Path:
+        """The Delta table of this name."""
+        return self._absolute / name
 
     @property
     def duplicates(self) -> Path:

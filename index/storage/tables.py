@@ -33,6 +33,7 @@ from index.storage.transactions import (
     replace_rows,
     rows_with,
 )
+from index.storage.working_copies import copy_of, fetch_history, local_files, push
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoFile, VideoRow, Written, WrittenFile, clip_id_of, path_text
 from schemas.tables import (
@@ -180,6 +181,14 @@ class Tables:
         with self._explained():
             replace_rows(self.videos, "video_id", pa.array(video_ids, pa.string()))
 
+    def push(self) -> None:
+        """Bring what was committed to the object store that the library lives in, if it lives in one.
+
+        Raises:
+            LibraryError: somebody else has written there.
+        """
+        push(self._library.folder)
+
     def drop_orphans(self) -> None:
         """Delete rows that no video owns: left by an ingest that was stopped, or by changed videos."""
         with self._explained():
@@ -202,14 +211,15 @@ class Tables:
         """
         before, done = self.versions(), []
         with self._explained():
+            fetch_history(self._library.folder)
             try:
                 for name, table in self._by_name().items():
                     if name in versions:
-                        _restore(table, versions[name])
+                        _restore(table, self._library.table(name), versions[name])
                         done.append(name)
             except (DeltaError, OSError):
                 for name in done:
-                    _restore(self._by_name()[name], before[name])
+                    _restore(self._by_name()[name], self._library.table(name), before[name])
                 raise
             self.tags.keep([])
 
@@ -218,10 +228,15 @@ class Tables:
         with self._explained():
             self._drop_orphans()
             before = self._count_files()
-            for table in (*self._by_name().values(), self.tags.table):
+            tables = self._by_name() | {"tags": self.tags.table}
+            for name, table in tables.items():
+                local_files(_files(table, self._library.table(name)))
                 table.optimize.compact()
                 table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
                 table.create_checkpoint()
+            if (copy := copy_of(self._library.folder)) is not None:
+                files = {name: _files(table, self._library.table(name)) for name, table in tables.items()}
+                copy.drop_files({name: {Path(file).name for file in of} for name, of in files.items()})
             return {"files_before": before, "files_after": self._count_files()}
 
     def _count_files(self) -> int:
@@ -281,7 +296,7 @@ class Tables:
     def channel_files(self) -> dict[str, list[str]]:
         """Paths of the Parquet files that make up the current version of each channel's table, by table."""
         with self._explained():
-            return {name: _files(table, self._library.channel(name)) for name, table in self.channels.by_name().items()}
+            return {name: _files(table, self._library.table(name)) for name, table in self.channels.by_name().items()}
 
     def tag_files(self) -> list[str]:
         """Paths of the Parquet files that make up the current version of ``tags``."""
@@ -304,7 +319,7 @@ class Tables:
             yield
         except (DeltaError, OSError, pa.ArrowException) as exc:
             raise LibraryError(
-                f"the tables in {str(self._library.folder)!r} cannot be read or written: "
+                f"the tables in {self._library.shown!r} cannot be read or written: "
                 f"{(str(exc) or type(exc).__name__).splitlines()[0]}"
             ) from exc
 
@@ -319,8 +334,9 @@ def _copied_rows(table: DeltaTable, video_id: str, copy_ids: dict[int, int], cop
         )
 
 
-def _restore(table: DeltaTable, version: int) -> None:
+def _restore(table: DeltaTable, folder: Path, version: int) -> None:
     if table.version() != version:  # Delta Lake refuses to restore the current version
+        local_files(_files(DeltaTable(folder, version=version), folder))
         table.restore(version)
 
 
@@ -338,6 +354,6 @@ def _files(table: DeltaTable, folder: Path) -> list[str]:
 def _read(files: list[str], schema: pa.Schema) -> pa.Table:
     if not files:
         return schema.empty_table()
-    table = dataset.dataset(files, schema=schema, format="parquet").to_table()
+    table = dataset.dataset(local_files(files), schema=schema, format="parquet").to_table()
     table.validate(full=True)  # a damaged file may hold text that is not UTF-8
     return table

@@ -20,6 +20,7 @@ from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tags_file import read_definitions
 from index.storage.transactions import read_columns
+from index.storage.working_copies import local_files
 from schemas.errors import LibraryError
 from schemas.tables import CLIPS, TAGS
 from schemas.tags import TagDefinition
@@ -114,7 +115,7 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _clips(tables: Tables) -> dataset.Dataset:
-    files = tables.parquet_files()[1]
+    files = local_files(tables.parquet_files()[1])
     return dataset.dataset(files, schema=CLIPS, format="parquet") if files else dataset.dataset(CLIPS.empty_table())
 
 

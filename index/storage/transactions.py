@@ -24,6 +24,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from index.storage.atomic_file import replace_file
+from index.storage.working_copies import local_files
 from schemas.records import WrittenFile
 
 # Once a table has so many files that are smaller than the second number, they are merged into ones of about the third.
@@ -159,7 +160,7 @@ def _chunks(table: DeltaTable, names: Sequence[str], columns: list[str] | None =
     """The rows of files of a table, in tables of about ``_CHUNK_BYTES``."""
     if not names:
         return
-    files = [str(_folder(table) / name) for name in names]
+    files = local_files([str(_folder(table) / name) for name in names])
     source = dataset.dataset(files, schema=_schema(table), format="parquet")
     batches: list[pa.RecordBatch] = []
     size = 0

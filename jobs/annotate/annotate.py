@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from index.object_store import library_folder
 from index.search.text_encoder import text_vectors_of
 from index.snapshot.publish import publish_tables
 from index.storage.config import ChannelConfig, LibraryConfig, write_library_config
@@ -80,7 +81,7 @@ def annotate(
         JobError: the run broke off; what was finished is committed and published.
     """
     channels = as_texts(channels)
-    with open_for_writing(Path(folder)) as (library, config, tables):
+    with open_for_writing(library_folder(folder)) as (library, config, tables):
         if not channels and not config.channels:
             raise UsageError("this library has none yet; name some, such as: shots subtitles", argument="channels")
         config, annotators = turn_on(library, config, channels or list(config.channels), settings or {})
@@ -272,4 +273,5 @@ class _Committer:
                 }
             )
         self._tables.channels.commit(rows, pa.Table.from_pylist(annotations, schema=ANNOTATIONS))
+        self._tables.push()
         self._finished = []

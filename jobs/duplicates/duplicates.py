@@ -6,11 +6,11 @@ import os
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from index.object_store import library_folder
 from index.search.duplicates import Candidate, find_candidates
 from index.search.text_encoder import text_vectors_of
 from index.search.timeline import ClipTimeline
@@ -57,7 +57,7 @@ def find_duplicates(folder: str | os.PathLike[str], *, on_progress: OnProgress |
     Raises:
         LibraryError: there is no library, it is being written by another job, or it cannot be written.
     """
-    with open_for_writing(Path(folder)) as (library, config, tables):
+    with open_for_writing(library_folder(folder)) as (library, config, tables):
         began = time.monotonic()
         publish_tables(library, tables, config, embed_texts=text_vectors_of(config))
         report = _look(library, began, on_progress)

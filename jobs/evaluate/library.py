@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from index.object_store import library_folder
 from index.search.question import Question
 from index.search.scoring import Scorer, ranked
 from index.search.searcher import Searcher
@@ -69,7 +70,7 @@ def evaluate(
     """
     if rerank < 0:
         raise UsageError(f"got {rerank}, expected 0 or more", argument="rerank")
-    truth, folder = Path(truth), Path(folder)
+    truth, folder = Path(truth), library_folder(folder)
     searcher = Searcher(folder, embedder=embedder, say=say)
     snapshot = searcher.snapshot
     moments = read_truth(truth, snapshot.catalog)

@@ -87,6 +87,7 @@ class Committer:
             self._num_commits += 1
             if self._num_commits % MERGE_EVERY == 0:  # the time of a commit grows with the number of files
                 self._tables.merge_small_files()
+            self._tables.push()
         self._report.count(rows)
         self._last_commit = time.monotonic()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from index.object_store import library_folder
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
 from jobs.annotate.report import AnnotateReport
@@ -131,7 +132,7 @@ def ingest(
 
     profile, pace, time_limit = ProfileBuilder(), pace or Pace(), TimeLimit(max_hours, stop_at)
     sources = [sources] if isinstance(sources, str | Path) else sources
-    library, sources = Library(Path(folder)), [on_disk(os.fspath(source)) for source in sources]
+    library, sources = Library(library_folder(folder)), [on_disk(os.fspath(source)) for source in sources]
     choice, passed_over = Choice(as_texts(include), as_texts(exclude)), PassedOver()
     options = _checked_options(options or IngestOptions(), trace)
     known_config = read_library_config(library)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.object_store import library_folder
 from index.snapshot.publish import publish_tables
 from index.snapshot.snapshot import Snapshot
 from index.storage.config import LibraryConfig
@@ -68,7 +68,7 @@ def tag(
     """
     names = [_checked_name(name) for name in dict.fromkeys(map(str.strip, as_texts(names)))]
     templates = _checked_prompts(as_texts(prompts)) or PROMPT_TEMPLATES
-    with open_for_writing(Path(folder)) as (library, config, tables):
+    with open_for_writing(library_folder(folder)) as (library, config, tables):
         definitions = read_definitions(library)
         clip_ids = visible_clips(tables)["clip_id"].to_numpy()
         if not len(clip_ids):
@@ -98,7 +98,7 @@ def untag(folder: str | os.PathLike[str], names: str | Sequence[str]) -> None:
         LibraryError: no library, or another job is writing it.
     """
     names = tuple(dict.fromkeys(map(str.strip, as_texts(names))))
-    with open_for_writing(Path(folder)) as (library, config, tables):
+    with open_for_writing(library_folder(folder)) as (library, config, tables):
         definitions = read_definitions(library)
         if unknown := [name for name in names if name not in definitions.names]:
             known = ", ".join(map(repr, definitions.names)) or "none"

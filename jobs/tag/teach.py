@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from index.object_store import library_folder
 from index.search.linear_probe import assign_folds, cross_validated_probabilities, fit, whitening_matrix
 from index.storage.config import LibraryConfig
 from index.storage.lock import open_for_writing
@@ -78,7 +79,7 @@ def teach(
             raise UsageError(message, argument="name")
     source = Path(examples)
     moments = read_examples(source, name)
-    with open_for_writing(Path(folder)) as (library, config, tables):
+    with open_for_writing(library_folder(folder)) as (library, config, tables):
         definitions = read_definitions(library)
         clips = visible_clips(tables)
         with tables.tags.explained():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from index.object_store import library_folder
 from index.search.candidates import AllClips
 from index.search.question import Question
 from index.search.ranking import clips_to_rerank, rank
@@ -73,7 +74,7 @@ def evaluate_benchmark(
     if rerank < 0:
         raise UsageError(f"got {rerank}, expected 0 or more", argument="rerank")
     queries, split = read_annotations(benchmark, Path(annotations), split)
-    searcher = Searcher(Path(folder), embedder=embedder, say=say, candidates=AllClips())  # no rank is approximate
+    searcher = Searcher(library_folder(folder), embedder=embedder, say=say, candidates=AllClips())  # no rank is approximate
     snapshot = searcher.snapshot
     found = find_videos((query.video for query in queries), videos, snapshot.catalog)
     asked, left_out = _split_by_use(queries, found, of_moments=TASKS[benchmark] != "videos")

@@ -1,0 +1,130 @@
+"""Brings to the store what was committed and published in a working copy, so that at every moment it is a whole library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from index.object_store.copied_files import CopiedFiles
+from index.object_store.fetch import CURRENT, KEPT, LOG_FILE, SMALL_FILES, TABLE_FILE, number_of, referenced
+from index.object_store.manifest import DESCRIPTIONS
+from schemas.errors import LibraryError
+
+UNREFERENCED = timedelta(hours=1)
+"""The age at which objects are deleted that nothing refers to: a younger one may be on its way to be referred to."""
+
+
+def push_all(files: CopiedFiles, check: Callable[[], None]) -> None:
+    """Put everything that is not in the store yet.
+
+    Args:
+        files: of the working copy.
+        check: raises where another writer has taken the lease.
+
+    Raises:
+        ChangedError: somebody else has written in the meantime.
+        LibraryError: the store cannot be written.
+    """
+    for name in SMALL_FILES:
+        files.put_replaced(name)
+    _push_tables(files)
+    if files.is_pushed(CURRENT):
+        return
+    number = number_of(files.path(CURRENT).read_bytes())
+    # Who puts this first has the number, also where the lease was lost on the way.
+    description = f"snapshots/{number}/snapshot.json"
+    if not files.is_here(description):
+        files.note(description, files.store.put_new(description, files.path(description).read_bytes()))
+    files.put(
+        name
+        for parent in (*DESCRIPTIONS, "records", f"snapshots/{number}")
+        for name in files.names_in(parent)
+        if name not in files.etags
+    )
+    check()
+    files.put_replaced(CURRENT)
+    delete_unreferenced(files)
+
+
+def _push_tables(files: CopiedFiles) -> None:
+    """Put new entries of the tables' logs in the order in which they were written, each after the files that it adds.
+
+    A commit may take away clips only after another has taken away their video, so the order among tables matters.
+    """
+    logs = [name for folder in _tables(files) for name in files.names_in(f"{folder}/_delta_log")]
+    entries = [name for name in logs if name not in files.etags and _is_entry(name)]
+    for name in sorted(entries, key=lambda name: files.path(name).stat().st_mtime_ns):
+        content = files.path(name).read_bytes()
+        table = name.partition("/")[0]
+        files.put(f for f in _added(table, content) if f not in files.etags and files.path(f).exists())
+        files.note(name, files.store.put_new(name, content))
+    for name in logs:
+        if not _is_entry(name) and LOG_FILE.fullmatch(name) and not files.is_pushed(name):
+            content = files.path(name).read_bytes()
+            files.note(name, files.store.put(name, content), content)
+    gone = [name for name in files.etags if _is_of_table(name) and not files.path(name).exists()]
+    files.store.delete(gone)
+    for name in gone:
+        files.forget(name)
+
+
+def _tables(files: CopiedFiles) -> list[str]:
+    return sorted(path.parent.name for path in files.folder.glob("*/_delta_log"))
+
+
+def _is_entry(name: str) -> bool:
+    match = LOG_FILE.fullmatch(name)
+    return match is not None and match[3] == "json"
+
+
+def _is_of_table(name: str) -> bool:
+    return bool(TABLE_FILE.fullmatch(name) or LOG_FILE.fullmatch(name))
+
+
+def _added(table: str, entry: bytes) -> list[str]:
+    """The names of the files that an entry of a table's log adds."""
+    actions = (json.loads(line) for line in entry.decode("utf-8").splitlines())
+    return [f"{table}/{action['add']['path']}" for action in actions if "add" in action]
+
+
+def delete_unreferenced(files: CopiedFiles, older_than: timedelta = UNREFERENCED) -> None:
+    """Delete what none of the last snapshots refers to, once it is as old as that.
+
+    Raises:
+        LibraryError: the store cannot be listed, or refuses to delete.
+    """
+    remote = {
+        name: found
+        for parent in (*DESCRIPTIONS, "records", "snapshots")
+        for name, found in files.store.list(f"{parent}/").items()
+    }
+    numbers = sorted({int(name.split("/")[1]) for name in remote if name.endswith("/snapshot.json")})
+    kept = numbers[-KEPT:]
+    try:
+        names = set().union(*(referenced(files, number) for number in kept))
+    except (LibraryError, FileNotFoundError):
+        return  # what they refer to is not known, so nothing is deleted
+    names |= {f"snapshots/{number}" for number in kept}
+    before = datetime.now(UTC) - older_than
+    gone = [
+        name
+        for name, found in remote.items()
+        if "/".join(name.split("/")[:2]) not in names and not name.endswith("/snapshot.json") and found.modified_at < before
+    ]
+    files.store.delete(gone)
+    for name in gone:
+        files.etags.pop(name, None)
+
+
+def delete_files_of_no_version(files: CopiedFiles, table: str, kept: set[str]) -> None:
+    """Delete the Parquet files of a table in the store but for these, given by name: those that no machine has deleted.
+
+    Raises:
+        LibraryError: the store cannot be listed, or refuses to delete.
+    """
+    remote = files.store.list(f"{table}/")
+    gone = [name for name in remote if TABLE_FILE.fullmatch(name) and name.rpartition("/")[2] not in kept]
+    files.store.delete(gone)
+    for name in gone:
+        files.forget(name)

@@ -1,0 +1,238 @@
+"""The objects below an address, by obstore: got, put on conditions, listed, deleted. Errors come as a LibraryError."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from schemas.errors import LibraryError, UsageError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+_CLIENT: ClientConfig = {"connect_timeout": "10s", "timeout": "120s", "allow_http": True, "user_agent": "vidsift"}
+
+# A store that is busy or away is asked again for so long.
+_RETRIES: RetryConfig = {"max_retries": 8, "retry_timeout": timedelta(seconds=120)}
+
+# Files above this size are put in parts.
+_PART_BYTES = 16 << 20
+
+
+class StoreUnavailableError(LibraryError):
+    """A store cannot be reached; later it may be."""
+
+
+class ChangedError(LibraryError):
+    """An object is not what it is expected to be: somebody else has put it."""
+
+
+class Stored(NamedTuple):
+    """An object as a listing has it.
+
+    Attributes:
+        size_bytes: its size.
+        etag: its ETag, without quotes.
+        modified_at: when it was put, by the store's clock.
+    """
+
+    size_bytes: int
+    etag: str
+    modified_at: datetime
+
+
+class Read(NamedTuple):
+    """An object that was read: its content, its ETag without quotes, and when it was put, by the store's clock."""
+
+    content: bytes
+    etag: str
+    modified_at: datetime
+
+
+class Store:
+    """The objects below one address; a name is what comes behind it, with slashes, such as ``snapshots/3/snapshot.json``."""
+
+    def __init__(self, url: str, objects: ObjectStore) -> None:
+        """``objects`` are those below ``url``."""
+        self._url, self._objects = url, objects
+
+    def read(self, name: str) -> Read | None:
+        """An object; None where there is none of that name.
+
+        Raises:
+            LibraryError: it cannot be read.
+        """
+        import obstore
+
+        try:
+            with self._explained(name):
+                answer = obstore.get(self._objects, name)
+                return Read(bytes(answer.bytes()), _etag(answer.meta["e_tag"]), answer.meta["last_modified"])
+        except FileNotFoundError:
+            return None
+
+    def fetch(self, name: str, path: Path) -> tuple[str, str]:
+        """Write an object into a file, which is there as a whole or not at all, and give its ETag and its SHA-256.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            LibraryError: it cannot be read.
+            OSError: the file cannot be written.
+        """
+        import obstore
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        digest = hashlib.sha256()
+        try:
+            with self._explained(name):
+                answer = obstore.get(self._objects, name)
+                with aside.open("wb") as stream:
+                    for chunk in answer.stream(min_chunk_size=1 << 20):
+                        stream.write(chunk)
+                        digest.update(chunk)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+        return _etag(answer.meta["e_tag"]), digest.hexdigest()
+
+    def put(self, name: str, content: bytes | Path) -> str:
+        """Put an object, whatever was there, and give its ETag.
+
+        Raises:
+            LibraryError: it cannot be put.
+        """
+        import obstore
+
+        with self._explained(name):
+            return _etag(obstore.put(self._objects, name, content, chunk_size=_PART_BYTES)["e_tag"])
+
+    def put_new(self, name: str, content: bytes) -> str:
+        """Put an object where there is none, and give its ETag.
+
+        Raises:
+            ChangedError: there is one, of another content.
+            LibraryError: it cannot be put.
+        """
+        return self._put_if(name, content, "create")
+
+    def put_over(self, name: str, content: bytes, etag: str) -> str:
+        """Put an object over the one with this ETag, and give the new one.
+
+        Raises:
+            ChangedError: the object has another ETag, or is gone.
+            LibraryError: it cannot be put.
+        """
+        return self._put_if(name, content, {"e_tag": f'"{etag}"'})
+
+    def _put_if(self, name: str, content: bytes, mode: Any) -> str:
+        import obstore
+
+        with self._explained(name):
+            try:
+                return _etag(obstore.put(self._objects, name, content, mode=mode, use_multipart=False)["e_tag"])
+            except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError, FileNotFoundError):
+                pass
+        # The answer to an earlier attempt may have been lost on its way.
+        there = self.read(name)
+        if there is not None and there.content == content:
+            return there.etag
+        raise ChangedError(f"{self._url}/{name} was put by somebody else in the meantime; run the command again")
+
+    def list(self, prefix: str = "") -> dict[str, Stored]:
+        """The objects whose names have this beginning, which ends with a slash or is empty, by name.
+
+        Raises:
+            LibraryError: they cannot be listed.
+        """
+        import obstore
+
+        found = {}
+        with self._explained(prefix):
+            for chunk in obstore.list(self._objects, prefix.rstrip("/") or None):
+                for entry in chunk:
+                    found[entry["path"]] = Stored(entry["size"], _etag(entry["e_tag"]), entry["last_modified"])
+        return found
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Delete objects; those that are gone already are no error.
+
+        Raises:
+            LibraryError: one cannot be deleted.
+        """
+        import obstore
+
+        for begin in range(0, len(names), 1000):
+            with suppress(FileNotFoundError), self._explained(names[begin]):
+                obstore.delete(self._objects, list(names[begin : begin + 1000]))
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        """Errors of obstore as a LibraryError, without the answer's text and the request's address."""
+        from obstore import exceptions as failures
+
+        place = f"{self._url}/{name}".rstrip("/")
+        try:
+            yield
+        except (FileNotFoundError, failures.AlreadyExistsError, failures.PreconditionError):
+            raise
+        except (failures.PermissionDeniedError, failures.UnauthenticatedError) as exc:
+            raise LibraryError(
+                f"the store refuses {place} ({_said(exc)}); see that your credentials may read and write there"
+            ) from None
+        except (failures.GenericError, TimeoutError) as exc:
+            raise StoreUnavailableError(f"{place} cannot be reached ({_said(exc)}); try again later") from None
+        except failures.BaseError as exc:
+            raise LibraryError(f"{place} cannot be read or written ({_said(exc)})") from None
+
+
+def open_store(url: str) -> Store:
+    """The store below an address of `index.object_store.SCHEMES`.
+
+    Raises:
+        UsageError: what reads it is not installed, or the address is not one.
+    """
+    scheme = url.partition("://")[0]
+    try:
+        import obstore  # noqa: F401
+        from obstore.store import from_url
+
+        arguments = _s3_arguments() if scheme == "s3" else {}
+    except ImportError as exc:
+        extra = "s3" if scheme == "s3" else "cloud"
+        raise UsageError(
+            f"{exc.name} is not installed, which {scheme}:// needs; install it: pip install 'vidsift[{extra}]'",
+            argument="library",
+        ) from exc
+    try:
+        return Store(url, from_url(url, client_options=_CLIENT, retry_config=_RETRIES, **arguments))
+    except Exception as exc:  # noqa: BLE001 - obstore raises several kinds for settings that it cannot use
+        raise UsageError(f"{url} cannot be opened ({_said(exc)})", argument="library") from None
+
+
+def _s3_arguments() -> dict[str, Any]:
+    """Credentials and region by boto3's own chain, as sources have them: environment, profiles, roles of machines."""
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = boto3.session.Session()
+    arguments: dict[str, Any] = {"region": session.region_name or "us-east-1"}
+    if session.get_credentials() is None:
+        return arguments | {"skip_signature": True}
+    return arguments | {"credential_provider": Boto3CredentialProvider(session)}
+
+
+def _etag(etag: str | None) -> str:
+    """An ETag without its quotes, which some listings leave out."""
+    return (etag or "").strip('"')
+
+
+def _said(exc: Any) -> str:
+    """The first line of an error, without addresses, which may hold signatures."""
+    line = (str(exc).splitlines() or [type(exc).__name__])[0]
+    return " ".join(word for word in line.split() if "://" not in word)[:200]

@@ -1,0 +1,270 @@
+"""A working copy: a folder that holds as much of a library in an object store as this machine has needed so far.
+
+    CACHE/libraries/DIGEST/NAME/     the library's files under the same names as in the store
+    CACHE/libraries/DIGEST/.store/   state.json: the ETag of each file that is as in the store; lock: who uses the folder
+
+The store is the truth. Readers take the snapshot that its ``CURRENT`` names, and check every file by its hash. A writer has
+the store's lease. It commits and publishes in the folder, and brings each commit to the store in this order: Parquet files,
+then the entries of the tables' logs in the order in which they were written, each put where there is none; then segments and
+the snapshot; last ``CURRENT``, over the one that this writer has read. So whatever a writer that dies has brought over is a
+whole library. What it committed and did not bring over is brought over by the next writer on this machine, unless somebody
+else has written in between: then it is dropped, and made again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from index.object_store.copied_files import CopiedFiles
+from index.object_store.fetch import (
+    CURRENT,
+    LOG_FILE,
+    SMALL_FILES,
+    TABLE_FILE,
+    fetch_snapshot,
+    needed_for_writing,
+)
+from index.object_store.lease import Lease, this_process
+from index.object_store.push import delete_files_of_no_version, push_all
+from index.object_store.store import Store, Stored, StoreUnavailableError
+from schemas.errors import LibraryError
+
+REFRESH_S = 10.0
+"""Seconds after which an open library asks its store whether there is a newer snapshot."""
+
+_ATTEMPTS = 3
+
+
+class ObjectStoreCopy:
+    """The working copy of one library; see `index.storage.working_copies.WorkingCopy`."""
+
+    def __init__(self, url: str, folder: Path, store: Store) -> None:
+        """Nothing is read yet."""
+        self._url, self._private = url, folder.parent / ".store"
+        self._files = CopiedFiles(folder, store, self._private / "state.json")
+        self._store, self._lease = store, Lease(store, url)
+        self._is_writing = False
+        self._lock: IO[str] | None = None
+        self._refreshing = threading.Lock()
+        self._refreshed_at: float | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of the library."""
+        return self._url
+
+    def refresh(self) -> None:
+        """Fetch the current snapshot: the first time now, and every `REFRESH_S` in a thread while readers go on.
+
+        Raises:
+            LibraryError: the store cannot be read, the first time.
+        """
+        if self._is_writing or (self._refreshed_at is not None and time.monotonic() - self._refreshed_at < REFRESH_S):
+            return
+        if self._refreshed_at is None:
+            with self._refreshing:
+                if self._refreshed_at is None:
+                    self._fetch_current()
+                    self._refreshed_at = time.monotonic()
+        elif self._refreshing.acquire(blocking=False):
+            self._refreshed_at = time.monotonic()
+            threading.Thread(target=self._refresh_aside, name="refresh", daemon=True).start()
+
+    def _refresh_aside(self) -> None:
+        try:
+            self._fetch_current()
+        except (LibraryError, OSError):
+            pass  # readers go on with what they have
+        finally:
+            self._refreshing.release()
+
+    def _fetch_current(self) -> None:
+        """Fetch the current snapshot, unless another process of this machine is at it, or writes here.
+
+        Raises:
+            LibraryError: the store cannot be read, or an object is damaged.
+        """
+        with self._alone(wait=not self._files.path(CURRENT).exists()) as is_alone:
+            for attempt in range(_ATTEMPTS) if is_alone else ():
+                try:
+                    fetch_snapshot(self._files)
+                    return
+                except FileNotFoundError as exc:  # deleted meanwhile, since newer ones were published
+                    if attempt == _ATTEMPTS - 1:
+                        raise LibraryError(f"{self._url} lacks {exc}, which its snapshot names; publish again") from exc
+
+    def fetch_history(self) -> None:
+        """Fetch the description of every snapshot there ever was; for a writer, the whole logs of the tables too.
+
+        Raises:
+            LibraryError: the store cannot be read.
+        """
+        if self._is_writing:
+            names = [name for name in self._store.list() if LOG_FILE.fullmatch(name)]
+            self._files.fetch({name: None for name in names if not self._files.is_here(name)})
+            return
+        with self._alone(wait=True) as is_alone:
+            if is_alone:
+                names = [name for name in self._store.list("snapshots/") if name.endswith("/snapshot.json")]
+                self._files.fetch({name: None for name in names if not self._files.is_here(name)})
+
+    def make_local(self, files: Sequence[Path]) -> None:
+        """Fetch files of tables that are missing in the folder.
+
+        Raises:
+            LibraryError: one is missing in the store too, or cannot be read.
+        """
+        missing = [
+            path.absolute().relative_to(self._files.folder.absolute()).as_posix() for path in files if not path.exists()
+        ]
+        try:
+            self._files.fetch(dict.fromkeys(missing))
+        except FileNotFoundError as exc:
+            raise LibraryError(f"{self._url} lacks a file that its tables name ({exc}); restore it from a backup") from exc
+
+    def drop_files(self, kept: Mapping[str, set[str]]) -> None:
+        """Delete the Parquet files of tables in the store but for these, by table: a compaction has replaced the others.
+
+        Raises:
+            LibraryError: the store cannot be written.
+        """
+        self.push(is_last=True)
+        for table, names in kept.items():
+            delete_files_of_no_version(self._files, table, names)
+
+    def begin_writing(self) -> None:
+        """Take the store's lease, and bring the folder to the state of the store.
+
+        Raises:
+            LockedError: another writer holds it.
+            LibraryError: the store cannot be read or written.
+        """
+        self._lease.take(this_process())
+        try:
+            self._private.mkdir(parents=True, exist_ok=True)
+            self._lock = (self._private / "lock").open("a+", encoding="utf-8")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _say(self._lock, "writing")
+            self._files.load()
+            remote = self._store.list()
+            if not self._is_ahead(remote):
+                self._repair(remote)
+                self._files.fetch(needed_for_writing(self._files, remote))
+            with suppress(FileNotFoundError):  # a snapshot that lacks files is published anew
+                if CURRENT in remote:
+                    fetch_snapshot(self._files)
+            self._is_writing = True
+            self.push(is_last=False)
+        except BaseException:
+            self.end_writing()
+            raise
+
+    def end_writing(self) -> None:
+        """Let other writers in."""
+        self._is_writing = False
+        self._lease.release()
+        if self._lock is not None:
+            _say(self._lock, "")
+            self._lock.close()
+            self._lock = None
+
+    def push(self, *, is_last: bool) -> None:
+        """Bring to the store what was committed and published in the folder.
+
+        Raises:
+            LibraryError: somebody else has written there, or the store cannot be reached and this is the last push.
+        """
+        if not self._is_writing:
+            return
+        self._lease.check()
+        try:
+            push_all(self._files, self._lease.check)
+        except StoreUnavailableError as exc:
+            if is_last:
+                raise LibraryError(
+                    f"{exc.message}; what was done is kept on this machine: run the same command here again when the store "
+                    "can be reached"
+                ) from exc
+        finally:
+            self._files.save()
+
+    def _is_ahead(self, remote: Mapping[str, Stored]) -> bool:
+        """Whether nobody has written to the store since this machine did, so that what is only here can be brought over."""
+        known = self._files.etags
+        if any(known.get(name) != remote[name].etag for name in (CURRENT, *SMALL_FILES) if name in remote):
+            return False
+        if any(name not in remote for name in known if LOG_FILE.fullmatch(name)):
+            return False
+        last = _last_entries(remote)
+        return last.keys() <= _last_entries(known).keys() and all(
+            known.get(name) == remote[name].etag for name in last.values()
+        )
+
+    def _repair(self, remote: Mapping[str, Stored]) -> None:
+        """Delete what is here and not in the store, or is another there."""
+        for name in self._files.names_in("."):
+            there, path = remote.get(name), self._files.path(name)
+            by_content = TABLE_FILE.fullmatch(name) or name.startswith(("segments/", "channel_parts/", "records/"))
+            if there is None and (
+                by_content or LOG_FILE.fullmatch(name) or name.startswith("snapshots/") or name == CURRENT
+            ):
+                self._files.forget(name)
+            elif there is not None and by_content and path.stat().st_size == there.size_bytes:
+                self._files.etags[name] = there.etag  # such names are given once
+            elif there is not None and self._files.etags.get(name) != there.etag:
+                self._files.forget(name)
+        for name in [name for name in self._files.etags if name not in remote or not self._files.path(name).exists()]:
+            self._files.forget(name)
+
+    @contextmanager
+    def _alone(self, *, wait: bool) -> Iterator[bool]:
+        """Whether this process alone changes the folder within the block.
+
+        Args:
+            wait: for another process that fetches; one that writes is never waited for.
+        """
+        if self._is_writing:
+            yield False
+            return
+        self._private.mkdir(parents=True, exist_ok=True)
+        with (self._private / "lock").open("a+", encoding="utf-8") as lock:
+            while not _try_lock(lock):
+                lock.seek(0)
+                if not wait or lock.read() == "writing":
+                    yield False
+                    return
+                time.sleep(0.1)
+            self._files.load()
+            try:
+                yield True
+            finally:
+                self._files.save()
+
+
+def _last_entries(names: Mapping[str, object]) -> dict[str, str]:
+    """The name of the last entry of each table's log, by table."""
+    entries = [(match[1], name) for name in names if (match := LOG_FILE.fullmatch(name)) and match[3] == "json"]
+    return dict(sorted(entries))
+
+
+def _try_lock(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _say(lock: IO[str], text: str) -> None:
+    """Write into the lock's file what it is held for."""
+    lock.truncate(0)
+    lock.write(text)
+    lock.flush()
+    os.fsync(lock.fileno())
