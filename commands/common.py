@@ -133,12 +133,14 @@ class LibraryPath(click.Path):
 
 def library_option(command: _F) -> _F:
     """``--library DIR``, required, as ``folder``."""
-    return _library_option("folder", "Folder of the library.", multiple=False)(command)
+    return _library_option("folder", "Folder of the library, or its s3://, gs:// or az:// address.", multiple=False)(command)
 
 
 def libraries_option(command: _F) -> _F:
     """``--library DIR``, once or several times, as ``folders``."""
-    return _library_option("folders", "Folder of a library; may be repeated.", multiple=True)(command)
+    return _library_option(
+        "folders", "Folder of a library, or its s3://, gs:// or az:// address; may be repeated.", multiple=True
+    )(command)
 
 
 def _library_option(name: str, help_text: str, *, multiple: bool) -> Callable[[_F], _F]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from schemas.errors import LibraryError, UsageError
 
@@ -22,6 +24,9 @@ _RETRIES: RetryConfig = {"max_retries": 8, "retry_timeout": timedelta(seconds=12
 
 # Files above this size are put in parts.
 _PART_BYTES = 16 << 20
+
+# Read at a time of files of which some columns are read.
+_RANGE_BYTES = 64 << 10
 
 
 class StoreUnavailableError(LibraryError):
@@ -52,6 +57,36 @@ class Read(NamedTuple):
     content: bytes
     etag: str
     modified_at: datetime
+
+
+class _Ranges(io.RawIOBase):
+    """A file that is read by ranges."""
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read, self._size, self._at = read, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        content = self._read(self._at, end)
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
 
 
 class Store:
@@ -100,6 +135,25 @@ class Store:
         finally:
             aside.unlink(missing_ok=True)
         return _etag(answer.meta["e_tag"]), digest.hexdigest()
+
+    def open(self, name: str) -> BinaryIO:
+        """An object as a file whose reading asks for ranges.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            LibraryError: it cannot be read.
+        """
+        import obstore
+
+        with self._explained(name):
+            size = obstore.head(self._objects, name)["size"]
+        return io.BufferedReader(_Ranges(lambda start, end: self._range(name, start, end), size), _RANGE_BYTES)
+
+    def _range(self, name: str, start: int, end: int) -> bytes:
+        import obstore
+
+        with self._explained(name):
+            return bytes(obstore.get_range(self._objects, name, start=start, end=end))
 
     def put(self, name: str, content: bytes | Path) -> str:
         """Put an object, whatever was there, and give its ETag.
@@ -233,6 +287,8 @@ def _etag(etag: str | None) -> str:
 
 
 def _said(exc: Any) -> str:
-    """The first line of an error, without addresses, which may hold signatures."""
+    """The status of an answer, or the first line of an error, without addresses, which may hold signatures."""
     line = (str(exc).splitlines() or [type(exc).__name__])[0]
+    if status := re.search(r"status code: ([^:<]+)", line):
+        return status[1].strip()
     return " ".join(word for word in line.split() if "://" not in word)[:200]

@@ -17,10 +17,11 @@ import fcntl
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from index.object_store.copied_files import CopiedFiles
 from index.object_store.fetch import (
@@ -34,6 +35,7 @@ from index.object_store.fetch import (
 from index.object_store.lease import Lease, this_process
 from index.object_store.push import delete_files_of_no_version, push_all
 from index.object_store.store import Store, Stored, StoreUnavailableError
+from index.object_store.stored_tables import TOKEN, StoredTables
 from schemas.errors import LibraryError
 
 REFRESH_S = 10.0
@@ -50,7 +52,7 @@ class ObjectStoreCopy:
         self._url, self._private = url, folder.parent / ".store"
         self._files = CopiedFiles(folder, store, self._private / "state.json")
         self._store, self._lease = store, Lease(store, url)
-        self._is_writing = False
+        self._is_writing, self._token = False, uuid.uuid4().hex
         self._lock: IO[str] | None = None
         self._refreshing = threading.Lock()
         self._refreshed_at: float | None = None
@@ -59,6 +61,11 @@ class ObjectStoreCopy:
     def url(self) -> str:
         """The address of the library."""
         return self._url
+
+    @property
+    def tables(self) -> StoredTables:
+        """Where workers of this process put files for the tables."""
+        return StoredTables(self._url, self._token)
 
     def refresh(self) -> None:
         """Fetch the current snapshot: the first time now, and every `REFRESH_S` in a thread while readers go on.
@@ -121,13 +128,25 @@ class ObjectStoreCopy:
         Raises:
             LibraryError: one is missing in the store too, or cannot be read.
         """
-        missing = [
-            path.absolute().relative_to(self._files.folder.absolute()).as_posix() for path in files if not path.exists()
-        ]
+        missing = [self._name(path) for path in files if not path.exists()]
         try:
             self._files.fetch(dict.fromkeys(missing))
         except FileNotFoundError as exc:
             raise LibraryError(f"{self._url} lacks a file that its tables name ({exc}); restore it from a backup") from exc
+
+    def open_file(self, file: Path) -> BinaryIO:
+        """A file of a table, opened in the store.
+
+        Raises:
+            LibraryError: it is missing there, or cannot be read.
+        """
+        try:
+            return self._store.open(self._name(file))
+        except FileNotFoundError as exc:
+            raise LibraryError(f"{self._url} lacks a file that its tables name ({exc}); restore it from a backup") from exc
+
+    def _name(self, file: Path) -> str:
+        return file.absolute().relative_to(self._files.folder.absolute()).as_posix()
 
     def drop_files(self, kept: Mapping[str, set[str]]) -> None:
         """Delete the Parquet files of tables in the store but for these, by table: a compaction has replaced the others.
@@ -152,6 +171,7 @@ class ObjectStoreCopy:
             self._lock = (self._private / "lock").open("a+", encoding="utf-8")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             _say(self._lock, "writing")
+            (self._private / TOKEN).write_text(self._token, encoding="ascii")
             self._files.load()
             remote = self._store.list()
             if not self._is_ahead(remote):

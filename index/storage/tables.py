@@ -227,10 +227,11 @@ class Tables:
         """Merge small files, delete those no longer needed, and return the number of files before and after."""
         with self._explained():
             self._drop_orphans()
-            before = self._count_files()
             tables = self._by_name() | {"tags": self.tags.table}
             for name, table in tables.items():
                 local_files(_files(table, self._library.table(name)))
+            before = self._count_files()
+            for table in tables.values():
                 table.optimize.compact()
                 table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
                 table.create_checkpoint()

@@ -10,8 +10,11 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -24,7 +27,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from index.storage.atomic_file import replace_file
-from index.storage.working_copies import local_files
+from index.storage.working_copies import local_files, missing_files
 from schemas.records import WrittenFile
 
 # Once a table has so many files that are smaller than the second number, they are merged into ones of about the third.
@@ -34,6 +37,12 @@ _MERGED_BYTES = 64 << 20
 
 _CHUNK_BYTES = 32 << 20
 _BATCH_ROWS = 8192
+
+# Arrow's column of the number of the file that a row is from.
+_FRAGMENT = "__fragment_index"
+
+# Files whose columns are read from an object store at a time.
+_FILES_AT_ONCE = 8
 
 
 def create_table(folder: Path, schema: pa.Schema, configuration: Mapping[str, str | None] | None = None) -> DeltaTable:
@@ -101,8 +110,8 @@ def replace_rows(table: DeltaTable, column: str, values: pa.Array, rows: pa.Tabl
     sizes = _sizes(table) if len(values) else {}
     names = list(sizes)
     num_hits = np.zeros(len(names), np.int64)
-    for chunk in _chunks(table, names, [column, "__fragment_index"]):
-        hits = chunk["__fragment_index"].filter(pc.is_in(chunk[column], value_set=values))
+    for chunk in _chunks(table, names, [column, _FRAGMENT]):
+        hits = chunk[_FRAGMENT].filter(pc.is_in(chunk[column], value_set=values))
         num_hits += np.bincount(hits.to_numpy(), minlength=len(names))
     actions = [] if rows is None else _write(table, [rows])
     for group in _groups({name: sizes[name] for name, count in zip(names, num_hits, strict=True) if count}):
@@ -160,7 +169,11 @@ def _chunks(table: DeltaTable, names: Sequence[str], columns: list[str] | None =
     """The rows of files of a table, in tables of about ``_CHUNK_BYTES``."""
     if not names:
         return
-    files = local_files([str(_folder(table) / name) for name in names])
+    files = [str(_folder(table) / name) for name in names]
+    if columns is not None and (missing := missing_files(files)):
+        yield from _read_ranges(files, missing, _schema(table), columns)
+        return
+    files = local_files(files)
     source = dataset.dataset(files, schema=_schema(table), format="parquet")
     batches: list[pa.RecordBatch] = []
     size = 0
@@ -172,6 +185,29 @@ def _chunks(table: DeltaTable, names: Sequence[str], columns: list[str] | None =
             batches, size = [], 0
     if batches:
         yield pa.Table.from_batches(batches).combine_chunks()
+
+
+def _read_ranges(
+    files: Sequence[str], missing: Mapping[str, Callable[[], BinaryIO]], schema: pa.Schema, columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Columns of Parquet files of which some are not in their folder: of these, only the columns' bytes are read."""
+
+    def read(file: str) -> pa.Table:
+        wanted = [name for name in columns if name != _FRAGMENT]
+        source = missing[file]() if file in missing else nullcontext(file)
+        with source as opened, pq.ParquetFile(opened) as parquet:
+            there = [name for name in wanted if name in parquet.schema_arrow.names]
+            rows = parquet.read(there, use_threads=False)  # no thread of Arrow's holds an object of Python
+        for name in wanted:
+            if name not in there:  # a column that was added to the table later
+                rows = rows.append_column(schema.field(name), pa.nulls(len(rows), schema.field(name).type))
+        return rows.select(wanted).cast(pa.schema([schema.field(name) for name in wanted]))
+
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        for number, rows in enumerate(pool.map(read, files)):
+            if _FRAGMENT in columns:
+                rows = rows.append_column(_FRAGMENT, pa.array(np.full(len(rows), number, np.int32)))
+            yield rows.select(list(columns)).combine_chunks()
 
 
 def _write(table: DeltaTable, chunks: Iterable[pa.Table], *, data_change: bool = True) -> list[AddAction | RemoveAction]:

@@ -7,9 +7,13 @@ working copy, and nothing is done here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from index.object_store.stored_tables import StoredTables
 
 
 class WorkingCopy(Protocol):
@@ -18,6 +22,10 @@ class WorkingCopy(Protocol):
     @property
     def url(self) -> str:
         """The address of the library."""
+
+    @property
+    def tables(self) -> StoredTables:
+        """Where workers put files for the tables."""
 
     def refresh(self) -> None:
         """Bring what readers need into the folder: the first time now, later beside those who read."""
@@ -33,6 +41,9 @@ class WorkingCopy(Protocol):
 
     def make_local(self, files: Sequence[Path]) -> None:
         """Bring these files of tables into the folder, where they are missing."""
+
+    def open_file(self, file: Path) -> BinaryIO:
+        """A file of a table, opened in the store."""
 
     def drop_files(self, kept: Mapping[str, set[str]]) -> None:
         """Delete all Parquet files of tables in the store but for these, by table."""
@@ -86,6 +97,17 @@ def fetch_history(folder: Path) -> None:
     """
     if (copy := copy_of(folder)) is not None:
         copy.fetch_history()
+
+
+def missing_files(files: Sequence[str]) -> dict[str, Callable[[], BinaryIO]]:
+    """Those of a table's Parquet files that are not in their folder, by path, each with what opens it in the store.
+
+    Opening raises a LibraryError where the file is missing in the store too, or cannot be read. Reading asks for ranges.
+    """
+    copy = copy_of(Path(files[0]).parent.parent) if _COPIES and files else None
+    if copy is None:
+        return {}
+    return {file: partial(copy.open_file, Path(file)) for file in files if not Path(file).exists()}
 
 
 def local_files(files: Sequence[str]) -> list[str]:

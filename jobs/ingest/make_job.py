@@ -7,6 +7,7 @@ from pathlib import Path
 
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
+from index.storage.working_copies import copy_of
 from jobs.ingest.kept_labels import KeptLabels
 from jobs.ingest.pace import Pace
 from jobs.ingest.steps import Job
@@ -51,4 +52,12 @@ def make_job(
         labels if labels_from is None else KeptLabels(labels, labels_from.absolute()),
         EmbedderAnnotator(embedder, read_preprocessing(embedder, "embedder").input, config.features),
     )
-    return Job((*pair, *annotators), config.sampling, library.folder.absolute(), options, pace=pace or Pace())
+    copy = copy_of(library.folder)
+    return Job(
+        (*pair, *annotators),
+        config.sampling,
+        library.folder.absolute(),
+        options,
+        pace=pace or Pace(),
+        stored=None if copy is None else copy.tables,
+    )

@@ -13,11 +13,13 @@ from pipeline.annotators import Annotator, inputs_of, own_tables, samples_of
 from pipeline.decoders.registry import load_decoder
 from pipeline.process import decode_chain, decode_job, plan_video
 from pipeline.write import write_clips
+from schemas.errors import LibraryError
 from schemas.models import Checkpoint, ModelInput
 from schemas.options import IngestOptions, Sampling
 from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
 
 if TYPE_CHECKING:  # decode workers import this module, and should not pay for torch
+    from index.object_store.stored_tables import StoredTables
     from pipeline.annotate import Annotators
 
 
@@ -57,6 +59,7 @@ class Job:
         options: how to run.
         taken: video ids that new videos must not get; known only when all files are.
         pace: how often rows are written.
+        stored: where the tables are, if that is an object store.
     """
 
     annotators: tuple[Annotator, ...]
@@ -65,6 +68,7 @@ class Job:
     options: IngestOptions
     taken: frozenset[str] = frozenset()
     pace: Pace = field(default_factory=Pace)
+    stored: StoredTables | None = None
 
     @property
     def inputs(self) -> tuple[ModelInput, ...]:
@@ -113,17 +117,30 @@ class Job:
 
     def write(self, rows: Sequence[ClipRow]) -> Written | JobFailed:
         """Write one Parquet file for each table."""
-        classifier, embedder = self.checkpoints[:2]
-        has_features = any("features" in annotator.fills for annotator in self.annotators)
         try:
-            return write_clips(
-                rows,
-                self.folder / "clips",
-                classifier=classifier.stamp,
-                embedder=embedder.stamp,
-                features_folder=self.folder / "features" if has_features else None,
-                annotator_tables={self.folder / name: columns for name, columns in own_tables(self.annotators).items()},
-            )
+            if self.stored is None:
+                return self._write(rows, self.folder)
+            tables = ["clips", "features", *own_tables(self.annotators)]
+            return self.stored.write(self.folder, tables, lambda folder: self._write(rows, folder))
+        except LibraryError as exc:
+            return JobFailed(f"{exc} (on {os.uname().nodename})")
         except OSError as exc:
             reason = os.strerror(exc.errno) if exc.errno else exc
             return JobFailed(f"{str(self.folder / 'clips')!r} cannot be written on {os.uname().nodename}: {reason}")
+
+    def _write(self, rows: Sequence[ClipRow], folder: Path) -> Written:
+        """Write one Parquet file for each table into the tables' folders in ``folder``.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        classifier, embedder = self.checkpoints[:2]
+        has_features = any("features" in annotator.fills for annotator in self.annotators)
+        return write_clips(
+            rows,
+            folder / "clips",
+            classifier=classifier.stamp,
+            embedder=embedder.stamp,
+            features_folder=folder / "features" if has_features else None,
+            annotator_tables={folder / name: columns for name, columns in own_tables(self.annotators).items()},
+        )

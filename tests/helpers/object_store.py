@@ -30,6 +30,7 @@ class FaultyStore:
 
     Attributes:
         faults: what happens to the next requests for bytes of objects, in turn; None lets one pass.
+        always: what happens to any request in place of an answer, by its environment; None lets it pass.
         before: called before each request for bytes, with its path.
         gets: paths of all requests for bytes.
     """
@@ -37,10 +38,13 @@ class FaultyStore:
     def __init__(self, url: str, app: App) -> None:
         self.url, self._app = url, app
         self.faults: deque[Fault | None] = deque()
+        self.always: Callable[[dict[str, Any]], Fault | None] = lambda environ: None
         self.before: Callable[[str], None] = lambda path: None
         self.gets: list[str] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if (fault := self.always(environ)) is not None:
+            return fault(self._app, environ, start_response)
         if environ["REQUEST_METHOD"] == "GET" and "HTTP_RANGE" in environ:
             self.gets.append(environ["PATH_INFO"])
             self.before(environ["PATH_INFO"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,9 @@ def test_two_places_in_turn_are_both_read_ahead() -> None:
             for base in (0, 20 * PAGE_BYTES):
                 file.seek(base + step * 100_000)
                 assert file.read(100_000) == CONTENT[base + step * 100_000 :][:100_000]
+        deadline = time.monotonic() + 10
+        while len(fetch.asked) < 10 and time.monotonic() < deadline:  # what is read ahead last is read by threads
+            time.sleep(0.01)
     assert len(fetch.asked) == 10
     assert len(set(fetch.asked)) == 10, "none came twice"
 
