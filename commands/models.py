@@ -51,17 +51,18 @@ def models(kind: str | None, measure: bool, as_json: bool) -> None:
 
 
 def _costs(chosen: Sequence[KnownModel], *, measure: bool) -> Iterator[tuple[KnownModel, Cost | None]]:
-    """Each model with its cost, as soon as that is measured; without one where it is not, or its shape is not known."""
+    """Each model with its cost, as soon as that is measured; without one where it is not or cannot be."""
     if not measure:
         yield from ((known, None) for known in chosen)
         return
     from jobs.evaluate.progress import EvaluationProgress
+    from pipeline.models.measure import can_measure
     from pipeline.models.measure import measure as measure_model
 
     began = time.monotonic()
     with ProgressLine() as line:
         for done, known in enumerate(chosen):
             line.show(EvaluationProgress(done, len(chosen), time.monotonic() - began, "measured", "models"))
-            cost = None if known.shape is None else measure_model(known)
+            cost = measure_model(known) if can_measure(known) else None
             line.clear()
             yield known, cost

@@ -37,7 +37,8 @@ class KnownModel:
         commercial: whether the licence allows commercial use.
         figures: by benchmark, text-to-video R@1 of an embedder or top-1 of a classifier, in percent.
         source: of the figures.
-        shape: what differs from the defaults of transformers' configuration of its type; None where that is not known here.
+        shape: what differs from the defaults of transformers' configuration of its type, nothing for a published file; None
+            where that is not known here.
         picture: height and width of its pictures, for those that take any shape; None where its configuration says it.
     """
 
@@ -68,8 +69,31 @@ def _vit(width: int, layers: int, patch: int, size: int = 224) -> dict[str, int]
 
 
 _BASE, _LARGE = (768, 12), (1024, 24)
+_LARGE_LAYERS = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16}
 _CLIP_TEXT_L = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
 _ENGLISH = "English sentences"
+
+
+def _metaclip_2(name: str, dim: int, vision: Mapping[str, int], text_width: int, text_layers: int) -> KnownModel:
+    """Its shape is as facebookresearch/MetaCLIP has it in src/mini_clip/model_configs: "worldwide", with 901,629 tokens."""
+    text = {
+        "vocab_size": 901_629,
+        "hidden_size": text_width,
+        "intermediate_size": 4 * text_width,
+        "num_hidden_layers": text_layers,
+        "num_attention_heads": text_width // 64,
+    }
+    return KnownModel(
+        name,
+        "metaclip_2",
+        "embedder",
+        "sentences in many languages",
+        8,
+        dim,
+        "CC-BY-NC-4.0",
+        commercial=False,
+        shape={"projection_dim": dim, "text_config": text, "vision_config": vision},
+    )
 
 
 def _published_file(file: str, model_type: str, num_frames: int, top_1: float, library: str) -> KnownModel:
@@ -85,6 +109,7 @@ def _published_file(file: str, model_type: str, num_frames: int, top_1: float, l
         f"code {licence}, weights not stated",
         figures={"Kinetics-400": top_1},
         source=source,
+        shape={},
     )
 
 
@@ -204,15 +229,10 @@ KNOWN: tuple[KnownModel, ...] = (
         "Apache-2.0",
         shape={"vision_config": _vit(*_BASE, 16)},
     ),
-    KnownModel(
-        "facebook/metaclip-2-worldwide-huge-quickgelu",
-        "metaclip_2",
-        "embedder",
-        "sentences in many languages",
-        8,
-        1024,
-        "CC-BY-NC-4.0",
-        commercial=False,
+    _metaclip_2("facebook/metaclip-2-worldwide-s16", 384, _vit(384, 12, 16), 384, 12),
+    _metaclip_2("facebook/metaclip-2-worldwide-b16", 512, _vit(*_BASE, 16), 512, 12),
+    _metaclip_2(
+        "facebook/metaclip-2-worldwide-huge-quickgelu", 1024, {**_vit(1280, 32, 14), "num_attention_heads": 16}, 1024, 24
     ),
     KnownModel(
         "OFA-Sys/chinese-clip-vit-base-patch16",
@@ -223,7 +243,15 @@ KNOWN: tuple[KnownModel, ...] = (
         512,
         shape={"vision_config": _vit(*_BASE, 16)},
     ),
-    KnownModel("BAAI/AltCLIP", "altclip", "embedder", "English and Chinese sentences", 8, 768),
+    KnownModel(
+        "BAAI/AltCLIP",
+        "altclip",
+        "embedder",
+        "English and Chinese sentences",
+        8,
+        768,
+        shape={"projection_dim": 768, "vision_config": _vit(*_LARGE, 14)},  # the pictures' part is OpenAI's CLIP L/14
+    ),
     KnownModel("kakaobrain/align-base", "align", "embedder", _ENGLISH, 8, 640, shape={"vision_config": {"image_size": 289}}),
     KnownModel(
         "google/videoprism-lvt-base-f16r288@fb6de9f0eb7bc285be86bdca1cf7daa3e3ef51ff",
@@ -247,6 +275,10 @@ KNOWN: tuple[KnownModel, ...] = (
         "Apache-2.0, CC-BY",
         figures={"MSR-VTT": 50.1, "ActivityNet": 51.3},
         source=VIDEOPRISM_README,
+        shape={  # videoprism_lvt_v1_large in videoprism/models.py of google-deepmind/videoprism
+            "vision_config": {**_LARGE_LAYERS, "num_spatial_layers": 24, "num_frames": 8},
+            "text_config": _LARGE_LAYERS,
+        },
     ),
     KnownModel(
         "facebook/pe-av-small",
@@ -280,6 +312,8 @@ KNOWN: tuple[KnownModel, ...] = (
         "Apache-2.0",
         figures={"MSR-VTT": 42.3, "ActivityNet": 51.7},
         source=MTEB,
+        shape={},  # transformers documents its defaults as those of this one
+        picture=(336, 336),
     ),
     KnownModel(
         "Qwen/Qwen3-VL-Embedding-2B",
@@ -417,6 +451,7 @@ KNOWN: tuple[KnownModel, ...] = (
             400,
             figures={"Kinetics-400": k400},
             source=UNIFORMER_README,
+            shape={},
         )
         for file, model_type, k400 in (
             ("uniformer_small_k400_16x4.pth", "uniformer_s", 80.8),

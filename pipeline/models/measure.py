@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification
+from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification, PreTrainedModel
 from transformers.initialization import no_init_weights
 
+from pipeline.models.architectures import architecture_of
 from pipeline.models.attention import attention_for
+from pipeline.models.build import build, forward
+from pipeline.models.classifiers.architecture import FIRST_LAYERS
+from pipeline.models.families import family_of
 from pipeline.models.known import KnownModel
 from pipeline.models.loading import use_faster_fp32
 from pipeline.models.pixels import best_device, choose_dtype
-from pipeline.models.registry import forward_of
+from pipeline.models.registry import loader_of
 from pipeline.models.runtimes.choose import choose_runtime
+from pipeline.models.runtimes.cuda_graphs import Forward
 
 _MIN_S = 2.0  # seconds to measure for
 _MOST_CLIPS = 8  # at a time
 
-# With more weights, a model is not timed on a CPU, where a clip would take a minute.
+# With more weights that are multiplied, a model is not timed on a CPU, where a clip would take a minute.
 MAX_WEIGHTS_ON_CPU = 1_000_000_000
 
 # Number of random values that weights are made of, over and over.
@@ -45,42 +53,92 @@ class Cost(NamedTuple):
     clips_per_s: float | None
 
 
+class Network(NamedTuple):
+    """A known model without weights, and what it takes.
+
+    Attributes:
+        model: the network; its weights are memory as it was found, which costs nothing, its buffers are as they should be.
+        forward: what it says of clips, from pixels [batch, num_frames, 3, height, width].
+        size: (height, width) of its pictures.
+        vision: the part of its configuration that `pipeline.models.runtimes.choose.choose_runtime` reads.
+    """
+
+    model: Any
+    forward: Forward
+    size: tuple[int, int]
+    vision: Any
+
+
+def can_measure(known: KnownModel) -> bool:
+    """Whether a model's shape is known, and what it needs beside vidsift's own dependencies is installed."""
+    family = family_of(known.model_type)
+    return known.shape is not None and all(find_spec(package) for package in (family.packages if family else ()))
+
+
 def measure(known: KnownModel) -> Cost:
-    """The cost of a known model whose `KnownModel.shape` is known.
+    """The cost of a known model that `can_measure` allows.
+
+    Raises:
+        ValueError: its shape is not known.
+    """
+    device = best_device()
+    dtype = choose_dtype("auto", device)
+    if dtype == torch.float32 and device.type == "cpu":
+        use_faster_fp32()
+    with torch.device(device):
+        network = empty_network(known, dtype)
+        pixels = torch.rand(_MOST_CLIPS, known.num_frames, 3, *network.size, dtype=dtype)
+    model = network.model
+    gflops, parameters = count_gflops(network, pixels[:1]), sum(weights.numel() for weights in model.parameters())
+    if device.type == "cpu" and _multiplied_weights(model) > MAX_WEIGHTS_ON_CPU:
+        return Cost(gflops, parameters, None)
+    if isinstance(model, PreTrainedModel) and (attention := attention_for(device, dtype)):
+        model.set_attn_implementation(attention)
+    fill_weights(model)
+    run = choose_runtime(network.forward, device, network.vision, cuda_graphs=False)
+    return Cost(gflops, parameters, _clips_per_s(run, pixels))
+
+
+def empty_network(known: KnownModel, dtype: torch.dtype) -> Network:
+    """A known model as vidsift would load it, but for its weights.
 
     Raises:
         ValueError: its shape is not known.
     """
     if known.shape is None:
         raise ValueError(f"the shape of {known.name} is not known here")
-    config = AutoConfig.for_model(known.model_type, **known.shape)
-    size, forward = known.picture or _picture_size(config), forward_of(known.role, known.model_type)
-    device = best_device()
-    dtype = choose_dtype("auto", device)
-    if dtype == torch.float32 and device.type == "cpu":
-        use_faster_fp32()
-    with torch.device(device):
-        model = empty_model(known, config, dtype)
-        pixels = torch.rand(_MOST_CLIPS, known.num_frames, 3, *size, dtype=dtype)
-    usual = attention_for(device, dtype) or model.config._attn_implementation
-    model.set_attn_implementation("eager")  # fused kernels are not counted
-    with torch.no_grad(), _NothingMultiplied(), FlopCounterMode(display=False) as counter:  # type: ignore[no-untyped-call]
-        forward(model, pixels[:1])
-    model.set_attn_implementation(usual)
-    gflops, parameters = counter.get_total_flops() / 2e9, sum(weights.numel() for weights in model.parameters())
-    if device.type == "cpu" and parameters > MAX_WEIGHTS_ON_CPU:
-        return Cost(gflops, parameters, None)
-    fill_weights(model)
-    vision = getattr(model.config, "vision_config", model.config)
-    run = choose_runtime(lambda pixels: forward(model, pixels), device, vision, cuda_graphs=False)
-    return Cost(gflops, parameters, _clips_per_s(run, pixels))
-
-
-def empty_model(known: KnownModel, config: Any, dtype: torch.dtype) -> Any:
-    """A model whose weights are memory as it was found, which costs nothing; its buffers are as they should be."""
+    if architecture := architecture_of(known.model_type):
+        model, crop = build(architecture, known.dim).to(dtype), architecture.processor.defaults["crop_size"]
+        size = (crop["height"], crop["width"])
+        return Network(model, lambda pixels: (forward(architecture, model, pixels),), size, FIRST_LAYERS)
+    config, loader = AutoConfig.for_model(known.model_type, **known.shape), loader_of(known.role, known.model_type)
     auto_class: Any = AutoModelForVideoClassification if known.role == "classifier" else AutoModel
     with no_init_weights():
-        return auto_class.from_config(config, dtype=dtype).eval().requires_grad_(False)
+        model = getattr(loader, "made_of", auto_class.from_config)(config, dtype=dtype).eval().requires_grad_(False)
+    if hasattr(loader, "vision_config"):
+        vision = loader.vision_config(model.config)
+    else:
+        vision = getattr(model.config, "vision_config", model.config)
+    return Network(model, partial(loader.forward, model), known.picture or _picture_size(vision), vision)
+
+
+def count_gflops(network: Network, pixels: torch.Tensor) -> float:
+    """Billions of multiply-adds of a forward pass. Fused kernels are not counted, so attention is computed without them."""
+    usual = network.model.config._attn_implementation if isinstance(network.model, PreTrainedModel) else None
+    if usual:
+        network.model.set_attn_implementation("eager")
+    counter, no_products = FlopCounterMode(display=False), _NothingMultiplied()  # type: ignore[no-untyped-call]
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), no_products, counter:
+        network.forward(pixels)
+    if usual:
+        network.model.set_attn_implementation(usual)
+    return counter.get_total_flops() / 2e9
+
+
+def _multiplied_weights(model: torch.nn.Module) -> int:
+    """The weights of a model without its tables of tokens: from those, rows are taken, and nothing is computed."""
+    tables = [module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    return sum(weights.numel() for weights in model.parameters()) - sum(table.numel() for table in tables)
 
 
 def fill_weights(model: torch.nn.Module) -> None:
@@ -122,9 +180,8 @@ class _NothingMultiplied(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return torch.zeros(shape.shape, dtype=shape.dtype, device=first.device)
 
 
-def _picture_size(config: Any) -> tuple[int, int]:
-    """(height, width) of the pictures that a model with this configuration takes."""
-    vision = getattr(config, "vision_config", config)
+def _picture_size(vision: Any) -> tuple[int, int]:
+    """(height, width) of the pictures that a model with this vision configuration takes."""
     side = getattr(vision, "image_size", None)
     if side is None:  # pictures of any shape: a square of as many patches as were trained for
         side = round(vision.num_patches**0.5) * vision.patch_size

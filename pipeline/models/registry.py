@@ -11,10 +11,6 @@ from pipeline.models.families import ModelFamily, Role, classifier_family, embed
 from schemas.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
-
     from pipeline.models.base import Classifier, Embedder
     from schemas.models import Checkpoint
     from schemas.options import Engine, Precision
@@ -151,8 +147,8 @@ def import_text_embedder(model_type: str) -> None:
         resolve_name(family.loader)
 
 
-def forward_of(role: Role, model_type: str) -> Callable[[Any, torch.Tensor], tuple[torch.Tensor, ...]]:
-    """The forward pass over clips of a family's models: of a transformers model and its pixels, by PyTorch.
+def loader_of(role: Role, model_type: str) -> Any:
+    """What loads a family's models by PyTorch: a class, unless its line says otherwise.
 
     Raises:
         ModelError: no embedder of this type is known.
@@ -160,7 +156,7 @@ def forward_of(role: Role, model_type: str) -> Callable[[Any, torch.Tensor], tup
     family = classifier_family(model_type) if role == "classifier" else embedder_family(model_type)
     if family is None:
         raise ModelError(f"got a model of type {model_type!r}, expected an embedder that vidsift knows")
-    return cast("Callable[[Any, torch.Tensor], tuple[torch.Tensor, ...]]", resolve_name(family.loader).forward)
+    return resolve_name(family.loader)
 
 
 def _check_architectures(checkpoint: Checkpoint, family: ModelFamily, purpose: str) -> None:

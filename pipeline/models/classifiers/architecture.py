@@ -28,7 +28,7 @@ from schemas.options import Precision
 _CPU = torch.device("cpu")
 
 # By the values of the first layers, which have 64 channels or so at half the picture's size: clips come one at a time.
-_HIDDEN = SimpleNamespace(patch_size=2, hidden_size=64)
+FIRST_LAYERS = SimpleNamespace(patch_size=2, hidden_size=64)
 
 
 class ArchitectureClassifier:
@@ -47,7 +47,7 @@ class ArchitectureClassifier:
         self._model = _load(architecture, checkpoint, len(self.labels)).to(self.device, self.dtype)
         self._architecture = architecture
         self._run = choose_runtime(
-            lambda pixels: (forward(architecture, self._model, pixels),), self.device, _HIDDEN, cuda_graphs=False
+            lambda pixels: (forward(architecture, self._model, pixels),), self.device, FIRST_LAYERS, cuda_graphs=False
         )
 
     def module(self) -> torch.nn.Module:
@@ -83,7 +83,7 @@ class OnnxArchitecture(ArchitectureClassifier):
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "auto") -> None:
         """Load the checkpoint; see `pipeline.models.registry.load_classifier`. There is one precision."""
         super().__init__(checkpoint, "fp32", _CPU)
-        self._run = onnx_runtime(checkpoint, "scores", self.module(), _HIDDEN)
+        self._run = onnx_runtime(checkpoint, "scores", self.module(), FIRST_LAYERS)
 
 
 class _Scores(torch.nn.Module):

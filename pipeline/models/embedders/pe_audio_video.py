@@ -40,12 +40,23 @@ class PeAudioVideoEmbedder(TwoTowers):
     model_class = _TextAndVideo
 
     @classmethod
+    def made_of(cls, config: Any, dtype: torch.dtype) -> Any:
+        """See `TwoTowers.made_of`."""
+        return _TextAndVideo._from_config(cls._without_sound(config), dtype=dtype)
+
+    @classmethod
     def whole_config(cls, checkpoint: Checkpoint) -> Any:
         """The configuration of the checkpoint's text model and video encoder."""
-        config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False).video_config
-        pictures = cls.vision_config(config)
+        config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+        return cls._without_sound(config)
+
+    @classmethod
+    def _without_sound(cls, config: Any) -> Any:
+        """The part of a whole configuration that texts and pictures need."""
+        part = config.video_config
+        pictures = cls.vision_config(part)
         pictures.num_labels = pictures.num_classes  # which transformers 5.23 takes for 2 in a nested configuration
-        return config
+        return part
 
     @classmethod
     def config_without_vision(cls, checkpoint: Checkpoint) -> Any:

@@ -91,6 +91,11 @@ class TwoTowers(ABC):
         )
 
     @classmethod
+    def made_of(cls, config: Any, dtype: torch.dtype) -> Any:
+        """A new model by a checkpoint's configuration, without what is not read of its weights."""
+        return AutoModel.from_config(config, dtype=dtype)
+
+    @classmethod
     def whole_config(cls, checkpoint: Checkpoint) -> Any:
         """The configuration to load `model_class` with; None for the checkpoint's own."""
         return None

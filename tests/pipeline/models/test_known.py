@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
-from transformers import AutoConfig
 
 from cli import main
+from pipeline.models.architectures import architecture_of
 from pipeline.models.families import family_of
 from pipeline.models.known import KNOWN, KnownModel, known_model, licence_note
 from pipeline.models.known_report import model_row
-from pipeline.models.measure import Cost, empty_model, fill_weights, measure
-from pipeline.models.registry import forward_of
+from pipeline.models.measure import Cost, can_measure, count_gflops, empty_network, fill_weights, measure
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER
+from tests.helpers.small_embedders import pe_audio_video_config
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
@@ -92,12 +93,12 @@ def small_gemma() -> KnownModel:
 @pytest.mark.parametrize("known", [small_clip("x/clip"), small_qwen(), small_gemma()], ids=lambda known: known.model_type)
 def test_what_is_timed_computes_with_usual_numbers(known: KnownModel) -> None:
     """Neither infinities nor numbers so small that processors slow down."""
-    assert known.shape is not None
-    model = empty_model(known, AutoConfig.for_model(known.model_type, **known.shape), torch.float32)
+    network = empty_network(known, torch.float32)
+    model = network.model
     fill_weights(model)
-    pixels = torch.rand(2, known.num_frames, 3, *(known.picture or (32, 32)))
+    assert network.size == (known.picture or (32, 32))
     with torch.no_grad():
-        (vectors, *_) = forward_of("embedder", known.model_type)(model, pixels)
+        (vectors, *_) = network.forward(torch.rand(2, known.num_frames, 3, *network.size))
     sizes = vectors.abs()
     assert torch.isfinite(vectors).all()
     assert sizes[sizes > 0].min() > 1e-20
@@ -120,6 +121,62 @@ def test_multiply_adds_of_a_language_model_that_sees() -> None:
     merged = 2 * 16 * (128 * 128 + 128 * 48)
     small = tokens * 8 + patches * 8  # of the rotations, at most
     assert (language + seen + merged) / 1e9 <= measure(known).gflops <= (language + seen + merged + small) / 1e9
+
+
+_TORCHVISION = [known for known in KNOWN if (made := architecture_of(known.model_type)) and made.library == "torchvision"]
+
+
+@pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision is not installed")
+@pytest.mark.parametrize("known", _TORCHVISION, ids=lambda known: known.model_type)
+def test_networks_of_torchvision_cost_what_it_says(known: KnownModel) -> None:
+    """Of 16 frames, as it counted them; some of its networks were trained with more, of which each costs the same."""
+    from torchvision.models import get_model_weights
+
+    published = next(iter(get_model_weights(known.model_type))).meta
+    assert can_measure(known)
+    network = empty_network(known, torch.float32)
+    gflops = count_gflops(network, torch.zeros(1, known.num_frames, 3, *network.size))
+    assert gflops * 16 / known.num_frames == pytest.approx(published["_ops"], abs=0.001)
+    assert sum(weights.numel() for weights in network.model.parameters()) == published["num_params"]
+
+
+@pytest.mark.skipif(
+    find_spec("timm") is None or find_spec("torchvision") is None, reason="timm or torchvision is not installed"
+)
+def test_multiply_adds_of_perception_encoder() -> None:
+    """By hand, all but what runs over the frames' vectors: 8 pictures of 16 patches and a class token, in 2 layers of 32."""
+    shape = {name: value for name, value in pe_audio_video_config().to_dict().items() if name != "model_type"}
+    known = KnownModel("x/pe", "pe_audio_video", "embedder", "tests", 8, 32, shape=shape, picture=(32, 32))
+    assert can_measure(known)
+    tokens, width = 17, 32
+    layer = 4 * tokens * width**2 + 2 * tokens**2 * width + 2 * tokens * width * 4 * width
+    pooled = (2 + 2 * tokens) * width**2 + 2 * tokens * width + 2 * width * 4 * width + width * 24
+    pictures = 8 * (16 * 3 * 8 * 8 * width + 2 * layer + pooled)
+    over_frames, tokens, width = 8 * (24 + 48) * 48, 9, 48  # two projections; then the frames' vectors and a class token
+    over_frames += 2 * tokens * 3 * width**2 + tokens * width**2 + width * 32
+    over_frames += 2 * (4 * tokens * width**2 + 2 * tokens**2 * width + 3 * tokens * width * 64)
+    cost = measure(known)
+    assert cost.gflops == pytest.approx((pictures + over_frames) / 1e9, rel=1e-6)
+    assert cost.clips_per_s
+
+
+def test_what_needs_more_than_is_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = known_model("facebook/pe-av-large")
+    assert known is not None
+    monkeypatch.setattr("pipeline.models.measure.find_spec", lambda name: None if name == "timm" else object())
+    monkeypatch.setattr("pipeline.models.known.KNOWN", (known,))
+    monkeypatch.setattr("pipeline.models.measure.measure", lambda known: pytest.fail("it cannot be made"))
+    done = CliRunner().invoke(main, ["models", "--measure"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[2].split()[-2:] == ["-", "-"]
+
+
+def test_tables_of_tokens_do_not_count_towards_what_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = small_clip("x/clip")
+    parameters = measure(known).parameters
+    monkeypatch.setattr("pipeline.models.measure.best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("pipeline.models.measure.MAX_WEIGHTS_ON_CPU", parameters - 100 * 32)
+    assert measure(known).clips_per_s is not None
 
 
 def test_a_large_model_is_counted_and_not_timed_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,8 +234,9 @@ def test_the_list_that_people_see() -> None:
     assert lines[0].split() == ["model", "kind", "for", "frames", "dim", "licence", "published", "cached"]
     assert lines[2].startswith("microsoft/xclip-base-patch32")
     assert "MSR-VTT 10.4, MSVD 24.2, DiDeMo 9.9, ActivityNet 9.2" in lines[2]
-    (metaclip,) = (line for line in lines if line.startswith("facebook/metaclip-2"))
-    assert "CC-BY-NC-4.0, not commercial" in metaclip
+    metaclip = [line for line in lines if line.startswith("facebook/metaclip-2")]
+    assert len(metaclip) == 3
+    assert all("CC-BY-NC-4.0, not commercial" in line for line in metaclip)
     (qwen,) = (line for line in lines if line.startswith("Qwen/Qwen3-VL-Embedding-2B"))
     assert "for GPUs" in qwen
     assert "MSR-VTT 55.6, MSVD 75.2, DiDeMo 55.6, ActivityNet 58.1" in qwen
