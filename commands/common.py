@@ -126,8 +126,13 @@ class LibraryPath(click.Path):
         """The folder."""
         if isinstance(value, str) and "://" in value:
             from index.object_store import library_folder
+            from schemas.errors import UsageError
 
-            return library_folder(value)
+            try:
+                return library_folder(value)
+            except UsageError as exc:
+                name = param.opts[0].lstrip("-").replace("-", "_") if param else "library"
+                raise UsageError(exc.message, argument=name) from exc
         return super().convert(value, param, ctx)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from commands.annotate import annotator_options, annotator_settings
-from commands.common import run_options
+from commands.common import LibraryPath, run_options
 from schemas.options import DEFAULT_CLASSIFIER, DEFAULT_EMBEDDER, MAX_FRAMES, MAX_PIXELS, IngestOptions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -32,8 +32,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--labels-from",
         metavar="DIR",
-        type=click.Path(path_type=Path),
-        help="Keep the labels that this library has for the same clips, as when the embedder alone is new.",
+        type=LibraryPath(path_type=Path),
+        help="Keep the labels that this library (a folder or an address) has for the same clips, as when the embedder alone "
+        "is new.",
     ),
     click.option(
         "--window", "window_s", type=float, metavar="S", help="Length of a clip in seconds. [default: the library's, or 4]"

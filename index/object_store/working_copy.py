@@ -122,6 +122,21 @@ class ObjectStoreCopy:
                 names = [name for name in self._store.list("snapshots/") if name.endswith("/snapshot.json")]
                 self._files.fetch({name: None for name in names if not self._files.is_here(name)})
 
+    def fetch_log(self, table: str) -> None:
+        """Fetch what is needed to open the current version of a table.
+
+        Raises:
+            LibraryError: the store cannot be read.
+        """
+        with self._alone(wait=True) as is_alone:
+            if not is_alone:  # a writer of this machine keeps the folder as it should be
+                return
+            remote = self._store.list(f"{table}/_delta_log/")
+            for name, there in remote.items():
+                if self._files.etags.get(name) != there.etag:
+                    self._files.forget(name)
+            self._files.fetch(needed_for_writing(self._files, remote))
+
     def make_local(self, files: Sequence[Path]) -> None:
         """Fetch files of tables that are missing in the folder.
 

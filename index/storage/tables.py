@@ -29,11 +29,12 @@ from index.storage.transactions import (
     delete_except,
     distinct,
     merge_small_files,
+    read_chunks,
     read_columns,
     replace_rows,
     rows_with,
 )
-from index.storage.working_copies import copy_of, fetch_history, local_files, push
+from index.storage.working_copies import copy_of, fetch_history, fetch_log, local_files, push
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoFile, VideoRow, Written, WrittenFile, clip_id_of, path_text
 from schemas.tables import (
@@ -323,6 +324,22 @@ class Tables:
                 f"the tables in {self._library.shown!r} cannot be read or written: "
                 f"{(str(exc) or type(exc).__name__).splitlines()[0]}"
             ) from exc
+
+
+def read_clip_labels(library: Library) -> Iterator[pa.Table]:
+    """``clip_id`` and ``labels`` of all clips, those of removed videos too, some at a time; each column is in one piece.
+
+    For those who do not write the library: the table is opened as it is.
+
+    Raises:
+        LibraryError: the table is not there, or cannot be read.
+    """
+    try:
+        fetch_log(library.clips)
+        yield from read_chunks(DeltaTable(library.clips), ["clip_id", "labels"])
+    except (DeltaError, OSError, pa.ArrowException) as exc:
+        said = (str(exc) or type(exc).__name__).splitlines()[0]
+        raise LibraryError(f"the labels of {library.shown!r} cannot be read: {said}") from exc
 
 
 def _copied_rows(table: DeltaTable, video_id: str, copy_ids: dict[int, int], copy_id: str) -> Iterator[pa.Table]:

@@ -86,7 +86,12 @@ def read_columns(table: DeltaTable, columns: list[str]) -> pa.Table:
     interpreter ends, which aborts the process.
     """
     wanted = pa.schema([_schema(table).field(name) for name in columns])
-    return pa.concat_tables([wanted.empty_table(), *_chunks(table, list(_sizes(table)), columns)])
+    return pa.concat_tables([wanted.empty_table(), *read_chunks(table, columns)])
+
+
+def read_chunks(table: DeltaTable, columns: list[str]) -> Iterator[pa.Table]:
+    """The same, some of the rows at a time; each column is in one piece."""
+    return _chunks(table, list(_sizes(table)), columns)
 
 
 def distinct(table: DeltaTable, column: str) -> pa.Array:

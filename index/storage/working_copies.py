@@ -48,6 +48,9 @@ class WorkingCopy(Protocol):
     def drop_files(self, kept: Mapping[str, set[str]]) -> None:
         """Delete all Parquet files of tables in the store but for these, by table."""
 
+    def fetch_log(self, table: str) -> None:
+        """Bring the log of a table into the folder, for one who reads the table and writes nothing."""
+
     def fetch_history(self) -> None:
         """Bring the description of every snapshot into the folder; for a writer, the whole logs of the tables too."""
 
@@ -97,6 +100,16 @@ def fetch_history(folder: Path) -> None:
     """
     if (copy := copy_of(folder)) is not None:
         copy.fetch_history()
+
+
+def fetch_log(table: Path) -> None:
+    """A table is about to be opened by one who does not write the library. Its Parquet files are not fetched.
+
+    Raises:
+        LibraryError: the store cannot be read.
+    """
+    if (copy := copy_of(table.parent)) is not None:
+        copy.fetch_log(table.name)
 
 
 def missing_files(files: Sequence[str]) -> dict[str, Callable[[], BinaryIO]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from index.object_store import library_folder
+from index.object_store import absolute_location, library_folder
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
 from jobs.annotate.report import AnnotateReport
@@ -107,8 +107,8 @@ def ingest(
         trace: where to write what each process did and when, for Perfetto.
         annotators: what to make of every clip beside labels and embeddings (`pipeline.annotators`); the same in each ingest
             into a library.
-        labels_from: the folder of a library whose labels are kept for clips that it has too, so that only others are
-            classified. Its classifier and sampling are this library's as well.
+        labels_from: the folder or address of a library whose labels are kept for clips that it has too, so that only others
+            are classified. Its classifier and sampling are this library's as well.
         pace: how often to write, commit and show progress.
         shots: what finds the shots that clips are cut at; None takes the library's own, or windows alone.
         channels: annotators of whole videos to turn on (`pipeline.video_annotators.ANNOTATORS`), beside the library's own.
@@ -152,7 +152,7 @@ def ingest(
         shots=shots,
     )
     check_engine(options.engine, requested.classifier, requested.embedder)
-    kept = None if labels_from is None else Path(labels_from)
+    kept = None if labels_from is None else absolute_location(labels_from)
     if requested.sampling.shots != "none" and options.address is None:
         ShotAnnotator(detector_named(requested.sampling.shots)).load()  # better said now than for every video
     of_job = partial(make_job, library, requested, options, pace, annotators, kept)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from index.object_store import library_folder
 from index.storage.config import AnnotatorTable, LibraryConfig, read_library_config, write_library_config
 from index.storage.paths import Library
 from pipeline.annotators import Annotator
@@ -59,7 +60,7 @@ def choose_library_config(
             sampling.
         LibraryError: the library was made otherwise.
     """
-    labelled = None if labels_from is None else _config_of(Path(labels_from))
+    labelled = None if labels_from is None else _config_of(labels_from)
     sampling = _sampling(known or labelled, window_s, stride_s)
     sampling = sampling if shots is None else replace(sampling, shots=shots)
     named = (
@@ -95,15 +96,16 @@ def choose_library_config(
     return requested
 
 
-def _config_of(folder: Path) -> LibraryConfig:
+def _config_of(location: str | Path) -> LibraryConfig:
     """The models and the sampling of the library whose labels are to be kept."""
     try:
-        config = read_library_config(Library(folder))
-    except LibraryError as exc:
+        library = Library(library_folder(location))
+        config = read_library_config(library)
+    except (LibraryError, UsageError) as exc:
         raise UsageError(exc.message, argument="labels_from") from exc
     if config is None:
-        message = "is not a vidsift library; give the folder of one that was ingested before"
-        raise UsageError(message, argument="labels_from", value=folder)
+        message = "is not a vidsift library; give the folder or address of one that was ingested before"
+        raise UsageError(message, argument="labels_from", value=library.shown)
     return config
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
@@ -24,7 +23,7 @@ def make_job(
     options: IngestOptions,
     pace: Pace | None = None,
     annotators: Sequence[Annotator] = (),
-    labels_from: Path | None = None,
+    labels_from: str | None = None,
 ) -> Job:
     """Make the job, after making sure that the models are still those the library was made with.
 
@@ -34,7 +33,8 @@ def make_job(
         options: how to run.
         pace: how often to write.
         annotators: those beside the classifier and the embedder.
-        labels_from: a library with the same classifier and sampling, whose labels are kept.
+        labels_from: the absolute path, or the address, of a library with the same classifier and sampling, whose labels are
+            kept.
 
     Raises:
         ModelError: a model is not where it was, or is not what it was.
@@ -49,7 +49,7 @@ def make_job(
     shown = read_preprocessing(classifier, "classifier").input
     labels = ClassifierAnnotator(classifier, shown, num_samples=read_num_samples(classifier, "classifier"))
     pair: tuple[Annotator, ...] = (
-        labels if labels_from is None else KeptLabels(labels, labels_from.absolute()),
+        labels if labels_from is None else KeptLabels(labels, labels_from),
         EmbedderAnnotator(embedder, read_preprocessing(embedder, "embedder").input, config.features),
     )
     copy = copy_of(library.folder)

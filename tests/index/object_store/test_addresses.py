@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from index.object_store import library_folder
+from index.object_store import absolute_location, library_folder
 from index.storage.paths import Library
 from index.storage.working_copies import copy_of
 from schemas.errors import UsageError
@@ -33,6 +33,13 @@ def test_an_address_has_one_working_copy_that_is_called_like_it(cache: Path) -> 
     assert folder == library_folder("s3://archive/libs/films.vidsift") != library_folder("s3://archive/old/films.vidsift")
     assert Library(folder).shown == "s3://archive/libs/films.vidsift"
     assert not cache.exists(), "nothing is made or asked for before it is needed"
+
+
+def test_what_another_process_can_open(tmp_path: Path) -> None:
+    address = "s3://archive/libs/films"
+    assert absolute_location(address + "/") == absolute_location(library_folder(address)) == address
+    assert absolute_location("films") == str(Path.cwd() / "films")
+    assert absolute_location(tmp_path) == str(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from index.object_store.stored_tables import StoredTables
 from index.storage import working_copies
 from jobs.ingest.ingest import ingest
 from jobs.maintain.verify import verify
+from pipeline.models.classifiers.huggingface import HuggingFaceClassifier
 from pipeline.sources import remote
 from schemas.errors import LibraryError
 from tests.helpers.ingests import counts
 from tests.helpers.inline_run import InlineRun
 from tests.helpers.library_builder import sql
 from tests.helpers.object_store import BUCKET, SECRET, Fault, FaultyStore, answer, broken_off, client, object_store
+from tests.helpers.small_embedders import write_small_embedder
 from tests.helpers.videos import write_video
 
 LIBRARY = f"s3://{BUCKET}/libs/films.vidsift"
@@ -74,6 +76,22 @@ def test_films_in_a_bucket_become_a_library_in_a_bucket(
     assert rows(there, f"s3://{BUCKET}/films") == rows(on_disk, str(films))
     assert [str(check) for check in verify(there) if check.breach] == []
     assert counts(ingest([f"s3://{BUCKET}/films"], LIBRARY, **models)) == {"unchanged": 2}
+
+
+@pytest.mark.usefixtures("inline_run")
+def test_labels_are_kept_from_a_library_in_a_bucket(
+    films: Path, models: dict[str, Any], store: FaultyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that has never seen it; of its clips, the labels alone are read there."""
+    ingest([films], LIBRARY, **models)
+    labels = sql(library_folder(LIBRARY), "select clip_id, rank, label, score from labels order by all")
+    from_another_machine(monkeypatch, tmp_path / "there")
+    monkeypatch.setattr(HuggingFaceClassifier, "classify", lambda *given: pytest.fail("nothing is classified again"))
+    embedder = write_small_embedder(tmp_path / "clip", "clip")
+    report = ingest([films], tmp_path / "second", embedder=str(embedder), labels_from=LIBRARY)
+    assert counts(report) == {"indexed": 2, "clips": 5}
+    assert sql(tmp_path / "second", "select clip_id, rank, label, score from labels order by all") == labels
+    assert not list((tmp_path / "there").rglob("clips/*.parquet"))
 
 
 @pytest.mark.usefixtures("inline_run")
