@@ -234,7 +234,8 @@ class Scorer:
         logits = rerank_scores(self.clips, embedder, texts, rows)
         if logits is None:
             self._has_features = False
-            self._say(_NO_FEATURES)
+            if hasattr(embedder, "rerank_scores"):  # others have no score but the dot product, and lack nothing
+                self._say(_NO_FEATURES)
             return None
         return np.asarray(logits, np.float64) / float(getattr(embedder, "logit_scale", 1.0))
 

@@ -324,7 +324,13 @@ def test_rerank_0_asks_for_no_rerank_scores(films: Path, reranks: list[tuple[tup
     assert reranks == []
 
 
-def test_a_library_without_features_says_so_once_and_goes_on(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has_score", [True, False])
+def test_a_library_without_features_says_so_once_and_goes_on(
+    films: Path, embedder: WordEmbedder, has_score: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says nothing where the embedder has no rerank score, for which features could be kept."""
+    if has_score:
+        monkeypatch.setattr(embedder, "rerank_scores", lambda *given: pytest.fail("there is nothing to score"), raising=False)
     module = ModuleType("index.search.rerank")
     module.rerank_scores = lambda *arguments: None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "index.search.rerank", module)
@@ -332,7 +338,8 @@ def test_a_library_without_features_says_so_once_and_goes_on(films: Path, monkey
     searcher = Searcher(films, say=said.append)
     for _ in range(2):
         assert found(searcher.search(SearchOptions(texts=("jumping",), k=1))) == [(2, 8.0, 16.0)]
-    assert said == ["this library has no features for the rerank score; answers are in the order of the dot product"]
+    told = ["this library has no features for the rerank score; answers are in the order of the dot product"]
+    assert said == (told if has_score else [])
 
 
 def test_rerank_scores_on_another_scale_can_be_compared(
