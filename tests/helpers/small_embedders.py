@@ -144,16 +144,8 @@ def _qwen3_vl() -> Any:
     vision: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "depth": 2, "num_heads": 2}
     vision |= {"patch_size": 8, "out_hidden_size": 48}
     vision |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0], "initializer_range": 0.3}
-    marks = dict(zip(_CHAT_MARKS, range(256, 262), strict=True))
     return Qwen3VLForConditionalGeneration(
-        Qwen3VLConfig(
-            text_config=text,
-            vision_config=vision,
-            image_token_id=marks["<|endoftext|>"],
-            video_token_id=marks["<|video_pad|>"],
-            vision_start_token_id=marks["<|vision_start|>"],
-            vision_end_token_id=marks["<|vision_end|>"],
-        )
+        Qwen3VLConfig(text_config=text, vision_config=vision, **SMALL_TOKENIZER_MARKS["qwen3_vl"])
     )
 
 
@@ -176,19 +168,8 @@ def _embedding_gemma2() -> Any:
     vision |= {"patch_size": 4, "pooling_kernel_size": 2, "position_embedding_size": 128}
     audio: dict[str, Any] = {**_LAYERS, "model_type": "gemma4_audio", "output_proj_dims": 32, "num_hidden_layers": 1}
     audio |= {"subsampling_conv_channels": [8, 4]}
-    marks = dict(zip(_GEMMA_MARKS, range(259, 264), strict=True))
-    return EmbeddingGemma2Model(
-        EmbeddingGemma2Config(
-            text_config=text,
-            vision_config=vision,
-            audio_config=audio,
-            boi_token_id=marks["<|image>"],
-            eoi_token_id=marks["<image|>"],
-            video_token_id=marks["<|video|>"],
-            image_token_id=marks["<|image|>"],
-            audio_token_id=marks["<|audio|>"],
-        )
-    )
+    marks = SMALL_TOKENIZER_MARKS["embedding_gemma2"]
+    return EmbeddingGemma2Model(EmbeddingGemma2Config(text_config=text, vision_config=vision, audio_config=audio, **marks))
 
 
 def _videoprism_tokenizer() -> VideoPrismTokenizer:
@@ -209,6 +190,23 @@ OWN_TOKENIZERS: dict[str, Callable[[], Any]] = {
     "embedding_gemma2": _embedding_gemma2_tokenizer,
 }
 
+
+# What the configuration of a language model says of the marks in its texts, by the tokenizers above.
+SMALL_TOKENIZER_MARKS: dict[str, dict[str, int]] = {
+    "qwen3_vl": {
+        "image_token_id": 256,
+        "vision_start_token_id": 259,
+        "vision_end_token_id": 260,
+        "video_token_id": 261,
+    },
+    "embedding_gemma2": {
+        "boi_token_id": 259,
+        "eoi_token_id": 260,
+        "video_token_id": 261,
+        "image_token_id": 262,
+        "audio_token_id": 263,
+    },
+}
 
 # What makes the model, and the image processor's class with the settings that its preprocessor_config.json states.
 _CLIP_PROCESSOR = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": SIDE}, "crop_size": SIDE}

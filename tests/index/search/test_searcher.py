@@ -330,7 +330,7 @@ def test_a_library_without_features_says_so_once_and_goes_on(
 ) -> None:
     """And says nothing where the embedder has no rerank score, for which features could be kept."""
     if has_score:
-        monkeypatch.setattr(embedder, "rerank_scores", lambda *given: pytest.fail("there is nothing to score"), raising=False)
+        monkeypatch.setattr(embedder, "rerank_scores", lambda *given: pytest.fail("nothing to score"), raising=False)
     module = ModuleType("index.search.rerank")
     module.rerank_scores = lambda *arguments: None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "index.search.rerank", module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -13,16 +12,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
 
-from demo.checkpoints import byte_tokenizer
 from pipeline.annotate import Annotators, LoadedClassifier, LoadedEmbedder
 from pipeline.decoders.registry import load_decoder
 from pipeline.models.base import Embedder, LimitedEmbedder, RerankEmbedder
 from pipeline.models.checkpoint import find_checkpoint
 from pipeline.models.families import FAMILIES
-from pipeline.models.known import known_model
-from pipeline.models.pixels import make_pixels
 from pipeline.models.preprocessing import read_preprocessing
 from pipeline.models.registry import check_embedder, load_classifier, load_embedder, load_text_embedder
 from pipeline.process import annotate_video
@@ -33,7 +29,7 @@ from schemas.options import Sampling
 from schemas.records import ClipRow, Span, VideoFile
 from tests.helpers.plain_embedding_gemma2 import plain_gemma_clip, plain_gemma_text
 from tests.helpers.plain_qwen3_vl import plain_qwen_clip, plain_qwen_text
-from tests.helpers.small_embedders import IMAGE_TEXT, OWN_TOKENIZERS, SIDE, VIDEO_TEXT, WITH_EXTRAS, write_small_embedder
+from tests.helpers.small_embedders import IMAGE_TEXT, SIDE, VIDEO_TEXT, WITH_EXTRAS, write_small_embedder
 from tests.helpers.videos import decode_all
 
 _TEXTS = ["people baking a cake", "a dog"]
@@ -242,50 +238,3 @@ def test_pictures_of_any_shape_that_are_rounded_down() -> None:
         for width, height in ((640, 360), (1080, 1920), (3, 1000), (1000, 1), (3840, 1600), (256, 256), (720, 576)):
             tall, wide = get_aspect_ratio_preserving_size(height, width, patch, squares * 9, 3)
             assert budget.resized(width, height) == (wide, tall)
-
-
-@pytest.mark.full_size
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "name",
-    [
-        "openai/clip-vit-base-patch16",
-        "google/siglip2-base-patch16-224",
-        "google/siglip2-base-patch16-naflex",
-        "OFA-Sys/chinese-clip-vit-base-patch16",
-        "kakaobrain/align-base",
-        "google/videoprism-lvt-base-f16r288",
-    ],
-)
-def test_a_full_size_checkpoint_embeds_as_its_own_code(tmp_path: Path, name: str) -> None:
-    """Random weights at the published size, a clip of noise; as fp32, and as bf16 near it."""
-    known = known_model(name)
-    assert known is not None
-    assert known.shape is not None
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(known.model_type, **known.shape)
-    AutoModel.from_config(config).save_pretrained(tmp_path)
-    OWN_TOKENIZERS.get(known.model_type, byte_tokenizer)().save_pretrained(tmp_path)
-    side = getattr(config.vision_config, "image_size", 256)
-    settings = {"size": {"height": side, "width": side}, "do_center_crop": False}
-    if known.model_type == "siglip2":
-        settings = {"image_processor_type": "Siglip2ImageProcessor"}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    checkpoint = checkpoint_of(tmp_path)
-    assert checkpoint.embedding_dim == known.dim
-
-    frames = np.random.default_rng(0).integers(0, 256, (1, known.num_frames, side, side, 3), dtype=np.uint8)
-    vectors = {}
-    for precision in ("fp32", "bf16"):
-        embedder = load_embedder(checkpoint, precision)
-        pixels = make_pixels(frames, embedder.preprocessing, embedder.device, embedder.dtype)
-        (vectors[precision],) = embedder.embed_clips(pixels)
-        if precision == "fp32":
-            model = AutoModel.from_pretrained(tmp_path).eval()
-            with torch.inference_mode():
-                (expected,) = type(embedder).forward(model, pixels)  # type: ignore[attr-defined]
-    own = torch.nn.functional.normalize(expected.float(), dim=-1)
-    if known.model_type != "videoprism":
-        own = torch.nn.functional.normalize(own.mean(0, keepdim=True), dim=-1)
-    assert float(vectors["fp32"] @ own[0].numpy()) >= 0.999
-    assert float(vectors["bf16"] @ vectors["fp32"]) >= 0.99
