@@ -27,7 +27,18 @@ def build(architecture: Architecture, num_classes: int) -> Any:
         else:
             from pipeline.models import uniformer as makers
         made = getattr(makers, architecture.name)(**{architecture.classes_argument: num_classes})
+    for module in made.modules():
+        if type(module) is torch.nn.AvgPool3d:
+            module.__class__ = _AvgPool3d
     return made.eval().requires_grad_(False)
+
+
+class _AvgPool3d(torch.nn.AvgPool3d):
+    """Computes in fp32: PyTorch 2.13 cannot average over places and times in bf16 on a CPU."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        pooled: torch.Tensor = super().forward(values.float())
+        return pooled.to(values.dtype)
 
 
 def forward(architecture: Architecture, model: Any, pixels: torch.Tensor) -> torch.Tensor:

@@ -279,6 +279,18 @@ def test_uniformer_has_the_names_of_the_authors_files(monkeypatch: pytest.Monkey
     assert weights["blocks2.7.attn.weight"].shape == (128, 1, 5, 5, 5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_bf16_is_near(tmp_path: Path, name: str) -> None:
+    """Which processors that have it take by themselves."""
+    checkpoint = checkpoint_of(write_small(tmp_path / name, name, random_model(name)))
+    pixels = torch.rand(2, num_frames_of(name), 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    exact = load_classifier(checkpoint, "fp32").classify(pixels, len(LABELS))
+    rounded = load_classifier(checkpoint, "bf16").classify(pixels.bfloat16(), len(LABELS))
+    for clip, expected in zip(rounded, exact, strict=True):
+        scores = {label.label: label.score for label in clip}
+        assert [scores[label.label] for label in expected] == pytest.approx([label.score for label in expected], abs=0.05)
+
+
 @pytest.fixture
 def r3d(tmp_path: Path) -> Path:
     model = build(known("r3d_18"), len(LABELS))

@@ -112,13 +112,13 @@ def test_pictures_and_videos(tmp_path: Path, name: str) -> None:
     find_spec("timm") is None or find_spec("torchvision") is None, reason="timm or torchvision is not installed"
 )
 def test_perception_encoder(tmp_path: Path) -> None:
-    """PE-AV L, of which transformers documents its defaults; what hears is small, since nothing of it is read."""
+    """PE-AV L, of which transformers documents its defaults; what hears and what reads texts is small here."""
     entry = known("facebook/pe-av-large")
     small = {"num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 1, "head_dim": 64}
     dac = {"encoder_hidden_size": 4, "decoder_hidden_size": 16, "hidden_size": 16, "downsampling_ratios": [2, 2]}
     audio = {**small, "model_type": "pe_audio_encoder", "dac_config": dac}
     torch.manual_seed(0)
-    config = PeAudioVideoConfig(audio_video_config={**small, "audio_config": audio})
+    config = PeAudioVideoConfig(text_config={"num_hidden_layers": 2}, audio_video_config={**small, "audio_config": audio})
     config.audio_video_config.video_config.vision_config.num_labels = 1024
     whole = PeAudioVideoModel(config).eval()
     write(tmp_path, whole, entry.model_type, WITH_EXTRAS["pe_audio_video"][1] | {"size": {"height": 336, "width": 336}})
