@@ -39,7 +39,8 @@ def fetch_snapshot(files: CopiedFiles) -> None:
         LibraryError: an object is damaged, or cannot be read.
     """
     current = files.store.read(CURRENT)
-    for name in SMALL_FILES:
+    is_new = current is None or files.etags.get(CURRENT) != current.etag or not files.path(CURRENT).exists()
+    for name in SMALL_FILES if is_new else ():  # a change of either is followed by a snapshot
         found = files.store.read(name)
         if found is None:
             files.forget(name)
@@ -47,7 +48,7 @@ def fetch_snapshot(files: CopiedFiles) -> None:
             files.replace(name, found.content, found.etag)
     if current is None:
         files.forget(CURRENT)
-    elif files.etags.get(CURRENT) != current.etag or not files.path(CURRENT).exists():
+    elif is_new:
         number = number_of(current.content)
         missing = _missing(files, number)
         make_room(files.folder.parent, _sizes(files, missing))
@@ -99,7 +100,9 @@ def _missing(files: CopiedFiles, number: int) -> dict[str, str | None]:
 def _sizes(files: CopiedFiles, names: Mapping[str, object]) -> int:
     """Bytes of these objects together."""
     prefixes = {name.rpartition("/")[0] + "/" for name in names}
-    return sum(found.size_bytes for prefix in prefixes for name, found in files.store.list(prefix).items() if name in names)
+    return sum(
+        found.size_bytes for prefix in prefixes for name, found in files.store.listed(prefix).items() if name in names
+    )
 
 
 def drop_old_snapshots(files: CopiedFiles, number: int) -> None:

@@ -97,7 +97,7 @@ def delete_unreferenced(files: CopiedFiles, older_than: timedelta = UNREFERENCED
     remote = {
         name: found
         for parent in (*DESCRIPTIONS, "records", "snapshots")
-        for name, found in files.store.list(f"{parent}/").items()
+        for name, found in files.store.listed(f"{parent}/").items()
     }
     numbers = sorted({int(name.split("/")[1]) for name in remote if name.endswith("/snapshot.json")})
     kept = numbers[-KEPT:]
@@ -123,7 +123,7 @@ def delete_files_of_no_version(files: CopiedFiles, table: str, kept: set[str]) -
     Raises:
         LibraryError: the store cannot be listed, or refuses to delete.
     """
-    remote = files.store.list(f"{table}/")
+    remote = files.store.listed(f"{table}/")
     gone = [name for name in remote if TABLE_FILE.fullmatch(name) and name.rpartition("/")[2] not in kept]
     files.store.delete(gone)
     for name in gone:

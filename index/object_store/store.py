@@ -198,7 +198,7 @@ class Store:
             return there.etag
         raise ChangedError(f"{self._url}/{name} was put by somebody else in the meantime; run the command again")
 
-    def list(self, prefix: str = "") -> dict[str, Stored]:
+    def listed(self, prefix: str = "") -> dict[str, Stored]:
         """The objects whose names have this beginning, which ends with a slash or is empty, by name.
 
         Raises:

@@ -56,6 +56,7 @@ class ObjectStoreCopy:
         self._lock: IO[str] | None = None
         self._refreshing = threading.Lock()
         self._refreshed_at: float | None = None
+        self._history_of: str | None = None  # the ETag of CURRENT when the history was fetched
 
     @property
     def url(self) -> str:
@@ -114,13 +115,16 @@ class ObjectStoreCopy:
             LibraryError: the store cannot be read.
         """
         if self._is_writing:
-            names = [name for name in self._store.list() if LOG_FILE.fullmatch(name)]
+            names = [name for name in self._store.listed() if LOG_FILE.fullmatch(name)]
             self._files.fetch({name: None for name in names if not self._files.is_here(name)})
+            return
+        if self._history_of is not None and self._history_of == self._files.etags.get(CURRENT):
             return
         with self._alone(wait=True) as is_alone:
             if is_alone:
-                names = [name for name in self._store.list("snapshots/") if name.endswith("/snapshot.json")]
+                names = [name for name in self._store.listed("snapshots/") if name.endswith("/snapshot.json")]
                 self._files.fetch({name: None for name in names if not self._files.is_here(name)})
+                self._history_of = self._files.etags.get(CURRENT)
 
     def make_local(self, files: Sequence[Path]) -> None:
         """Fetch files of tables that are missing in the folder.
@@ -173,7 +177,7 @@ class ObjectStoreCopy:
             _say(self._lock, "writing")
             (self._private / TOKEN).write_text(self._token, encoding="ascii")
             self._files.load()
-            remote = self._store.list()
+            remote = self._store.listed()
             if not self._is_ahead(remote):
                 self._repair(remote)
                 self._files.fetch(needed_for_writing(self._files, remote))

@@ -72,7 +72,11 @@ class CountedStore(Store):
         self.asked.append((what, name))
 
     def names(self, prefix: str = "") -> list[str]:
-        return sorted(self.list(prefix))
+        return sorted(self.listed(prefix))
+
+    def listed(self, prefix: str = "") -> Any:
+        self.asked.append(("list", prefix))
+        return super().listed(prefix)
 
     def of(self, what: str) -> list[str]:
         """The names that were asked for in this way."""

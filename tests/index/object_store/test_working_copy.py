@@ -18,6 +18,7 @@ from index.reader import LibraryReader
 from index.snapshot.publish import publish_tables
 from jobs.maintain.rollback import compact, rollback
 from schemas.errors import LibraryError, LockedError
+from server.libraries import ServedLibraries
 from tests.helpers.stored_library import URL, CountedStore, Machine
 from tests.helpers.tagged_library import IDENTITY, commit, unit
 
@@ -242,3 +243,29 @@ def test_segments_that_nothing_refers_to_are_deleted_when_they_are_old(
         f"snapshots/{number}/videos.duckdb" for number in (3, 4, 5)
     ]
     assert machine("there").breaches() == []
+
+
+def test_a_server_looks_for_new_snapshots_by_itself(machine: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.libraries._REFRESH_S", 0.02)
+    monkeypatch.setattr(working_copy, "REFRESH_S", 0.0)
+    here, there = machine("here"), machine("there")
+    here.write({"/a.mp4": [FIRST]})
+    served = ServedLibraries([there.folder], embedder=None, say=print)
+    try:
+        here.write({"/b.mp4": [SECOND]})
+        current, deadline = there.folder / "CURRENT", time.monotonic() + 10
+        while current.read_text() != "2\n":
+            assert time.monotonic() < deadline, "nobody looked"
+            time.sleep(0.01)
+        assert [entry.number for entry in served.named(None).history()] == [2, 1]
+    finally:
+        served.close()
+
+
+def test_the_history_is_listed_once_for_each_snapshot(machine: Machines, store: CountedStore) -> None:
+    here, there = machine("here"), machine("there")
+    here.write({"/a.mp4": [FIRST]})
+    history(there.folder)
+    store.asked.clear()
+    history(there.folder)
+    assert store.asked == []
