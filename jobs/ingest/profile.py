@@ -70,6 +70,7 @@ class RunProfile:
         idle_share: of this machine's cores while the stages ran; None where they ran on a cluster.
         fetched_bytes: that came over the network from sources.
         remote_bytes: size of the files that were read over a network.
+        moved_bytes: of decoded clips that went from one machine of a cluster to another.
     """
 
     resources: ResourcePlan
@@ -83,6 +84,7 @@ class RunProfile:
     idle_share: float | None
     fetched_bytes: int = 0
     remote_bytes: int = 0
+    moved_bytes: int = 0
 
 
 class RunSummary(NamedTuple):
@@ -218,6 +220,7 @@ def make_profile(
         idle_share,
         sum(stage.fetched_bytes for stage in everything.stages.values()),
         sum(stage.remote_bytes for stage in everything.stages.values()),
+        stats.moved_bytes,
     )
 
 

@@ -60,7 +60,7 @@ class RayRun:
             UsageError: the decoder needs a GPU, and there is none; or a machine of the cluster lacks something.
         """
         self._job = job
-        self._stats, self._has_run = RunStats(), False
+        self._stats, self._has_run, self._moved_bytes = RunStats(), False, 0
         self.is_here = job.options.address is None
         # On this machine, where it lives as long as the run does: it counts for all of them.
         self._stats_actor: Any = (
@@ -95,6 +95,7 @@ class RayRun:
             stats, (device, precision), timings = ray.get(answers, timeout=timeout_s)
         except ray.exceptions.RayError:
             return None
+        stats.moved_bytes = self._moved_bytes
         threads = 0 if device != "cpu" else self.resources.threads
         resources = replace(self.resources, device=device, precision=precision, threads=threads)
         return RunSummary(stats, resources, timings)
@@ -127,12 +128,13 @@ class RayRun:
             if self._has_run:
                 self._stats = RunStats()
                 ray.get(self._stats_actor.begin_anew.remote())
-            self._has_run = True
+            self._has_run, self._moved_bytes = True, 0
             job = replace(self._job, taken=taken)
             scheduler = Scheduler(job, self._stats_actor, self._layout, files, is_time_up)
             try:
                 yield from scheduler.run()
             finally:
+                self._moved_bytes = scheduler.moved_bytes
                 scheduler.stop()
 
 

@@ -82,6 +82,8 @@ def _profile_lines(profile: RunProfile) -> list[str]:
         times = profile.fetched_bytes / profile.remote_bytes
         size = f"{profile.remote_bytes / 1e6:.1f} MB of files"
         fetched.append(f"{profile.fetched_bytes / 1e6:.1f} MB were fetched for {size} over the network, {times:.2f} times")
+    if profile.moved_bytes:
+        fetched.append(f"{profile.moved_bytes / 1e6:.1f} MB of decoded clips went from one machine to another")
     return [
         *column_lines(("stage", "seconds", "of CPU", "throughput", "waiting s"), rows),
         *fetched,

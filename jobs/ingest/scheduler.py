@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import ray
@@ -22,6 +23,9 @@ from jobs.ingest.workers import CHUNKS, ChainActor, decode_group, plan_group, wr
 from pipeline.decoders.registry import ON_GPU
 from schemas.records import Outcome, VideoFile
 
+# Chunks among which one is looked for that is on the annotator's machine.
+_LOOK_AT = 16
+
 
 class _Chunk(NamedTuple):
     """Decoded clips.
@@ -29,11 +33,13 @@ class _Chunk(NamedTuple):
     Attributes:
         ref: of them.
         num_clips: how many there are.
+        node: the machine that they are on.
         actor: what decoded them, where Ray may have to ask it again: it must not end before.
     """
 
     ref: Any
     num_clips: int
+    node: str
     actor: Any = None
 
 
@@ -54,6 +60,9 @@ class Scheduler:
 
     Files are planned from both ends of their sizes, in two lanes, and decoders are given to them in turn. So while there
     are both, a long film and many short clips get half of the decoders each, whichever was found first.
+
+    Attributes:
+        moved_bytes: of clips that went from the machine that decoded them to another one's annotator.
     """
 
     def __init__(
@@ -73,7 +82,7 @@ class Scheduler:
             files: the videos to do.
             is_time_up: once it says so, no video is begun any more; those of which a part is decoded are finished.
         """
-        self._is_time_up = is_time_up
+        self._is_time_up, self.moved_bytes = is_time_up, 0
         self._layout, self._pace = layout, job.pace
         resources = layout.resources
         # Ray retries a task whose worker died for ever by default, and one bad file would hang the run. Two workers may die
@@ -215,14 +224,25 @@ class Scheduler:
                 return
             if self._num_decoded < self._layout.resources.batch_size and not last:
                 return
-            given, num_clips = list[_Chunk](), 0
+            given, num_clips, home = list[_Chunk](), 0, self._layout.annotators[annotator]
             while self._decoded and num_clips < self._layout.resources.batch_size:
-                given.append(self._decoded.popleft())
+                given.append(self._take_chunk(home))
                 num_clips += given[-1].num_clips
+            moved = sum(chunk.num_clips for chunk in given if home not in (None, chunk.node))
+            self.moved_bytes += moved * self._clip_bytes
             self._num_decoded -= num_clips
             self._calls[annotator] += 1
             rows, summary = annotator.annotate.options(num_returns=2).remote(*(chunk.ref for chunk in given))
             self._running[summary] = partial(self._take_annotated, annotator, rows, given)
+
+    def _take_chunk(self, home: str | None) -> _Chunk:
+        """The oldest decoded clips; on a cluster rather some that are on this machine, if they are not much younger."""
+        if self._layout.on_cluster:
+            for number, chunk in enumerate(islice(self._decoded, _LOOK_AT)):
+                if chunk.node == home:
+                    del self._decoded[number]
+                    return chunk
+        return self._decoded.popleft()
 
     def _hand_to_writer(self) -> None:
         """Have rows written once there are enough for a file, or they have waited for long, or no more will come."""
@@ -247,7 +267,7 @@ class Scheduler:
         self, lane: Lane, chunks: list[Any], num_promised: int, started: StartedChain | None, ref: Any
     ) -> Iterator[Outcome]:
         self._num_decoding -= 1
-        counts, done = _result(ref) or ((), ())
+        counts, done, node = _result(ref) or ((), (), "")
         if started is not None:
             number = started.number + 1
             if done and number < len(started.chain.jobs):  # else its actor ends, as nobody refers to it any more
@@ -255,7 +275,7 @@ class Scheduler:
         self._num_clips -= num_promised - sum(counts)
         self._num_decoded += sum(counts)
         actor = started.actor if started is not None and self._layout.on_cluster else None
-        self._decoded += [_Chunk(chunk, count, actor) for chunk, count in zip(chunks, counts, strict=False) if count]
+        self._decoded += [_Chunk(chunk, count, node, actor) for chunk, count in zip(chunks, counts, strict=False) if count]
         yield from done
 
     def _take_annotated(self, annotator: Any, rows: Any, given: list[_Chunk], ref: Any) -> Iterator[Outcome]:

@@ -120,9 +120,11 @@ class RunStats:
 
     Attributes:
         stages: what each stage did, by its name.
+        moved_bytes: of decoded clips that went from one machine to another.
     """
 
     stages: dict[str, StageStats] = field(default_factory=dict)
+    moved_bytes: int = 0
 
     @property
     def clips(self) -> int:

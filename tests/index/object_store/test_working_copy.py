@@ -16,11 +16,13 @@ from index.object_store.copied_files import CopiedFiles
 from index.object_store.push import delete_unreferenced
 from index.reader import LibraryReader
 from index.snapshot.publish import publish_tables
+from index.storage.lock import open_for_writing
+from jobs.maintain.relocate import relocate
 from jobs.maintain.rollback import compact, rollback
 from schemas.errors import LibraryError, LockedError
 from server.libraries import ServedLibraries
 from tests.helpers.stored_library import URL, CountedStore, Machine
-from tests.helpers.tagged_library import IDENTITY, commit, unit
+from tests.helpers.tagged_library import IDENTITY, commit, make_library, unit
 
 FIRST, SECOND = unit(1, 0, 0, 0), unit(0, 1, 0, 0)
 
@@ -269,3 +271,22 @@ def test_the_history_is_listed_once_for_each_snapshot(machine: Machines, store: 
     store.asked.clear()
     history(there.folder)
     assert store.asked == []
+
+
+def test_a_library_that_was_copied_from_a_disk_is_one(machine: Machines, store: CountedStore, tmp_path: Path) -> None:
+    on_disk = make_library(tmp_path / "library", {"/a.mp4": [FIRST], "/b.mp4": [SECOND]})
+    with open_for_writing(on_disk):
+        pass  # leaves a lock file
+    for path in sorted(on_disk.rglob("*")):
+        if path.is_file():
+            store.put(path.relative_to(on_disk).as_posix(), path)
+    here = machine("here")
+    assert here.paths() == ["/a.mp4", "/b.mp4"]
+    here.write({"/c.mp4": [FIRST]})
+    assert (machine("there").paths(), here.breaches()) == (["/a.mp4", "/b.mp4", "/c.mp4"], [])
+
+
+def test_sources_that_have_moved_are_renamed_in_the_store(machine: Machines) -> None:
+    machine("here").write({"/old/a.mp4": [FIRST]})
+    relocate(machine("there").folder, "/old", "/new")
+    assert machine("later").paths() == ["/new/a.mp4"]
