@@ -39,22 +39,27 @@ def fetch_snapshot(files: CopiedFiles) -> None:
         LibraryError: an object is damaged, or cannot be read.
     """
     current = files.store.read(CURRENT)
+    missing = {} if current is None else _missing(files, number_of(current.content))
     is_new = current is None or files.etags.get(CURRENT) != current.etag or not files.path(CURRENT).exists()
-    for name in SMALL_FILES if is_new else ():  # a change of either is followed by a snapshot
-        found = files.store.read(name)
-        if found is None:
-            files.forget(name)
-        elif files.etags.get(name) != found.etag or not files.path(name).exists():
-            files.replace(name, found.content, found.etag)
+    for name in SMALL_FILES:
+        if is_new or not files.path(name).exists():  # a change of either is followed by a snapshot
+            _fetch_small(files, name)
     if current is None:
         files.forget(CURRENT)
-    elif is_new:
-        number = number_of(current.content)
-        missing = _missing(files, number)
+    elif is_new or missing:
         make_room(files.folder.parent, _sizes(files, missing))
         files.fetch(missing)
         files.replace(CURRENT, current.content, current.etag)
-        drop_old_snapshots(files, number)
+        drop_old_snapshots(files, number_of(current.content))
+
+
+def _fetch_small(files: CopiedFiles, name: str) -> None:
+    """Fetch a file that is replaced under its name, if the store has it."""
+    found = files.store.read(name)
+    if found is None:
+        files.forget(name)
+    elif files.etags.get(name) != found.etag or not files.path(name).exists():
+        files.replace(name, found.content, found.etag)
 
 
 def description(files: CopiedFiles, name: str) -> bytes:

@@ -131,6 +131,8 @@ class Store:
                     for chunk in answer.stream(min_chunk_size=1 << 20):
                         stream.write(chunk)
                         digest.update(chunk)
+                    stream.flush()
+                    os.fsync(stream.fileno())  # what is known of the file must not outlast it
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)

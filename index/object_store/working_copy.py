@@ -33,7 +33,7 @@ from index.object_store.fetch import (
     needed_for_writing,
 )
 from index.object_store.lease import Lease, this_process
-from index.object_store.push import delete_files_of_no_version, push_all
+from index.object_store.push import delete_files_of_no_version, is_entry, push_all
 from index.object_store.store import Store, Stored, StoreUnavailableError
 from index.object_store.stored_tables import TOKEN, StoredTables
 from schemas.errors import LibraryError
@@ -177,12 +177,15 @@ class ObjectStoreCopy:
             _say(self._lock, "writing")
             (self._private / TOKEN).write_text(self._token, encoding="ascii")
             self._files.load()
+            self._files.drop_missing()
             remote = self._store.listed()
-            if not self._is_ahead(remote):
+            self._recognise(remote)
+            is_ahead = self._is_ahead(remote)
+            if not is_ahead:
                 self._repair(remote)
-                self._files.fetch(needed_for_writing(self._files, remote))
-            with suppress(FileNotFoundError):  # a snapshot that lacks files is published anew
-                if CURRENT in remote:
+            self._files.fetch(needed_for_writing(self._files, remote))
+            if CURRENT in remote and not is_ahead:
+                with suppress(FileNotFoundError):  # a snapshot that lacks files is published anew
                     fetch_snapshot(self._files)
             self._is_writing = True
             self.push(is_last=False)
@@ -219,6 +222,15 @@ class ObjectStoreCopy:
         finally:
             self._files.save()
 
+    def _recognise(self, remote: Mapping[str, Stored]) -> None:
+        """Note entries that are here as they are in the store: this machine put them, and died before it could note that."""
+        for name in remote:
+            is_small = name in (CURRENT, *SMALL_FILES)
+            if name not in self._files.etags and (is_small or is_entry(name)) and self._files.path(name).exists():
+                content, found = self._files.path(name).read_bytes(), self._store.read(name)
+                if found is not None and found.content == content:
+                    self._files.note(name, found.etag, content if is_small else None)
+
     def _is_ahead(self, remote: Mapping[str, Stored]) -> bool:
         """Whether nobody has written to the store since this machine did, so that what is only here can be brought over."""
         known = self._files.etags
@@ -244,7 +256,7 @@ class ObjectStoreCopy:
                 self._files.etags[name] = there.etag  # such names are given once
             elif there is not None and self._files.etags.get(name) != there.etag:
                 self._files.forget(name)
-        for name in [name for name in self._files.etags if name not in remote or not self._files.path(name).exists()]:
+        for name in [name for name in self._files.etags if name not in remote]:
             self._files.forget(name)
 
     @contextmanager
@@ -265,6 +277,7 @@ class ObjectStoreCopy:
                     yield False
                     return
                 time.sleep(0.1)
+            _say(lock, "")
             self._files.load()
             try:
                 yield True

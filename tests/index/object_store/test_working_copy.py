@@ -173,6 +173,25 @@ def test_what_was_not_brought_over_is_brought_over_by_the_next_writer_of_the_mac
     assert (machine("later").paths(), here.breaches()) == (["/a.mp4", "/b.mp4"], [])
 
 
+def test_a_machine_knows_what_it_has_put_also_where_it_could_not_note_that(
+    machine: Machines, store: CountedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.object_store.lease.LEASE_S", 0.0)
+    here = machine("here")
+    here.write({"/a.mp4": [FIRST]})
+    state = (here.folder.parent / ".store" / "state.json").read_bytes()
+    store.changes_left = 3  # a Parquet file, an entry of a log, and the next Parquet file
+    with pytest.raises(LibraryError, match="the machine is gone"):
+        here.write({"/b.mp4": [SECOND]})
+    store.changes_left = None
+    (here.folder.parent / ".store" / "state.json").write_bytes(state)
+    here.restart()
+    with here.writing() as (library, tables):
+        assert sorted(tables.read_videos(["path"])["path"].to_pylist()) == ["/a.mp4", "/b.mp4"]
+        publish_tables(library, tables, IDENTITY)
+    assert (machine("later").paths(), here.breaches()) == (["/a.mp4", "/b.mp4"], [])
+
+
 def test_what_was_not_brought_over_gives_way_to_what_others_wrote(
     machine: Machines, store: CountedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +206,22 @@ def test_what_was_not_brought_over_gives_way_to_what_others_wrote(
     here.restart()
     here.write({"/d.mp4": [FIRST]})
     assert (here.paths(), here.breaches()) == (["/a.mp4", "/c.mp4", "/d.mp4"], [])
+
+
+def test_whatever_is_deleted_of_a_working_copy_stays_in_the_store(machine: Machines, store: CountedStore) -> None:
+    here = machine("here")
+    here.write({"/a.mp4": [FIRST], "/b.mp4": [SECOND]})
+    files = sorted(path for path in here.folder.parent.rglob("*") if path.is_file())
+    before = store.names()
+    for number, path in enumerate(files):
+        path.unlink(missing_ok=True)
+        here.restart()
+        with here.writing() as (library, tables):
+            tables.drop_orphans()
+            publish_tables(library, tables, IDENTITY)
+        assert set(before) <= set(store.names()), path
+        assert machine(f"reader {number}").paths() == ["/a.mp4", "/b.mp4"], path
+    assert here.breaches() == []
 
 
 def test_what_is_damaged_in_the_store_is_said(machine: Machines, store: CountedStore) -> None:
