@@ -43,7 +43,7 @@ def fetch_snapshot(files: CopiedFiles) -> None:
     is_new = current is None or files.etags.get(CURRENT) != current.etag or not files.path(CURRENT).exists()
     for name in SMALL_FILES:
         if is_new or not files.path(name).exists():  # a change of either is followed by a snapshot
-            _fetch_small(files, name)
+            fetch_small(files, name)
     if current is None:
         files.forget(CURRENT)
     elif is_new or missing:
@@ -53,7 +53,7 @@ def fetch_snapshot(files: CopiedFiles) -> None:
         drop_old_snapshots(files, number_of(current.content))
 
 
-def _fetch_small(files: CopiedFiles, name: str) -> None:
+def fetch_small(files: CopiedFiles, name: str) -> None:
     """Fetch a file that is replaced under its name, if the store has it."""
     found = files.store.read(name)
     if found is None:

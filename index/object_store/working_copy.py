@@ -29,6 +29,7 @@ from index.object_store.fetch import (
     LOG_FILE,
     SMALL_FILES,
     TABLE_FILE,
+    fetch_small,
     fetch_snapshot,
     needed_for_writing,
 )
@@ -125,6 +126,27 @@ class ObjectStoreCopy:
                 names = [name for name in self._store.listed("snapshots/") if name.endswith("/snapshot.json")]
                 self._files.fetch({name: None for name in names if not self._files.is_here(name)})
                 self._history_of = self._files.etags.get(CURRENT)
+
+    def bring(self, name: str) -> None:
+        """Fetch a file that is replaced under its name, if the store has another.
+
+        Raises:
+            LibraryError: the store cannot be read.
+        """
+        with self._alone(wait=True) as is_alone:
+            if is_alone:
+                fetch_small(self._files, name)
+
+    def put(self, name: str) -> None:
+        """Put such a file, if it has changed here.
+
+        Raises:
+            ChangedError: somebody else has put it.
+            LibraryError: the store cannot be written.
+        """
+        with self._alone(wait=True) as is_alone:
+            if is_alone:
+                self._files.put_replaced(name)
 
     def make_local(self, files: Sequence[Path]) -> None:
         """Fetch files of tables that are missing in the folder.

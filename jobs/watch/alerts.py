@@ -20,6 +20,7 @@ from index.search.text_encoder import find_embedder
 from index.snapshot.snapshot import Snapshot
 from index.storage.config import existing_library_config, read_library_config
 from index.storage.paths import Library
+from index.storage.working_copies import bring, put
 from jobs.watch.alert_rules import AlertRule
 from jobs.watch.alert_state import AlertState, Message
 from pipeline.models.base import Embedder
@@ -73,12 +74,14 @@ class Alerts:
         Raises:
             LibraryError: the state, or the library, cannot be read.
         """
+        bring(self._library.alerts_file)
         if read_library_config(self._library) is None or not self._library.current_file.exists():
             return  # the first round will find everything to be new
         until_us = _newest_us(Snapshot(self._library))
         for rule in self._rules:
             if self._state.looked_until(rule.name) is None:
                 self._state.enter(rule.name, until_us)
+        put(self._library.alerts_file)
 
     def look_and_tell(self) -> float:
         """Look at what is new, and send what is found and what could not be sent before.
@@ -87,9 +90,12 @@ class Alerts:
             Seconds until it should be called again, where something could not be sent; else infinity.
         """
         try:
+            bring(self._library.alerts_file)
             if self._library.current_file.exists():
                 self._look()
+            put(self._library.alerts_file)  # before anything is sent: what is found there is told under the same id
             problems = [problem for rule in self._rules if (problem := self._tell(rule)) is not None]
+            put(self._library.alerts_file)
         except (VidsiftError, OSError) as exc:
             problems = [str(exc)]
         if not problems:
@@ -135,7 +141,7 @@ class Alerts:
             "start_s": clips[0]["start_s"],
             "end_s": max(clip["end_s"] for clip in clips),
             "indexed_at": datetime.fromtimestamp(best["indexed_us"] // 1_000_000, UTC).isoformat(),
-            "library": str(self._library.folder.absolute()),
+            "library": self._library.address,
         }
         return Message(message_id, rule.name, tuple(clip["clip_id"] for clip in clips), json_text(body))
 
