@@ -173,6 +173,41 @@ def test_what_was_not_brought_over_is_brought_over_by_the_next_writer_of_the_mac
     assert (machine("later").paths(), here.breaches()) == (["/a.mp4", "/b.mp4"], [])
 
 
+def test_a_store_that_is_away_for_a_while_holds_nobody_up(machine: Machines, store: CountedStore) -> None:
+    here = machine("here")
+    here.write({"/a.mp4": [FIRST]})
+    with here.writing() as (library, tables):
+        commit(tables, "/b.mp4", [SECOND])
+        store.is_away = True
+        tables.push()
+        commit(tables, "/c.mp4", [SECOND])
+        tables.push()
+        store.is_away = False
+        publish_tables(library, tables, IDENTITY)
+    assert machine("there").paths() == ["/a.mp4", "/b.mp4", "/c.mp4"]
+
+
+def test_a_store_that_stays_away_is_said_and_what_was_done_is_kept(machine: Machines, store: CountedStore) -> None:
+    here = machine("here")
+    here.write({"/a.mp4": [FIRST]})
+
+    def write_into_the_void() -> None:
+        with here.writing() as (library, tables):
+            commit(tables, "/b.mp4", [SECOND])
+            store.is_away = True
+            publish_tables(library, tables, IDENTITY)
+
+    said = r"cannot be reached .*what was done is kept on this machine: run the same command"
+    with pytest.raises(LibraryError, match=said):
+        write_into_the_void()
+    store.is_away = False
+    assert machine("there").paths() == ["/a.mp4"]
+    here.restart()
+    with here.writing():
+        pass
+    assert (machine("later").paths(), here.breaches()) == (["/a.mp4", "/b.mp4"], [])
+
+
 def test_a_machine_knows_what_it_has_put_also_where_it_could_not_note_that(
     machine: Machines, store: CountedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
