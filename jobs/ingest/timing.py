@@ -120,9 +120,11 @@ class RunStats:
 
     Attributes:
         stages: what each stage did, by its name.
+        began_s: when counting began, in seconds since the epoch, by which the figures of one run are told from another's.
     """
 
     stages: dict[str, StageStats] = field(default_factory=dict)
+    began_s: float = field(default_factory=time.time, compare=False)
 
     @property
     def clips(self) -> int:
