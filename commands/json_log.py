@@ -73,9 +73,9 @@ class JsonLog:
         """Write an event."""
         write_event(event.level, event.name, **event.fields())
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, level: Level = "info") -> None:
         """Write a sentence for people."""
-        write_event("info", "message", message=sentence)
+        write_event(level, "message", message=sentence)
 
     def show(self, progress: Progress | CountProgress) -> None:
         """Write how far a run is, every 30 s."""

@@ -153,6 +153,13 @@ class Observed:
         """Tell a sentence."""
         self._printer.say(sentence)
 
+    def warn(self, sentence: str) -> None:
+        """Tell a sentence of something that is not as it should be."""
+        if isinstance(self._printer, JsonLog):
+            self._printer.say(sentence, "warning")
+        else:
+            self._printer.say(sentence)
+
     def clear(self) -> None:
         """Make room for output."""
         self._printer.clear()
@@ -187,13 +194,13 @@ def observed(
             seen = Observed(line, sentences(line.say))
         endpoint = otlp_endpoint()
         if metrics_port is not None or endpoint is not None:
-            seen.count_in(stack.enter_context(_metrics(command, folder, metrics_host, metrics_port, endpoint, seen.say)))
+            seen.count_in(stack.enter_context(_metrics(command, folder, metrics_host, metrics_port, endpoint, seen)))
         yield seen
 
 
 @contextmanager
 def _metrics(
-    command: str, folder: Path, host: str, port: int | None, endpoint: str | None, say: Callable[[str], None]
+    command: str, folder: Path, host: str, port: int | None, endpoint: str | None, seen: Observed
 ) -> Iterator[RunMetrics]:
     from index.storage.paths import Library
     from jobs.observe.http import metrics_server
@@ -203,9 +210,9 @@ def _metrics(
     metrics = RunMetrics(command, Library(folder))
     with ExitStack() as stack:
         if port is not None:
-            say(f"metrics are at {stack.enter_context(metrics_server(metrics.registry, host, port))}")
+            seen.say(f"metrics are at {stack.enter_context(metrics_server(metrics.registry, host, port))}")
         if endpoint is not None:
-            stack.enter_context(otlp_push(metrics.registry, endpoint, say))
+            stack.enter_context(otlp_push(metrics.registry, endpoint, seen.warn))
         yield metrics
 
 

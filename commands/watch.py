@@ -92,14 +92,14 @@ def watch(
                 sys.stdout.flush()
 
         after_round = _no_alerts if notify is None else _alerts(notify, folder, seen, given["embedder"])
-        arrivals = FolderArrivals(seen.say)
+        arrivals = FolderArrivals(seen.warn)
         watched = Watch(
             sources,
             folder,
             arrivals,
             options=options,
             on_round=tell,
-            say=seen.say,
+            say=seen.warn,
             after_round=after_round,
             ingest_arguments={**arguments, "on_progress": seen.show},
             on_event=seen.tell,
@@ -125,6 +125,6 @@ def _alerts(file: Path, folder: Path, seen: Observed, embedder: str | None) -> C
     from jobs.watch.alert_rules import read_rules
     from jobs.watch.alerts import Alerts
 
-    alerts = Alerts(read_rules(file), folder, seen.say, embedder=embedder, on_event=seen.tell)
+    alerts = Alerts(read_rules(file), folder, seen.warn, embedder=embedder, on_event=seen.tell)
     alerts.begin()
     return alerts.look_and_tell

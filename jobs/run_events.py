@@ -76,7 +76,7 @@ class FilesListed(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkersStarted(RunEvent):
-    """Ray is up, and the models are being loaded; ``seconds`` it took, 0 where it was up already."""
+    """Ray has come up, and the models are being loaded; ``seconds`` it took."""
 
     name = "workers_started"
     seconds: float
@@ -197,6 +197,29 @@ class Published(RunEvent):
     snapshot: int
     clips: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceAway(RunEvent):
+    """A source of a watch is not there, or not any more."""
+
+    name = "source_away"
+    level = "warning"
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source!r} is not there; its videos stay in the library"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceBack(RunEvent):
+    """A source of a watch is there again."""
+
+    name = "source_back"
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source!r} is there again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -163,7 +163,7 @@ def _committed(rows: Sequence[VideoRow], written_clips: int, seconds: float) -> 
         partial=statuses["partial"],
         failed=statuses["failed"],
         clips=sum(row.clip_count for row in rows),
-        video_seconds=sum(row.video.duration_s or 0.0 for row in rows if row.clip_count),
+        video_seconds=sum((row.video.duration_s or 0.0 for row in rows if row.clip_count), 0.0),
         file_bytes=sum(row.video.file.size_bytes for row in rows),
         written_clips=written_clips,
         seconds=seconds,

@@ -338,7 +338,8 @@ def _index_videos(
 
     run = session.ready()
     profile.begin_run(run, session.start)
-    on_event(WorkersStarted(seconds=session.start.seconds))
+    if session.start.seconds:  # else they were there already
+        on_event(WorkersStarted(seconds=session.start.seconds))
     began = time.monotonic()
     timeout_s: float | None = pace.summary_timeout_s
 

@@ -15,14 +15,14 @@ from index.storage.paths import Library
 from jobs.ingest.ingest import ingest
 from jobs.ingest.ray_startup import KeptRay
 from jobs.ingest.report import IngestReport
-from jobs.run_events import OnEvent, RoundEnded, RoundFailed, nobody
+from jobs.run_events import OnEvent, RoundEnded, RoundFailed, SourceAway, SourceBack, sentences
 from jobs.watch.arrivals import Arrivals
 from jobs.watch.settling import Settling
 from pipeline.sources import absolute_path, exists, source_of
 from pipeline.sources.find import SHARED_SUFFIXES, VIDEO_SUFFIXES, check_address
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError, LockedError, UsageError, VidsiftError
-from schemas.records import VideoFile
+from schemas.records import VideoFile, path_text
 
 # What an ingest is told of models and sampling, which a library keeps.
 _OF_THE_LIBRARY = frozenset(
@@ -96,7 +96,7 @@ class Watch:
         say: Callable[[str], None] = lambda sentence: None,
         after_round: Callable[[], float] = lambda: math.inf,
         ingest_arguments: Mapping[str, Any] | None = None,
-        on_event: OnEvent = nobody,
+        on_event: OnEvent | None = None,
     ) -> None:
         """Nothing is looked at yet.
 
@@ -109,7 +109,7 @@ class Watch:
             say: told what else a user should know.
             after_round: called after each round that did not break; says in how many seconds the next one has to be.
             ingest_arguments: as `jobs.ingest.ingest.ingest` takes them.
-            on_event: told of what happens in each round, and of its end (`jobs.run_events`).
+            on_event: told of what happens in each round, and of its end (`jobs.run_events`); None says what has a sentence.
 
         Raises:
             UsageError: an address holds a password or a signature.
@@ -118,7 +118,8 @@ class Watch:
             check_address(source)
         self._sources = [absolute_path(on_disk(os.fspath(source))) for source in sources]
         self._folder, self._arrivals, self._options = folder, arrivals, options
-        self._on_round, self._say, self._after_round, self._on_event = on_round, say, after_round, on_event
+        self._on_round, self._say, self._after_round = on_round, say, after_round
+        self._on_event = on_event or sentences(say)
         self._ingest_arguments = dict(ingest_arguments or {})
         self._ray = KeptRay()
         self._settling = Settling(options.settle_s, arrivals.now)
@@ -252,9 +253,9 @@ class Watch:
         """Say which sources have gone, or come back, since the last time."""
         away = set(self._sources) - set(present)
         for source in sorted(away - self._away):
-            self._say(f"{source!r} is not there; its videos stay in the library")
+            self._on_event(SourceAway(source=path_text(source)))
         for source in sorted(self._away - away):
-            self._say(f"{source!r} is there again")
+            self._on_event(SourceBack(source=path_text(source)))
         self._away = away
 
 

@@ -62,7 +62,7 @@ def test_an_ingest_says_what_happens_and_ends_with_its_account(
     assert done.exit_code == 0, done.output
     lines = events(done)
     assert [line["event"] for line in lines] == [
-        "run_started", "files_listed", "workers_started", "video_problem", "committed", "published", "run_ended",
+        "run_started", "files_listed", "video_problem", "committed", "published", "run_ended",
     ]  # fmt: skip
     by_name = {line["event"]: line for line in lines}
     started = by_name["run_started"]
@@ -214,7 +214,7 @@ def test_a_watch_says_what_happens_in_each_round_and_answers_with_metrics(
     assert codes == [0], done.output
     assert lines[1]["message"] == f"metrics are at http://127.0.0.1:{port}/metrics"
     assert [line["event"] for line in lines] == [
-        "run_started", "message", "files_listed", "workers_started", "video_problem", "committed", "published",
+        "run_started", "message", "files_listed", "video_problem", "committed", "published",
         "round_ended", "notification_failed", "run_ended",
     ]  # fmt: skip
     round_ended, failed, ended = lines[-3:]
@@ -306,3 +306,15 @@ def test_no_text_ends_a_line_or_steers_a_terminal(capsys: pytest.CaptureFixture[
     assert "\x1b" not in text
     assert json.loads(text)["message"] == "a\nb\x1b[31m\u202e\udc80"
     assert json.loads(text)["seconds"] == 1.235
+
+
+def test_a_source_that_is_away_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inline_run: object) -> None:
+    watched(monkeypatch, (tmp_path / "nas").mkdir)
+    called = ["watch", str(tmp_path / "nas"), "--library", str(tmp_path / "library"), "--log-json"]
+    lines = events(CliRunner().invoke(main, called))
+    assert [(line["event"], line["level"]) for line in lines[1:4]] == [
+        ("source_away", "warning"), ("message", "warning"), ("round_ended", "info"),
+    ]  # fmt: skip
+    assert lines[1]["source"] == str(tmp_path / "nas")
+    assert (lines[3]["away_sources"], lines[3]["found"]) == (1, 0)
+    assert lines[-1]["rounds"] == 1
