@@ -80,7 +80,7 @@ def publish_tables(
     *,
     most_merged: int = MERGED_BY_INGEST,
     embed_texts: EmbedTexts | None = None,
-) -> None:
+) -> int | None:
     """Publish the tables' current versions, unless the current snapshot shows them already.
 
     Clips that lack the score of one of the library's tags get it first.
@@ -93,12 +93,15 @@ def publish_tables(
         most_merged: the most clips of segments that are merged.
         embed_texts: gives the vectors float32 [texts, dim] of texts, or None, to measure a large segment's recall with.
 
+    Returns:
+        The new snapshot's number; None where there is none.
+
     Raises:
         LibraryError: the tables cannot be read, or the snapshot cannot be written.
     """
     previous = _current_snapshot(library)
     if previous is not None and _is_up_to_date(previous, tables.versions(), most_merged):
-        return
+        return None
     settle_tags(library, tables, config)
     keys = tables.video_keys()
     shown = [] if previous is None else _still_shown(library, previous.info, keys)
@@ -106,7 +109,7 @@ def publish_tables(
     new = _new_videos(keys, shown, tables.parquet_files()[1], tables.feature_files(), known)
     shown = _write_segments(library, config, shown, new, most_merged, embed_texts)
     parts = publish_channels(library, tables, previous.info.parts if previous else (), known, most_merged)
-    publish_segments(library, tables, config, shown, changes, parts)
+    return publish_segments(library, tables, config, shown, changes, parts)
 
 
 def publish_segments(
@@ -116,8 +119,11 @@ def publish_segments(
     shown: Sequence[ShownSegment],
     changes: dict[str, int] | None = None,
     channels: tuple[Sequence[ShownPart], pa.Table] | None = None,
-) -> None:
+) -> int:
     """Publish segments that hold the clips of the tables' current versions, and what `publish_channels` gave.
+
+    Returns:
+        The snapshot's number.
 
     Raises:
         LibraryError: the tables cannot be read, or the snapshot cannot be written.
@@ -165,7 +171,7 @@ def publish_segments(
             parts=tuple(PartRef(of.part.name, len(of.part.annotations)) for of in parts),
         )
 
-    publish(library, write)
+    return int(publish(library, write).name)
 
 
 def _current_snapshot(library: Library) -> Snapshot | None:

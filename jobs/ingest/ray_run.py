@@ -24,6 +24,7 @@ import ray
 from jobs.cluster.nodes import on_this_node
 from jobs.ingest.layout import Layout
 from jobs.ingest.profile import RunSummary
+from jobs.ingest.progress import Queues
 from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.scheduler import Scheduler
 from jobs.ingest.steps import Job
@@ -61,6 +62,7 @@ class RayRun:
         """
         self._job = job
         self._stats, self._has_run, self._moved_bytes = RunStats(), False, 0
+        self._scheduler: Scheduler | None = None
         self.is_here = job.options.address is None
         # On this machine, where it lives as long as the run does: it counts for all of them.
         self._stats_actor: Any = (
@@ -84,6 +86,10 @@ class RayRun:
         with suppress(ray.exceptions.RayError):  # `outcomes` raises it
             self._stats = ray.get(self._stats_actor.snapshot.remote())
         return self._stats
+
+    def queues(self) -> Queues:
+        """What waits, and what is being worked at."""
+        return Queues() if self._scheduler is None else self._scheduler.queues()
 
     def summary(self, timeout_s: float | None = None) -> RunSummary | None:
         """The work done; None where Ray has gone, or takes longer than ``timeout_s`` to answer."""
@@ -130,11 +136,11 @@ class RayRun:
                 ray.get(self._stats_actor.begin_anew.remote())
             self._has_run, self._moved_bytes = True, 0
             job = replace(self._job, taken=taken)
-            scheduler = Scheduler(job, self._stats_actor, self._layout, files, is_time_up)
+            scheduler = self._scheduler = Scheduler(job, self._stats_actor, self._layout, files, is_time_up)
             try:
                 yield from scheduler.run()
             finally:
-                self._moved_bytes = scheduler.moved_bytes
+                self._scheduler, self._moved_bytes = None, scheduler.moved_bytes
                 scheduler.stop()
 
 

@@ -158,6 +158,11 @@ class IngestReport:
             if row.status != "indexed":
                 self.failures.append(row)
 
+    def account(self) -> dict[str, float]:
+        """What became of the files: ``found`` is the sum of the next six. The clips and seconds are of what was added."""
+        names = ("found", "indexed", "partial", "failed", "unchanged", "moved", "not_done", "removed", "clips")
+        return {name: getattr(self, name) for name in names} | {"video_seconds": self.video_seconds}
+
     def changes(self) -> dict[str, int]:
         """The counts that the library's history keeps of this ingest."""
         names = ("indexed", "partial", "failed", "moved", "removed", "clips")

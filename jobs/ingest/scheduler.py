@@ -17,6 +17,7 @@ from jobs.cluster.session import OBJECT_STORE_BYTES
 from jobs.ingest.batching import GROUP_FILES, FileGroup, FileQueue, JobChain, JobGroup
 from jobs.ingest.lanes import Lane, Planned, StartedChain
 from jobs.ingest.layout import DECODERS_SHARE, Layout
+from jobs.ingest.progress import Queues
 from jobs.ingest.resources import clip_bytes
 from jobs.ingest.steps import Job
 from jobs.ingest.workers import CHUNKS, ChainActor, decode_group, plan_group, write_rows
@@ -104,7 +105,9 @@ class Scheduler:
         self._ahead = layout.on_cluster and job.options.num_decoders is None
         self._files = FileQueue(files, resources.decoders)
         self._lanes = deque([Lane(largest=False), Lane(largest=True)])  # the next one's turn comes first
-        self._running: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}  # what takes in each task's result
+        self._both_lanes = tuple(self._lanes)
+        self._running: dict[Any, tuple[str, Callable[[Any], Iterator[Outcome]]]] = {}  # stage, and what takes in the result
+        self._tasks = Counter[str]()  # of them, by stage
         self._num_decoding = self._num_clips = 0
         self._decoded: deque[_Chunk] = deque()
         self._num_decoded = 0  # clips in them
@@ -128,7 +131,19 @@ class Scheduler:
             else:  # looking through what runs costs as much for all that has finished as for one
                 finished, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             for ref in finished:
-                yield from self._running.pop(ref)(ref)
+                stage, take = self._running.pop(ref)
+                self._tasks[stage] -= 1
+                yield from take(ref)
+
+    def queues(self) -> Queues:
+        """What waits before each stage, and what is being worked at; any thread may ask."""
+        waiting = {
+            "plan": len(self._files),
+            "decode": sum(lane.num_waiting for lane in self._both_lanes),
+            "annotate": self._num_decoded,
+            "write": self._num_rows,
+        }
+        return Queues(waiting, {stage: self._tasks[stage] for stage in waiting})
 
     def stop(self) -> None:
         """Let workers begin nothing more.
@@ -188,6 +203,11 @@ class Scheduler:
             for lane in self._lanes:
                 lane.drop_what_has_not_begun()
 
+    def _start(self, stage: str, ref: Any, take: Callable[[Any], Iterator[Outcome]]) -> None:
+        """A task was handed out, whose result ``take`` takes in."""
+        self._running[ref] = stage, take
+        self._tasks[stage] += 1
+
     def _is_planned(self) -> bool:
         """Whether nothing waits for a decoder, or will."""
         return not any(self._lanes)
@@ -195,7 +215,7 @@ class Scheduler:
     def _hand_to_planner(self, lane: Lane, group: FileGroup) -> None:
         lane.expect(group)
         ref = self._plan.remote(self._job, self._stats_actor, group)
-        self._running[ref] = partial(self._take_planned, lane, group)
+        self._start("plan", ref, partial(self._take_planned, lane, group))
 
     def _hand_to_decoder(self, lane: Lane, planned: Planned) -> None:
         started: StartedChain | None = None
@@ -210,7 +230,7 @@ class Scheduler:
             summary, *chunks = started.actor.decode.options(num_returns=1 + CHUNKS).remote(started.number)
         num_clips = sum(len(job.spans) for job in jobs)
         self._num_decoding, self._num_clips = self._num_decoding + 1, self._num_clips + num_clips
-        self._running[summary] = partial(self._take_decoded, lane, chunks, num_clips, started)
+        self._start("decode", summary, partial(self._take_decoded, lane, chunks, num_clips, started))
 
     def _hand_to_annotators(self) -> None:
         """Give decoded clips to the annotators that have least to do: whole batches, except for the last ones.
@@ -233,7 +253,7 @@ class Scheduler:
             self._num_decoded -= num_clips
             self._calls[annotator] += 1
             rows, summary = annotator.annotate.options(num_returns=2).remote(*(chunk.ref for chunk in given))
-            self._running[summary] = partial(self._take_annotated, annotator, rows, given)
+            self._start("annotate", summary, partial(self._take_annotated, annotator, rows, given))
 
     def _take_chunk(self, home: str | None) -> _Chunk:
         """The oldest decoded clips; on a cluster rather some that are on this machine, if they are not much younger."""
@@ -255,7 +275,7 @@ class Scheduler:
         if enough or self._num_rows >= pace.max_rows_per_file or late or last:
             self._last_file_s = now
             ref = self._write.remote(self._job, self._stats_actor, *(rows.ref for rows in self._rows))
-            self._running[ref] = partial(self._take_written, self._rows)
+            self._start("write", ref, partial(self._take_written, self._rows))
             self._rows, self._num_rows = [], 0
 
     def _take_planned(self, lane: Lane, group: FileGroup, ref: Any) -> Iterator[Outcome]:
