@@ -99,6 +99,9 @@ class Committer:
         """
         rows = self._ledger.take_finished()
         self._committed.update((row.video.file.path, row) for row in rows if row.video.file.path in self._originals)
+        if not rows and not self._files:
+            self._last_commit = time.monotonic()
+            return
         written_clips = sum(len(clip_ids) for file in self._files for clip_ids in file.clip_ids.values())
         with self._profile.timed("commit") as timing:
             self._tables.commit_clips(self._files)
