@@ -220,6 +220,7 @@ def _write_start(command: str, sources: Sequence[str], folder: Path) -> None:
     import os
     from importlib.metadata import version
 
+    from index.storage.paths import Library
     from schemas.records import path_text
 
     write_event(
@@ -227,7 +228,7 @@ def _write_start(command: str, sources: Sequence[str], folder: Path) -> None:
         "run_started",
         command=command,
         version=version("vidsift"),
-        library=path_text(os.fspath(folder.absolute())),
+        library=path_text(Library(folder).address),
         sources=[path_text(source) for source in sources],
         host=os.uname().nodename,
         process_id=os.getpid(),
