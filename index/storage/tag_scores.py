@@ -1,13 +1,15 @@
 """Brings ``tags`` up to date: every visible clip gets a score for every tag of the library.
 
 The scores follow from tags.json and the clips' embeddings alone. So no model is loaded, and where a job was stopped
-anywhere, the next one that publishes completes the table.
+anywhere, the next one that publishes completes the table. Where it is known which clips lack scores, no others are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +21,26 @@ from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tags_file import read_definitions
-from index.storage.transactions import read_columns
+from index.storage.transactions import read_columns, read_with_files
 from index.storage.working_copies import local_files
 from schemas.errors import LibraryError
 from schemas.tables import CLIPS, TAGS
 from schemas.tags import TagDefinition
 
 _BATCH_CLIPS = 16_384
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unscored:
+    """Clips that lack the scores of all tags, where it is known that no others do.
+
+    Attributes:
+        video_ids: of their videos, whose clips all lack them.
+        files: Parquet files of ``clips`` that have these, and may have others.
+    """
+
+    video_ids: pa.Array
+    files: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,25 +58,59 @@ class Embedded:
     vectors: NDArray[np.float32]
 
 
-def settle_tags(library: Library, tables: Tables, config: LibraryConfig) -> None:
+def settle_tags(library: Library, tables: Tables, config: LibraryConfig, unscored: Unscored | None = None) -> pa.Array:
     """Score the clips that lack the score of a tag, and delete the scores of definitions that the library no longer has.
+
+    Args:
+        library: whose tags.
+        tables: of the library.
+        config: of the library.
+        unscored: the clips to score, where it is known that there is nothing else to do; None looks at every clip.
+
+    Returns:
+        The ids of the videos whose clips got scores.
 
     Raises:
         LibraryError: tags.json is damaged or made for another embedder, or the tables cannot be read or written.
     """
     definitions = checked_definitions(library, config)
-    tables.tags.keep([tag.digest for tag in definitions])
-    if not definitions:
-        return
+    if unscored is not None and definitions:
+        batches = _embedded(unscored.files, config.embedding_dim, "video_id", unscored.video_ids)
+        done = {tag.digest: np.empty(0, np.int64) for tag in definitions}
+        scored = unscored.video_ids
+    else:
+        batches, done, scored = _find_unscored(tables, definitions, config.embedding_dim)
+    first = next(batches, None) if len(scored) else None
+    if first is not None:
+        tables.tags.append(_rows(chain([first], batches), definitions, done))
+    return scored
+
+
+def _find_unscored(
+    tables: Tables, definitions: Sequence[TagDefinition], dim: int
+) -> tuple[Iterator[Embedded], dict[str, NDArray[np.int64]], pa.Array]:
+    """The clips that lack a score, found by the ids of all; which clips have that of each definition; the former's videos.
+
+    Embeddings are read from the files that have such clips. Scores of other definitions are deleted.
+    """
+    digests = [tag.digest for tag in definitions]
     scored = tables.tags.scored()
-    done = {
-        tag.digest: scored["clip_id"].filter(pc.equal(scored["definition"], tag.digest)).to_numpy() for tag in definitions
-    }
-    visible = visible_clips(tables)["clip_id"].to_numpy()
-    lacking = [np.setdiff1d(visible, ids) for ids in done.values()]
-    if any(map(len, lacking)):
-        clip_ids = np.unique(np.concatenate(lacking))
-        tables.tags.append(_rows(embedded_clips(tables, config.embedding_dim, clip_ids), definitions, done))
+    if pc.any(pc.invert(pc.is_in(scored["definition"], value_set=pa.array(digests, pa.string())))).as_py():
+        tables.tags.keep(digests)
+    done = {digest: scored["clip_id"].filter(pc.equal(scored["definition"], digest)).to_numpy() for digest in digests}
+    if not definitions:
+        return iter(()), done, pa.array([], pa.string())
+    with tables.tags.explained():
+        clips, names = read_with_files(tables.clips, ["clip_id", "video_id"])
+        owners = pc.unique(read_columns(tables.videos, ["video_id"])["video_id"])
+    clips = clips.filter(pc.is_in(clips["video_id"], value_set=owners))
+    clip_ids = clips["clip_id"].to_numpy()
+    lacking = np.unique(np.concatenate([np.setdiff1d(clip_ids, ids) for ids in done.values()]))
+    clips = clips.filter(pa.array(np.isin(clip_ids, lacking)))
+    paths = {Path(path).name: path for path in tables.parquet_files()[1]}
+    files = [paths[names[number]] for number in sorted(pc.unique(clips["file"]).to_pylist())]
+    batches = _embedded(files, dim, "clip_id", pa.array(lacking))
+    return batches, done, pc.unique(clips["video_id"]).cast(pa.string())
 
 
 def checked_definitions(library: Library, config: LibraryConfig) -> tuple[TagDefinition, ...]:
@@ -86,7 +135,7 @@ def visible_clips(tables: Tables) -> pa.Table:
     columns = ["clip_id", "video_id", "start_s", "end_s"]
     with tables.tags.explained():
         owners = pc.unique(read_columns(tables.videos, ["video_id"])["video_id"])
-        clips = _clips(tables).to_table(columns)
+        clips = _clips(tables.parquet_files()[1]).to_table(columns)
         # Not as a filter of the dataset: files that Delta Lake has rewritten have texts of another type, whose statistics
         # Arrow cannot compare with these.
         return clips.filter(pc.is_in(clips["video_id"], value_set=owners))
@@ -94,18 +143,28 @@ def visible_clips(tables: Tables) -> pa.Table:
 
 def embedded_clips(tables: Tables, dim: int, clip_ids: NDArray[np.int64]) -> Iterator[Embedded]:
     """The clips with these ids and their embeddings, in batches, in the order in which they are stored."""
-    has_id = pc.field("clip_id").isin(pa.array(clip_ids, pa.int64()))
-    batches = _clips(tables).to_batches(["clip_id", "video_id", "embedding"], filter=has_id, batch_size=_BATCH_CLIPS)
-    for batch in batches:
+    return _embedded(tables.parquet_files()[1], dim, "clip_id", pa.array(clip_ids, pa.int64()))
+
+
+def _embedded(files: Sequence[str], dim: int, column: str, values: pa.Array) -> Iterator[Embedded]:
+    """The clips of files of which a column has one of some values."""
+    columns = ["clip_id", "video_id", "embedding"]
+    for batch in _clips(files).to_batches(columns, batch_size=_BATCH_CLIPS, batch_readahead=2, fragment_readahead=2):
+        # Not as a filter of the dataset: files that Delta Lake has rewritten have texts of another type, whose statistics
+        # Arrow cannot compare with these.
+        batch = batch.filter(pc.is_in(batch[column], value_set=values))
         if batch.num_rows:
             flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
             yield Embedded(batch["clip_id"].to_numpy(), batch["video_id"], flat.reshape(-1, dim))
 
 
 def scores(vectors: NDArray[np.float32], definitions: Sequence[TagDefinition]) -> NDArray[np.float32]:
-    """Probabilities float32 [n, definitions] of embeddings float32 [n, dim], by `TagDefinition`."""
-    weights = np.array([tag.weights for tag in definitions], np.float64).T
-    logits = vectors.astype(np.float64) @ weights + np.array([tag.bias for tag in definitions])
+    """Probabilities float32 [n, definitions] of embeddings float32 [n, dim], by `TagDefinition`.
+
+    Those of a clip do not depend on the others: a product of matrices could differ in the last bit.
+    """
+    weights = np.array([tag.weights for tag in definitions], np.float64)
+    logits = np.vecdot(vectors.astype(np.float64)[:, None], weights) + np.array([tag.bias for tag in definitions])
     return sigmoid(logits).astype(np.float32)
 
 
@@ -114,8 +173,9 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(-np.logaddexp(0.0, -logits))
 
 
-def _clips(tables: Tables) -> dataset.Dataset:
-    files = local_files(tables.parquet_files()[1])
+def _clips(files: Sequence[str]) -> dataset.Dataset:
+    """Files of ``clips``."""
+    files = local_files(files)
     return dataset.dataset(files, schema=CLIPS, format="parquet") if files else dataset.dataset(CLIPS.empty_table())
 
 
