@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -74,43 +75,61 @@ def settle_tags(library: Library, tables: Tables, config: LibraryConfig, unscore
         LibraryError: tags.json is damaged or made for another embedder, or the tables cannot be read or written.
     """
     definitions = checked_definitions(library, config)
-    if unscored is not None and definitions:
-        batches = _embedded(unscored.files, config.embedding_dim, "video_id", unscored.video_ids)
-        done = {tag.digest: np.empty(0, np.int64) for tag in definitions}
-        scored = unscored.video_ids
+    if not definitions:
+        tables.tags.keep([])
+        return pa.array([], pa.string())
+    if unscored is not None:
+        batches = _embedded(unscored.files, config.embedding_dim, video_ids=unscored.video_ids)
+        lacks, scored = [_Lack(tag) for tag in definitions], unscored.video_ids
     else:
-        batches, done, scored = _find_unscored(tables, definitions, config.embedding_dim)
+        lacks, clips = _find_lacks(tables, definitions)
+        files = [clips.files[number] for number in sorted(pc.unique(clips.rows["file"]).to_pylist())]
+        batches = _embedded(files, config.embedding_dim, clip_ids=pc.unique(clips.rows["clip_id"]))
+        scored = pc.unique(clips.rows["video_id"]).cast(pa.string())
     first = next(batches, None) if len(scored) else None
     if first is not None:
-        tables.tags.append(_rows(chain([first], batches), definitions, done))
+        tables.tags.append(_rows(chain([first], batches), lacks))
     return scored
 
 
-def _find_unscored(
-    tables: Tables, definitions: Sequence[TagDefinition], dim: int
-) -> tuple[Iterator[Embedded], dict[str, NDArray[np.int64]], pa.Array]:
-    """The clips that lack a score, found by the ids of all; which clips have that of each definition; the former's videos.
+class _Lack(NamedTuple):
+    """A tag, and the ids of the clips that lack its score, ascending; None for all that are looked at."""
 
-    Embeddings are read from the files that have such clips. Scores of other definitions are deleted.
-    """
-    digests = [tag.digest for tag in definitions]
+    tag: TagDefinition
+    clip_ids: NDArray[np.int64] | None = None
+
+
+class _StoredClips(NamedTuple):
+    """Clips - clip_id, video_id and file, a number - and the paths of the files."""
+
+    rows: pa.Table
+    files: list[str]
+
+
+def _find_lacks(tables: Tables, definitions: Sequence[TagDefinition]) -> tuple[list[_Lack], _StoredClips]:
+    """The tags that a clip lacks, and the clips that lack one, by reading the ids of all; deletes other tags' scores."""
     scored = tables.tags.scored()
-    if pc.any(pc.invert(pc.is_in(scored["definition"], value_set=pa.array(digests, pa.string())))).as_py():
-        tables.tags.keep(digests)
-    done = {digest: scored["clip_id"].filter(pc.equal(scored["definition"], digest)).to_numpy() for digest in digests}
-    if not definitions:
-        return iter(()), done, pa.array([], pa.string())
+    digests = pa.array([tag.digest for tag in definitions], pa.string())
+    if not pc.all(pc.is_in(scored["definition"], value_set=digests), min_count=0).as_py():
+        tables.tags.keep(digests.to_pylist())
     with tables.tags.explained():
-        clips, names = read_with_files(tables.clips, ["clip_id", "video_id"])
+        rows, names = read_with_files(tables.clips, ["clip_id", "video_id"])
         owners = pc.unique(read_columns(tables.videos, ["video_id"])["video_id"])
-    clips = clips.filter(pc.is_in(clips["video_id"], value_set=owners))
-    clip_ids = clips["clip_id"].to_numpy()
-    lacking = np.unique(np.concatenate([np.setdiff1d(clip_ids, ids) for ids in done.values()]))
-    clips = clips.filter(pa.array(np.isin(clip_ids, lacking)))
+    rows = rows.filter(pc.is_in(rows["video_id"], value_set=owners))
+    lacks = []
+    for tag in definitions:
+        done = scored["clip_id"].filter(pc.equal(scored["definition"], tag.digest))
+        # By Arrow: NumPy's routines for sets take seconds for a million.
+        lacks.append(~pc.is_in(rows["clip_id"], value_set=done.combine_chunks()).to_numpy())
+    lacks_any = np.logical_or.reduce(lacks)
+    clip_ids = rows["clip_id"].to_numpy()
+    of_tags = [
+        _Lack(tag, None if np.array_equal(lacking, lacks_any) else np.sort(clip_ids[lacking]))
+        for tag, lacking in zip(definitions, lacks, strict=True)
+        if lacking.any()
+    ]
     paths = {Path(path).name: path for path in tables.parquet_files()[1]}
-    files = [paths[names[number]] for number in sorted(pc.unique(clips["file"]).to_pylist())]
-    batches = _embedded(files, dim, "clip_id", pa.array(lacking))
-    return batches, done, pc.unique(clips["video_id"]).cast(pa.string())
+    return of_tags, _StoredClips(rows.filter(pa.array(lacks_any)), [paths[name] for name in names])
 
 
 def checked_definitions(library: Library, config: LibraryConfig) -> tuple[TagDefinition, ...]:
@@ -143,16 +162,20 @@ def visible_clips(tables: Tables) -> pa.Table:
 
 def embedded_clips(tables: Tables, dim: int, clip_ids: NDArray[np.int64]) -> Iterator[Embedded]:
     """The clips with these ids and their embeddings, in batches, in the order in which they are stored."""
-    return _embedded(tables.parquet_files()[1], dim, "clip_id", pa.array(clip_ids, pa.int64()))
+    return _embedded(tables.parquet_files()[1], dim, clip_ids=pa.array(clip_ids, pa.int64()))
 
 
-def _embedded(files: Sequence[str], dim: int, column: str, values: pa.Array) -> Iterator[Embedded]:
-    """The clips of files of which a column has one of some values."""
-    columns = ["clip_id", "video_id", "embedding"]
-    for batch in _clips(files).to_batches(columns, batch_size=_BATCH_CLIPS, batch_readahead=2, fragment_readahead=2):
+def _embedded(
+    files: Sequence[str], dim: int, *, clip_ids: pa.Array | None = None, video_ids: pa.Array | None = None
+) -> Iterator[Embedded]:
+    """The clips in these files that have one of these ids, or are of one of these videos."""
+    columns, clips = ["clip_id", "video_id", "embedding"], _clips(files)
+    has_id = None if clip_ids is None else pc.field("clip_id").isin(clip_ids)
+    for batch in clips.to_batches(columns, has_id, batch_size=_BATCH_CLIPS, batch_readahead=2, fragment_readahead=2):
         # Not as a filter of the dataset: files that Delta Lake has rewritten have texts of another type, whose statistics
         # Arrow cannot compare with these.
-        batch = batch.filter(pc.is_in(batch[column], value_set=values))
+        if video_ids is not None:
+            batch = batch.filter(pc.is_in(batch["video_id"], value_set=video_ids))
         if batch.num_rows:
             flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
             yield Embedded(batch["clip_id"].to_numpy(), batch["video_id"], flat.reshape(-1, dim))
@@ -179,13 +202,11 @@ def _clips(files: Sequence[str]) -> dataset.Dataset:
     return dataset.dataset(files, schema=CLIPS, format="parquet") if files else dataset.dataset(CLIPS.empty_table())
 
 
-def _rows(
-    clips: Iterator[Embedded], definitions: Sequence[TagDefinition], done: dict[str, NDArray[np.int64]]
-) -> Iterator[pa.RecordBatch]:
+def _rows(clips: Iterator[Embedded], lacks: Sequence[_Lack]) -> Iterator[pa.RecordBatch]:
     for batch in clips:
-        batch_scores = scores(batch.vectors, definitions)
-        for column, tag in enumerate(definitions):
-            lacking = ~np.isin(batch.clip_ids, done[tag.digest])
+        batch_scores = scores(batch.vectors, [tag for tag, _ in lacks])
+        for column, (tag, clip_ids) in enumerate(lacks):
+            lacking = np.ones(len(batch.clip_ids), bool) if clip_ids is None else _is_among(batch.clip_ids, clip_ids)
             count = int(lacking.sum())
             texts = [pa.repeat(pa.scalar(text, pa.string()), count) for text in (tag.prompt, tag.model, tag.digest)]
             columns = [
@@ -196,3 +217,9 @@ def _rows(
                 *texts,
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=TAGS)
+
+
+def _is_among(values: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which values are among some others, of which there is at least one."""
+    at = np.searchsorted(ascending, values).clip(max=len(ascending) - 1)
+    return np.asarray(ascending[at] == values)

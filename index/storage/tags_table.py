@@ -48,9 +48,9 @@ class TagTable:
     @property
     def num_rows(self) -> int | None:
         """How many rows it has, as its log says; None where the log does not say."""
-        counts = (
-            [] if self._table is None else pa.table(self._table.get_add_actions(flatten=True))["num_records"].to_pylist()
-        )
+        if self._table is None:
+            return 0
+        counts = pa.table(self._table.get_add_actions(flatten=True))["num_records"].to_pylist()
         return None if None in counts else sum(counts)
 
     def files(self, of: Callable[[DeltaTable], list[str]]) -> list[str]:
