@@ -1,17 +1,18 @@
 """Publishes tags: for each segment a file of its clips' scores. One that would hold the same is taken over.
 
 A clip's score follows from its embedding and the tag's definition. So a segment's file is the same as in an earlier snapshot
-where the definitions are, and where that snapshot showed all videos of the segment that are shown now. Rows of dead videos
-stay in it; readers leave them out.
+where the definitions are, and where that snapshot showed all videos of the segment that are shown now; scores that were computed again are compared. Rows of
+dead videos stay in it; readers leave them out.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ class KnownTags:
     Attributes:
         snapshots: whose files may be taken over.
         merged: segments of the first of these that were merged into others, and so are not shown any more.
-        scored: ids of the videos that have new scores; no file that has clips of theirs is taken over.
+        scored: ids of the videos that have new scores: no file that has others of theirs is taken over.
     """
 
     snapshots: Sequence[Snapshot] = ()
@@ -91,25 +92,18 @@ def write_tag_parts(
     Raises:
         LibraryError: the tables cannot be read, or a file cannot be written.
     """
-    hashes, to_write, num_rows = dict[str, str](), list[ShownSegment](), 0
+    hashes, num_rows, rows = dict[str, str](), 0, _Rows(tables, definitions, known)
     for of in shown if definitions else ():
-        if snapshot := _with_the_same(of, definitions, known):
-            name = tag_file(of.segment.name)
+        name, num_of_segment = tag_file(of.segment.name), of.total("clips") * len(definitions)
+        if (snapshot := _with_the_same(of, definitions, known, rows)) is not None:
             _link_or_copy(snapshot.folder / name, folder / name)
             hashes[name] = snapshot.info.sha256[name]
-            num_rows += of.total("clips") * len(definitions)
-        elif of.total("clips"):
-            to_write.append(of)
-    if to_write:
-        sources = _row_sources(tables, definitions, known)
-        rows = next(sources)
-        for of in to_write:
-            of_segment = _rows_of(of.segment.timeline, of.live, rows)
-            if not _is_complete(of_segment, of.total("clips"), len(definitions)):
-                rows = next(sources, rows)
-                of_segment = _rows_of(of.segment.timeline, of.live, rows)
-            path = folder / tag_file(of.segment.name)
-            num_rows += write_tag_part(path, of_segment, of.segment.catalog) if len(of_segment) else 0
+            num_rows += num_of_segment
+        elif num_of_segment:
+            of_segment = _rows_of(of.segment.timeline, of.live, rows.likely)
+            if not _is_complete(of_segment, num_of_segment):
+                of_segment = _rows_of(of.segment.timeline, of.live, rows.all)
+            num_rows += write_tag_part(folder / name, of_segment, of.segment.catalog) if len(of_segment) else 0
     return num_rows, hashes
 
 
@@ -122,16 +116,57 @@ def write_tags(path: Path, catalog: Path, timeline: NDArray[np.void], live: NDAr
     return write_tag_part(path, rows, catalog) if len(rows) else 0
 
 
-def _with_the_same(of: ShownSegment, definitions: tuple[str, ...], known: KnownTags) -> Snapshot | None:
+class _Rows:
+    """The rows of the table of tags, `TAG_ROWS`, read when they are needed."""
+
+    def __init__(self, tables: Tables, definitions: tuple[str, ...], known: KnownTags) -> None:
+        self._tables, self._definitions, self._known = tables, definitions, known
+
+    @cached_property
+    def likely(self) -> pa.Table:
+        """Those that were added since the first snapshot, and those of its segments that were merged."""
+        first = self._known.snapshots[0] if self._known.snapshots else None
+        of_first: Collection[str] = first.source_files if first else ()
+        files = [file for file in self._tables.tag_files() if Path(file).name not in of_first]
+        rows = [self._tables.read_tag_rows(files)]
+        if first is not None and first.info.definitions == self._definitions:
+            for of in self._known.merged:
+                if tag_file(of.segment.name) in first.info.sha256:
+                    rows.append(read_tag_part(first.folder / tag_file(of.segment.name), of.live))
+        return pa.concat_tables(rows)
+
+    @cached_property
+    def all(self) -> pa.Table:
+        """All."""
+        return self._tables.read_tag_rows()
+
+
+def _with_the_same(of: ShownSegment, definitions: tuple[str, ...], known: KnownTags, rows: _Rows) -> Snapshot | None:
     """The snapshot whose file of a segment's tags has all that it should have now; None where there is none."""
-    videos = of.segment.videos["video_id"].take(of.live)
-    if len(known.scored) and pc.any(pc.is_in(videos, value_set=known.scored)).as_py():
-        return None
+    is_scored = pc.is_in(of.segment.videos["video_id"], value_set=known.scored).to_numpy()
+    scored = np.intersect1d(of.live, np.flatnonzero(is_scored))
+    name = tag_file(of.segment.name)
     for snapshot in known.snapshots:
-        is_there = tag_file(of.segment.name) in snapshot.info.sha256
-        if is_there and snapshot.info.definitions == definitions and _showed(snapshot, of):
+        has_it = name in snapshot.info.sha256 and snapshot.info.definitions == definitions
+        if (
+            has_it
+            and _showed(snapshot, of)
+            and (not len(scored) or _has_scores(snapshot.folder / name, scored, rows.likely))
+        ):
             return snapshot
     return None
+
+
+def _has_scores(path: Path, videos: NDArray[np.int64], rows: pa.Table) -> bool:
+    """Whether a segment's file has the scores that ``rows`` have of clips of these videos, given by number."""
+    stored = read_tag_part(path, videos)
+    wanted = rows.filter(pc.is_in(rows["clip_id"], value_set=stored["clip_id"].combine_chunks()))
+    columns = ["clip_id", "tag", "score"]
+    schema = pa.schema([("clip_id", pa.int64()), ("tag", pa.string()), ("score", pa.float32())])
+    both = (
+        table.select(columns).cast(schema).sort_by([(name, "ascending") for name in columns]) for table in (stored, wanted)
+    )
+    return bool(next(both).equals(next(both)))
 
 
 def _showed(snapshot: Snapshot, of: ShownSegment) -> bool:
@@ -149,19 +184,6 @@ def _link_or_copy(existing: Path, path: Path) -> None:
         shutil.copyfile(existing, path)
 
 
-def _row_sources(tables: Tables, definitions: tuple[str, ...], known: KnownTags) -> Iterator[pa.Table]:
-    """The rows that were added or belonged to merged segments; and all."""
-    first = known.snapshots[0] if known.snapshots else None
-    of_first: Collection[str] = first.source_files if first else ()
-    rows = [tables.read_tag_rows([file for file in tables.tag_files() if Path(file).name not in of_first])]
-    if first is not None and first.info.definitions == definitions:
-        for of in known.merged:
-            if tag_file(of.segment.name) in first.info.sha256:
-                rows.append(read_tag_part(first.folder / tag_file(of.segment.name), of.live))
-    yield pa.concat_tables(rows)
-    yield tables.read_tag_rows()
-
-
 def _rows_of(timeline: NDArray[np.void], live: NDArray[np.int64], tags: pa.Table) -> pa.Table:
     """The rows of ``tags`` that are of a segment's live videos: "row" of the clip, tag, score, prompt, model."""
     rows = np.flatnonzero(np.isin(timeline["video"], live))
@@ -170,8 +192,8 @@ def _rows_of(timeline: NDArray[np.void], live: NDArray[np.int64], tags: pa.Table
     return part.add_column(0, "row", pa.array(rows[at.drop_null().to_numpy()].astype(np.int32)))
 
 
-def _is_complete(rows: pa.Table, num_clips: int, num_tags: int) -> bool:
-    """Whether each clip has each tag once."""
-    if len(rows) != num_clips * num_tags:
+def _is_complete(rows: pa.Table, expected: int) -> bool:
+    """Whether there are as many rows as expected, and none of a clip and a tag is there twice."""
+    if len(rows) != expected:
         return False
-    return len(rows.unify_dictionaries().group_by(["row", "tag"]).aggregate([])) == len(rows)
+    return len(rows.unify_dictionaries().group_by(["row", "tag"]).aggregate([])) == expected

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow.compute as pc
 import pytest
@@ -149,10 +150,12 @@ def test_a_removed_video_leaves_the_file_of_its_segment_as_it_is(library: Path) 
 
 
 def test_a_video_that_comes_back_has_its_scores_again(library: Path) -> None:
-    """Its segment may still be there, with it as a dead video, while its scores are gone from the table."""
+    """Its segment is still there, with it as a dead video, while its scores are gone from the table."""
+    before = parts(library)
     remove(library, "a")
     publish(library)
     rollback(library, 1)
+    assert parts(library) == before, "they have been computed again, and are the same"
     check(library, [*FILM, *background(40)])
 
 
@@ -227,8 +230,15 @@ def test_compaction_and_merged_files_change_no_score(library: Path) -> None:
     check(library, [*FILM, *OTHER, *THIRD, Made(60, "d", 0.0, 4.0, {"red": 0.2}), *background(40)])
 
 
-def test_scores_that_were_deleted_are_computed_and_their_files_written_anew(library: Path) -> None:
+def test_scores_that_were_deleted_are_computed_again_and_a_file_that_has_others_is_replaced(library: Path) -> None:
     before = parts(library)
+    shutil.rmtree(library / "tags")
+    publish(library)
+    assert parts(library) == before
+    check(library, [*FILM, *background(40)])
+    path = Snapshot(Library(library)).folder / next(iter(before))
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update tags set score = 0.25 where clip_id = 3 and tag = 'loud'")
     shutil.rmtree(library / "tags")
     publish(library)
     assert not before.items() & parts(library).items()
