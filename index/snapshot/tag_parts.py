@@ -1,8 +1,8 @@
 """Publishes tags: for each segment a file of its clips' scores. One that would hold the same is taken over.
 
 A clip's score follows from its embedding and the tag's definition. So a segment's file is the same as in an earlier snapshot
-where the definitions are, and where that snapshot showed all videos of the segment that are shown now; scores that were computed again are compared. Rows of
-dead videos stay in it; readers leave them out.
+where the definitions are, and where that snapshot showed all videos of the segment that are shown now; scores that were
+computed again are compared. Rows of dead videos stay in it; readers leave them out.
 """
 
 from __future__ import annotations
@@ -147,12 +147,8 @@ def _with_the_same(of: ShownSegment, definitions: tuple[str, ...], known: KnownT
     scored = np.intersect1d(of.live, np.flatnonzero(is_scored))
     name = tag_file(of.segment.name)
     for snapshot in known.snapshots:
-        has_it = name in snapshot.info.sha256 and snapshot.info.definitions == definitions
-        if (
-            has_it
-            and _showed(snapshot, of)
-            and (not len(scored) or _has_scores(snapshot.folder / name, scored, rows.likely))
-        ):
+        has_it = name in snapshot.info.sha256 and snapshot.info.definitions == definitions and _showed(snapshot, of)
+        if has_it and (not len(scored) or _has_scores(snapshot.folder / name, scored, rows.likely)):
             return snapshot
     return None
 
@@ -161,12 +157,10 @@ def _has_scores(path: Path, videos: NDArray[np.int64], rows: pa.Table) -> bool:
     """Whether a segment's file has the scores that ``rows`` have of clips of these videos, given by number."""
     stored = read_tag_part(path, videos)
     wanted = rows.filter(pc.is_in(rows["clip_id"], value_set=stored["clip_id"].combine_chunks()))
-    columns = ["clip_id", "tag", "score"]
     schema = pa.schema([("clip_id", pa.int64()), ("tag", pa.string()), ("score", pa.float32())])
-    both = (
-        table.select(columns).cast(schema).sort_by([(name, "ascending") for name in columns]) for table in (stored, wanted)
-    )
-    return bool(next(both).equals(next(both)))
+    order = [("clip_id", "ascending"), ("tag", "ascending")]
+    both = [table.select(schema.names).cast(schema).sort_by(order) for table in (stored, wanted)]
+    return bool(both[0].equals(both[1]))
 
 
 def _showed(snapshot: Snapshot, of: ShownSegment) -> bool:
