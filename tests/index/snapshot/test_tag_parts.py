@@ -19,6 +19,7 @@ from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tag_scores import scores
 from index.storage.tags_file import read_definitions, write_definitions
+from index.storage.transactions import delete_except, distinct
 from jobs.maintain.rollback import compact, rollback
 from jobs.maintain.verify import verify
 from schemas.errors import LibraryError
@@ -149,13 +150,17 @@ def test_a_removed_video_leaves_the_file_of_its_segment_as_it_is(library: Path) 
     assert sql(library, "select count(*) as n from tags where tag = 'hot' and score > 0") == [{"n": 40}]
 
 
-def test_a_video_that_comes_back_has_its_scores_again(library: Path) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_video_that_comes_back_has_its_scores_again(library: Path, lost: bool) -> None:
     """Its segment is still there, with it as a dead video, while its scores are gone from the table."""
     before = parts(library)
     remove(library, "a")
     publish(library)
+    if lost:
+        (Snapshot(Library(library), number=1).folder / "videos.duckdb").unlink()
     rollback(library, 1)
-    assert parts(library) == before, "they have been computed again, and are the same"
+    if not lost:
+        assert parts(library) == before, "they have been computed again, and are the same"
     check(library, [*FILM, *background(40)])
 
 
@@ -168,6 +173,24 @@ def test_a_video_that_was_read_again_has_its_new_scores(library: Path) -> None:
     remove(library, "a")
     add(library, thrice, most_merged=65_536)
     check(library, [*thrice, *background(40)])
+
+
+def test_a_video_that_was_read_again_has_no_score_twice(library: Path) -> None:
+    """Those that it had are left in the table where dropping what no video owns was stopped before them."""
+    tables = Tables(Library(library))
+    tables.remove_videos(["a"])
+    delete_except(tables.clips, "video_id", distinct(tables.videos, "video_id"))
+    add(library, FILM)
+    check(library, [*FILM, *background(40)])
+
+
+def test_a_file_that_was_written_while_a_video_was_away_is_not_taken_over_when_it_is_back(library: Path) -> None:
+    remove(library, "a")
+    publish(library)
+    write_definitions(Library(library), read_definitions(Library(library)).changed(add=(replace(HOT, bias=-1.0),)))
+    publish(library)
+    rollback(library, 1)
+    check(library, [*FILM, *background(40)])
 
 
 def test_definitions_that_change_change_every_file(library: Path) -> None:
@@ -203,6 +226,19 @@ def test_a_publishing_that_is_stopped_is_completed(library: Path, monkeypatch: p
             publish(library)
     add(library, THIRD)
     check(library, [*FILM, *OTHER, *THIRD, *background(40)])
+
+
+def test_as_many_scores_as_before_may_be_those_of_other_clips(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publishing was stopped once three clips had scores, and then three others were removed."""
+    commit(library, OTHER)
+    with monkeypatch.context() as patch:
+        patch.setattr("index.snapshot.publish.publish", breaks_off)
+        with pytest.raises(LibraryError, match="disk full"):
+            publish(library)
+    for number in range(len(OTHER)):
+        remove(library, f"x{number:03d}")
+    publish(library)
+    check(library, [*FILM, *OTHER, *background(40)[3:]])
 
 
 def test_clips_that_became_visible_later_are_scored(library: Path) -> None:
@@ -251,9 +287,11 @@ def test_a_table_that_lost_rows_is_completed(library: Path) -> None:
     check(library, [*FILM, *OTHER, *background(40)])
 
 
-def test_a_segment_that_is_lost_is_written_again_with_its_scores(library: Path) -> None:
+@pytest.mark.parametrize("lost", ["", "timeline.npy"])
+def test_a_segment_that_is_lost_is_written_again_with_its_scores(library: Path, lost: str) -> None:
     add(library, OTHER)
-    shutil.rmtree(library / "segments" / names(library)[1])
+    folder = library / "segments" / names(library)[1]
+    shutil.rmtree(folder) if not lost else (folder / lost).unlink()
     add(library, THIRD)
     check(library, [*FILM, *OTHER, *THIRD, *background(40)])
 
