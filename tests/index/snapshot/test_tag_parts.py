@@ -298,11 +298,13 @@ def test_a_segment_that_is_lost_is_written_again_with_its_scores(library: Path, 
 
 def test_scores_do_not_depend_on_the_clips_beside_them() -> None:
     """To the last bit, or what is taken over would differ from what is computed again."""
-    vectors = np.random.default_rng(0).normal(size=(1000, len(HOT.weights))).astype(np.float32)
-    together = scores(vectors, [HOT, LOUD])
-    apart = np.concatenate([scores(vectors[n : n + 7], [HOT, LOUD]) for n in range(0, 1000, 7)])
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(1000, 512)).astype(np.float32)
+    tags = [replace(LOUD, name=name, weights=tuple(random.normal(size=512).tolist())) for name in "abc"]
+    together = scores(vectors, tags)
+    apart = np.concatenate([scores(vectors[n : n + 7], tags) for n in range(0, 1000, 7)])
     np.testing.assert_array_equal(together, apart)
-    np.testing.assert_array_equal(together[:, 1:], scores(vectors, [LOUD]))
+    np.testing.assert_array_equal(together[:, 1:2], scores(vectors, [tags[1]]))
 
 
 def test_a_rollback_shows_the_segments_of_then(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
