@@ -2,10 +2,10 @@
 
     python -m benchmarks.publish_crashes --kills 100
 
-Each round starts a process that adds videos to a library, removes some, publishes with merges, and compacts, and kills it
-(SIGKILL) after a random time. Then a reader opens the library, SQL and search must answer alike, and every check of
-``vidsift verify`` must hold, but that something may be committed and not yet published. Then the next publish completes it,
-and the library must hold what its tables say. Prints how often the kill came in the middle of what.
+Each round starts a process that adds videos to a library with tags, removes some, publishes with merges, rolls back, and
+compacts, and kills it (SIGKILL) after a random time. Then a reader opens the library, SQL and search must answer alike, and
+every check of ``vidsift verify`` must hold, but that something may be committed and not yet published. Then the next publish
+completes it, and the library must hold what its tables say. Prints how often the kill came in the middle of what.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,21 @@ from numpy.typing import NDArray
 from index.search.searcher import Searcher
 from index.snapshot.merging import MERGED_BY_COMPACT
 from index.snapshot.publish import publish_tables
+from index.snapshot.snapshot import Snapshot
 from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables
+from index.storage.tags_file import write_definitions
+from jobs.maintain.rollback import rollback
 from jobs.maintain.verify import verify
 from pipeline.write import write_clips
+from schemas.errors import VidsiftError
 from schemas.models import Checkpoint, Label
 from schemas.options import Sampling
 from schemas.records import ClipRow, Span, VideoFile, VideoInfo, VideoRow, clip_id_of
 from schemas.rerank_features import ClipFeatures, FeatureLayout
 from schemas.search import SearchOptions
+from schemas.tags import TagDefinition, TagDefinitions
 
 _DIM, _CLIPS = 16, 40
 _LAYOUT = FeatureLayout("int8", 2, _DIM)
@@ -45,7 +51,12 @@ _CONFIG = LibraryConfig(
     Sampling(),
     "int8",
 )
-_UNPUBLISHED = "something was committed and not published"
+_TAGS = tuple(
+    TagDefinition(name=f"t{n}", weights=tuple(np.eye(_DIM)[n].tolist()), bias=0.0, embedder=_CONFIG.embedder.stamp)
+    for n in range(2)
+)
+# What may be so until something is published: clips are scored then.
+_UNPUBLISHED = "something was committed and not published", "every clip has each tag once"
 
 
 class OneText:
@@ -95,6 +106,10 @@ def work(folder: Path, seed: int) -> None:
             tables.compact()
             print("publish compacted", flush=True)
             publish_tables(library, tables, _CONFIG, most_merged=MERGED_BY_COMPACT)
+        elif rng.random() < 0.3:
+            print("roll back", flush=True)
+            with suppress(VidsiftError):  # what is needed may have been compacted
+                rollback(folder, Snapshot(library).number - int(rng.integers(1, 4)))
 
 
 def check(folder: Path) -> None:
@@ -113,7 +128,7 @@ def check(folder: Path) -> None:
         searcher.snapshot.catalog.close()
         assert found == shown, "search and SQL see the same clips"
         breaches = [str(held) for held in verify(folder) if held.breach is not None]
-        unpublished = [breach for breach in breaches if _UNPUBLISHED in breach]
+        unpublished = [breach for breach in breaches if any(text in breach for text in _UNPUBLISHED)]
         assert breaches == ([] if complete else unpublished), breaches
         if complete:
             videos = Tables(library).video_keys()["video_id"].to_pylist()
@@ -135,6 +150,7 @@ def main() -> None:
         library = Library(Path(scratch) / "library")
         library.folder.mkdir()
         write_library_config(library, _CONFIG)
+        write_definitions(library, TagDefinitions().changed(add=_TAGS))
         publish_tables(library, Tables(library, features=True), _CONFIG)
         for number in range(arguments.kills):
             command = [sys.executable, "-m", "benchmarks.publish_crashes", "--work", str(library.folder)]

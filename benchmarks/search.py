@@ -32,9 +32,10 @@ from benchmarks.made_up_vectors import CHUNK, MadeUpVectors
 from index.search.searcher import Searcher
 from index.snapshot.feature_records import RecordFile
 from index.snapshot.flat_vectors import faiss
-from index.snapshot.publish import ShownSegment, publish_segments, publish_tables
+from index.snapshot.publish import publish_segments, publish_tables
 from index.snapshot.segment import TIMELINE, VIDEO_KEYS
 from index.snapshot.segment_build import write_segment, writing_folder
+from index.snapshot.shown import ShownSegment
 from index.storage.config import LibraryConfig, write_library_config
 from index.storage.paths import Library
 from index.storage.tables import Tables

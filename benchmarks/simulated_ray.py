@@ -267,7 +267,7 @@ class SimulatedRay:
             parts = [clips[k * len(clips) // CHUNKS : (k + 1) * len(clips) // CHUNKS] for k in range(CHUNKS)]
             for chunk, part in zip(chunks, parts, strict=True):
                 chunk.value = part
-            summary.value = ([len(part) for part in parts], done)
+            summary.value = ([len(part) for part in parts], done, "node")
 
         self.submit(_Task(seconds, finish, summary, on_cpu=on_cpu))
         return [summary, *chunks]

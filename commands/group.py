@@ -51,6 +51,16 @@ def _printable_usage_errors() -> Iterator[None]:
         raise
 
 
+def ending_of(exc: VidsiftError | OSError | KeyboardInterrupt, command: click.Command | None) -> tuple[str, int]:
+    """What is said of an error that ends ``command``, and the exit code."""
+    if isinstance(exc, VidsiftError):
+        return flag_text(exc, command), exc.exit_code
+    if isinstance(exc, KeyboardInterrupt):
+        return "interrupted", 130
+    # What no step expected: a disk that fills up under standard output, a folder locked midway.
+    return f"{exc.strerror or exc}{f': {exc.filename!r}' if exc.filename else ''}", 1
+
+
 class CommandGroup(click.Group):
     """Lists its commands under headings, and prints errors as one line with their exit code."""
 
@@ -76,15 +86,11 @@ class CommandGroup(click.Group):
         try:
             with _printable_usage_errors():
                 return super().invoke(ctx)
-        except VidsiftError as exc:
-            message, code = flag_text(exc, self.commands.get(ctx.invoked_subcommand or "")), exc.exit_code
-        except KeyboardInterrupt:
-            message, code = "interrupted", 130
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
             message, code = "", 0
-        except OSError as exc:  # what no step expected: a disk that fills up under standard output, a folder locked midway
-            message, code = f"{exc.strerror or exc}{f': {exc.filename!r}' if exc.filename else ''}", 1
+        except (VidsiftError, OSError, KeyboardInterrupt) as exc:
+            message, code = ending_of(exc, self.commands.get(ctx.invoked_subcommand or ""))
         if message:
             note(message)
         gc.collect()  # or DuckDB complains of objects that the error's frames hold in a circle

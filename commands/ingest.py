@@ -6,20 +6,26 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from commands.common import Command, echo, json_option, library_option, note, time_limit_options
+from commands.common import echo, json_option, library_option, time_limit_options
 from commands.ingest_options import ingest_arguments, ingest_options
-from commands.progress_line import ProgressLine
+from commands.observe import ObservedCommand, observe_options, observed
 from schemas.text import json_text
 
-# The exit code of a run whose time was up before all was done: the same command goes on.
-_TIME_WAS_UP = 3
+# The exit codes of a run that was stopped, or whose time was up, before all was done: the same command goes on.
+_INTERRUPTED, _TIME_WAS_UP = 130, 3
+_OUTCOMES: dict[int, Literal["finished", "time_up", "interrupted"]] = {
+    0: "finished",
+    _TIME_WAS_UP: "time_up",
+    _INTERRUPTED: "interrupted",
+}
+_GO_ON = "interrupted; what was finished is kept, run the same command again to go on"
 
 
-@click.command(cls=Command)
+@click.command(cls=ObservedCommand)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=str))
 @library_option
 @ingest_options
@@ -30,8 +36,17 @@ _TIME_WAS_UP = 3
 @click.option(
     "--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write a trace of all processes, for Perfetto."
 )
+@observe_options
 @json_option("Print one JSON object at the end.")
-def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) -> None:
+def ingest(
+    sources: tuple[str, ...],
+    folder: Path,
+    as_json: bool,
+    log_json: bool,
+    metrics_port: int | None,
+    metrics_host: str,
+    **given: Any,
+) -> None:
     """Index videos, or bring a library up to date.
 
     A SOURCE is a video or a folder of videos, on disk or at s3://, gs://, az://, https://, sftp://. Each file is matched
@@ -50,22 +65,37 @@ def ingest(sources: tuple[str, ...], folder: Path, as_json: bool, **given: Any) 
     from jobs.ingest.ingest import ingest as run
     from jobs.ingest.library_config import licence_notes
     from jobs.ingest.report import Interrupted, ingest_text
+    from jobs.run_events import RunEnded
 
     interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
     is_new = read_library_config(Library(folder)) is None
-    with ProgressLine() as line:
+    code = 0
+    with observed(
+        "ingest", sources, folder, log_json=log_json, metrics_port=metrics_port, metrics_host=metrics_host
+    ) as seen:
         try:
-            report = run(sources, folder, on_progress=line.show, **arguments)
+            report = run(sources, folder, on_progress=seen.show, on_event=seen.tell, **arguments)
         except Interrupted as exc:
-            report, interrupted = exc.report, True
-    if is_new and (config := read_library_config(Library(folder))) is not None:
-        for sentence in licence_notes(config):
-            note(sentence)
-    echo(json_text(report.as_json()) if as_json else ingest_text(report))
+            report, interrupted, code = exc.report, True, _INTERRUPTED
+        if report.time_is_up and not interrupted:
+            code = _TIME_WAS_UP
+        seen.clear()
+        if is_new and (config := read_library_config(Library(folder))) is not None:
+            for sentence in licence_notes(config):
+                seen.say(sentence)
+        echo(json_text(report.as_json()) if as_json else ingest_text(report))
+        seen.tell(
+            RunEnded(
+                outcome=_OUTCOMES[code],
+                exit_code=code,
+                seconds=seen.seconds,
+                account=report.account(),
+                sentence=_GO_ON if interrupted else "",
+            )
+        )
     if interrupted:
-        note("interrupted; what was finished is kept, run the same command again to go on")
         sys.stdout.flush()
-        os._exit(130)  # an interpreter that was stopped while Ray's threads start can crash on its way out
-    if report.time_is_up:
-        raise SystemExit(_TIME_WAS_UP)
+        os._exit(code)  # an interpreter that was stopped while Ray's threads start can crash on its way out
+    if code:
+        raise SystemExit(code)

@@ -53,6 +53,7 @@ class ProgressLine:
     def show(self, progress: Progress) -> None:
         """Show how far the work is; a log gets a line every 30 s."""
         text = printable(str(progress))
+        self._logged_s = 0.0 if progress.elapsed_s < self._logged_s else self._logged_s  # another piece of work has begun
         if self._on_terminal:
             click.echo(f"\r{text:<{self._width}}", nl=False, err=True)
             self._width = len(text)

@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from commands.common import Command, Duration, echo, json_option, library_option, note
+from commands.common import Duration, echo, json_option, library_option, note
 from commands.ingest_options import ingest_arguments, ingest_options
-from commands.progress_line import ProgressLine
+from commands.observe import Observed, ObservedCommand, observe_options, observed
 from schemas.text import json_text
 
 
-@click.command(cls=Command)
+@click.command(cls=ObservedCommand)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=str))
 @library_option
 @click.option(
@@ -47,6 +47,7 @@ from schemas.text import json_text
     help="Tell of new moments that the alerts in this TOML file look for.",
 )
 @ingest_options
+@observe_options
 @json_option("Print one JSON object for each time that something was indexed.")
 def watch(
     sources: tuple[str, ...],
@@ -56,6 +57,9 @@ def watch(
     publish_every_s: float,
     notify: Path | None,
     as_json: bool,
+    log_json: bool,
+    metrics_port: int | None,
+    metrics_host: str,
     **given: Any,
 ) -> None:
     """Index videos as they arrive.
@@ -69,41 +73,45 @@ def watch(
     vidsift watch /mnt/camera --library ~/videos.vidsift --notify alerts.toml
     """
     arguments = ingest_arguments(given)
+    from jobs.run_events import RunEnded
     from jobs.watch.arrivals import FolderArrivals
     from jobs.watch.report import round_json, round_text
     from jobs.watch.watch import Round, Watch, WatchOptions
 
     options = WatchOptions(every_s=every_s, settle_s=settle_s, publish_every_s=publish_every_s)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service stops it as cleanly as Ctrl-C
-    with ProgressLine(note) as line:
+    with observed("watch", sources, folder, log_json=log_json, metrics_port=metrics_port, metrics_host=metrics_host) as seen:
 
         def tell(done: Round) -> None:
-            line.clear()
+            seen.clear()
             if done.report is None:
-                note(round_text(done))
+                if not log_json:
+                    note(round_text(done))
             else:
                 echo(json_text(round_json(done)) if as_json else round_text(done))
                 sys.stdout.flush()
 
-        after_round = _no_alerts if notify is None else _alerts(notify, folder, line.say, given["embedder"])
-        arrivals = FolderArrivals(line.say)
+        after_round = _no_alerts if notify is None else _alerts(notify, folder, seen, given["embedder"])
+        arrivals = FolderArrivals(seen.warn)
         watched = Watch(
             sources,
             folder,
             arrivals,
             options=options,
             on_round=tell,
-            say=line.say,
+            say=seen.warn,
             after_round=after_round,
-            ingest_arguments={**arguments, "on_progress": line.show},
+            ingest_arguments={**arguments, "on_progress": seen.show},
+            on_event=seen.tell,
         )
         try:
             watched.run()
         except KeyboardInterrupt:
-            line.clear()
+            seen.clear()
         finally:
             arrivals.close()
-    note("ended; what was finished is kept")
+        ended = "ended; what was finished is kept"
+        seen.tell(RunEnded(outcome="ended", exit_code=0, seconds=seen.seconds, account=seen.totals, sentence=ended))
     sys.stdout.flush()
     os._exit(0)  # an interpreter that was stopped while Ray's threads start can crash on its way out
 
@@ -112,11 +120,11 @@ def _no_alerts() -> float:
     return math.inf
 
 
-def _alerts(file: Path, folder: Path, say: Callable[[str], None], embedder: str | None) -> Callable[[], float]:
+def _alerts(file: Path, folder: Path, seen: Observed, embedder: str | None) -> Callable[[], float]:
     """What looks for the alerts of a file after each round."""
     from jobs.watch.alert_rules import read_rules
     from jobs.watch.alerts import Alerts
 
-    alerts = Alerts(read_rules(file), folder, say, embedder=embedder)
+    alerts = Alerts(read_rules(file), folder, seen.warn, embedder=embedder, on_event=seen.tell)
     alerts.begin()
     return alerts.look_and_tell

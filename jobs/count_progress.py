@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.text import clock
 
@@ -21,6 +22,10 @@ class CountProgress:
     total: int
     elapsed_s: float
     unit: str
+
+    def fields(self) -> dict[str, Any]:
+        """The same for a log."""
+        return {"done": self.done, "total": self.total, "unit": self.unit, "seconds": self.elapsed_s}
 
     def __str__(self) -> str:
         """One line for people."""

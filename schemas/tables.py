@@ -96,6 +96,19 @@ TAGS = pa.schema(
     ]
 )
 
+_REPEATED = pa.dictionary(pa.int32(), pa.string())
+
+TAG_ROWS = pa.schema(
+    [
+        ("clip_id", pa.int64()),
+        ("tag", _REPEATED),
+        ("score", pa.float32()),
+        ("prompt", _REPEATED),
+        ("model", _REPEATED),
+    ]
+)
+"""What a snapshot takes from ``tags``; each text is held once, since there are as many rows as clips and tags."""
+
 
 def modified_at(modified_ns: int) -> datetime:
     """A modification time as people read it."""

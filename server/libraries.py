@@ -16,6 +16,7 @@ from index.search.marks import Marks
 from index.status import LibraryStatus
 from index.storage.paths import Library
 from index.storage.running_ingest import RunningIngest, read_running_ingest
+from index.storage.working_copies import copy_of, refresh
 from schemas.records import Span
 from schemas.search import Answer, Channel, SearchOptions
 from schemas.sql import CHANNELS
@@ -31,6 +32,9 @@ WHERE_TIMEOUT_S = 5.0
 """The longest that a search's condition may take: other searches wait meanwhile."""
 
 _SQL_MEMORY_MB = 1024
+
+# Seconds between two looks for a new snapshot of a library in an object store.
+_REFRESH_S = 10.0
 
 # Answers that are kept for the pages of their moments.
 _ANSWERS = 16
@@ -224,9 +228,19 @@ class ServedLibraries:
                 said.add(sentence)
                 say(sentence)
 
+        self._closed = threading.Event()
         for folder in folders:
             name = _distinct(folder.absolute().name or "library", self._libraries)
             self._libraries[name] = ServedLibrary(name, folder, embedder=embedder, say=say_once)
+
+        if any(copy_of(folder) for folder in folders):
+            threading.Thread(target=self._refresh, args=(folders,), name="refresh-libraries", daemon=True).start()
+
+    def _refresh(self, folders: Sequence[Path]) -> None:
+        """Look for new snapshots of libraries in object stores, so that nobody is answered from an old one."""
+        while not self._closed.wait(_REFRESH_S):
+            for folder in folders:
+                refresh(folder)
 
     def __iter__(self) -> Any:
         """The libraries in order."""
@@ -255,6 +269,7 @@ class ServedLibraries:
 
     def close(self) -> None:
         """Close all of them."""
+        self._closed.set()
         for library in self._libraries.values():
             library.close()
 

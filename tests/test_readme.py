@@ -68,13 +68,17 @@ def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Ran]]:
     return folder, ran
 
 
+# A line of an ingest that takes longer than some seconds.
+PROGRESS = re.compile(r"\d+/\d+ videos ")
+
+
 def test_the_tour_goes_as_shown(toured: tuple[Path, list[Ran]]) -> None:
     """The same lines in the same places; random models rank differently on other processors, so hits may differ."""
     folder, ran = toured
     assert len(ran) >= 9
     for command, shown, exit_code, stdout, stderr in ran:
         assert exit_code == 0, (command, stderr)
-        assert stderr == "", command
+        assert [line for line in stderr.splitlines() if not PROGRESS.match(line)] == [], command
         printed = [shape(line, str(folder)) for line in stdout.splitlines()]
         expected = [shape(line, str(folder)) for line in shown]
         if command.startswith(("vidsift search", "vidsift sql")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +44,11 @@ class CopiedFiles:
         self._state_file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(self._state_file, json.dumps({"etags": self.etags, "digests": self._digests}) + "\n")
 
+    def drop_missing(self) -> None:
+        """Forget what is known of files that are not here, whoever deleted them."""
+        for name in [name for name in self.etags if not self.path(name).exists()]:
+            self.forget(name)
+
     def path(self, name: str) -> Path:
         """Where the file of this name is."""
         return self.folder / name
@@ -79,8 +85,11 @@ class CopiedFiles:
 
     def replace(self, name: str, content: bytes, etag: str) -> None:
         """Write a small file that was read from the store."""
-        self.path(name).parent.mkdir(parents=True, exist_ok=True)
-        replace_file(self.path(name), content.decode("utf-8"))
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_bytes(content)
+        aside.replace(path)
         self.note(name, etag, content)
 
     def fetch(self, hashes: Mapping[str, str | None]) -> None:

@@ -39,21 +39,27 @@ def fetch_snapshot(files: CopiedFiles) -> None:
         LibraryError: an object is damaged, or cannot be read.
     """
     current = files.store.read(CURRENT)
+    missing = {} if current is None else _missing(files, number_of(current.content))
+    is_new = current is None or files.etags.get(CURRENT) != current.etag or not files.path(CURRENT).exists()
     for name in SMALL_FILES:
-        found = files.store.read(name)
-        if found is None:
-            files.forget(name)
-        elif files.etags.get(name) != found.etag or not files.path(name).exists():
-            files.replace(name, found.content, found.etag)
+        if is_new or not files.path(name).exists():  # a change of either is followed by a snapshot
+            fetch_small(files, name)
     if current is None:
         files.forget(CURRENT)
-    elif files.etags.get(CURRENT) != current.etag or not files.path(CURRENT).exists():
-        number = number_of(current.content)
-        missing = _missing(files, number)
+    elif is_new or missing:
         make_room(files.folder.parent, _sizes(files, missing))
         files.fetch(missing)
         files.replace(CURRENT, current.content, current.etag)
-        drop_old_snapshots(files, number)
+        drop_old_snapshots(files, number_of(current.content))
+
+
+def fetch_small(files: CopiedFiles, name: str) -> None:
+    """Fetch a file that is replaced under its name, if the store has it."""
+    found = files.store.read(name)
+    if found is None:
+        files.forget(name)
+    elif files.etags.get(name) != found.etag or not files.path(name).exists():
+        files.replace(name, found.content, found.etag)
 
 
 def description(files: CopiedFiles, name: str) -> bytes:
@@ -99,7 +105,9 @@ def _missing(files: CopiedFiles, number: int) -> dict[str, str | None]:
 def _sizes(files: CopiedFiles, names: Mapping[str, object]) -> int:
     """Bytes of these objects together."""
     prefixes = {name.rpartition("/")[0] + "/" for name in names}
-    return sum(found.size_bytes for prefix in prefixes for name, found in files.store.list(prefix).items() if name in names)
+    return sum(
+        found.size_bytes for prefix in prefixes for name, found in files.store.listed(prefix).items() if name in names
+    )
 
 
 def drop_old_snapshots(files: CopiedFiles, number: int) -> None:

@@ -53,17 +53,17 @@ def _push_tables(files: CopiedFiles) -> None:
     A commit may take away clips only after another has taken away their video, so the order among tables matters.
     """
     logs = [name for folder in _tables(files) for name in files.names_in(f"{folder}/_delta_log")]
-    entries = [name for name in logs if name not in files.etags and _is_entry(name)]
+    entries = [name for name in logs if name not in files.etags and is_entry(name)]
     for name in sorted(entries, key=lambda name: files.path(name).stat().st_mtime_ns):
         content = files.path(name).read_bytes()
         table = name.partition("/")[0]
         files.put(f for f in _added(table, content) if f not in files.etags and files.path(f).exists())
         files.note(name, files.store.put_new(name, content))
     for name in logs:
-        if not _is_entry(name) and LOG_FILE.fullmatch(name) and not files.is_pushed(name):
+        if not is_entry(name) and LOG_FILE.fullmatch(name) and not files.is_pushed(name):
             content = files.path(name).read_bytes()
             files.note(name, files.store.put(name, content), content)
-    gone = [name for name in files.etags if _is_of_table(name) and not files.path(name).exists()]
+    gone = [name for table in _tables(files) for name in _expired(files, table)]
     files.store.delete(gone)
     for name in gone:
         files.forget(name)
@@ -73,13 +73,22 @@ def _tables(files: CopiedFiles) -> list[str]:
     return sorted(path.parent.name for path in files.folder.glob("*/_delta_log"))
 
 
-def _is_entry(name: str) -> bool:
+def is_entry(name: str) -> bool:
+    """Whether a file is an entry of a table's log, which is written once."""
     match = LOG_FILE.fullmatch(name)
     return match is not None and match[3] == "json"
 
 
-def _is_of_table(name: str) -> bool:
-    return bool(TABLE_FILE.fullmatch(name) or LOG_FILE.fullmatch(name))
+def _expired(files: CopiedFiles, table: str) -> list[str]:
+    """Entries of a table's log that Delta Lake has deleted here since this writer began: a checkpoint has what they say."""
+    try:
+        last = int(json.loads(files.path(f"{table}/_delta_log/_last_checkpoint").read_bytes())["version"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    entries = [
+        (match, name) for name in files.etags if (match := LOG_FILE.fullmatch(name)) and match[1] == table and match[2]
+    ]
+    return [name for match, name in entries if int(match[2]) < last and not files.path(name).exists()]
 
 
 def _added(table: str, entry: bytes) -> list[str]:
@@ -97,7 +106,7 @@ def delete_unreferenced(files: CopiedFiles, older_than: timedelta = UNREFERENCED
     remote = {
         name: found
         for parent in (*DESCRIPTIONS, "records", "snapshots")
-        for name, found in files.store.list(f"{parent}/").items()
+        for name, found in files.store.listed(f"{parent}/").items()
     }
     numbers = sorted({int(name.split("/")[1]) for name in remote if name.endswith("/snapshot.json")})
     kept = numbers[-KEPT:]
@@ -123,7 +132,7 @@ def delete_files_of_no_version(files: CopiedFiles, table: str, kept: set[str]) -
     Raises:
         LibraryError: the store cannot be listed, or refuses to delete.
     """
-    remote = files.store.list(f"{table}/")
+    remote = files.store.listed(f"{table}/")
     gone = [name for name in remote if TABLE_FILE.fullmatch(name) and name.rpartition("/")[2] not in kept]
     files.store.delete(gone)
     for name in gone:

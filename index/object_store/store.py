@@ -95,6 +95,7 @@ class Store:
     def __init__(self, url: str, objects: ObjectStore) -> None:
         """``objects`` are those below ``url``."""
         self._url, self._objects = url, objects
+        self._versions: dict[tuple[str, str], str | None] = {}  # of objects that may be put over, by name and ETag
 
     def read(self, name: str) -> Read | None:
         """An object; None where there is none of that name.
@@ -107,7 +108,7 @@ class Store:
         try:
             with self._explained(name):
                 answer = obstore.get(self._objects, name)
-                return Read(bytes(answer.bytes()), _etag(answer.meta["e_tag"]), answer.meta["last_modified"])
+                return Read(bytes(answer.bytes()), self._seen(name, answer.meta), answer.meta["last_modified"])
         except FileNotFoundError:
             return None
 
@@ -131,6 +132,8 @@ class Store:
                     for chunk in answer.stream(min_chunk_size=1 << 20):
                         stream.write(chunk)
                         digest.update(chunk)
+                    stream.flush()
+                    os.fsync(stream.fileno())  # what is known of the file must not outlast it
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
@@ -182,23 +185,48 @@ class Store:
             ChangedError: the object has another ETag, or is gone.
             LibraryError: it cannot be put.
         """
-        return self._put_if(name, content, {"e_tag": f'"{etag}"'})
+        if not self._is_current(name, etag):
+            return self._put_before(name, content)
+        version = self._versions[name, etag]  # Google Cloud Storage goes by that, others by the ETag
+        return self._put_if(name, content, {"e_tag": f'"{etag}"'} | ({} if version is None else {"version": version}))
+
+    def _is_current(self, name: str, etag: str) -> bool:
+        """Whether the object has this ETag, as far as this process knows or is told now."""
+        import obstore
+
+        if (name, etag) not in self._versions:
+            with suppress(FileNotFoundError), self._explained(name):
+                self._seen(name, obstore.head(self._objects, name))
+        return (name, etag) in self._versions
+
+    def _seen(self, name: str, found: Any) -> str:
+        """The ETag of an object that was put or asked for."""
+        etag = (found["e_tag"] or "").strip('"')
+        self._versions[name, etag] = found["version"]
+        return etag
 
     def _put_if(self, name: str, content: bytes, mode: Any) -> str:
         import obstore
 
         with self._explained(name):
             try:
-                return _etag(obstore.put(self._objects, name, content, mode=mode, use_multipart=False)["e_tag"])
+                return self._seen(name, obstore.put(self._objects, name, content, mode=mode, use_multipart=False))
             except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError, FileNotFoundError):
                 pass
-        # The answer to an earlier attempt may have been lost on its way.
-        there = self.read(name)
-        if there is not None and there.content == content:
-            return there.etag
-        raise ChangedError(f"{self._url}/{name} was put by somebody else in the meantime; run the command again")
+        return self._put_before(name, content)
 
-    def list(self, prefix: str = "") -> dict[str, Stored]:
+    def _put_before(self, name: str, content: bytes) -> str:
+        """The ETag of an object that has this content already: the answer to an earlier attempt was lost on its way.
+
+        Raises:
+            ChangedError: it has another content.
+        """
+        there = self.read(name)
+        if there is None or there.content != content:
+            raise ChangedError(f"{self._url}/{name} was put by somebody else in the meantime; run the command again")
+        return there.etag
+
+    def listed(self, prefix: str = "") -> dict[str, Stored]:
         """The objects whose names have this beginning, which ends with a slash or is empty, by name.
 
         Raises:

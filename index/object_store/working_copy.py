@@ -29,11 +29,12 @@ from index.object_store.fetch import (
     LOG_FILE,
     SMALL_FILES,
     TABLE_FILE,
+    fetch_small,
     fetch_snapshot,
     needed_for_writing,
 )
 from index.object_store.lease import Lease, this_process
-from index.object_store.push import delete_files_of_no_version, push_all
+from index.object_store.push import delete_files_of_no_version, is_entry, push_all
 from index.object_store.store import Store, Stored, StoreUnavailableError
 from index.object_store.stored_tables import TOKEN, StoredTables
 from schemas.errors import LibraryError
@@ -56,6 +57,7 @@ class ObjectStoreCopy:
         self._lock: IO[str] | None = None
         self._refreshing = threading.Lock()
         self._refreshed_at: float | None = None
+        self._history_of: str | None = None  # the ETag of CURRENT when the history was fetched
 
     @property
     def url(self) -> str:
@@ -114,13 +116,37 @@ class ObjectStoreCopy:
             LibraryError: the store cannot be read.
         """
         if self._is_writing:
-            names = [name for name in self._store.list() if LOG_FILE.fullmatch(name)]
+            names = [name for name in self._store.listed() if LOG_FILE.fullmatch(name)]
             self._files.fetch({name: None for name in names if not self._files.is_here(name)})
+            return
+        if self._history_of is not None and self._history_of == self._files.etags.get(CURRENT):
             return
         with self._alone(wait=True) as is_alone:
             if is_alone:
-                names = [name for name in self._store.list("snapshots/") if name.endswith("/snapshot.json")]
+                names = [name for name in self._store.listed("snapshots/") if name.endswith("/snapshot.json")]
                 self._files.fetch({name: None for name in names if not self._files.is_here(name)})
+                self._history_of = self._files.etags.get(CURRENT)
+
+    def bring(self, name: str) -> None:
+        """Fetch a file that is replaced under its name, if the store has another.
+
+        Raises:
+            LibraryError: the store cannot be read.
+        """
+        with self._alone(wait=True) as is_alone:
+            if is_alone:
+                fetch_small(self._files, name)
+
+    def put(self, name: str) -> None:
+        """Put such a file, if it has changed here.
+
+        Raises:
+            ChangedError: somebody else has put it.
+            LibraryError: the store cannot be written.
+        """
+        with self._alone(wait=True) as is_alone:
+            if is_alone:
+                self._files.put_replaced(name)
 
     def fetch_log(self, table: str) -> None:
         """Fetch what is needed to open the current version of a table.
@@ -131,7 +157,7 @@ class ObjectStoreCopy:
         with self._alone(wait=True) as is_alone:
             if not is_alone:  # a writer of this machine keeps the folder as it should be
                 return
-            remote = self._store.list(f"{table}/_delta_log/")
+            remote = self._store.listed(f"{table}/_delta_log/")
             for name, there in remote.items():
                 if self._files.etags.get(name) != there.etag:
                     self._files.forget(name)
@@ -188,12 +214,15 @@ class ObjectStoreCopy:
             _say(self._lock, "writing")
             (self._private / TOKEN).write_text(self._token, encoding="ascii")
             self._files.load()
-            remote = self._store.list()
-            if not self._is_ahead(remote):
+            self._files.drop_missing()
+            remote = self._store.listed()
+            self._recognise(remote)
+            is_ahead = self._is_ahead(remote)
+            if not is_ahead:
                 self._repair(remote)
-                self._files.fetch(needed_for_writing(self._files, remote))
-            with suppress(FileNotFoundError):  # a snapshot that lacks files is published anew
-                if CURRENT in remote:
+            self._files.fetch(needed_for_writing(self._files, remote))
+            if CURRENT in remote and not is_ahead:
+                with suppress(FileNotFoundError):  # a snapshot that lacks files is published anew
                     fetch_snapshot(self._files)
             self._is_writing = True
             self.push(is_last=False)
@@ -230,6 +259,15 @@ class ObjectStoreCopy:
         finally:
             self._files.save()
 
+    def _recognise(self, remote: Mapping[str, Stored]) -> None:
+        """Note entries that are here as they are in the store: this machine put them, and died before it could note that."""
+        for name in remote:
+            is_small = name in (CURRENT, *SMALL_FILES)
+            if name not in self._files.etags and (is_small or is_entry(name)) and self._files.path(name).exists():
+                content, found = self._files.path(name).read_bytes(), self._store.read(name)
+                if found is not None and found.content == content:
+                    self._files.note(name, found.etag, content if is_small else None)
+
     def _is_ahead(self, remote: Mapping[str, Stored]) -> bool:
         """Whether nobody has written to the store since this machine did, so that what is only here can be brought over."""
         known = self._files.etags
@@ -255,7 +293,7 @@ class ObjectStoreCopy:
                 self._files.etags[name] = there.etag  # such names are given once
             elif there is not None and self._files.etags.get(name) != there.etag:
                 self._files.forget(name)
-        for name in [name for name in self._files.etags if name not in remote or not self._files.path(name).exists()]:
+        for name in [name for name in self._files.etags if name not in remote]:
             self._files.forget(name)
 
     @contextmanager
@@ -276,6 +314,7 @@ class ObjectStoreCopy:
                     yield False
                     return
                 time.sleep(0.1)
+            _say(lock, "")
             self._files.load()
             try:
                 yield True

@@ -10,13 +10,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as dataset
+from numpy.typing import NDArray
 
 from index.sql.catalog import explain
 from index.storage.working_copies import local_files
 from schemas import sql
 from schemas.channels import ANNOTATIONS
 from schemas.errors import LibraryError
-from schemas.tables import VIDEOS
+from schemas.tables import TAG_ROWS, VIDEOS
 
 PATHS = pa.schema([("segment", pa.int32()), ("video", pa.int32()), ("path", pa.string())])
 """The columns of paths.arrow."""
@@ -138,6 +139,22 @@ def write_tag_part(path: Path, rows: pa.Table | pa.RecordBatchReader, segment: P
             'from tag_rows t join _segment.clips c on c.rowid = t."row" order by t.tag, t."row"'
         )
         return _count(connection, "tags")
+
+
+def read_tag_part(path: Path, videos: NDArray[np.int64]) -> pa.Table:
+    """The rows `schemas.tables.TAG_ROWS` of a file that `write_tag_part` wrote, of the segment's videos with these numbers.
+
+    Raises:
+        LibraryError: the file cannot be read.
+    """
+    query = "select clip_id, tag, score, prompt, model from tags semi join live using (video)"
+    try:
+        with duckdb.connect(str(path.absolute()), read_only=True) as connection:
+            connection.register("live", pa.table({"video": videos.astype(np.int32)}))
+            rows = connection.sql(query).to_arrow_table()
+    except duckdb.Error as exc:
+        raise LibraryError(f"the catalog {str(path)!r} cannot be read: {explain(exc)}; run the ingest again") from exc
+    return rows.cast(TAG_ROWS)
 
 
 @contextmanager

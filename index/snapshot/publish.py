@@ -7,8 +7,7 @@ segments are merged (`index.snapshot.merging`); of videos that are gone or have 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,59 +16,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index.snapshot.catalog_build import write_paths, write_tag_part, write_videos
+from index.snapshot.catalog_build import write_paths, write_videos
 from index.snapshot.channel_part import PartRef
 from index.snapshot.channel_publish import ShownPart, publish_channels, write_annotations
 from index.snapshot.clip_sources import ClipSource, NewVideos, SegmentClips, in_parts, lacking_clips, read_new
 from index.snapshot.duplicate_publish import write_duplicates
 from index.snapshot.merging import MERGED_BY_INGEST, SegmentSize, plan_merge
-from index.snapshot.segment import FORMAT, Segment
+from index.snapshot.segment import FORMAT
 from index.snapshot.segment_build import EmbedTexts, write_segment, writing_folder
+from index.snapshot.shown import ShownSegment, readable_segments, video_states
 from index.snapshot.snapshot import (
     ANNOTATIONS_FILE,
     DUPLICATES_FILE,
+    FILES,
     SegmentRef,
     Snapshot,
     SnapshotInfo,
     dead_file,
     publish,
-    tag_file,
 )
+from index.snapshot.tag_parts import KnownTags, unscored_clips, write_tag_parts
 from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
 from index.storage.tag_scores import settle_tags
+from index.storage.tags_file import tag_digests
 from schemas.channels import ANNOTATIONS
 from schemas.errors import LibraryError
-
-FILES = "files.json"
-"""The file of a snapshot that names the Parquet files that its segments were made from."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ShownSegment:
-    """A segment, and the videos of it that the snapshot to be written shows.
-
-    Attributes:
-        dead: int64, ascending: numbers of the videos that it does not show.
-    """
-
-    segment: Segment
-    dead: NDArray[np.int64]
-
-    @property
-    def live(self) -> NDArray[np.int64]:
-        """Numbers of the videos that the snapshot shows."""
-        return np.setdiff1d(np.arange(self.segment.info.videos), self.dead)
-
-    def total(self, column: str) -> int:
-        """The sum of a column of `VIDEO_KEYS` over these videos."""
-        return int(self.segment.videos[column].to_numpy()[self.live].sum())
-
-    @property
-    def size(self) -> SegmentSize:
-        """Clips that are shown, and all."""
-        return SegmentSize(self.total("clips"), len(self.segment))
 
 
 def publish_tables(
@@ -80,10 +53,12 @@ def publish_tables(
     *,
     most_merged: int = MERGED_BY_INGEST,
     embed_texts: EmbedTexts | None = None,
-) -> None:
+    rolled_back_to: int | None = None,
+) -> int | None:
     """Publish the tables' current versions, unless the current snapshot shows them already.
 
-    Clips that lack the score of one of the library's tags get it first.
+    Clips that lack the score of one of the library's tags get it first. The current snapshot's segments stay as they are, or
+    those of the snapshot that the tables were rolled back to, as long as its files are there.
 
     Args:
         library: to publish in.
@@ -92,21 +67,33 @@ def publish_tables(
         changes: counts of what the job did, for the history.
         most_merged: the most clips of segments that are merged.
         embed_texts: gives the vectors float32 [texts, dim] of texts, or None, to measure a large segment's recall with.
+        rolled_back_to: the number of the snapshot whose versions the tables were restored to.
+
+    Returns:
+        The new snapshot's number; None where there is none.
 
     Raises:
         LibraryError: the tables cannot be read, or the snapshot cannot be written.
     """
-    previous = _current_snapshot(library)
+    previous = _snapshot(library)
     if previous is not None and _is_up_to_date(previous, tables.versions(), most_merged):
-        return
-    settle_tags(library, tables, config)
+        return None
+    earlier = [] if previous is None else [previous]
+    if rolled_back_to is not None and (target := _snapshot(library, rolled_back_to)) is not None and _is_whole(target):
+        earlier.insert(0, target)
+    base = earlier[0] if earlier else None
     keys = tables.video_keys()
-    shown = [] if previous is None else _still_shown(library, previous.info, keys)
-    known = set() if previous is None else _known_files(previous)
+    readable = [] if base is None else readable_segments(library, base.info, keys)
+    shown = [of for of in readable if len(of.live)]
+    known = frozenset[str]() if base is None else base.source_files
     new = _new_videos(keys, shown, tables.parquet_files()[1], tables.feature_files(), known)
-    shown = _write_segments(library, config, shown, new, most_merged, embed_texts)
-    parts = publish_channels(library, tables, previous.info.parts if previous else (), known, most_merged)
-    publish_segments(library, tables, config, shown, changes, parts)
+    unscored = None if base is None else unscored_clips(base, readable, new, tables, tag_digests(library))
+    scored = settle_tags(library, tables, config, unscored)
+    kept, written = _write_segments(library, config, shown, new, most_merged, embed_texts)
+    parts = publish_channels(library, tables, base.info.parts if base else (), known, most_merged)
+    tags = KnownTags(earlier, [of for of in shown if of not in kept], scored)
+    shown = sorted([*kept, *written], key=lambda of: (-len(of.segment), of.segment.name))
+    return publish_segments(library, tables, config, shown, changes, parts, tags)
 
 
 def publish_segments(
@@ -116,13 +103,20 @@ def publish_segments(
     shown: Sequence[ShownSegment],
     changes: dict[str, int] | None = None,
     channels: tuple[Sequence[ShownPart], pa.Table] | None = None,
-) -> None:
+    tags: KnownTags | None = None,
+) -> int:
     """Publish segments that hold the clips of the tables' current versions, and what `publish_channels` gave.
+
+    Files of tags are written anew, but for those that ``tags`` has.
+
+    Returns:
+        The snapshot's number.
 
     Raises:
         LibraryError: the tables cannot be read, or the snapshot cannot be written.
     """
     video_files, clip_files = tables.parquet_files()
+    definitions = tag_digests(library)
 
     def write(folder: Path) -> SnapshotInfo:
         places = places_of([(of.segment.videos, of.live) for of in shown])
@@ -134,13 +128,8 @@ def publish_segments(
             refs.append(SegmentRef(of.segment.name, *reversed(of.size)))
             if len(of.dead):
                 np.save(folder / dead_file(of.segment.name), of.dead)
-        rows |= {"clips": sum(ref.live for ref in refs), "labels": sum(of.total("labels") for of in shown), "tags": 0}
-        if len(tags := tables.read_tags()):
-            paths = [folder / tag_file(of.segment.name) for of in shown]
-            rows["tags"] = sum(
-                write_tags(path, of.segment.catalog, of.segment.timeline, of.live, tags)
-                for path, of in zip(paths, shown, strict=True)
-            )
+        rows |= {"clips": sum(ref.live for ref in refs), "labels": sum(of.total("labels") for of in shown)}
+        rows["tags"], hashes = write_tag_parts(folder, shown, tables, definitions, tags or KnownTags())
         rows["vectors"] = rows["clips"]
         if config.features != "none":
             rows["features"] = rows["clips"]
@@ -149,7 +138,8 @@ def publish_segments(
         if (shared := tables.duplicates.read()) is not None:
             rows["duplicates"] = write_duplicates(folder / DUPLICATES_FILE, shared)
         of_channels = [file for files in tables.channel_files().values() for file in files]
-        names = sorted(Path(file).name for file in (*clip_files, *tables.feature_files(), *of_channels))
+        of_clips = (*clip_files, *tables.feature_files(), *tables.tag_files())
+        names = sorted(Path(file).name for file in (*of_clips, *of_channels))
         (folder / FILES).write_text(json.dumps(names) + "\n", encoding="utf-8")
         return SnapshotInfo(
             versions=tables.versions(),
@@ -159,19 +149,21 @@ def publish_segments(
             recall_at_10=min((of.segment.recall_at_10 for of in shown), default=1.0),
             published_at=datetime.now(UTC).isoformat(timespec="seconds"),
             changes={name: count for name, count in (changes or {}).items() if count},
+            sha256=hashes,
             format=FORMAT,
             segments=tuple(refs),
             dim=config.embedding_dim,
             parts=tuple(PartRef(of.part.name, len(of.part.annotations)) for of in parts),
+            definitions=definitions,
         )
 
-    publish(library, write)
+    return int(publish(library, write).name)
 
 
-def _current_snapshot(library: Library) -> Snapshot | None:
-    """The current snapshot; None where there is none that can be opened."""
+def _snapshot(library: Library, number: int | None = None) -> Snapshot | None:
+    """The snapshot of this number, or the current one; None where it cannot be opened."""
     try:
-        snapshot = Snapshot(library)
+        snapshot = Snapshot(library, number=number)
     except LibraryError:
         return None
     snapshot.catalog.close()
@@ -184,6 +176,11 @@ def _is_up_to_date(snapshot: Snapshot, versions: dict[str, int], most_merged: in
         return False
     if plan_merge([SegmentSize(ref.live, ref.clips) for ref in snapshot.info.segments], 0, most_merged):
         return False
+    return _is_whole(snapshot)
+
+
+def _is_whole(snapshot: Snapshot) -> bool:
+    """Whether all files of a snapshot can be opened."""
     try:
         for segment in snapshot.clips().segments:
             segment.open_files()
@@ -192,44 +189,17 @@ def _is_up_to_date(snapshot: Snapshot, versions: dict[str, int], most_merged: in
         return False
 
 
-def _still_shown(library: Library, info: SnapshotInfo, keys: pa.Table) -> list[ShownSegment]:
-    """The segments of a snapshot that can be read, with the videos that the tables still have."""
-    states = _states(keys)
-    shown = []
-    for ref in info.segments:
-        try:
-            segment = Segment(library.segments / ref.name)
-            segment.open_files()
-        except LibraryError:
-            continue  # its videos are read from the tables again
-        kept = pc.is_in(_states(segment.videos), value_set=states).to_numpy(zero_copy_only=False)
-        shown.append(ShownSegment(segment, np.flatnonzero(~kept)))
-    return [of for of in shown if len(of.live)]
-
-
-def _known_files(previous: Snapshot) -> set[str]:
-    """The names of the Parquet files that a snapshot's segments were made from."""
-    try:
-        return set(json.loads((previous.folder / FILES).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return set()
-
-
-def _states(videos: pa.Table) -> pa.Array:
-    """A text for each video that names one state of its clips: indexed again, it has another."""
-    texts = pc.binary_join_element_wise(
-        videos["video_id"], pc.cast(pc.cast(videos["ingested_at"], pa.int64()), pa.string()), "@"
-    )
-    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-
-
 def _new_videos(
-    keys: pa.Table, shown: Sequence[ShownSegment], clip_files: Sequence[str], feature_files: Sequence[str], known: set[str]
+    keys: pa.Table,
+    shown: Sequence[ShownSegment],
+    clip_files: Sequence[str],
+    feature_files: Sequence[str],
+    known: Collection[str],
 ) -> NewVideos:
     """The videos that no segment shows, and where their clips are: in files that no segment was made from, or in any."""
-    states = [_states(of.segment.videos).take(of.live) for of in shown]
+    states = [video_states(of.segment.videos).take(of.live) for of in shown]
     there = pa.concat_arrays(states) if states else pa.array([], pa.string())
-    new = keys.filter(pc.invert(pc.is_in(_states(keys), value_set=there)))
+    new = keys.filter(pc.invert(pc.is_in(video_states(keys), value_set=there)))
     files = [file for file in clip_files if Path(file).name not in known]
     if known and lacking_clips(files, new):
         files = list(clip_files)
@@ -244,13 +214,13 @@ def _write_segments(
     new: NewVideos,
     most_merged: int,
     embed_texts: EmbedTexts | None,
-) -> list[ShownSegment]:
-    """Write new clips and what is merged with them; the segments that the snapshot then has, the largest first."""
+) -> tuple[list[ShownSegment], list[ShownSegment]]:
+    """Write new clips and what is merged with them; the segments that stay, and those that were written."""
     parts, dim = in_parts(new), config.embedding_dim
     num_new = sum(part.num_clips for part in parts)
     records = sorted({name for of in shown if of.segment.features for name in of.segment.features.files})
     merged = plan_merge([of.size for of in shown], num_new, most_merged) if num_new <= most_merged else []
-    written = []
+    written = list[ShownSegment]()
     with writing_folder(library.segments) as scratch:
 
         def read(part: NewVideos) -> ClipSource:
@@ -264,8 +234,7 @@ def _write_segments(
         else:
             for part in parts:
                 write([read(part)])
-    kept = [of for position, of in enumerate(shown) if position not in merged]
-    return sorted([*kept, *written], key=lambda of: (-len(of.segment), of.segment.name))
+    return [of for position, of in enumerate(shown) if position not in merged], written
 
 
 def places_of(segments: Sequence[tuple[pa.Table, NDArray[np.int64]]]) -> pa.Table:
@@ -276,15 +245,3 @@ def places_of(segments: Sequence[tuple[pa.Table, NDArray[np.int64]]]) -> pa.Tabl
         for number, (videos, live) in enumerate(segments)
     ]
     return pa.concat_tables(parts) if parts else schema.empty_table()
-
-
-def write_tags(path: Path, catalog: Path, timeline: NDArray[np.void], live: NDArray[np.int64], tags: pa.Table) -> int:
-    """Write the rows of ``tags`` that are of a segment's live videos, and return how many there are; no file for none.
-
-    The segment is given by its catalog, its timeline and the numbers of its live videos.
-    """
-    rows = np.flatnonzero(np.isin(timeline["video"], live))
-    at = pc.index_in(tags["clip_id"], value_set=pa.array(np.ascontiguousarray(timeline["clip_id"][rows])))
-    part = tags.filter(pc.is_valid(at)).select(["tag", "score", "prompt", "model"])
-    numbers = rows[at.drop_null().to_numpy()].astype(np.int32)
-    return write_tag_part(path, part.add_column(0, "row", pa.array(numbers)), catalog) if len(part) else 0

@@ -8,7 +8,10 @@
         tags-SEGMENT.duckdb  the tags of the segment's clips, if there are any
         annotations.duckdb   which annotators have read which videos, and where their rows are, if any has
         duplicates.duckdb    the footage that several videos share, if it was looked for
-        files.json           the Parquet files that the segments and the parts of channels were made from
+        files.json           the Parquet files that the segments, the parts of channels and the tags were made from
+
+A file of tags may have rows of dead videos: it is a hard link to that of an earlier snapshot where nothing else would differ
+(`index.snapshot.tag_parts`).
 
 A snapshot of format 1, from before there were segments, holds all clips itself (`index.snapshot.format_1`).
 """
@@ -45,6 +48,9 @@ from schemas.errors import LibraryError
 
 ANNOTATIONS_FILE = "annotations.duckdb"
 """The file of a snapshot by `index.snapshot.channel_publish.write_annotations`."""
+
+FILES = "files.json"
+"""The file of a snapshot that names the Parquet files that it was made from."""
 
 DUPLICATES_FILE = "duplicates.duckdb"
 """The file of a snapshot by `index.snapshot.duplicate_publish.write_duplicates`."""
@@ -97,6 +103,7 @@ class SnapshotInfo:
         segments: in the order of their rows; none in format 1.
         dim: dimension of the vectors; 0 in format 1.
         parts: the parts of channels, in the order of their numbers in annotations.duckdb.
+        definitions: digests of the tags' definitions that gave the scores, by name of the tag.
     """
 
     versions: dict[str, int]
@@ -111,6 +118,7 @@ class SnapshotInfo:
     segments: tuple[SegmentRef, ...] = ()
     dim: int = 0
     parts: tuple[PartRef, ...] = ()
+    definitions: tuple[str, ...] = ()
 
 
 def read_info(snapshot: Path) -> SnapshotInfo:
@@ -122,7 +130,7 @@ def read_info(snapshot: Path) -> SnapshotInfo:
     try:
         info = SnapshotInfo(**json.loads((snapshot / "snapshot.json").read_text(encoding="utf-8")))
         segments, parts = (SegmentRef(*ref) for ref in info.segments), (PartRef(*ref) for ref in info.parts)
-        info = replace(info, segments=tuple(segments), parts=tuple(parts))
+        info = replace(info, segments=tuple(segments), parts=tuple(parts), definitions=tuple(info.definitions))
         names = [*(ref.name for ref in info.segments), *(ref.name for ref in info.parts)]
         if odd := [name for name in names if not name.isalnum()]:
             raise ValueError(f"it names the segment {odd[0]!r}")
@@ -136,7 +144,8 @@ def read_info(snapshot: Path) -> SnapshotInfo:
 def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     """Let ``write`` fill a folder aside, then make it the snapshot that readers open.
 
-    Readers see either the old snapshot or the complete new one; a publishing that is stopped leaves the old one current.
+    What ``write`` gives has in ``sha256`` the hashes that are known; the others are computed. Readers see either the old
+    snapshot or the complete new one; a publishing that is stopped leaves the old one current.
     Segments that none of the snapshots refers to whose files are kept are deleted.
     """
     library.snapshots.mkdir(exist_ok=True)
@@ -145,7 +154,8 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     aside = library.snapshots / f".writing-{os.getpid()}"
     aside.mkdir()
     info = write(aside)
-    info = replace(info, sha256={path.name: file_hash(path) for path in sorted(aside.iterdir())})
+    hashes = {path.name: info.sha256.get(path.name) or file_hash(path) for path in sorted(aside.iterdir())}
+    info = replace(info, sha256=hashes)
     (aside / "snapshot.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
     numbers = snapshot_numbers(library)
     number = numbers[-1] + 1 if numbers else 1
@@ -209,15 +219,15 @@ def snapshot_numbers(library: Library) -> list[int]:
 
 
 class Snapshot:
-    """The current snapshot of a library, opened for reading."""
+    """The current snapshot of a library, or one of those before, opened for reading."""
 
-    def __init__(self, library: Library, *, memory_mb: int = 4096) -> None:
-        """Open the snapshot that CURRENT names; its catalog's queries may take ``memory_mb``.
+    def __init__(self, library: Library, *, number: int | None = None, memory_mb: int = 4096) -> None:
+        """Open the snapshot of this number, or the one that CURRENT names; its catalog's queries may take ``memory_mb``.
 
         Raises:
-            LibraryError: no library, nothing published, or a damaged snapshot.
+            LibraryError: no library, nothing published, or a snapshot that is damaged or whose files were deleted.
         """
-        self._folder = current_snapshot(library)
+        self._folder = current_snapshot(library) if number is None else library.snapshots / str(number)
         self.number = int(self._folder.name)
         self.info = read_info(self._folder)
         self._library = library
@@ -251,6 +261,14 @@ class Snapshot:
         """
         return tuple(ChannelPart(self._library.channel_parts / ref.name) for ref in self.info.parts)
 
+    @cached_property
+    def source_files(self) -> frozenset[str]:
+        """The names of the Parquet files that it was made from; none where that is not known."""
+        try:
+            return frozenset(json.loads((self._folder / FILES).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return frozenset()
+
     def live_annotations(self, part: int, version: str | None = None) -> dict[int, str]:
         """The annotations of a part of channels that the snapshot shows, by number: the id of each one's video.
 
@@ -282,7 +300,7 @@ class Snapshot:
 
     @cached_property
     def _clips(self) -> SnapshotClips:
-        dead = [self._dead(ref) for ref in self.info.segments]
+        dead = [self.dead_videos(ref.name) for ref in self.info.segments]
         return SnapshotClips(self.segments, dead, self.info.dim, self._paths())
 
     def _paths(self) -> pa.Table:
@@ -297,9 +315,13 @@ class Snapshot:
         except (OSError, ValueError, pa.ArrowException) as exc:
             raise LibraryError(f"{str(path)!r} is damaged ({exc}); run the ingest again") from exc
 
-    def _dead(self, ref: SegmentRef) -> NDArray[np.int64]:
-        """int64: numbers of the segment's videos that the snapshot does not show."""
-        path = self._folder / dead_file(ref.name)
+    def dead_videos(self, segment: str) -> NDArray[np.int64]:
+        """int64: numbers of the videos of a segment, given by name, that the snapshot does not show.
+
+        Raises:
+            LibraryError: the file is missing or damaged.
+        """
+        path = self._folder / dead_file(segment)
         if path.name not in self.info.sha256:
             return np.empty(0, np.int64)
         try:

@@ -21,6 +21,12 @@ class Library:
         return str(self.folder) if copy is None else copy.url
 
     @property
+    def address(self) -> str:
+        """The same, as it is called from any folder."""
+        copy = copy_of(self.folder)
+        return str(self.folder.absolute()) if copy is None else copy.url
+
+    @property
     def _absolute(self) -> Path:
         """The folder's absolute path: Delta Lake and DuckDB read a ~ at the start of a path as the home folder."""
         return self.folder.absolute()

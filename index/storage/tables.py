@@ -41,6 +41,7 @@ from schemas.tables import (
     CLIPS,
     FEATURES,
     KNOWN_VIDEOS,
+    TAG_ROWS,
     TAGS,
     VIDEOS,
     annotator_schema,
@@ -205,7 +206,8 @@ class Tables:
     def restore(self, versions: dict[str, int]) -> None:
         """Restore all tables to ``versions``, or leave all as they are.
 
-        The definitions of tags stay as they are. The rows of ``tags`` are deleted; the next publishing computes them anew.
+        The definitions of tags stay as they are, and so do the scores of videos that stay as they are. Those of others are
+        deleted: a video that was indexed again has the same clip ids. The next publishing computes what is lacking.
 
         Raises:
             LibraryError: files of that time have been dropped since, by a compaction.
@@ -214,6 +216,8 @@ class Tables:
         with self._explained():
             fetch_history(self._library.folder)
             try:
+                # First of all, so that no clip has the score of another whenever this is stopped.
+                delete_except(self.tags.table, "video_id", self._unchanged_since(versions["videos"]))
                 for name, table in self._by_name().items():
                     if name in versions:
                         _restore(table, self._library.table(name), versions[name])
@@ -221,8 +225,14 @@ class Tables:
             except (DeltaError, OSError):
                 for name in done:
                     _restore(self._by_name()[name], self._library.table(name), before[name])
+                _restore(self.tags.table, self._library.tags, before.get("tags", 0))
                 raise
-            self.tags.keep([])
+
+    def _unchanged_since(self, version: int) -> pa.Array:
+        """The ids of the videos whose clips are the same as in a version of ``videos``."""
+        keys = ["video_id", "ingested_at"]
+        then = read_columns(DeltaTable(self._library.videos, version=version), keys)
+        return read_columns(self.videos, keys).join(then, keys, join_type="inner")["video_id"].combine_chunks()
 
     def compact(self) -> dict[str, int]:
         """Merge small files, delete those no longer needed, and return the number of files before and after."""
@@ -314,6 +324,17 @@ class Tables:
         with self._explained():
             return _read(self.tag_files(), TAGS)
 
+    def read_tag_rows(self, files: Sequence[str] | None = None) -> pa.Table:
+        """The columns `TAG_ROWS` of ``tags``, or of those of its files that are given.
+
+        Raises:
+            LibraryError: a file is missing or damaged.
+        """
+        with self._explained():
+            files = self.tag_files() if files is None else files
+            repeated = [field.name for field in TAG_ROWS if pa.types.is_dictionary(field.type)]
+            return _read(files, TAG_ROWS, dataset.ParquetReadOptions(dictionary_columns=repeated))
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn errors of Delta Lake (a full disk, a lost file, a damaged log) into a LibraryError that names the library."""
@@ -369,9 +390,10 @@ def _files(table: DeltaTable, folder: Path) -> list[str]:
     return [str(folder / name) for name in names]
 
 
-def _read(files: list[str], schema: pa.Schema) -> pa.Table:
+def _read(files: Sequence[str], schema: pa.Schema, options: dataset.ParquetReadOptions | None = None) -> pa.Table:
     if not files:
         return schema.empty_table()
-    table = dataset.dataset(local_files(files), schema=schema, format="parquet").to_table()
+    parquet = dataset.ParquetFileFormat(read_options=options)
+    table = dataset.dataset(local_files(files), schema=schema, format=parquet).to_table()
     table.validate(full=True)  # a damaged file may hold text that is not UTF-8
     return table

@@ -44,6 +44,11 @@ def read_definitions(library: Library) -> TagDefinitions:
         ) from exc
 
 
+def tag_digests(library: Library) -> tuple[str, ...]:
+    """The digests of the definitions in tags.json, by name; errors as for `read_definitions`."""
+    return tuple(tag.digest for tag in read_definitions(library).tags)
+
+
 def write_definitions(library: Library, definitions: TagDefinitions) -> None:
     """Replace tags.json as a whole."""
     content = {

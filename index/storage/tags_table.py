@@ -45,6 +45,14 @@ class TagTable:
         """Its Delta version; 0 where nothing was ever written to it."""
         return 0 if self._table is None else self._table.version()
 
+    @property
+    def num_rows(self) -> int | None:
+        """How many rows it has, as its log says; None where the log does not say."""
+        if self._table is None:
+            return 0
+        counts = pa.table(self._table.get_add_actions(flatten=True))["num_records"].to_pylist()
+        return None if None in counts else sum(counts)
+
     def files(self, of: Callable[[DeltaTable], list[str]]) -> list[str]:
         """The table's files as ``of`` lists them; none where there is no table."""
         return [] if self._table is None else of(self._table)

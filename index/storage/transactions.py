@@ -94,6 +94,14 @@ def read_chunks(table: DeltaTable, columns: list[str]) -> Iterator[pa.Table]:
     return _chunks(table, list(_sizes(table)), columns)
 
 
+def read_with_files(table: DeltaTable, columns: list[str]) -> tuple[pa.Table, list[str]]:
+    """These columns of all rows and the number of each one's file, ``file``; and the names of the files."""
+    names = list(_sizes(table))
+    schema = pa.schema([*(_schema(table).field(name) for name in columns), (_FRAGMENT, pa.int32())])
+    rows = pa.concat_tables([schema.empty_table(), *_chunks(table, names, [*columns, _FRAGMENT])])
+    return rows.rename_columns([*columns, "file"]), names
+
+
 def distinct(table: DeltaTable, column: str) -> pa.Array:
     """The distinct values of a column of strings."""
     chunks = _chunks(table, list(_sizes(table)), [column])

@@ -39,6 +39,12 @@ class WorkingCopy(Protocol):
     def end_writing(self) -> None:
         """Let other writers in."""
 
+    def bring(self, name: str) -> None:
+        """Bring a file that is replaced under its name into the folder, if the store has another."""
+
+    def put(self, name: str) -> None:
+        """Bring such a file to the store, if it has changed here."""
+
     def make_local(self, files: Sequence[Path]) -> None:
         """Bring these files of tables into the folder, where they are missing."""
 
@@ -110,6 +116,26 @@ def fetch_log(table: Path) -> None:
     """
     if (copy := copy_of(table.parent)) is not None:
         copy.fetch_log(table.name)
+
+
+def bring(file: Path) -> None:
+    """A file in a library's folder that is replaced under its name, and belongs to no commit, is about to be read.
+
+    Raises:
+        LibraryError: its store cannot be read.
+    """
+    if (copy := copy_of(file.parent)) is not None:
+        copy.bring(file.name)
+
+
+def put(file: Path) -> None:
+    """Such a file was written.
+
+    Raises:
+        LibraryError: its store cannot be written, or somebody else has put the file there.
+    """
+    if (copy := copy_of(file.parent)) is not None:
+        copy.put(file.name)
 
 
 def missing_files(files: Sequence[str]) -> dict[str, Callable[[], BinaryIO]]:

@@ -49,7 +49,7 @@ class Needs(NamedTuple):
     """What machines must have.
 
     Attributes:
-        shared: a file that is the same everywhere, which shows that its folder is shared.
+        shared: a file that is the same everywhere, which shows that its folder is shared; empty where none need be.
         models: folders of models, where annotators run.
     """
 
@@ -150,9 +150,12 @@ def problem_of(found: Found, wanted: Found, needs: Needs, *, needs_models: bool)
         return f"has vidsift {found.version}, expected {wanted.version} as here; install the same version there"
     if found.code != wanted.code:
         return f"has other code of vidsift {found.version} than this one; install the same there"
-    if found.shared is None or found.shared != wanted.shared:
+    if needs.shared and (found.shared is None or found.shared != wanted.shared):
         what = "does not see" if found.shared is None else "sees another file as"
-        return f"{what} {needs.shared!r}; the library must be in a folder that all machines share, at the same path"
+        return (
+            f"{what} {needs.shared!r}; the library must be in a folder that all machines share, at the same path, or in an "
+            "object store"
+        )
     for folder, has, expected in zip(needs.models, found.models, wanted.models, strict=True):
         if needs_models and has != expected:
             what = "does not have the model" if has is None else "has other files of the model"

@@ -16,6 +16,7 @@ from index.search.scoring import ClipScores
 from index.search.searcher import Searcher
 from index.sql.catalog import Catalog
 from index.storage.paths import Library
+from index.storage.working_copies import copy_of
 from jobs.evaluate.library_results import LatencyRow
 from schemas.search import SearchOptions
 
@@ -66,12 +67,12 @@ def index_recall(folder: Path, searcher: Searcher, texts: Sequence[str]) -> tupl
 
     Measured on the path that answers, before any rerank: the candidates, and the ten of them with the highest dot product.
     The truth is a dot product with every embedding that the tables hold; a clip as good as the tenth best is right. None
-    for a library that has no tables.
+    for a library that has no tables here, as one in an object store.
     """
     from index.storage.tables import Tables
 
     library = Library(folder)
-    if not (library.clips / "_delta_log").is_dir():
+    if copy_of(folder) is not None or not (library.clips / "_delta_log").is_dir():
         return None, 0
     scorer = searcher.scorer
     texts = _spread(texts)

@@ -32,6 +32,16 @@ from jobs.ingest.ray_startup import KeptRay, RaySession
 from jobs.ingest.report import IngestReport, Interrupted
 from jobs.ingest.time_limit import TimeLimit
 from jobs.ingest.trace import check_trace, write_trace
+from jobs.run_events import (
+    Annotated,
+    AnnotationProblem,
+    FilesListed,
+    OnEvent,
+    Published,
+    WorkDone,
+    WorkersStarted,
+    nobody,
+)
 from pipeline.annotators import Annotator, own_tables
 from pipeline.decoders.registry import check_decoder, load_decoder
 from pipeline.models.registry import check_engine
@@ -40,7 +50,7 @@ from pipeline.sources.find import Choice, PassedOver, check_sources
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError
 from schemas.options import FeatureKind, IngestOptions, ShotDetector
-from schemas.records import JobFailed, VideoFile
+from schemas.records import JobFailed, VideoFile, path_text
 from schemas.text import as_texts
 
 if TYPE_CHECKING:
@@ -79,6 +89,7 @@ def ingest(
     stop_at: str | None = None,
     is_finished: Callable[[VideoFile], bool] | None = None,
     kept_ray: KeptRay | None = None,
+    on_event: OnEvent = nobody,
 ) -> IngestReport:
     """Bring the library in ``folder`` up to date with ``sources``, and publish the result.
 
@@ -118,6 +129,7 @@ def ingest(
         stop_at: likewise, the time of day, ``HH:MM`` of this machine's clock.
         is_finished: asked of each file that is new or has changed; one of which it says no is left to a later ingest.
         kept_ray: Ray of earlier ingests, which is used, and left for later ones; None starts it and ends it.
+        on_event: told of what happens (`jobs.run_events`), for logs and metrics.
 
     Raises:
         UsageError: a source does not exist, or an option is out of its range.
@@ -191,11 +203,12 @@ def ingest(
         changes.removed = _without_sizes(changes.removed, unfinished, known_videos)
         report = _begin_report(len(files), changes, passed_over)
         report.unfinished = unfinished.total()
-        with _published(library, tables, config, report, profile, trace):
+        on_event(_listed(report, changes, timing.seconds))
+        with _published(library, tables, config, report, profile, trace, on_event):
             _apply_without_decoding(changes, tables)
-            committer = Committer(tables, changes, report, profile, pace.commit_every_s)
+            committer = Committer(tables, changes, report, profile, pace.commit_every_s, on_event)
             if changes.to_do and not time_limit.is_up():
-                _index_videos(library, session, changes, committer, profile, pace, time_limit, on_progress)
+                _index_videos(library, session, changes, committer, profile, pace, time_limit, on_progress, on_event)
             elif changes.unreadable:
                 committer.commit()
             committer.commit_copies()
@@ -214,6 +227,7 @@ def ingest(
                     on_progress=on_progress,
                     is_time_up=time_limit.is_up,
                 )
+                _tell_of_annotators(report.annotated, on_event)
                 embed_texts(tables, config, report.annotated, on_progress=on_progress)
             report.time_is_up = time_limit.is_up() and bool(report.not_done or (report.annotated and report.annotated.left))
     return report
@@ -267,6 +281,36 @@ def _begin_report(num_files: int, changes: Changes, passed_over: PassedOver) -> 
     )
 
 
+def _listed(report: IngestReport, changes: Changes, seconds: float) -> FilesListed:
+    return FilesListed(
+        found=report.found,
+        unchanged=report.unchanged,
+        moved=report.moved,
+        removed=report.removed,
+        to_do=len(changes.to_do),
+        unsettled=report.unfinished,
+        seconds=seconds,
+    )
+
+
+def _tell_of_annotators(report: AnnotateReport, on_event: OnEvent) -> None:
+    for path, annotator, reason in report.failures:
+        on_event(AnnotationProblem(path=path_text(path), annotator=annotator, error=reason))
+    for name, counts in report.annotators.items():
+        if counts.done or counts.partial or counts.failed:
+            on_event(
+                Annotated(
+                    annotator=name,
+                    done=counts.done,
+                    partial=counts.partial,
+                    failed=counts.failed,
+                    rows=counts.rows,
+                    video_seconds=counts.video_seconds,
+                    seconds=counts.busy_seconds,
+                )
+            )
+
+
 def _apply_without_decoding(changes: Changes, tables: Tables) -> None:
     """Take out removed videos, give moved ones their new paths, and delete clips that no video owns."""
     tables.remove_videos(changes.removed)
@@ -283,6 +327,7 @@ def _index_videos(
     pace: Pace,
     time_limit: TimeLimit,
     on_progress: Callable[[Progress], None] | None,
+    on_event: OnEvent = nobody,
 ) -> None:
     """Decode and annotate the files to do, until the time is up; commit videos as they finish, also when the run breaks off.
 
@@ -294,11 +339,14 @@ def _index_videos(
 
     run = session.ready()
     profile.begin_run(run, session.start)
+    if session.start.seconds:  # else they were there already
+        on_event(WorkersStarted(seconds=session.start.seconds))
     began = time.monotonic()
     timeout_s: float | None = pace.summary_timeout_s
 
     def read_progress() -> Progress:
-        return Progress(committer.num_finished, committer.num_videos, time.monotonic() - began, run.stats())
+        elapsed_s = time.monotonic() - began
+        return Progress(committer.num_finished, committer.num_videos, elapsed_s, run.stats(), run.queues())
 
     def keep_and_show(progress: Progress) -> None:
         write_running_ingest(library, progress.kept())
@@ -319,7 +367,8 @@ def _index_videos(
     finally:
         library.progress_file.unlink(missing_ok=True)
         committer.commit()
-        profile.end_run(run, timeout_s)
+        if (stats := profile.end_run(run, timeout_s)) is not None:
+            on_event(WorkDone(stats=stats))
 
 
 @contextmanager
@@ -330,6 +379,7 @@ def _published(
     report: IngestReport,
     profile: ProfileBuilder,
     trace: Path | None,
+    on_event: OnEvent,
 ) -> Iterator[None]:
     """Publish what the block has committed, also when it fails, and complete the report.
 
@@ -345,8 +395,10 @@ def _published(
         raise Interrupted(report) from exc
     finally:
         with profile.timed("publish") as timing:
-            publish_tables(library, tables, config, report.changes(), embed_texts=text_vectors_of(config))
+            number = publish_tables(library, tables, config, report.changes(), embed_texts=text_vectors_of(config))
             timing.count = report.clips
+        if number is not None:
+            on_event(Published(snapshot=number, clips=report.clips, seconds=timing.seconds))
         report.bottleneck = profile.bottleneck
         report.profile = profile.profile(report.video_seconds)
         report.wall_seconds = profile.wall_s

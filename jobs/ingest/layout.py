@@ -104,7 +104,8 @@ class Layout:
         if self.on_cluster:
             known = {node.node_id for node in self._nodes}
             models = tuple(dict.fromkeys(checkpoint.folder for checkpoint in self._job.checkpoints))
-            needs = Needs(str(self._job.folder / "library.json"), models)
+            shared = "" if self._job.stored else str(self._job.folder / "library.json")
+            needs = Needs(shared, models)
             check_nodes([node for node in nodes if node.node_id not in known], needs, homes.keys())
         alive = {node.node_id for node in nodes}
         self._end([actor for actor, home in self.annotators.items() if home not in alive and (home or homes)])

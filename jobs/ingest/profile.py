@@ -70,6 +70,7 @@ class RunProfile:
         idle_share: of this machine's cores while the stages ran; None where they ran on a cluster.
         fetched_bytes: that came over the network from sources.
         remote_bytes: size of the files that were read over a network.
+        moved_bytes: of decoded clips that went from one machine of a cluster to another.
     """
 
     resources: ResourcePlan
@@ -83,6 +84,7 @@ class RunProfile:
     idle_share: float | None
     fetched_bytes: int = 0
     remote_bytes: int = 0
+    moved_bytes: int = 0
 
 
 class RunSummary(NamedTuple):
@@ -138,14 +140,15 @@ class ProfileBuilder:
         self.driver.append(start)
         self._cores = core_seconds() if run.is_here else None
 
-    def end_run(self, run: RayRun, timeout_s: float | None) -> None:
-        """Ask the workers what they did. Nobody knows where Ray has gone, or takes longer than ``timeout_s``."""
+    def end_run(self, run: RayRun, timeout_s: float | None) -> RunStats | None:
+        """Ask the workers what they did; None where Ray has gone, or takes longer than ``timeout_s`` to answer."""
         summary = run.summary(timeout_s)
         if summary is None:
-            return
+            return None
         self._summary, self.bottleneck = summary, bottleneck(summary.stats, summary.resources)
         if self._cores and (cores := core_seconds()) and cores[1] > self._cores[1]:
             self._idle_share = (cores[0] - self._cores[0]) / (cores[1] - self._cores[1])
+        return summary.stats
 
     def profile(self, video_s: float) -> RunProfile | None:
         """The cost of the run, in which ``video_s`` seconds of video were indexed; None where nothing ran."""
@@ -218,6 +221,7 @@ def make_profile(
         idle_share,
         sum(stage.fetched_bytes for stage in everything.stages.values()),
         sum(stage.remote_bytes for stage in everything.stages.values()),
+        stats.moved_bytes,
     )
 
 

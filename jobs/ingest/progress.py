@@ -5,13 +5,27 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from index.storage.running_ingest import RunningIngest
 from jobs.ingest.timing import RunStats
 from schemas.text import clock
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """What waits before each stage, and what is being worked at.
+
+    Attributes:
+        waiting: by stage: files before plan, parts of videos before decode, clips before annotate and write.
+        tasks: by stage: tasks that were handed out and are not done.
+    """
+
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    tasks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +37,14 @@ class Progress:
         total_videos: videos to do.
         elapsed_s: seconds since the run began.
         stats: what the workers have done so far.
+        queues: what waits, and what is being worked at.
     """
 
     done_videos: int
     total_videos: int
     elapsed_s: float
     stats: RunStats
+    queues: Queues = Queues()
 
     @property
     def speed(self) -> float:
@@ -46,6 +62,19 @@ class Progress:
             return None
         total_s = planned.video_s / planned.count * self.total_videos
         return max(0.0, total_s - self.stats.clip_s) / self.speed
+
+    def fields(self) -> dict[str, Any]:
+        """The same for a log."""
+        return {
+            "done_videos": self.done_videos,
+            "total_videos": self.total_videos,
+            "clips": self.stats.clips,
+            "video_seconds_per_second": self.speed,
+            "left_seconds": self.left_s,
+            "seconds": self.elapsed_s,
+            "waiting": dict(self.queues.waiting),
+            "tasks": dict(self.queues.tasks),
+        }
 
     def kept(self) -> RunningIngest:
         """The same for who looks at the library from elsewhere."""

@@ -24,6 +24,7 @@ import ray
 from jobs.cluster.nodes import on_this_node
 from jobs.ingest.layout import Layout
 from jobs.ingest.profile import RunSummary
+from jobs.ingest.progress import Queues
 from jobs.ingest.resources import ResourcePlan
 from jobs.ingest.scheduler import Scheduler
 from jobs.ingest.steps import Job
@@ -60,7 +61,8 @@ class RayRun:
             UsageError: the decoder needs a GPU, and there is none; or a machine of the cluster lacks something.
         """
         self._job = job
-        self._stats, self._has_run = RunStats(), False
+        self._stats, self._has_run, self._moved_bytes = RunStats(), False, 0
+        self._scheduler: Scheduler | None = None
         self.is_here = job.options.address is None
         # On this machine, where it lives as long as the run does: it counts for all of them.
         self._stats_actor: Any = (
@@ -85,6 +87,10 @@ class RayRun:
             self._stats = ray.get(self._stats_actor.snapshot.remote())
         return self._stats
 
+    def queues(self) -> Queues:
+        """What waits, and what is being worked at."""
+        return Queues() if self._scheduler is None else self._scheduler.queues()
+
     def summary(self, timeout_s: float | None = None) -> RunSummary | None:
         """The work done; None where Ray has gone, or takes longer than ``timeout_s`` to answer."""
         if self._layout.lost_head:
@@ -95,6 +101,7 @@ class RayRun:
             stats, (device, precision), timings = ray.get(answers, timeout=timeout_s)
         except ray.exceptions.RayError:
             return None
+        stats.moved_bytes = self._moved_bytes
         threads = 0 if device != "cpu" else self.resources.threads
         resources = replace(self.resources, device=device, precision=precision, threads=threads)
         return RunSummary(stats, resources, timings)
@@ -127,12 +134,13 @@ class RayRun:
             if self._has_run:
                 self._stats = RunStats()
                 ray.get(self._stats_actor.begin_anew.remote())
-            self._has_run = True
+            self._has_run, self._moved_bytes = True, 0
             job = replace(self._job, taken=taken)
-            scheduler = Scheduler(job, self._stats_actor, self._layout, files, is_time_up)
+            scheduler = self._scheduler = Scheduler(job, self._stats_actor, self._layout, files, is_time_up)
             try:
                 yield from scheduler.run()
             finally:
+                self._scheduler, self._moved_bytes = None, scheduler.moved_bytes
                 scheduler.stop()
 
 

@@ -82,6 +82,8 @@ def _profile_lines(profile: RunProfile) -> list[str]:
         times = profile.fetched_bytes / profile.remote_bytes
         size = f"{profile.remote_bytes / 1e6:.1f} MB of files"
         fetched.append(f"{profile.fetched_bytes / 1e6:.1f} MB were fetched for {size} over the network, {times:.2f} times")
+    if profile.moved_bytes:
+        fetched.append(f"{profile.moved_bytes / 1e6:.1f} MB of decoded clips went from one machine to another")
     return [
         *column_lines(("stage", "seconds", "of CPU", "throughput", "waiting s"), rows),
         *fetched,
@@ -155,6 +157,11 @@ class IngestReport:
             self.video_seconds += (row.video.duration_s or 0.0) if row.clip_count else 0.0
             if row.status != "indexed":
                 self.failures.append(row)
+
+    def account(self) -> dict[str, float]:
+        """What became of the files: ``found`` is the sum of the next six. The clips and seconds are of what was added."""
+        names = ("found", "indexed", "partial", "failed", "unchanged", "moved", "not_done", "removed", "clips")
+        return {name: getattr(self, name) for name in names} | {"video_seconds": self.video_seconds}
 
     def changes(self) -> dict[str, int]:
         """The counts that the library's history keeps of this ingest."""

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import ray
@@ -16,11 +17,15 @@ from jobs.cluster.session import OBJECT_STORE_BYTES
 from jobs.ingest.batching import GROUP_FILES, FileGroup, FileQueue, JobChain, JobGroup
 from jobs.ingest.lanes import Lane, Planned, StartedChain
 from jobs.ingest.layout import DECODERS_SHARE, Layout
+from jobs.ingest.progress import Queues
 from jobs.ingest.resources import clip_bytes
 from jobs.ingest.steps import Job
 from jobs.ingest.workers import CHUNKS, ChainActor, decode_group, plan_group, write_rows
 from pipeline.decoders.registry import ON_GPU
 from schemas.records import Outcome, VideoFile
+
+# Chunks among which one is looked for that is on the annotator's machine.
+_LOOK_AT = 16
 
 
 class _Chunk(NamedTuple):
@@ -29,11 +34,13 @@ class _Chunk(NamedTuple):
     Attributes:
         ref: of them.
         num_clips: how many there are.
+        node: the machine that they are on.
         actor: what decoded them, where Ray may have to ask it again: it must not end before.
     """
 
     ref: Any
     num_clips: int
+    node: str
     actor: Any = None
 
 
@@ -54,6 +61,9 @@ class Scheduler:
 
     Files are planned from both ends of their sizes, in two lanes, and decoders are given to them in turn. So while there
     are both, a long film and many short clips get half of the decoders each, whichever was found first.
+
+    Attributes:
+        moved_bytes: of clips that went from the machine that decoded them to another one's annotator.
     """
 
     def __init__(
@@ -73,7 +83,7 @@ class Scheduler:
             files: the videos to do.
             is_time_up: once it says so, no video is begun any more; those of which a part is decoded are finished.
         """
-        self._is_time_up = is_time_up
+        self._is_time_up, self.moved_bytes = is_time_up, 0
         self._layout, self._pace = layout, job.pace
         resources = layout.resources
         # Ray retries a task whose worker died for ever by default, and one bad file would hang the run. Two workers may die
@@ -95,7 +105,9 @@ class Scheduler:
         self._ahead = layout.on_cluster and job.options.num_decoders is None
         self._files = FileQueue(files, resources.decoders)
         self._lanes = deque([Lane(largest=False), Lane(largest=True)])  # the next one's turn comes first
-        self._running: dict[Any, Callable[[Any], Iterator[Outcome]]] = {}  # what takes in each task's result
+        self._both_lanes = tuple(self._lanes)
+        self._running: dict[Any, tuple[str, Callable[[Any], Iterator[Outcome]]]] = {}  # stage, and what takes in the result
+        self._tasks = Counter[str]()  # of them, by stage
         self._num_decoding = self._num_clips = 0
         self._decoded: deque[_Chunk] = deque()
         self._num_decoded = 0  # clips in them
@@ -119,7 +131,19 @@ class Scheduler:
             else:  # looking through what runs costs as much for all that has finished as for one
                 finished, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             for ref in finished:
-                yield from self._running.pop(ref)(ref)
+                stage, take = self._running.pop(ref)
+                self._tasks[stage] -= 1
+                yield from take(ref)
+
+    def queues(self) -> Queues:
+        """What waits before each stage, and what is being worked at; any thread may ask."""
+        waiting = {
+            "plan": len(self._files),
+            "decode": sum(lane.num_waiting for lane in self._both_lanes),
+            "annotate": self._num_decoded,
+            "write": self._num_rows,
+        }
+        return Queues(waiting, {stage: self._tasks[stage] for stage in waiting})
 
     def stop(self) -> None:
         """Let workers begin nothing more.
@@ -179,6 +203,11 @@ class Scheduler:
             for lane in self._lanes:
                 lane.drop_what_has_not_begun()
 
+    def _start(self, stage: str, ref: Any, take: Callable[[Any], Iterator[Outcome]]) -> None:
+        """A task was handed out, whose result ``take`` takes in."""
+        self._running[ref] = stage, take
+        self._tasks[stage] += 1
+
     def _is_planned(self) -> bool:
         """Whether nothing waits for a decoder, or will."""
         return not any(self._lanes)
@@ -186,7 +215,7 @@ class Scheduler:
     def _hand_to_planner(self, lane: Lane, group: FileGroup) -> None:
         lane.expect(group)
         ref = self._plan.remote(self._job, self._stats_actor, group)
-        self._running[ref] = partial(self._take_planned, lane, group)
+        self._start("plan", ref, partial(self._take_planned, lane, group))
 
     def _hand_to_decoder(self, lane: Lane, planned: Planned) -> None:
         started: StartedChain | None = None
@@ -201,7 +230,7 @@ class Scheduler:
             summary, *chunks = started.actor.decode.options(num_returns=1 + CHUNKS).remote(started.number)
         num_clips = sum(len(job.spans) for job in jobs)
         self._num_decoding, self._num_clips = self._num_decoding + 1, self._num_clips + num_clips
-        self._running[summary] = partial(self._take_decoded, lane, chunks, num_clips, started)
+        self._start("decode", summary, partial(self._take_decoded, lane, chunks, num_clips, started))
 
     def _hand_to_annotators(self) -> None:
         """Give decoded clips to the annotators that have least to do: whole batches, except for the last ones.
@@ -215,14 +244,25 @@ class Scheduler:
                 return
             if self._num_decoded < self._layout.resources.batch_size and not last:
                 return
-            given, num_clips = list[_Chunk](), 0
+            given, num_clips, home = list[_Chunk](), 0, self._layout.annotators[annotator]
             while self._decoded and num_clips < self._layout.resources.batch_size:
-                given.append(self._decoded.popleft())
+                given.append(self._take_chunk(home))
                 num_clips += given[-1].num_clips
+            moved = sum(chunk.num_clips for chunk in given if home not in (None, chunk.node))
+            self.moved_bytes += moved * self._clip_bytes
             self._num_decoded -= num_clips
             self._calls[annotator] += 1
             rows, summary = annotator.annotate.options(num_returns=2).remote(*(chunk.ref for chunk in given))
-            self._running[summary] = partial(self._take_annotated, annotator, rows, given)
+            self._start("annotate", summary, partial(self._take_annotated, annotator, rows, given))
+
+    def _take_chunk(self, home: str | None) -> _Chunk:
+        """The oldest decoded clips; on a cluster rather some that are on this machine, if they are not much younger."""
+        if self._layout.on_cluster:
+            for number, chunk in enumerate(islice(self._decoded, _LOOK_AT)):
+                if chunk.node == home:
+                    del self._decoded[number]
+                    return chunk
+        return self._decoded.popleft()
 
     def _hand_to_writer(self) -> None:
         """Have rows written once there are enough for a file, or they have waited for long, or no more will come."""
@@ -235,7 +275,7 @@ class Scheduler:
         if enough or self._num_rows >= pace.max_rows_per_file or late or last:
             self._last_file_s = now
             ref = self._write.remote(self._job, self._stats_actor, *(rows.ref for rows in self._rows))
-            self._running[ref] = partial(self._take_written, self._rows)
+            self._start("write", ref, partial(self._take_written, self._rows))
             self._rows, self._num_rows = [], 0
 
     def _take_planned(self, lane: Lane, group: FileGroup, ref: Any) -> Iterator[Outcome]:
@@ -247,7 +287,7 @@ class Scheduler:
         self, lane: Lane, chunks: list[Any], num_promised: int, started: StartedChain | None, ref: Any
     ) -> Iterator[Outcome]:
         self._num_decoding -= 1
-        counts, done = _result(ref) or ((), ())
+        counts, done, node = _result(ref) or ((), (), "")
         if started is not None:
             number = started.number + 1
             if done and number < len(started.chain.jobs):  # else its actor ends, as nobody refers to it any more
@@ -255,7 +295,7 @@ class Scheduler:
         self._num_clips -= num_promised - sum(counts)
         self._num_decoded += sum(counts)
         actor = started.actor if started is not None and self._layout.on_cluster else None
-        self._decoded += [_Chunk(chunk, count, actor) for chunk, count in zip(chunks, counts, strict=False) if count]
+        self._decoded += [_Chunk(chunk, count, node, actor) for chunk, count in zip(chunks, counts, strict=False) if count]
         yield from done
 
     def _take_annotated(self, annotator: Any, rows: Any, given: list[_Chunk], ref: Any) -> Iterator[Outcome]:

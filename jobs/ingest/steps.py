@@ -13,7 +13,7 @@ from pipeline.annotators import Annotator, inputs_of, own_tables, samples_of
 from pipeline.decoders.registry import load_decoder
 from pipeline.process import decode_chain, decode_job, plan_video
 from pipeline.write import write_clips
-from schemas.errors import LibraryError
+from schemas.errors import VidsiftError
 from schemas.models import Checkpoint, ModelInput
 from schemas.options import IngestOptions, Sampling
 from schemas.records import Clip, ClipRow, JobFailed, SpanDone, SpanJob, VideoFailed, VideoFile, Written
@@ -122,7 +122,7 @@ class Job:
                 return self._write(rows, self.folder)
             tables = ["clips", "features", *own_tables(self.annotators)]
             return self.stored.write(self.folder, tables, lambda folder: self._write(rows, folder))
-        except LibraryError as exc:
+        except VidsiftError as exc:
             return JobFailed(f"{exc} (on {os.uname().nodename})")
         except OSError as exc:
             reason = os.strerror(exc.errno) if exc.errno else exc

@@ -120,9 +120,13 @@ class RunStats:
 
     Attributes:
         stages: what each stage did, by its name.
+        moved_bytes: of decoded clips that went from one machine to another.
+        began_s: when counting began, in seconds since the epoch, by which the figures of one run are told from another's.
     """
 
     stages: dict[str, StageStats] = field(default_factory=dict)
+    moved_bytes: int = 0
+    began_s: float = field(default_factory=time.time, compare=False)
 
     @property
     def clips(self) -> int:

@@ -195,9 +195,9 @@ def _plan_file(job: Job, stats_actor: Any, file: VideoFile) -> list[SpanJob | Vi
     return planned
 
 
-# A summary for the driver: the number of clips in each chunk, and what became of each job. Then the chunks themselves, whose
-# frames the driver does not fetch.
-_Chunks = tuple[tuple[list[int], list[SpanDone]], *tuple[list[Clip], ...]]
+# A summary for the driver: the number of clips in each chunk, what became of each job, and the machine. Then the chunks
+# themselves, whose frames the driver does not fetch.
+_Chunks = tuple[tuple[list[int], list[SpanDone], str], *tuple[list[Clip], ...]]
 
 
 def decode_group(job: Job, stats_actor: Any, group: JobGroup) -> _Chunks:
@@ -226,7 +226,8 @@ class ChainActor:
 def _chunks(items: Sequence[Clip | SpanDone]) -> _Chunks:
     clips = [item for item in items if isinstance(item, Clip)]
     chunks = [clips[number * len(clips) // CHUNKS : (number + 1) * len(clips) // CHUNKS] for number in range(CHUNKS)]
-    return ([len(chunk) for chunk in chunks], [item for item in items if isinstance(item, SpanDone)]), *chunks
+    done = [item for item in items if isinstance(item, SpanDone)]
+    return ([len(chunk) for chunk in chunks], done, ray.get_runtime_context().get_node_id()), *chunks
 
 
 class _Chain:

@@ -36,7 +36,8 @@ def rollback(folder: Path, number: int) -> int:
             tables.restore(read_info(library.snapshots / str(number)).versions)
         except LibraryError as exc:
             raise _compacted_since(library, number) or exc from exc
-        publish_tables(library, tables, config, {"rolled_back_to": number})
+        # Merging segments is left to the next ingest: here nothing is written that is there.
+        publish_tables(library, tables, config, {"rolled_back_to": number}, most_merged=0, rolled_back_to=number)
         return int(current_snapshot(library).name)
 
 

@@ -18,10 +18,11 @@ from index.snapshot.clip_sources import NewVideos, clip_batches, in_parts
 from index.snapshot.clips import SnapshotClips
 from index.snapshot.duplicate_publish import write_duplicates
 from index.snapshot.feature_records import read_features
-from index.snapshot.publish import places_of, write_tags
+from index.snapshot.publish import places_of
 from index.snapshot.segment import Segment, hash_or_none
 from index.snapshot.segment_build import write_catalog_of
 from index.snapshot.snapshot import Snapshot
+from index.snapshot.tag_parts import write_tags
 from index.sql.catalog import Catalog
 from index.sql.catalog_files import CatalogFiles
 from index.storage.lock import open_for_writing
@@ -226,7 +227,7 @@ def _differing_contents(snapshot: Snapshot, clips: SnapshotClips, tables: Tables
         places = places_of([(part.videos, of) for part, of in zip(written, live, strict=True)])
         annotations, channels = rebuild_channels(tables, scratch)
         write_videos(scratch / "videos.duckdb", videos, places, annotations)
-        rows = tables.read_tags()
+        rows = tables.read_tag_rows()
         tags = [scratch / f"tags-{number}.duckdb" for number in range(len(written))]
         counts = [
             write_tags(path, catalog, part.timeline, of, rows)

@@ -72,7 +72,7 @@ def tag(
         definitions = read_definitions(library)
         clip_ids = visible_clips(tables)["clip_id"].to_numpy()
         if not len(clip_ids):
-            raise UsageError(f"{str(folder)!r} holds no clips to tag; ingest videos first", argument="library")
+            raise UsageError(f"{library.shown!r} holds no clips to tag; ingest videos first", argument="library")
         texts = [tuple(template.replace("{}", name) for template in templates) for name in names]
         vectors = _text_vectors(config, embedder, texts, say)
         cosines = [batch.vectors @ vectors.T for batch in embedded_clips(tables, config.embedding_dim, clip_ids)]

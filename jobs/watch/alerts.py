@@ -20,6 +20,8 @@ from index.search.text_encoder import find_embedder
 from index.snapshot.snapshot import Snapshot
 from index.storage.config import existing_library_config, read_library_config
 from index.storage.paths import Library
+from index.storage.working_copies import bring, put
+from jobs.run_events import NotificationFailed, NotificationSent, OnEvent, sentences
 from jobs.watch.alert_rules import AlertRule
 from jobs.watch.alert_state import AlertState, Message
 from pipeline.models.base import Embedder
@@ -47,7 +49,13 @@ class Alerts:
     """The alerts of one library."""
 
     def __init__(
-        self, rules: Sequence[AlertRule], folder: Path, say: Callable[[str], None], *, embedder: str | None = None
+        self,
+        rules: Sequence[AlertRule],
+        folder: Path,
+        say: Callable[[str], None],
+        *,
+        embedder: str | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         """Nothing is looked at yet.
 
@@ -56,8 +64,10 @@ class Alerts:
             folder: the library's; there may be nothing in it yet.
             say: told what a user should know.
             embedder: where the library's embedder is now, if not where it was at ingest.
+            on_event: told of each message that was sent or could not be; None says the latter.
         """
         self._rules, self._library, self._say = rules, Library(folder), say
+        self._on_event = on_event or sentences(say)
         self._state = AlertState(self._library.alerts_file)
         self._failures = 0
 
@@ -73,12 +83,14 @@ class Alerts:
         Raises:
             LibraryError: the state, or the library, cannot be read.
         """
+        bring(self._library.alerts_file)
         if read_library_config(self._library) is None or not self._library.current_file.exists():
             return  # the first round will find everything to be new
         until_us = _newest_us(Snapshot(self._library))
         for rule in self._rules:
             if self._state.looked_until(rule.name) is None:
                 self._state.enter(rule.name, until_us)
+        put(self._library.alerts_file)
 
     def look_and_tell(self) -> float:
         """Look at what is new, and send what is found and what could not be sent before.
@@ -87,18 +99,28 @@ class Alerts:
             Seconds until it should be called again, where something could not be sent; else infinity.
         """
         try:
+            bring(self._library.alerts_file)
             if self._library.current_file.exists():
                 self._look()
-            problems = [problem for rule in self._rules if (problem := self._tell(rule)) is not None]
+            put(self._library.alerts_file)  # before anything is sent: what is found there is told under the same id
+            problems = [(rule, problem) for rule in self._rules if (problem := self._tell(rule)) is not None]
+            put(self._library.alerts_file)
         except (VidsiftError, OSError) as exc:
-            problems = [str(exc)]
+            pause_s = self._next_pause_s()
+            self._say(f"{exc}; it is tried again in {pause_s:.0f} s")
+            return pause_s
         if not problems:
             self._failures = 0
             return math.inf
+        pause_s = self._next_pause_s()
+        for rule, problem in problems:
+            self._on_event(NotificationFailed(alert=rule.name, receiver=rule.receiver, error=problem, again_seconds=pause_s))
+        return pause_s
+
+    def _next_pause_s(self) -> float:
+        """Seconds until what could not be sent is tried again: longer after each time."""
         pause_s: float = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
         self._failures += 1
-        for problem in problems:
-            self._say(f"{problem}; it is tried again in {pause_s:.0f} s")
         return pause_s
 
     def _look(self) -> None:
@@ -135,7 +157,7 @@ class Alerts:
             "start_s": clips[0]["start_s"],
             "end_s": max(clip["end_s"] for clip in clips),
             "indexed_at": datetime.fromtimestamp(best["indexed_us"] // 1_000_000, UTC).isoformat(),
-            "library": str(self._library.folder.absolute()),
+            "library": self._library.address,
         }
         return Message(message_id, rule.name, tuple(clip["clip_id"] for clip in clips), json_text(body))
 
@@ -144,8 +166,9 @@ class Alerts:
         for message_id, body in self._state.undelivered(rule.name):
             problem = _post(rule.url, body) if rule.url is not None else _run(rule.command, body)
             if problem is not None:
-                return f"the alert {rule.name!r} could not be told: {rule.receiver} {problem}"
+                return problem
             self._state.delivered(message_id)
+            self._on_event(NotificationSent(alert=rule.name, receiver=rule.receiver, message_id=message_id))
         return None
 
 

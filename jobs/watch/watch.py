@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,14 @@ from index.storage.paths import Library
 from jobs.ingest.ingest import ingest
 from jobs.ingest.ray_startup import KeptRay
 from jobs.ingest.report import IngestReport
+from jobs.run_events import OnEvent, RoundEnded, RoundFailed, SourceAway, SourceBack, sentences
 from jobs.watch.arrivals import Arrivals
 from jobs.watch.settling import Settling
 from pipeline.sources import absolute_path, exists, source_of
 from pipeline.sources.find import SHARED_SUFFIXES, VIDEO_SUFFIXES, check_address
 from pipeline.sources.paths import on_disk
 from schemas.errors import JobError, LockedError, UsageError, VidsiftError
-from schemas.records import VideoFile
+from schemas.records import VideoFile, path_text
 
 # What an ingest is told of models and sampling, which a library keeps.
 _OF_THE_LIBRARY = frozenset(
@@ -94,6 +96,7 @@ class Watch:
         say: Callable[[str], None] = lambda sentence: None,
         after_round: Callable[[], float] = lambda: math.inf,
         ingest_arguments: Mapping[str, Any] | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         """Nothing is looked at yet.
 
@@ -106,6 +109,7 @@ class Watch:
             say: told what else a user should know.
             after_round: called after each round that did not break; says in how many seconds the next one has to be.
             ingest_arguments: as `jobs.ingest.ingest.ingest` takes them.
+            on_event: told of what happens in each round, and of its end (`jobs.run_events`); None says what has a sentence.
 
         Raises:
             UsageError: an address holds a password or a signature.
@@ -115,6 +119,7 @@ class Watch:
         self._sources = [absolute_path(on_disk(os.fspath(source))) for source in sources]
         self._folder, self._arrivals, self._options = folder, arrivals, options
         self._on_round, self._say, self._after_round = on_round, say, after_round
+        self._on_event = on_event or sentences(say)
         self._ingest_arguments = dict(ingest_arguments or {})
         self._ray = KeptRay()
         self._settling = Settling(options.settle_s, arrivals.now)
@@ -188,14 +193,16 @@ class Watch:
         if error is not None:
             self._pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
             self._failures += 1
+            self._on_event(RoundFailed(error=str(error), again_seconds=self._pause_s, seconds=now_s - began_s))
             self._on_round(Round(None, error, self._pause_s, now_s - began_s))
             return now_s + self._pause_s
         self._failures, first_s = 0, self._settling.end_round()
+        searchable_s = None if first_s is None else now_s - first_s
         for report in reports:
             if report.changes_anything:
                 self._published_s = now_s
-                searchable_s = None if first_s is None or not report.clips else now_s - first_s
-                self._on_round(Round(report, wall_s=now_s - began_s, searchable_s=searchable_s))
+                self._on_round(Round(report, wall_s=now_s - began_s, searchable_s=searchable_s if report.clips else None))
+        self._on_event(_ended(reports, now_s - began_s, searchable_s, len(self._away)))
         again_s = self._after_round()
         if any(report.time_is_up for report in reports):
             self._published_s = -math.inf  # the round was as long as any may be
@@ -238,6 +245,7 @@ class Watch:
             kept_ray=self._ray,
             is_finished=self._settling.is_finished,
             max_hours=longest_s / 3600,
+            on_event=self._on_event,
             **given,
         )
 
@@ -245,10 +253,24 @@ class Watch:
         """Say which sources have gone, or come back, since the last time."""
         away = set(self._sources) - set(present)
         for source in sorted(away - self._away):
-            self._say(f"{source!r} is not there; its videos stay in the library")
+            self._on_event(SourceAway(source=path_text(source)))
         for source in sorted(self._away - away):
-            self._say(f"{source!r} is there again")
+            self._on_event(SourceBack(source=path_text(source)))
         self._away = away
+
+
+def _ended(reports: Sequence[IngestReport], seconds: float, searchable_s: float | None, away: int) -> RoundEnded:
+    """What a round of one or several ingests says of itself."""
+    account = Counter(IngestReport().account())
+    for report in reports:
+        account.update(report.account())
+    return RoundEnded(
+        outcome="changed" if any(report.changes_anything for report in reports) else "unchanged",
+        seconds=seconds,
+        searchable_seconds=searchable_s if account["clips"] else None,
+        away_sources=away,
+        account=account,
+    )
 
 
 def _may_be_video(name: str) -> bool:

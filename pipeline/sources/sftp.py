@@ -13,7 +13,6 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +24,11 @@ from pipeline.sources.remote import RemoteFile, TemporaryError, changed
 
 _CONNECT_S = 15
 _ANSWER_S = 60
+
+
+# By thread, host, port and user: clients are not made for several threads at a time.
+_Key = tuple[int, str, int | None, str | None]
+_CLIENTS: dict[_Key, paramiko.SFTPClient] = {}
 
 
 class SftpStore:
@@ -84,8 +88,11 @@ def _file(path: str, found: paramiko.SFTPAttributes) -> RemoteFile:
 def _connected(path: str) -> Iterator[tuple[paramiko.SFTPClient, str]]:
     """A client of the path's server, and the path there; errors as those of the system."""
     parts = urlsplit(path)
+    key = threading.get_ident(), parts.hostname or "", parts.port, parts.username
     try:
-        yield _client(threading.get_ident(), parts.hostname or "", parts.port, parts.username), parts.path or "/"
+        if key not in _CLIENTS:
+            _CLIENTS[key] = _connect(*key[1:])
+        yield _CLIENTS[key], parts.path or "/"
     except (FileNotFoundError, PermissionError) as exc:
         raise type(exc)(exc.errno, os.strerror(exc.errno or errno.EIO), path) from None
     except paramiko.BadHostKeyException as exc:
@@ -96,21 +103,28 @@ def _connected(path: str) -> Iterator[tuple[paramiko.SFTPClient, str]]:
         if "not found in known_hosts" in str(exc):
             reason = f"{parts.hostname} is not in known_hosts; connect to it by ssh once"
             raise PermissionError(errno.EACCES, reason, path) from None
-        _client.cache_clear()
+        _close(key)
         raise TemporaryError(errno.EIO, f"the connection failed ({exc})", path) from None
     except (EOFError, TimeoutError, ConnectionError) as exc:
-        _client.cache_clear()
+        _close(key)
         raise TemporaryError(errno.EIO, f"the connection broke off ({type(exc).__name__})", path) from None
     except OSError as exc:
         if exc.errno is not None:
             raise
-        _client.cache_clear()  # paramiko's own, such as of a closed socket
+        _close(key)  # an error of paramiko's own, such as of a closed socket
         raise TemporaryError(errno.EIO, f"the server cannot be asked ({exc})", path) from None
 
 
-@cache
-def _client(thread: int, host: str, port: int | None, user: str | None) -> paramiko.SFTPClient:
-    """A connection of this thread: clients are not made for several at a time.
+def _close(key: _Key) -> None:
+    """Close a connection that has failed; the next call makes another."""
+    client = _CLIENTS.pop(key, None)
+    channel = None if client is None else client.get_channel()
+    if channel is not None:
+        channel.get_transport().close()
+
+
+def _connect(host: str, port: int | None, user: str | None) -> paramiko.SFTPClient:
+    """A connection.
 
     Raises:
         paramiko.SSHException: the host is not known, or does not let this user in.
@@ -123,16 +137,20 @@ def _client(thread: int, host: str, port: int | None, user: str | None) -> param
     ssh = paramiko.SSHClient()
     ssh.load_system_host_keys()
     ssh.set_missing_host_key_policy(paramiko.RejectPolicy())
-    ssh.connect(
-        said["hostname"],
-        port or int(said.get("port", 22)),
-        user or said.get("user") or getpass.getuser(),
-        key_filename=said.get("identityfile"),
-        timeout=_CONNECT_S,
-        banner_timeout=_CONNECT_S,
-        auth_timeout=_CONNECT_S,
-    )
-    client = ssh.open_sftp()
+    try:
+        ssh.connect(
+            said["hostname"],
+            port or int(said.get("port", 22)),
+            user or said.get("user") or getpass.getuser(),
+            key_filename=said.get("identityfile"),
+            timeout=_CONNECT_S,
+            banner_timeout=_CONNECT_S,
+            auth_timeout=_CONNECT_S,
+        )
+        client = ssh.open_sftp()
+    except BaseException:
+        ssh.close()
+        raise
     channel = client.get_channel()
     if channel is not None:
         channel.settimeout(_ANSWER_S)

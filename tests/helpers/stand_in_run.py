@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from jobs.ingest.progress import Queues
 from jobs.ingest.steps import Job
 from jobs.ingest.timing import RunStats, StageTiming
 from schemas.records import Problem, VideoFile
@@ -40,6 +41,9 @@ class StandInRun:
 
     def stats(self) -> RunStats:
         return RunStats()
+
+    def queues(self) -> Queues:
+        return Queues()
 
     def summary(self, timeout_s: float | None = None) -> None:
         return None

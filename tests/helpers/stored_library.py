@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from obstore.store import MemoryStore
 
-from index.object_store.store import Store
+from index.object_store.store import Store, StoreUnavailableError
 from index.object_store.working_copy import ObjectStoreCopy
 from index.snapshot.publish import publish_tables
 from index.storage.config import read_library_config, write_library_config
@@ -35,12 +35,14 @@ class CountedStore(Store):
     Attributes:
         asked: the calls so far: what, and the object's name.
         changes_left: after so many puts and deletes nothing more can be changed; None is no limit.
+        is_away: whether it cannot be reached by who changes something.
     """
 
     def __init__(self) -> None:
         super().__init__(URL, MemoryStore())
         self.asked: list[tuple[str, str]] = []
         self.changes_left: int | None = None
+        self.is_away = False
 
     def read(self, name: str) -> Any:
         self.asked.append(("read", name))
@@ -65,6 +67,8 @@ class CountedStore(Store):
         super().delete(names)
 
     def _changed(self, what: str, name: str) -> None:
+        if self.is_away:
+            raise StoreUnavailableError(f"{URL}/{name} cannot be reached (made up); try again later")
         if self.changes_left is not None:
             self.changes_left -= 1
             if self.changes_left < 0:
@@ -72,7 +76,11 @@ class CountedStore(Store):
         self.asked.append((what, name))
 
     def names(self, prefix: str = "") -> list[str]:
-        return sorted(self.list(prefix))
+        return sorted(self.listed(prefix))
+
+    def listed(self, prefix: str = "") -> Any:
+        self.asked.append(("list", prefix))
+        return super().listed(prefix)
 
     def of(self, what: str) -> list[str]:
         """The names that were asked for in this way."""

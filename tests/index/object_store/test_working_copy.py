@@ -16,10 +16,13 @@ from index.object_store.copied_files import CopiedFiles
 from index.object_store.push import delete_unreferenced
 from index.reader import LibraryReader
 from index.snapshot.publish import publish_tables
+from index.storage.lock import open_for_writing
+from jobs.maintain.relocate import relocate
 from jobs.maintain.rollback import compact, rollback
 from schemas.errors import LibraryError, LockedError
+from server.libraries import ServedLibraries
 from tests.helpers.stored_library import URL, CountedStore, Machine
-from tests.helpers.tagged_library import IDENTITY, commit, unit
+from tests.helpers.tagged_library import IDENTITY, commit, make_library, unit
 
 FIRST, SECOND = unit(1, 0, 0, 0), unit(0, 1, 0, 0)
 
@@ -170,6 +173,60 @@ def test_what_was_not_brought_over_is_brought_over_by_the_next_writer_of_the_mac
     assert (machine("later").paths(), here.breaches()) == (["/a.mp4", "/b.mp4"], [])
 
 
+def test_a_store_that_is_away_for_a_while_holds_nobody_up(machine: Machines, store: CountedStore) -> None:
+    here = machine("here")
+    here.write({"/a.mp4": [FIRST]})
+    with here.writing() as (library, tables):
+        commit(tables, "/b.mp4", [SECOND])
+        store.is_away = True
+        tables.push()
+        commit(tables, "/c.mp4", [SECOND])
+        tables.push()
+        store.is_away = False
+        publish_tables(library, tables, IDENTITY)
+    assert machine("there").paths() == ["/a.mp4", "/b.mp4", "/c.mp4"]
+
+
+def test_a_store_that_stays_away_is_said_and_what_was_done_is_kept(machine: Machines, store: CountedStore) -> None:
+    here = machine("here")
+    here.write({"/a.mp4": [FIRST]})
+
+    def write_into_the_void() -> None:
+        with here.writing() as (library, tables):
+            commit(tables, "/b.mp4", [SECOND])
+            store.is_away = True
+            publish_tables(library, tables, IDENTITY)
+
+    said = r"cannot be reached .*what was done is kept on this machine: run the same command"
+    with pytest.raises(LibraryError, match=said):
+        write_into_the_void()
+    store.is_away = False
+    assert machine("there").paths() == ["/a.mp4"]
+    here.restart()
+    with here.writing():
+        pass
+    assert (machine("later").paths(), here.breaches()) == (["/a.mp4", "/b.mp4"], [])
+
+
+def test_a_machine_knows_what_it_has_put_also_where_it_could_not_note_that(
+    machine: Machines, store: CountedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.object_store.lease.LEASE_S", 0.0)
+    here = machine("here")
+    here.write({"/a.mp4": [FIRST]})
+    state = (here.folder.parent / ".store" / "state.json").read_bytes()
+    store.changes_left = 3  # a Parquet file, an entry of a log, and the next Parquet file
+    with pytest.raises(LibraryError, match="the machine is gone"):
+        here.write({"/b.mp4": [SECOND]})
+    store.changes_left = None
+    (here.folder.parent / ".store" / "state.json").write_bytes(state)
+    here.restart()
+    with here.writing() as (library, tables):
+        assert sorted(tables.read_videos(["path"])["path"].to_pylist()) == ["/a.mp4", "/b.mp4"]
+        publish_tables(library, tables, IDENTITY)
+    assert (machine("later").paths(), here.breaches()) == (["/a.mp4", "/b.mp4"], [])
+
+
 def test_what_was_not_brought_over_gives_way_to_what_others_wrote(
     machine: Machines, store: CountedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +241,22 @@ def test_what_was_not_brought_over_gives_way_to_what_others_wrote(
     here.restart()
     here.write({"/d.mp4": [FIRST]})
     assert (here.paths(), here.breaches()) == (["/a.mp4", "/c.mp4", "/d.mp4"], [])
+
+
+def test_whatever_is_deleted_of_a_working_copy_stays_in_the_store(machine: Machines, store: CountedStore) -> None:
+    here = machine("here")
+    here.write({"/a.mp4": [FIRST], "/b.mp4": [SECOND]})
+    files = sorted(path for path in here.folder.parent.rglob("*") if path.is_file())
+    before = store.names()
+    for number, path in enumerate(files):
+        path.unlink(missing_ok=True)
+        here.restart()
+        with here.writing() as (library, tables):
+            tables.drop_orphans()
+            publish_tables(library, tables, IDENTITY)
+        assert set(before) <= set(store.names()), path
+        assert machine(f"reader {number}").paths() == ["/a.mp4", "/b.mp4"], path
+    assert here.breaches() == []
 
 
 def test_what_is_damaged_in_the_store_is_said(machine: Machines, store: CountedStore) -> None:
@@ -242,3 +315,48 @@ def test_segments_that_nothing_refers_to_are_deleted_when_they_are_old(
         f"snapshots/{number}/videos.duckdb" for number in (3, 4, 5)
     ]
     assert machine("there").breaches() == []
+
+
+def test_a_server_looks_for_new_snapshots_by_itself(machine: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.libraries._REFRESH_S", 0.02)
+    monkeypatch.setattr(working_copy, "REFRESH_S", 0.0)
+    here, there = machine("here"), machine("there")
+    here.write({"/a.mp4": [FIRST]})
+    served = ServedLibraries([there.folder], embedder=None, say=print)
+    try:
+        here.write({"/b.mp4": [SECOND]})
+        current, deadline = there.folder / "CURRENT", time.monotonic() + 10
+        while current.read_text() != "2\n":
+            assert time.monotonic() < deadline, "nobody looked"
+            time.sleep(0.01)
+        assert [entry.number for entry in served.named(None).history()] == [2, 1]
+    finally:
+        served.close()
+
+
+def test_the_history_is_listed_once_for_each_snapshot(machine: Machines, store: CountedStore) -> None:
+    here, there = machine("here"), machine("there")
+    here.write({"/a.mp4": [FIRST]})
+    history(there.folder)
+    store.asked.clear()
+    history(there.folder)
+    assert store.asked == []
+
+
+def test_a_library_that_was_copied_from_a_disk_is_one(machine: Machines, store: CountedStore, tmp_path: Path) -> None:
+    on_disk = make_library(tmp_path / "library", {"/a.mp4": [FIRST], "/b.mp4": [SECOND]})
+    with open_for_writing(on_disk):
+        pass  # leaves a lock file
+    for path in sorted(on_disk.rglob("*")):
+        if path.is_file():
+            store.put(path.relative_to(on_disk).as_posix(), path)
+    here = machine("here")
+    assert here.paths() == ["/a.mp4", "/b.mp4"]
+    here.write({"/c.mp4": [FIRST]})
+    assert (machine("there").paths(), here.breaches()) == (["/a.mp4", "/b.mp4", "/c.mp4"], [])
+
+
+def test_sources_that_have_moved_are_renamed_in_the_store(machine: Machines) -> None:
+    machine("here").write({"/old/a.mp4": [FIRST]})
+    relocate(machine("there").folder, "/old", "/new")
+    assert machine("later").paths() == ["/new/a.mp4"]

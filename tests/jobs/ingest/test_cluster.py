@@ -132,6 +132,7 @@ def test_a_machine_that_joins_gets_work_and_of_one_that_dies_nothing_is_lost(
     assert min(bill[name]["count"] for name in ("decode", "annotate", "write")) >= report["clips"], "of all machines"
     assert bill["decode"]["cpu_s"] >= BURNT_S * report["found"]
     assert report["run"]["shape"]["on_gpus"], "of the machine that has one"
+    assert report["run"]["moved_bytes"] > 0, "the head has decoders and no annotator"
 
 
 @pytest.mark.slow
@@ -176,7 +177,9 @@ def test_when_the_head_dies_the_run_ends_with_that_and_what_was_finished_is_kept
     assert {video["status"] for video in videos} == {"indexed"}
 
 
-SHARED = "'/l/library.json'; the library must be in a folder that all machines share, at the same path"
+SHARED = (
+    "'/l/library.json'; the library must be in a folder that all machines share, at the same path, or in an object store"
+)
 COPY = "copy its folder there, to the same path"
 HERE = Found("0.1.0", "c0de", "5ame", ((("model.safetensors", 10),), (("model.safetensors", 20),)))
 
@@ -198,6 +201,10 @@ def test_what_a_machine_lacks_is_said_with_what_to_do(there: Found, said: str) -
     assert problem_of(there, HERE, needs, needs_models=True) == said
     if "model " in said:
         assert problem_of(there, HERE, needs, needs_models=False) == "", "machines without annotators need no models"
+
+
+def test_a_library_in_a_store_need_not_be_seen_by_all_machines() -> None:
+    assert problem_of(HERE._replace(shared=None), HERE, Needs("", ("/m/c", "/m/e")), needs_models=True) == ""
 
 
 def test_annotators_go_where_gpus_are_else_by_cpus() -> None:

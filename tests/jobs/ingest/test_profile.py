@@ -105,3 +105,12 @@ def test_what_came_over_the_network_is_told_beside_the_files_sizes() -> None:
     from_disk = ingest_text(IngestReport(found=1, clips=1, wall_seconds=40.0, profile=profile_of([], "decode")))
     assert "fetched" not in from_disk
     assert IngestReport(profile=profile).as_json()["run"]["fetched_bytes"] == 51_000_000  # type: ignore[index]
+
+
+def test_what_went_between_machines_is_told() -> None:
+    stats = worked()
+    stats.moved_bytes = 7_500_000
+    profile = make_profile(RESOURCES, stats, [], bound_by=None, began_s=100.0, video_s=30.0, idle_share=None)
+    told = ingest_text(IngestReport(found=1, clips=1, video_seconds=30.0, wall_seconds=40.0, profile=profile))
+    assert "\n7.5 MB of decoded clips went from one machine to another\n" in told
+    assert IngestReport(profile=profile).as_json()["run"]["moved_bytes"] == 7_500_000  # type: ignore[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 import threading
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from cli import main
 from index.snapshot.publish import publish_tables
+from index.storage import working_copies
 from index.storage.lock import open_for_writing
 from jobs.watch.alert_rules import AlertRule, read_rules
 from jobs.watch.alert_state import AlertState
@@ -34,6 +36,7 @@ from tests.helpers.made_library import (
     vector_of,
     word_tag,
 )
+from tests.helpers.stored_library import URL, CountedStore, Machine
 
 __all__ = ["embedder"]
 
@@ -274,3 +277,25 @@ def test_the_command_reads_alerts_first(tmp_path: Path) -> None:
         assert (done.exit_code, done.stderr) == (2, f"vidsift: --notify {file}: {message}\n")
     file.write_text('[[alert]]\nname = "a"\ntag = "t"\nabove = 1\ncommand = ["x", "y z"]\n')
     assert read_rules(file) == [AlertRule("a", "tag", "t", 1.0, None, tuple(shlex.split("x 'y z'")))]
+
+
+def test_what_was_told_of_a_library_in_a_store_is_known_on_every_machine(
+    library: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working_copies, "_COPIES", {})
+    store = CountedStore()
+    for path in sorted(library.rglob("*")):
+        if path.is_file():
+            store.put(path.relative_to(library).as_posix(), path)
+    here, there = Machine(tmp_path / "here", store), Machine(tmp_path / "there", store)
+    rule = AlertRule("falls", "label", "falling", 0.5, url=receiver.url)
+    watching = Watching(here.folder, rule)
+    arrive(here.folder, Made(2, "new", 0.0, 4.0, {"jumping": 0.9}, FALL))
+    assert watching() == math.inf
+    assert [(message["path"], message["library"]) for message in receiver.got] == [("/v/new.mp4", URL)]
+    elsewhere = Watching(there.folder, rule)
+    assert (elsewhere(), len(receiver.got)) == (math.inf, 1), "it is told already"
+    arrive(there.folder, Made(3, "newer", 0.0, 4.0, {"jumping": 0.9}, FALL))
+    assert (elsewhere(), len(receiver.got)) == (math.inf, 2)
+    here.restart()
+    assert (Watching(here.folder, rule)(), len(receiver.got)) == (math.inf, 2)

@@ -99,12 +99,12 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[st
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     monkeypatch.setattr(remote, "_FIRST_PAUSE_S", 0.01)
     page_cache.page_cache.cache_clear()
-    sftp._client.cache_clear()
+    sftp._CLIENTS.clear()
     yield f"sftp://someone@127.0.0.1:{port}", root
     listener.close()
     for transport in open_transports:
         transport.close()
-    sftp._client.cache_clear()
+    sftp._CLIENTS.clear()
     page_cache.page_cache.cache_clear()
 
 
@@ -145,10 +145,10 @@ def test_a_connection_that_is_gone_is_made_anew(served: tuple[str, Path]) -> Non
     (root / "a.mp4").write_bytes(b"a" * 1000)
     source = source_of(url)
     assert source.stat(f"{url}/a.mp4").size_bytes == 1000
-    sftp._client(
-        threading.get_ident(), "127.0.0.1", int(url.rsplit(":", 1)[1]), "someone"
-    ).get_channel().get_transport().close()
+    (client,) = sftp._CLIENTS.values()
+    client.sock.close()
     assert source.read_range(f"{url}/a.mp4", 0, 10) == b"a" * 10
+    assert not client.get_channel().get_transport().is_active(), "the one that failed is closed"
 
 
 def test_hosts_and_keys_that_are_not_known_are_refused(served: tuple[str, Path], tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_hosts_and_keys_that_are_not_known_are_refused(served: tuple[str, Path],
     with pytest.raises(UsageError, match="no such file or folder"):
         list(find_videos([f"{url}/nowhere"]))
     paramiko.RSAKey.generate(2048).write_private_key_file(str(tmp_path / "home" / ".ssh" / "id_rsa"))
-    sftp._client.cache_clear()
+    sftp._CLIENTS.clear()
     with pytest.raises(UsageError, match="cannot be reached: the server lets nobody in with these keys"):
         list(find_videos([f"{url}/films"]))
     (tmp_path / "home" / ".ssh" / "known_hosts").write_text("")
