@@ -18,6 +18,12 @@ from schemas.errors import UsageError
 SCHEMES = ("s3", "gs", "az")
 """The schemes of the addresses of libraries. Their stores can put an object on the condition that nobody else has."""
 
+# Variables that name the server of a scheme's addresses, or the account: there the same address is another library.
+_SERVERS = {
+    "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
+    "az": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_USE_EMULATOR"),
+}
+
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/+(.*)", re.DOTALL)
 
 
@@ -60,7 +66,8 @@ def library_folder(location: str | os.PathLike[str]) -> Path:
             f"got {url}, expected {scheme}://BUCKET/KEY, of which the key has no empty parts, blanks or ? # % [ ] \\",
             argument="library",
         )
-    digest = hashlib.sha256(url.encode()).hexdigest()[:16]
+    where = [os.environ.get(name, "") for name in _SERVERS.get(scheme, ())]
+    digest = hashlib.sha256("\0".join([url, *where]).encode()).hexdigest()[:16]
     folder = cache_folder("libraries") / digest / parts[-1]
     if copy_of(folder) is None:
         from index.object_store.store import open_store

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from index.object_store.manifest import is_as_written
-from index.object_store.store import Store
+from index.object_store.store import DamagedError, MissingError, Store
 from index.storage.atomic_file import replace_file
 from schemas.errors import LibraryError
 
@@ -88,7 +88,10 @@ class CopiedFiles:
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_bytes(content)
+        with aside.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
         aside.replace(path)
         self.note(name, etag, content)
 
@@ -96,7 +99,7 @@ class CopiedFiles:
         """Fetch files, given by name with their SHA-256 where it is known, and check them.
 
         Raises:
-            FileNotFoundError: the store lacks one.
+            MissingError: the store lacks one.
             LibraryError: one cannot be read, or is not as it was written.
         """
         if not hashes:
@@ -110,14 +113,14 @@ class CopiedFiles:
         for _ in range(2):
             try:
                 etag, digest = self.store.fetch(name, self.path(name))
+            except MissingError:
+                raise
             except OSError as exc:
-                if isinstance(exc, FileNotFoundError) and exc.filename is None:
-                    raise
                 raise LibraryError(f"{str(self.folder)!r} cannot be written: {exc.strerror}; make room, or free it") from exc
             if is_as_written(name, digest, expected):
                 return etag
             self.path(name).unlink(missing_ok=True)
-        raise LibraryError(f"{name} is damaged in its store: it is not as it was written; publish again")
+        raise DamagedError(f"{name} is damaged in its store: it is not as it was written; publish again")
 
     def put(self, names: Iterable[str]) -> None:
         """Put files.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 
@@ -15,7 +16,7 @@ from index.object_store.manifest import (
     records_of_folder,
 )
 from index.object_store.room import make_room
-from index.object_store.store import Stored
+from index.object_store.store import MissingError, Stored
 from schemas.errors import LibraryError
 
 CURRENT = "CURRENT"
@@ -35,29 +36,47 @@ def fetch_snapshot(files: CopiedFiles) -> None:
     """Fetch the snapshot that the store's CURRENT names, and make it the working copy's.
 
     Raises:
-        FileNotFoundError: the store lacks an object, which may have been deleted since newer snapshots were published.
+        MissingError: the store lacks an object, which may have been deleted since newer snapshots were published.
         LibraryError: an object is damaged, or cannot be read.
     """
     current = files.store.read(CURRENT)
-    missing = {} if current is None else _missing(files, number_of(current.content))
-    is_new = current is None or files.etags.get(CURRENT) != current.etag or not files.path(CURRENT).exists()
+    if current is None:
+        if CURRENT in files.etags:  # somebody has deleted the library
+            files.forget(CURRENT)
+        for name in SMALL_FILES:
+            fetch_small(files, name)
+        return
+    number = number_of(current.content)
+    is_new = files.etags.get(CURRENT) != current.etag or not files.path(CURRENT).exists()
+    is_new |= _is_another(files, number)
+    missing = _missing(files, number)
     for name in SMALL_FILES:
         if is_new or not files.path(name).exists():  # a change of either is followed by a snapshot
             fetch_small(files, name)
-    if current is None:
-        files.forget(CURRENT)
-    elif is_new or missing:
+    if is_new or missing:
         make_room(files.folder.parent, _sizes(files, missing))
         files.fetch(missing)
         files.replace(CURRENT, current.content, current.etag)
-        drop_old_snapshots(files, number_of(current.content))
+        drop_old_snapshots(files, number)
+
+
+def _is_another(files: CopiedFiles, number: int) -> bool:
+    """Whether the snapshot of this number is not the one that is here: another library has taken the address."""
+    name = f"snapshots/{number}/snapshot.json"
+    known = files.etags.get(name)
+    if known is None or files.store.etag(name) == known:
+        return False
+    for other in [other for other in files.etags if other.startswith("snapshots/")]:
+        del files.etags[other]
+    return True
 
 
 def fetch_small(files: CopiedFiles, name: str) -> None:
     """Fetch a file that is replaced under its name, if the store has it."""
     found = files.store.read(name)
     if found is None:
-        files.forget(name)
+        if name in files.etags:
+            files.forget(name)
     elif files.etags.get(name) != found.etag or not files.path(name).exists():
         files.replace(name, found.content, found.etag)
 
@@ -66,14 +85,14 @@ def description(files: CopiedFiles, name: str) -> bytes:
     """The content of an object that describes others.
 
     Raises:
-        FileNotFoundError: the store lacks it.
+        MissingError: the store lacks it.
         LibraryError: it cannot be read.
     """
     if files.is_here(name):
         return files.path(name).read_bytes()
     found = files.store.read(name)
     if found is None:
-        raise FileNotFoundError(name)
+        raise MissingError(errno.ENOENT, "there is no such object", name)
     return found.content
 
 
@@ -113,12 +132,12 @@ def _sizes(files: CopiedFiles, names: Mapping[str, object]) -> int:
 def drop_old_snapshots(files: CopiedFiles, number: int) -> None:
     """Delete from the working copy what only snapshots refer to that are older than the last few which it has."""
     here = sorted(int(path.name) for path in files.path("snapshots").glob("*") if path.name.isdigit())
-    kept = [of for of in here if of <= number and files.is_here(f"snapshots/{of}/snapshot.json")][-KEPT:]
+    kept = [of for of in here if of <= number and _is_whole(files, of)][-KEPT:]
     names: set[str] = set()
     for of in kept:
         try:
             names |= referenced(files, of)
-        except (LibraryError, FileNotFoundError):
+        except (LibraryError, MissingError):
             continue  # older than what the store keeps
     for parent in (*DESCRIPTIONS, "records"):
         for name in files.names_in(parent):
@@ -128,6 +147,16 @@ def drop_old_snapshots(files: CopiedFiles, number: int) -> None:
         for name in files.names_in(f"snapshots/{of}") if of not in kept else ():
             if not name.endswith("/snapshot.json"):
                 files.forget(name)
+
+
+def _is_whole(files: CopiedFiles, number: int) -> bool:
+    """Whether all files of a snapshot's own are here; of most there ever were, only the description is."""
+    if not files.is_here(f"snapshots/{number}/snapshot.json"):
+        return False
+    try:
+        return all(files.is_here(name) for name in objects_of(files, number).files)
+    except (LibraryError, MissingError):
+        return False
 
 
 def needed_for_writing(files: CopiedFiles, remote: Mapping[str, Stored]) -> dict[str, None]:

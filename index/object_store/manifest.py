@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.errors import LibraryError
+from index.object_store.store import DamagedError
 
 DESCRIPTIONS = {"segments": "segment.json", "channel_parts": "part.json"}
 """The folders of folders that are named by their content, and the file in each that says what is in it."""
@@ -35,7 +35,7 @@ def objects_of_snapshot(number: int, description: bytes) -> SnapshotObjects:
     """What the snapshot with this snapshot.json refers to.
 
     Raises:
-        LibraryError: it is damaged.
+        DamagedError: it is damaged.
     """
     content = _parsed(f"snapshots/{number}/snapshot.json", description)
     try:
@@ -43,7 +43,7 @@ def objects_of_snapshot(number: int, description: bytes) -> SnapshotObjects:
         segments = [f"segments/{_plain(ref[0])}" for ref in content.get("segments", ())]
         parts = [f"channel_parts/{_plain(ref[0])}" for ref in content.get("parts", ())]
     except (LookupError, TypeError, AttributeError, ValueError) as exc:
-        raise LibraryError(f"snapshot {number} is damaged in its store ({exc}); publish again") from exc
+        raise DamagedError(f"snapshot {number} is damaged in its store ({exc}); publish again") from exc
     return SnapshotObjects({f"snapshots/{number}/snapshot.json": None, **hashes}, (*segments, *parts))
 
 
@@ -57,20 +57,27 @@ def files_of_folder(folder: str, description: bytes) -> dict[str, str]:
     """SHA-256 by name of the other files of a segment or a part with this description.
 
     Raises:
-        LibraryError: it is not as it was written.
+        DamagedError: it is not as it was written.
     """
     content = _parsed(description_of(folder), description)
     if hashlib.sha256(description).hexdigest()[:16] != folder.rpartition("/")[2]:
-        raise LibraryError(f"{description_of(folder)} is damaged in its store; publish again")
-    return {f"{folder}/{_plain(name)}": str(digest) for name, digest in content["sha256"].items()}
+        raise DamagedError(f"{description_of(folder)} is damaged in its store; publish again")
+    try:
+        return {f"{folder}/{_plain(name)}": str(digest) for name, digest in content["sha256"].items()}
+    except (LookupError, TypeError, AttributeError, ValueError) as exc:
+        raise DamagedError(f"{description_of(folder)} is damaged in its store ({exc}); publish again") from exc
 
 
 def records_of_folder(description: bytes) -> Iterator[str]:
     """The names of the files of records that a segment with this description refers to, and of those beside them."""
-    features = _parsed("segment.json", description).get("features") or {}
-    for name in features.get("files", ()):
-        yield f"records/{_plain(name)}"
-        yield f"records/{_plain(name).removesuffix('.bin')}.npy"
+    try:
+        features = _parsed("segment.json", description).get("features") or {}
+        names = [_plain(name) for name in features.get("files", ())]
+    except (TypeError, AttributeError, ValueError) as exc:
+        raise DamagedError(f"segment.json is damaged in its store ({exc}); publish again") from exc
+    for name in names:
+        yield f"records/{name}"
+        yield f"records/{name.removesuffix('.bin')}.npy"
 
 
 def is_as_written(name: str, digest: str, expected: str | None) -> bool:
@@ -98,4 +105,4 @@ def _parsed(name: str, text: bytes) -> dict[str, Any]:
             raise ValueError("it is no object")
         return content
     except (ValueError, RecursionError) as exc:
-        raise LibraryError(f"{name} is damaged in its store ({exc}); publish again") from exc
+        raise DamagedError(f"{name} is damaged in its store ({exc}); publish again") from exc

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from index.object_store.copied_files import CopiedFiles
 from index.object_store.fetch import CURRENT, KEPT, LOG_FILE, SMALL_FILES, TABLE_FILE, number_of, referenced
 from index.object_store.manifest import DESCRIPTIONS
+from index.object_store.store import MissingError
 from schemas.errors import LibraryError
 
 UNREFERENCED = timedelta(hours=1)
 """The age at which objects are deleted that nothing refers to: a younger one may be on its way to be referred to."""
 
 
-def push_all(files: CopiedFiles, check: Callable[[], None]) -> None:
+def push_all(files: CopiedFiles, check: Callable[[], None], confirm: Callable[[], None]) -> None:
     """Put everything that is not in the store yet.
 
     Args:
         files: of the working copy.
-        check: raises where another writer has taken the lease.
+        check: raises where another writer is known to have taken the lease.
+        confirm: asks the store, too.
 
     Raises:
         ChangedError: somebody else has written in the meantime.
@@ -44,7 +46,7 @@ def push_all(files: CopiedFiles, check: Callable[[], None]) -> None:
     )
     check()
     files.put_replaced(CURRENT)
-    delete_unreferenced(files)
+    delete_unreferenced(files, confirm)
 
 
 def _push_tables(files: CopiedFiles) -> None:
@@ -54,10 +56,10 @@ def _push_tables(files: CopiedFiles) -> None:
     """
     logs = [name for folder in _tables(files) for name in files.names_in(f"{folder}/_delta_log")]
     entries = [name for name in logs if name not in files.etags and is_entry(name)]
-    for name in sorted(entries, key=lambda name: files.path(name).stat().st_mtime_ns):
+    for name in _in_order(files, entries):
         content = files.path(name).read_bytes()
         table = name.partition("/")[0]
-        files.put(f for f in _added(table, content) if f not in files.etags and files.path(f).exists())
+        files.put(f for f in added_by(table, content) if f not in files.etags and files.path(f).exists())
         files.note(name, files.store.put_new(name, content))
     for name in logs:
         if not is_entry(name) and LOG_FILE.fullmatch(name) and not files.is_pushed(name):
@@ -67,6 +69,16 @@ def _push_tables(files: CopiedFiles) -> None:
     files.store.delete(gone)
     for name in gone:
         files.forget(name)
+
+
+def _in_order(files: CopiedFiles, entries: list[str]) -> list[str]:
+    """Entries in the order in which they were written; of one table always by version, whatever its clock said."""
+    latest: dict[str, int] = {}
+    written: dict[str, int] = {}
+    for name in sorted(entries):
+        table = name.partition("/")[0]
+        latest[table] = written[name] = max(latest.get(table, 0), files.path(name).stat().st_mtime_ns)
+    return sorted(written, key=lambda name: written[name])
 
 
 def _tables(files: CopiedFiles) -> list[str]:
@@ -91,13 +103,13 @@ def _expired(files: CopiedFiles, table: str) -> list[str]:
     return [name for match, name in entries if int(match[2]) < last and not files.path(name).exists()]
 
 
-def _added(table: str, entry: bytes) -> list[str]:
+def added_by(table: str, entry: bytes) -> list[str]:
     """The names of the files that an entry of a table's log adds."""
     actions = (json.loads(line) for line in entry.decode("utf-8").splitlines())
     return [f"{table}/{action['add']['path']}" for action in actions if "add" in action]
 
 
-def delete_unreferenced(files: CopiedFiles, older_than: timedelta = UNREFERENCED) -> None:
+def delete_unreferenced(files: CopiedFiles, confirm: Callable[[], None], older_than: timedelta = UNREFERENCED) -> None:
     """Delete what none of the last snapshots refers to, once it is as old as that.
 
     Raises:
@@ -112,7 +124,7 @@ def delete_unreferenced(files: CopiedFiles, older_than: timedelta = UNREFERENCED
     kept = numbers[-KEPT:]
     try:
         names = set().union(*(referenced(files, number) for number in kept))
-    except (LibraryError, FileNotFoundError):
+    except (LibraryError, MissingError):
         return  # what they refer to is not known, so nothing is deleted
     names |= {f"snapshots/{number}" for number in kept}
     before = datetime.now(UTC) - older_than
@@ -121,19 +133,30 @@ def delete_unreferenced(files: CopiedFiles, older_than: timedelta = UNREFERENCED
         for name, found in remote.items()
         if "/".join(name.split("/")[:2]) not in names and not name.endswith("/snapshot.json") and found.modified_at < before
     ]
-    files.store.delete(gone)
+    _delete(files, gone, confirm)
     for name in gone:
         files.etags.pop(name, None)
 
 
-def delete_files_of_no_version(files: CopiedFiles, table: str, kept: set[str]) -> None:
-    """Delete the Parquet files of a table in the store but for these, given by name: those that no machine has deleted.
+def delete_files_of_no_version(files: CopiedFiles, kept: Mapping[str, set[str]], confirm: Callable[[], None]) -> None:
+    """Delete the Parquet files of tables in the store but for these, by table: those that no machine has deleted.
 
     Raises:
-        LibraryError: the store cannot be listed, or refuses to delete.
+        LibraryError: the store cannot be listed, or refuses to delete; or another writer has taken the lease.
     """
-    remote = files.store.listed(f"{table}/")
-    gone = [name for name in remote if TABLE_FILE.fullmatch(name) and name.rpartition("/")[2] not in kept]
-    files.store.delete(gone)
+    gone = [
+        name
+        for table, names in kept.items()
+        for name in files.store.listed(f"{table}/")
+        if TABLE_FILE.fullmatch(name) and name.rpartition("/")[2] not in names
+    ]
+    _delete(files, gone, confirm)
     for name in gone:
         files.forget(name)
+
+
+def _delete(files: CopiedFiles, listed: list[str], confirm: Callable[[], None]) -> None:
+    """Delete objects that were listed, if nobody else can have put one of them."""
+    if listed:
+        confirm()
+        files.store.delete(listed)

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from schemas.errors import LibraryError, UsageError
@@ -15,6 +15,10 @@ LIMIT = "VIDSIFT_LIBRARY_CACHE_GB"
 """The environment variable with the most that all working copies may take, in GB (10^9 bytes)."""
 
 DEFAULT_LIMIT_GB = 50.0
+
+# Files beside a working copy: locked by the one who fetches or writes; locked by all who read; there while something has not
+# been brought to the store.
+LOCK, READERS, UNPUSHED = "lock", "readers", "unpushed"
 
 
 def make_room(place: Path, num_bytes: int) -> None:
@@ -65,19 +69,19 @@ def size_bytes(folder: Path) -> int:
 
 @contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Whether no process fetches into a working copy or writes it; none begins to within the block."""
-    try:
-        stream = (folder / ".store" / "lock").open("a+", encoding="utf-8")
-    except OSError:
-        yield True
-        return
-    with stream:
+    """Whether no process has a working copy open, nor may open it in the block, and all of it is in its store."""
+    private = folder / ".store"
+    with ExitStack() as stack:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for name in (LOCK, READERS):
+                stream = stack.enter_context((private / name).open("a+", encoding="utf-8"))
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_unused = not (private / UNPUSHED).exists()
+        except FileNotFoundError:
+            is_unused = True
         except OSError:
-            yield False
-            return
-        yield True
+            is_unused = False
+        yield is_unused
 
 
 def _used_at(folder: Path) -> float:

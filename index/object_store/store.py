@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -31,6 +32,14 @@ _RANGE_BYTES = 64 << 10
 
 class StoreUnavailableError(LibraryError):
     """A store cannot be reached; later it may be."""
+
+
+class DamagedError(LibraryError):
+    """An object is not as it was written."""
+
+
+class MissingError(FileNotFoundError):
+    """There is no such object; its name is the error's file name."""
 
 
 class ChangedError(LibraryError):
@@ -109,14 +118,28 @@ class Store:
             with self._explained(name):
                 answer = obstore.get(self._objects, name)
                 return Read(bytes(answer.bytes()), self._seen(name, answer.meta), answer.meta["last_modified"])
-        except FileNotFoundError:
+        except MissingError:
+            return None
+
+    def etag(self, name: str) -> str | None:
+        """An object's ETag; None where there is no such object.
+
+        Raises:
+            LibraryError: the store cannot be asked.
+        """
+        import obstore
+
+        try:
+            with self._explained(name):
+                return self._seen(name, obstore.head(self._objects, name))
+        except MissingError:
             return None
 
     def fetch(self, name: str, path: Path) -> tuple[str, str]:
         """Write an object into a file, which is there as a whole or not at all, and give its ETag and its SHA-256.
 
         Raises:
-            FileNotFoundError: there is no such object.
+            MissingError: there is no such object.
             LibraryError: it cannot be read.
             OSError: the file cannot be written.
         """
@@ -143,7 +166,7 @@ class Store:
         """An object as a file whose reading asks for ranges.
 
         Raises:
-            FileNotFoundError: there is no such object.
+            MissingError: there is no such object.
             LibraryError: it cannot be read.
         """
         import obstore
@@ -166,8 +189,11 @@ class Store:
         """
         import obstore
 
-        with self._explained(name):
-            return _etag(obstore.put(self._objects, name, content, chunk_size=_PART_BYTES)["e_tag"])
+        try:
+            with self._explained(name):
+                return _etag(obstore.put(self._objects, name, content, chunk_size=_PART_BYTES)["e_tag"])
+        except MissingError:
+            raise self._no_bucket() from None
 
     def put_new(self, name: str, content: bytes) -> str:
         """Put an object where there is none, and give its ETag.
@@ -192,11 +218,8 @@ class Store:
 
     def _is_current(self, name: str, etag: str) -> bool:
         """Whether the object has this ETag, as far as this process knows or is told now."""
-        import obstore
-
         if (name, etag) not in self._versions:
-            with suppress(FileNotFoundError), self._explained(name):
-                self._seen(name, obstore.head(self._objects, name))
+            self.etag(name)
         return (name, etag) in self._versions
 
     def _seen(self, name: str, found: Any) -> str:
@@ -208,12 +231,19 @@ class Store:
     def _put_if(self, name: str, content: bytes, mode: Any) -> str:
         import obstore
 
-        with self._explained(name):
-            try:
+        try:
+            with self._explained(name):
                 return self._seen(name, obstore.put(self._objects, name, content, mode=mode, use_multipart=False))
-            except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError, FileNotFoundError):
-                pass
+        except MissingError:
+            if mode == "create":
+                raise self._no_bucket() from None
+        except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
+            pass
         return self._put_before(name, content)
+
+    def _no_bucket(self) -> LibraryError:
+        place = "/".join(self._url.split("/")[:3])
+        return LibraryError(f"there is no {place}, or it may not be seen with these credentials; make it first")
 
     def _put_before(self, name: str, content: bytes) -> str:
         """The ETag of an object that has this content already: the answer to an earlier attempt was lost on its way.
@@ -235,10 +265,13 @@ class Store:
         import obstore
 
         found = {}
-        with self._explained(prefix):
-            for chunk in obstore.list(self._objects, prefix.rstrip("/") or None):
-                for entry in chunk:
-                    found[entry["path"]] = Stored(entry["size"], _etag(entry["e_tag"]), entry["last_modified"])
+        try:
+            with self._explained(prefix):
+                for chunk in obstore.list(self._objects, prefix.rstrip("/") or None):
+                    for entry in chunk:
+                        found[entry["path"]] = Stored(entry["size"], _etag(entry["e_tag"]), entry["last_modified"])
+        except MissingError:
+            raise self._no_bucket() from None
         return found
 
     def delete(self, names: Sequence[str]) -> None:
@@ -250,7 +283,7 @@ class Store:
         import obstore
 
         for begin in range(0, len(names), 1000):
-            with suppress(FileNotFoundError), self._explained(names[begin]):
+            with suppress(MissingError), self._explained(names[begin]):
                 obstore.delete(self._objects, list(names[begin : begin + 1000]))
 
     @contextmanager
@@ -261,7 +294,9 @@ class Store:
         place = f"{self._url}/{name}".rstrip("/")
         try:
             yield
-        except (FileNotFoundError, failures.AlreadyExistsError, failures.PreconditionError):
+        except FileNotFoundError:
+            raise MissingError(errno.ENOENT, "there is no such object", place) from None
+        except (failures.AlreadyExistsError, failures.PreconditionError):
             raise
         except (failures.PermissionDeniedError, failures.UnauthenticatedError) as exc:
             raise LibraryError(

@@ -14,35 +14,32 @@ else has written in between: then it is dropped, and made again.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from index.object_store.copied_files import CopiedFiles
-from index.object_store.fetch import (
-    CURRENT,
-    LOG_FILE,
-    SMALL_FILES,
-    TABLE_FILE,
-    fetch_small,
-    fetch_snapshot,
-    needed_for_writing,
-)
+from index.object_store.fetch import CURRENT, LOG_FILE, fetch_small, fetch_snapshot
 from index.object_store.lease import Lease, this_process
-from index.object_store.push import delete_files_of_no_version, is_entry, push_all
-from index.object_store.store import Store, Stored, StoreUnavailableError
+from index.object_store.push import delete_files_of_no_version, push_all
+from index.object_store.reconcile import reconcile
+from index.object_store.room import LOCK, READERS, UNPUSHED
+from index.object_store.store import MissingError, Store, StoreUnavailableError
 from index.object_store.stored_tables import TOKEN, StoredTables
-from schemas.errors import LibraryError
+from schemas.errors import LibraryError, VidsiftError
 
 REFRESH_S = 10.0
 """Seconds after which an open library asks its store whether there is a newer snapshot."""
 
 _ATTEMPTS = 3
+
+_log = logging.getLogger(__name__)
 
 
 class ObjectStoreCopy:
@@ -53,8 +50,9 @@ class ObjectStoreCopy:
         self._url, self._private = url, folder.parent / ".store"
         self._files = CopiedFiles(folder, store, self._private / "state.json")
         self._store, self._lease = store, Lease(store, url)
-        self._is_writing, self._token = False, uuid.uuid4().hex
+        self._is_writing, self._is_pushed, self._token = False, False, uuid.uuid4().hex
         self._lock: IO[str] | None = None
+        self._readers: IO[str] | None = None
         self._refreshing = threading.Lock()
         self._refreshed_at: float | None = None
         self._history_of: str | None = None  # the ETag of CURRENT when the history was fetched
@@ -80,17 +78,25 @@ class ObjectStoreCopy:
         if self._refreshed_at is None:
             with self._refreshing:
                 if self._refreshed_at is None:
+                    self._keep_open()
                     self._fetch_current()
                     self._refreshed_at = time.monotonic()
         elif self._refreshing.acquire(blocking=False):
             self._refreshed_at = time.monotonic()
             threading.Thread(target=self._refresh_aside, name="refresh", daemon=True).start()
 
+    def _keep_open(self) -> None:
+        """Let nobody make room of this working copy while this process lives."""
+        with _explained(self._private):
+            self._private.mkdir(parents=True, exist_ok=True)
+            self._readers = (self._private / READERS).open("a+", encoding="utf-8")
+            fcntl.flock(self._readers, fcntl.LOCK_SH)
+
     def _refresh_aside(self) -> None:
         try:
             self._fetch_current()
-        except (LibraryError, OSError):
-            pass  # readers go on with what they have
+        except VidsiftError as exc:
+            _log.warning("%s: readers go on with what they have: %s", self._url, exc)
         finally:
             self._refreshing.release()
 
@@ -103,11 +109,12 @@ class ObjectStoreCopy:
         with self._alone(wait=not self._files.path(CURRENT).exists()) as is_alone:
             for attempt in range(_ATTEMPTS) if is_alone else ():
                 try:
-                    fetch_snapshot(self._files)
+                    with _explained(self._private):
+                        fetch_snapshot(self._files)
                     return
-                except FileNotFoundError as exc:  # deleted meanwhile, since newer ones were published
+                except MissingError as exc:  # deleted meanwhile, since newer ones were published
                     if attempt == _ATTEMPTS - 1:
-                        raise LibraryError(f"{self._url} lacks {exc}, which its snapshot names; publish again") from exc
+                        raise LibraryError(f"its snapshot names {exc.filename}, which is not there; publish again") from exc
 
     def fetch_history(self) -> None:
         """Fetch the description of every snapshot there ever was; for a writer, the whole logs of the tables too.
@@ -123,8 +130,10 @@ class ObjectStoreCopy:
             return
         with self._alone(wait=True) as is_alone:
             if is_alone:
-                names = [name for name in self._store.listed("snapshots/") if name.endswith("/snapshot.json")]
-                self._files.fetch({name: None for name in names if not self._files.is_here(name)})
+                known = self._files.etags
+                listed = self._store.listed("snapshots/").items()
+                new = [name for name, of in listed if name.endswith("/snapshot.json") and known.get(name) != of.etag]
+                self._files.fetch(dict.fromkeys(new))
                 self._history_of = self._files.etags.get(CURRENT)
 
     def bring(self, name: str) -> None:
@@ -149,19 +158,14 @@ class ObjectStoreCopy:
                 self._files.put_replaced(name)
 
     def fetch_log(self, table: str) -> None:
-        """Fetch what is needed to open the current version of a table.
+        """Fetch what is needed to open the current versions of the tables.
 
         Raises:
             LibraryError: the store cannot be read.
         """
         with self._alone(wait=True) as is_alone:
-            if not is_alone:  # a writer of this machine keeps the folder as it should be
-                return
-            remote = self._store.listed(f"{table}/_delta_log/")
-            for name, there in remote.items():
-                if self._files.etags.get(name) != there.etag:
-                    self._files.forget(name)
-            self._files.fetch(needed_for_writing(self._files, remote))
+            if is_alone:  # a writer of this machine keeps the folder as it should be
+                reconcile(self._files)
 
     def make_local(self, files: Sequence[Path]) -> None:
         """Fetch files of tables that are missing in the folder.
@@ -172,8 +176,8 @@ class ObjectStoreCopy:
         missing = [self._name(path) for path in files if not path.exists()]
         try:
             self._files.fetch(dict.fromkeys(missing))
-        except FileNotFoundError as exc:
-            raise LibraryError(f"{self._url} lacks a file that its tables name ({exc}); restore it from a backup") from exc
+        except MissingError as exc:
+            raise LibraryError(f"its tables name {exc.filename}, which is not there; restore it from a backup") from exc
 
     def open_file(self, file: Path) -> BinaryIO:
         """A file of a table, opened in the store.
@@ -183,8 +187,8 @@ class ObjectStoreCopy:
         """
         try:
             return self._store.open(self._name(file))
-        except FileNotFoundError as exc:
-            raise LibraryError(f"{self._url} lacks a file that its tables name ({exc}); restore it from a backup") from exc
+        except MissingError as exc:
+            raise LibraryError(f"its tables name {exc.filename}, which is not there; restore it from a backup") from exc
 
     def _name(self, file: Path) -> str:
         return file.absolute().relative_to(self._files.folder.absolute()).as_posix()
@@ -196,8 +200,7 @@ class ObjectStoreCopy:
             LibraryError: the store cannot be written.
         """
         self.push(is_last=True)
-        for table, names in kept.items():
-            delete_files_of_no_version(self._files, table, names)
+        delete_files_of_no_version(self._files, kept, self._lease.confirm)
 
     def begin_writing(self) -> None:
         """Take the store's lease, and bring the folder to the state of the store.
@@ -206,24 +209,17 @@ class ObjectStoreCopy:
             LockedError: another writer holds it.
             LibraryError: the store cannot be read or written.
         """
-        self._lease.take(this_process())
         try:
-            self._private.mkdir(parents=True, exist_ok=True)
-            self._lock = (self._private / "lock").open("a+", encoding="utf-8")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            _say(self._lock, "writing")
-            (self._private / TOKEN).write_text(self._token, encoding="ascii")
-            self._files.load()
-            self._files.drop_missing()
-            remote = self._store.listed()
-            self._recognise(remote)
-            is_ahead = self._is_ahead(remote)
-            if not is_ahead:
-                self._repair(remote)
-            self._files.fetch(needed_for_writing(self._files, remote))
-            if CURRENT in remote and not is_ahead:
-                with suppress(FileNotFoundError):  # a snapshot that lacks files is published anew
-                    fetch_snapshot(self._files)
+            self._lease.take(this_process())
+            with _explained(self._private):
+                self._private.mkdir(parents=True, exist_ok=True)
+                self._lock = (self._private / LOCK).open("a+", encoding="utf-8")
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                _say(self._lock, "writing")
+                (self._private / UNPUSHED).touch()
+                (self._private / TOKEN).write_text(self._token, encoding="ascii")
+                self._files.load()
+                reconcile(self._files)
             self._is_writing = True
             self.push(is_last=False)
         except BaseException:
@@ -233,11 +229,15 @@ class ObjectStoreCopy:
     def end_writing(self) -> None:
         """Let other writers in."""
         self._is_writing = False
-        self._lease.release()
-        if self._lock is not None:
-            _say(self._lock, "")
-            self._lock.close()
-            self._lock = None
+        try:
+            self._lease.release()
+        finally:
+            if self._lock is not None:
+                if self._is_pushed:
+                    (self._private / UNPUSHED).unlink(missing_ok=True)
+                _say(self._lock, "")
+                self._lock.close()
+                self._lock = None
 
     def push(self, *, is_last: bool) -> None:
         """Bring to the store what was committed and published in the folder.
@@ -247,9 +247,11 @@ class ObjectStoreCopy:
         """
         if not self._is_writing:
             return
+        self._is_pushed = False
         self._lease.check()
         try:
-            push_all(self._files, self._lease.check)
+            push_all(self._files, self._lease.check, self._lease.confirm)
+            self._is_pushed = True
         except StoreUnavailableError as exc:
             if is_last:
                 raise LibraryError(
@@ -258,43 +260,6 @@ class ObjectStoreCopy:
                 ) from exc
         finally:
             self._files.save()
-
-    def _recognise(self, remote: Mapping[str, Stored]) -> None:
-        """Note entries that are here as they are in the store: this machine put them, and died before it could note that."""
-        for name in remote:
-            is_small = name in (CURRENT, *SMALL_FILES)
-            if name not in self._files.etags and (is_small or is_entry(name)) and self._files.path(name).exists():
-                content, found = self._files.path(name).read_bytes(), self._store.read(name)
-                if found is not None and found.content == content:
-                    self._files.note(name, found.etag, content if is_small else None)
-
-    def _is_ahead(self, remote: Mapping[str, Stored]) -> bool:
-        """Whether nobody has written to the store since this machine did, so that what is only here can be brought over."""
-        known = self._files.etags
-        if any(known.get(name) != remote[name].etag for name in (CURRENT, *SMALL_FILES) if name in remote):
-            return False
-        if any(name not in remote for name in known if LOG_FILE.fullmatch(name)):
-            return False
-        last = _last_entries(remote)
-        return last.keys() <= _last_entries(known).keys() and all(
-            known.get(name) == remote[name].etag for name in last.values()
-        )
-
-    def _repair(self, remote: Mapping[str, Stored]) -> None:
-        """Delete what is here and not in the store, or is another there."""
-        for name in self._files.names_in("."):
-            there, path = remote.get(name), self._files.path(name)
-            by_content = TABLE_FILE.fullmatch(name) or name.startswith(("segments/", "channel_parts/", "records/"))
-            if there is None and (
-                by_content or LOG_FILE.fullmatch(name) or name.startswith("snapshots/") or name == CURRENT
-            ):
-                self._files.forget(name)
-            elif there is not None and by_content and path.stat().st_size == there.size_bytes:
-                self._files.etags[name] = there.etag  # such names are given once
-            elif there is not None and self._files.etags.get(name) != there.etag:
-                self._files.forget(name)
-        for name in [name for name in self._files.etags if name not in remote]:
-            self._files.forget(name)
 
     @contextmanager
     def _alone(self, *, wait: bool) -> Iterator[bool]:
@@ -307,7 +272,7 @@ class ObjectStoreCopy:
             yield False
             return
         self._private.mkdir(parents=True, exist_ok=True)
-        with (self._private / "lock").open("a+", encoding="utf-8") as lock:
+        with (self._private / LOCK).open("a+", encoding="utf-8") as lock:
             while not _try_lock(lock):
                 lock.seek(0)
                 if not wait or lock.read() == "writing":
@@ -322,10 +287,21 @@ class ObjectStoreCopy:
                 self._files.save()
 
 
-def _last_entries(names: Mapping[str, object]) -> dict[str, str]:
-    """The name of the last entry of each table's log, by table."""
-    entries = [(match[1], name) for name in names if (match := LOG_FILE.fullmatch(name)) and match[3] == "json"]
-    return dict(sorted(entries))
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Errors of the disk as a LibraryError.
+
+    Raises:
+        LibraryError: the folder cannot be written.
+    """
+    try:
+        yield
+    except MissingError:
+        raise
+    except OSError as exc:
+        raise LibraryError(
+            f"{str(folder.parent)!r} cannot be written: {exc.strerror}; make room, or let XDG_CACHE_HOME name another disk"
+        ) from exc
 
 
 def _try_lock(stream: IO[str]) -> bool:

@@ -215,17 +215,21 @@ class Tables:
         before, done = self.versions(), []
         with self._explained():
             fetch_history(self._library.folder)
+            for name, table in self._by_name().items():
+                if name in versions and table.version() != versions[name]:  # before anything is changed
+                    folder = self._library.table(name)
+                    local_files(_files(DeltaTable(folder, version=versions[name]), folder))
             try:
                 # First of all, so that no clip has the score of another whenever this is stopped.
                 delete_except(self.tags.table, "video_id", self._unchanged_since(versions["videos"]))
                 for name, table in self._by_name().items():
                     if name in versions:
-                        _restore(table, self._library.table(name), versions[name])
+                        _restore(table, versions[name])
                         done.append(name)
-            except (DeltaError, OSError):
+            except (DeltaError, OSError, LibraryError):
                 for name in done:
-                    _restore(self._by_name()[name], self._library.table(name), before[name])
-                _restore(self.tags.table, self._library.tags, before.get("tags", 0))
+                    _restore(self._by_name()[name], before[name])
+                _restore(self.tags.table, before.get("tags", 0))
                 raise
 
     def _unchanged_since(self, version: int) -> pa.Array:
@@ -373,9 +377,8 @@ def _copied_rows(table: DeltaTable, video_id: str, copy_ids: dict[int, int], cop
         )
 
 
-def _restore(table: DeltaTable, folder: Path, version: int) -> None:
+def _restore(table: DeltaTable, version: int) -> None:
     if table.version() != version:  # Delta Lake refuses to restore the current version
-        local_files(_files(DeltaTable(folder, version=version), folder))
         table.restore(version)
 
 

@@ -26,7 +26,7 @@ class Careless(CountedStore):
 
 def test_a_store_that_does_not_honour_conditions_is_refused() -> None:
     store = Careless()
-    with pytest.raises(LibraryError, match=r"does not honour conditions \(If-None-Match\), without which two writers"):
+    with pytest.raises(LibraryError, match=r"does not honour conditions \(If-None-Match and If-Match\), without which two"):
         Lease(store, URL).take("process 1 on a")
     assert store.names() == [], "it leaves nothing behind"
 

@@ -307,9 +307,9 @@ def test_segments_that_nothing_refers_to_are_deleted_when_they_are_old(
     store.put("segments/0123456789abcdef/segment.json", b"{}")
     before = store.names("segments/")
     files = CopiedFiles(here.folder, store, tmp_path / "state.json")
-    delete_unreferenced(files)
+    delete_unreferenced(files, lambda: None)
     assert store.names("segments/") == before, "they may be on their way"
-    delete_unreferenced(files, timedelta(0))
+    delete_unreferenced(files, lambda: None, timedelta(0))
     assert not [name for name in store.names("segments/") if "0123456789abcdef" in name]
     assert [name for name in store.names("snapshots/") if name.endswith("videos.duckdb")] == [
         f"snapshots/{number}/videos.duckdb" for number in (3, 4, 5)
