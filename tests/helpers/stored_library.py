@@ -92,12 +92,18 @@ class Machine:
 
     def __init__(self, place: Path, store: Store) -> None:
         self.folder, self.store = place / "films", store
-        self.restart()
+        self.copy = self._opened()
 
     def restart(self) -> None:
         """A new process on this machine, which knows what lies on its disk."""
-        self.copy = ObjectStoreCopy(URL, self.folder, self.store)
-        register(self.folder, self.copy)
+        if self.copy._readers is not None:
+            self.copy._readers.close()
+        self.copy = self._opened()
+
+    def _opened(self) -> ObjectStoreCopy:
+        copy = ObjectStoreCopy(URL, self.folder, self.store)
+        register(self.folder, copy)
+        return copy
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Library, Tables]]:
