@@ -27,20 +27,6 @@ _SERVERS = {
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/+(.*)", re.DOTALL)
 
 
-def absolute_location(location: str | os.PathLike[str]) -> str:
-    """The address of a library in an object store, or the absolute path of a folder: what another process can open.
-
-    Args:
-        location: as for `library_folder`; of a library in an object store also the folder of its working copy.
-
-    Raises:
-        UsageError: as for `library_folder`.
-    """
-    folder = library_folder(location)
-    copy = copy_of(folder)
-    return str(folder.absolute()) if copy is None else copy.url
-
-
 def library_folder(location: str | os.PathLike[str]) -> Path:
     """The folder in which a library is read and written; for an address that of its working copy. Asks no store yet.
 

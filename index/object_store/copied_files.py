@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,14 +84,8 @@ class CopiedFiles:
 
     def replace(self, name: str, content: bytes, etag: str) -> None:
         """Write a small file that was read from the store."""
-        path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        with aside.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        replace_file(self.path(name), content)
         self.note(name, etag, content)
 
     def fetch(self, hashes: Mapping[str, str | None]) -> None:

@@ -17,14 +17,12 @@ from index.object_store.manifest import (
 )
 from index.object_store.room import make_room
 from index.object_store.store import MissingError, Stored
+from index.storage.paths import KEPT_SNAPSHOTS
 from schemas.errors import LibraryError
 
 CURRENT = "CURRENT"
 SMALL_FILES = ("library.json", "tags.json")
 """Files that are replaced under their name, beside CURRENT."""
-
-KEPT = 3
-"""Snapshots that can be read, so that readers of an older one can finish; as in `index.snapshot.snapshot`."""
 
 LOG_FILE = re.compile(r"([a-z_]+)/_delta_log/(?:(\d{20})\.(json|checkpoint[\w.]*\.parquet)|_last_checkpoint)")
 """A file of a table's log: the table, the version, and ``json`` for an entry."""
@@ -132,7 +130,7 @@ def _sizes(files: CopiedFiles, names: Mapping[str, object]) -> int:
 def drop_old_snapshots(files: CopiedFiles, number: int) -> None:
     """Delete from the working copy what only snapshots refer to that are older than the last few which it has."""
     here = sorted(int(path.name) for path in files.path("snapshots").glob("*") if path.name.isdigit())
-    kept = [of for of in here if of <= number and _is_whole(files, of)][-KEPT:]
+    kept = [of for of in here if of <= number and _is_whole(files, of)][-KEPT_SNAPSHOTS:]
     names: set[str] = set()
     for of in kept:
         try:

@@ -163,6 +163,7 @@ class Lease:
         ):
             return
         self._store.delete([NAME])
+        self._etag = None  # or the release would put it again, and the next writer would take the store for checked
         raise LibraryError(
             f"the store of {self._url} does not honour conditions (If-None-Match and If-Match), without which two "
             "writers could destroy each other's work; use one that does: Amazon S3, Google, Azure, a recent MinIO"

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from index.object_store.copied_files import CopiedFiles
-from index.object_store.fetch import CURRENT, KEPT, LOG_FILE, SMALL_FILES, TABLE_FILE, number_of, referenced
+from index.object_store.fetch import CURRENT, LOG_FILE, SMALL_FILES, TABLE_FILE, number_of, referenced
 from index.object_store.manifest import DESCRIPTIONS
 from index.object_store.store import MissingError
+from index.storage.paths import KEPT_SNAPSHOTS
 from schemas.errors import LibraryError
 
 UNREFERENCED = timedelta(hours=1)
@@ -121,7 +122,7 @@ def delete_unreferenced(files: CopiedFiles, confirm: Callable[[], None], older_t
         for name, found in files.store.listed(f"{parent}/").items()
     }
     numbers = sorted({int(name.split("/")[1]) for name in remote if name.endswith("/snapshot.json")})
-    kept = numbers[-KEPT:]
+    kept = numbers[-KEPT_SNAPSHOTS:]
     try:
         names = set().union(*(referenced(files, number) for number in kept))
     except (LibraryError, MissingError):

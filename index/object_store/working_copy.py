@@ -3,7 +3,7 @@
     CACHE/libraries/DIGEST/NAME/     the library's files under the same names as in the store
     CACHE/libraries/DIGEST/.store/   state.json: the ETag of each file that is as in the store; lock: who uses the folder
 
-The store is the truth. Readers take the snapshot that its ``CURRENT`` names, and check every file by its hash. A writer has
+The store is the truth. Readers take the snapshot that its ``CURRENT`` names, and check its files by hash. A writer has
 the store's lease. It commits and publishes in the folder, and brings each commit to the store in this order: Parquet files,
 then the entries of the tables' logs in the order in which they were written, each put where there is none; then segments and
 the snapshot; last ``CURRENT``, over the one that this writer has read. So whatever a writer that dies has brought over is a
@@ -157,15 +157,18 @@ class ObjectStoreCopy:
             if is_alone:
                 self._files.put_replaced(name)
 
-    def fetch_log(self, table: str) -> None:
+    def fetch_logs(self) -> None:
         """Fetch what is needed to open the current versions of the tables.
 
         Raises:
-            LibraryError: the store cannot be read.
+            LibraryError: the store cannot be read, or was changed meanwhile.
         """
         with self._alone(wait=True) as is_alone:
-            if is_alone:  # a writer of this machine keeps the folder as it should be
-                reconcile(self._files)
+            try:
+                if is_alone:  # a writer of this machine keeps the folder as it should be
+                    reconcile(self._files)
+            except MissingError as exc:
+                raise LibraryError(f"{exc.filename} was deleted while its tables were read; try again") from exc
 
     def make_local(self, files: Sequence[Path]) -> None:
         """Fetch files of tables that are missing in the folder.
@@ -209,6 +212,7 @@ class ObjectStoreCopy:
             LockedError: another writer holds it.
             LibraryError: the store cannot be read or written.
         """
+        self._is_pushed = False
         try:
             self._lease.take(this_process())
             with _explained(self._private):

@@ -42,7 +42,7 @@ from index.sql.catalog import Catalog
 from index.sql.catalog_files import CatalogFiles
 from index.storage.atomic_file import replace_file
 from index.storage.config import existing_library_config
-from index.storage.paths import Library
+from index.storage.paths import KEPT_SNAPSHOTS, Library
 from index.storage.working_copies import push
 from schemas.errors import LibraryError
 
@@ -54,9 +54,6 @@ FILES = "files.json"
 
 DUPLICATES_FILE = "duplicates.duckdb"
 """The file of a snapshot by `index.snapshot.duplicate_publish.write_duplicates`."""
-
-# Snapshots whose files are kept, so that readers of an older one can finish.
-_KEPT = 3
 
 
 def current_snapshot(library: Library) -> Path:
@@ -165,7 +162,7 @@ def publish(library: Library, write: Callable[[Path], SnapshotInfo]) -> Path:
     target = library.snapshots / str(number)
     aside.rename(target)
     replace_file(library.current_file, f"{number}\n")
-    kept, gone = [*numbers[-(_KEPT - 1) :], number], numbers[: -(_KEPT - 1)]
+    kept, gone = [*numbers[-(KEPT_SNAPSHOTS - 1) :], number], numbers[: -(KEPT_SNAPSHOTS - 1)]
     for old in gone:
         for path in (library.snapshots / str(old)).iterdir():
             if path.name != "snapshot.json":  # history and rollback go by it

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, content: str | bytes) -> None:
     """Replace a file as a whole: readers see the old content or the new, also after a power cut."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+    with aside.open("wb") as stream:
+        stream.write(content if isinstance(content, bytes) else content.encode("utf-8"))
         stream.flush()
         os.fsync(stream.fileno())
     aside.replace(path)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from index.storage.working_copies import copy_of
 
+KEPT_SNAPSHOTS = 3
+"""Snapshots whose files are kept, so that readers of an older one can finish."""
+
 
 @dataclass(frozen=True, slots=True)
 class Library:

@@ -34,7 +34,7 @@ from index.storage.transactions import (
     replace_rows,
     rows_with,
 )
-from index.storage.working_copies import copy_of, fetch_history, fetch_log, local_files, push
+from index.storage.working_copies import copy_of, fetch_history, fetch_logs, local_files, push
 from schemas.errors import LibraryError
 from schemas.records import Span, VideoFile, VideoRow, Written, WrittenFile, clip_id_of, path_text
 from schemas.tables import (
@@ -360,7 +360,7 @@ def read_clip_labels(library: Library) -> Iterator[pa.Table]:
         LibraryError: the table is not there, or cannot be read.
     """
     try:
-        fetch_log(library.clips)
+        fetch_logs(library.folder)
         yield from read_chunks(DeltaTable(library.clips), ["clip_id", "labels"])
     except (DeltaError, OSError, pa.ArrowException) as exc:
         said = (str(exc) or type(exc).__name__).splitlines()[0]

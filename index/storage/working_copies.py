@@ -54,8 +54,8 @@ class WorkingCopy(Protocol):
     def drop_files(self, kept: Mapping[str, set[str]]) -> None:
         """Delete all Parquet files of tables in the store but for these, by table."""
 
-    def fetch_log(self, table: str) -> None:
-        """Bring the log of a table into the folder, for one who reads the table and writes nothing."""
+    def fetch_logs(self) -> None:
+        """Bring the logs of the tables into the folder, for one who reads tables and writes nothing."""
 
     def fetch_history(self) -> None:
         """Bring the description of every snapshot into the folder; for a writer, the whole logs of the tables too."""
@@ -84,18 +84,14 @@ def refresh(folder: Path) -> None:
         copy.refresh()
 
 
-def push(folder: Path, *, is_last: bool = False) -> None:
-    """Something was committed or published in a library.
-
-    Args:
-        folder: the library's.
-        is_last: whether nothing follows. Before that, a store that cannot be reached is tried again at the next push.
+def push(folder: Path) -> None:
+    """Something was committed or published in a library. A store that cannot be reached is tried again at the next push.
 
     Raises:
         LibraryError: its store cannot be written, or somebody else has written there.
     """
     if (copy := copy_of(folder)) is not None:
-        copy.push(is_last=is_last)
+        copy.push(is_last=False)
 
 
 def fetch_history(folder: Path) -> None:
@@ -108,14 +104,14 @@ def fetch_history(folder: Path) -> None:
         copy.fetch_history()
 
 
-def fetch_log(table: Path) -> None:
-    """A table is about to be opened by one who does not write the library. Its Parquet files are not fetched.
+def fetch_logs(folder: Path) -> None:
+    """Tables of a library are about to be opened by one who does not write it. Their Parquet files are not fetched.
 
     Raises:
         LibraryError: the store cannot be read.
     """
-    if (copy := copy_of(table.parent)) is not None:
-        copy.fetch_log(table.name)
+    if (copy := copy_of(folder)) is not None:
+        copy.fetch_logs()
 
 
 def bring(file: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from index.object_store import absolute_location, library_folder
+from index.object_store import library_folder
 from index.storage.config import LibraryConfig, read_library_config
 from index.storage.paths import Library
 from jobs.annotate.report import AnnotateReport
@@ -164,7 +164,7 @@ def ingest(
         shots=shots,
     )
     check_engine(options.engine, requested.classifier, requested.embedder)
-    kept = None if labels_from is None else absolute_location(labels_from)
+    kept = None if labels_from is None else Library(library_folder(labels_from)).address
     if requested.sampling.shots != "none" and options.address is None:
         ShotAnnotator(detector_named(requested.sampling.shots)).load()  # better said now than for every video
     of_job = partial(make_job, library, requested, options, pace, annotators, kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from index.object_store import absolute_location, library_folder
+from index.object_store import library_folder
 from index.storage.paths import Library
 from index.storage.working_copies import copy_of
 from schemas.errors import UsageError
@@ -37,9 +37,11 @@ def test_an_address_has_one_working_copy_that_is_called_like_it(cache: Path) -> 
 
 def test_what_another_process_can_open(tmp_path: Path) -> None:
     address = "s3://archive/libs/films"
-    assert absolute_location(address + "/") == absolute_location(library_folder(address)) == address
-    assert absolute_location("films") == str(Path.cwd() / "films")
-    assert absolute_location(tmp_path) == str(tmp_path)
+    assert (
+        Library(library_folder(address + "/")).address == Library(library_folder(library_folder(address))).address == address
+    )
+    assert Library(library_folder("films")).address == str(Path.cwd() / "films")
+    assert Library(library_folder(tmp_path)).address == str(tmp_path)
 
 
 @pytest.mark.parametrize(

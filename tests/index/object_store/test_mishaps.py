@@ -262,11 +262,14 @@ class OnlyNew(CountedStore):
         return super()._put_if(name, content, mode) if mode == "create" else super().put(name, content)
 
 
-def test_a_store_that_honours_one_condition_is_refused() -> None:
+def test_a_store_that_honours_one_condition_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(working_copies, "_COPIES", {})
     store = OnlyNew()
-    with pytest.raises(LibraryError, match="does not honour conditions"):
-        Lease(store, URL).take("process 1 on a")
-    assert store.names() == []
+    writer = Machine(tmp_path / "here", store)
+    for _ in range(2):  # also by the next attempt
+        with pytest.raises(LibraryError, match="does not honour conditions"):
+            writer.write({"/a.mp4": [FIRST]})
+        assert store.names() == []
 
 
 def test_of_a_machine_whose_clock_is_behind_a_dead_writer_is_found_out(
