@@ -14,6 +14,7 @@ from index.search.combine import align, combine
 from index.search.confidence import GENERIC_TEXTS, Background, Reference, background_of, reference_of
 from index.search.question import EncodedQuestion, Question, QuestionEncoder
 from index.search.timeline import ClipTimeline, timeline_of
+from index.snapshot.flat_vectors import FlatVectors
 from index.snapshot.snapshot import Snapshot
 from pipeline.models.base import Embedder
 from schemas.options import Sampling
@@ -112,9 +113,9 @@ class Scorer:
         return timeline_of(self.clips, self.clips.sample())
 
     @cached_property
-    def _sample_vectors(self) -> NDArray[np.float32]:
-        """float32 [sample, dim]."""
-        return self.clips.vectors_at(self._sample.rows)
+    def _sample_vectors(self) -> FlatVectors:
+        """The vectors of the sample, by position in it."""
+        return FlatVectors.of(self.clips.vectors_at(self._sample.rows))
 
     def score(self, encoded: EncodedQuestion, timeline: ClipTimeline | None = None) -> ClipScores:
         """Scores by dot product of the clips of ``timeline``; of all clips of the library without one."""
@@ -200,7 +201,7 @@ class Scorer:
         """
         sample = self._sample
         examples = np.unique(np.linspace(0, len(sample) - 1, min(_EXAMPLES, len(sample))).astype(np.int64))
-        scores = self._sample_cosines(self._sample_vectors[examples])
+        scores = self._sample_cosines(self._sample_vectors.vectors_at(examples))
         several_videos = sample.video[0] != sample.video[-1]
         for row, position in zip(scores, examples, strict=True):
             if several_videos:
@@ -222,7 +223,7 @@ class Scorer:
         """float64 [vectors, sample]."""
         if len(self._sample) == len(self.clips):
             return self.clips.scores(vectors)[:, self._sample.rows].astype(np.float64)
-        return np.asarray(vectors @ self._sample_vectors.T, np.float64)
+        return self._sample_vectors.scores(vectors).astype(np.float64)
 
     def _rerank_cosines(self, texts: Sequence[str], rows: NDArray[np.int64]) -> Floats | None:
         """float64 [texts, clips], rerank scores as cosines; None where the library or the embedder has none."""

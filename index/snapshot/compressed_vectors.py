@@ -5,21 +5,24 @@
     vectors.i8.faiss     one byte a dimension, mapped into memory
     vectors.f16.faiss    two bytes a dimension, mapped into memory; the vectors that scores are of
 
-A search scans the codes of the nearest lists, scores the best of these rows by int8, the best of those by fp16.
+A search scans the codes of the nearest lists, scores the best of these rows by int8, the best of those by fp16. One or a few
+queries are answered by two threads, each of which scans every other list.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.snapshot.flat_vectors import (
     FOUND_NS,
+    MANY_QUERIES,
     FlatVectors,
     bitmap_selector,
     check_holds,
@@ -37,6 +40,11 @@ EXACT_BUDGET_NS = 30e6
 
 # Nanoseconds on one core of scanning the codes of a vector, and of scoring a candidate by int8, of 512 dimensions.
 _SCAN_NS, _CANDIDATE_NS = 5.5, 500
+
+# Parts that a search is done in, side by side where there are as many cores. The same on all machines, so that answers are.
+_PARTS = 2
+
+_T, _R = TypeVar("_T"), TypeVar("_R")
 
 # Rows that are scored by fp16 in the end, at least.
 _MIN_FINAL = 300
@@ -75,15 +83,17 @@ class CompressedVectors:
         Raises:
             LibraryError: a file is missing or damaged, or does not hold ``rows`` vectors of ``dim`` dimensions.
         """
-        codes, int8 = read_index(folder / CODES_FILE), read_index(folder / INT8_FILE)
-        for index, name in ((codes, CODES_FILE), (int8, INT8_FILE)):
-            check_holds(index, folder / name, rows, dim)
+        self._codes = read_index(folder / CODES_FILE, mapped=False)
+        check_holds(self._codes, folder / CODES_FILE, rows, dim)
+        self._int8 = FlatVectors(folder / INT8_FILE, dim=dim, rows=rows)
         self._exact = FlatVectors(folder / FP16_FILE, dim=dim, rows=rows)
-        self._codes = codes
-        self.lists = int(faiss.extract_index_ivf(codes).nlist)
-        self._by_int8 = faiss.IndexRefine(codes, int8)
-        self._by_fp16 = faiss.IndexRefine(self._by_int8, self._exact.index)
+        self._lists = faiss.extract_index_ivf(self._codes)
         self._points = sorted(points)
+
+    @property
+    def lists(self) -> int:
+        """Inverted lists of the codes."""
+        return int(self._lists.nlist)
 
     @property
     def dim(self) -> int:
@@ -146,9 +156,10 @@ class CompressedVectors:
         asked = np.arange(len(queries))
         while len(asked):
             found = self._found(queries[asked], min(count, len(self)), probes, candidates, selector)
-            lacking = ((found >= 0).sum(axis=1) < min(count, available)) & (probes < self.lists)
-            for query, of_query in zip(asked[~lacking], found[~lacking], strict=True):
-                best, of_best = self._exact.ranked(queries[query], of_query[of_query >= 0], count)
+            lacking = np.array([len(of_query) < min(count, available) for of_query in found]) & (probes < self.lists)
+            for number in np.flatnonzero(~lacking):
+                query = asked[number]
+                best, of_best = self._exact.ranked(queries[query], found[number], count)
                 rows[query, : len(best)], scores[query, : len(best)] = best, of_best
             asked, probes = asked[lacking], min(4 * probes, self.lists)
         return rows, scores
@@ -159,31 +170,73 @@ class CompressedVectors:
 
     def _found(
         self, queries: NDArray[np.float32], count: int, probes: int, candidates: int, selector: Any
-    ) -> NDArray[np.int64]:
-        """int64 [queries, count], the best by fp16 of the best by int8 of the best by their codes; -1 pads.
+    ) -> list[NDArray[np.int64]]:
+        """For each query up to ``count`` rows: the best by int8 of the best by their codes.
 
         For more than `MEASURED` rows, more candidates are scored by int8.
         """
         final = min(max(_MIN_FINAL, count), len(self))
         candidates = min(max(math.ceil(candidates * max(count / MEASURED, 1) ** 0.5), final), len(self))
-        by_codes = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
-        by_int8 = faiss.IndexRefineSearchParameters(k_factor=candidates / final, base_index_params=by_codes)
-        by_fp16 = faiss.IndexRefineSearchParameters(k_factor=final / count, base_index_params=by_int8)
-        with threads_for(len(queries)):
-            return np.asarray(self._by_fp16.search(queries, count, params=by_fp16)[1])
+        by_codes = self._by_codes(queries, candidates, probes, selector)
+        return [
+            self._best_by_int8(query, of_query[of_query >= 0], final)
+            for query, of_query in zip(queries, by_codes, strict=True)
+        ]
+
+    def _best_by_int8(self, query: NDArray[np.float32], rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """int64 [count or fewer], the best of these ``rows``."""
+        rows = np.sort(rows)
+        parts = np.array_split(rows, _PARTS)
+        scores = np.concatenate(_in_threads(lambda part: self._int8.scores_at(part, query[None])[0], parts))
+        return rows[np.argsort(-scores, kind="stable")[:count]]
 
     def candidates_by_codes(
         self, queries: NDArray[np.float32], count: int, probes: int, passing: NDArray[np.uint8] | None = None
     ) -> NDArray[np.int64]:
         """int64 [queries, count], the best by their codes alone, best first; -1 pads."""
         selector = None if passing is None else bitmap_selector(passing, len(self))
-        params = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
+        return self._by_codes(np.ascontiguousarray(queries, np.float32), count, probes, selector)
+
+    def _by_codes(self, queries: NDArray[np.float32], count: int, probes: int, selector: Any) -> NDArray[np.int64]:
+        """int64 [queries, count], likewise."""
         with threads_for(len(queries)):
-            return np.asarray(self._by_int8.base_index.search(queries, count, params=params)[1])
+            reduced = self._codes.chain.at(0).apply(queries)
+            nearness, lists = self._lists.quantizer.search(reduced, probes)
+        if len(queries) >= MANY_QUERIES:
+            return self._by_codes_of(reduced, nearness, lists, count, selector)[1]
+        parts = [(nearness[:, of_part::_PARTS], lists[:, of_part::_PARTS]) for of_part in range(min(_PARTS, probes))]
+        found = _in_threads(lambda part: self._by_codes_of(reduced, *part, count, selector), parts)
+        scores, rows = (np.concatenate(of_parts, axis=1) for of_parts in zip(*found, strict=True))
+        return np.take_along_axis(rows, np.argsort(-scores, axis=1, kind="stable")[:, :count], axis=1)
+
+    def _by_codes_of(
+        self,
+        reduced: NDArray[np.float32],
+        nearness: NDArray[np.float32],
+        lists: NDArray[np.int64],
+        count: int,
+        selector: Any,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Scores and rows [queries, count], the best by their codes in these lists of each query; row -1 pads.
+
+        Args:
+            reduced: float32 [queries, coded dimensions].
+            nearness: float32 [queries, lists], dot products with the lists' centres.
+            lists: int64 [queries, lists].
+            count: how many rows.
+            selector: of the rows that pass; None for all.
+        """
+        nearness, lists = np.ascontiguousarray(nearness), np.ascontiguousarray(lists)
+        scores = np.empty((len(reduced), count), np.float32)
+        rows = np.empty((len(reduced), count), np.int64)
+        params = faiss.SearchParametersIVF(sel=selector, nprobe=lists.shape[1])
+        given = map(faiss.swig_ptr, (lists, nearness, scores, rows))
+        self._lists.search_preassigned_c(len(reduced), faiss.swig_ptr(reduced), count, *given, False, params, None)
+        return scores, rows
 
     def lists_of_rows(self) -> NDArray[np.int32]:
         """int32 [len], the list that holds each row."""
-        held = faiss.extract_index_ivf(self._codes).invlists
+        held = self._lists.invlists
         lists = np.empty(len(self), np.int32)
         for number in range(self.lists):
             if size := held.list_size(number):
@@ -194,4 +247,10 @@ class CompressedVectors:
         """int64 [queries, lists], all lists in the order in which a search of each query takes them."""
         reduced = self._codes.chain.at(0).apply(np.ascontiguousarray(queries, np.float32))
         with threads_for(len(queries)):
-            return np.asarray(faiss.extract_index_ivf(self._codes).quantizer.search(reduced, self.lists)[1])
+            return np.asarray(self._lists.quantizer.search(reduced, self.lists)[1])
+
+
+def _in_threads(work: Callable[[_T], _R], parts: Sequence[_T]) -> list[_R]:
+    """What ``work`` gives for each part, each done by a thread of its own; FAISS and NumPy let them run side by side."""
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return list(pool.map(work, parts))

@@ -28,6 +28,9 @@ faiss: Any = _faiss
 # FAISS answers 20 queries or more by matrix products, whose sums are rounded otherwise than those of single products.
 _MAX_QUERIES = 16
 
+MANY_QUERIES = 16
+"""Queries from which on FAISS's own threads share them; fewer gain nothing, and on a busy machine wait in loops."""
+
 # Vectors decoded at a time; 2 MB of 512 dimensions.
 _BLOCK = 1_024
 
@@ -190,23 +193,25 @@ def bitmap_selector(passing: NDArray[np.uint8], rows: int) -> Any:
     return faiss.IDSelectorBitmap(np.ascontiguousarray(passing))
 
 
-def read_index(path: Path) -> Any:
-    """The FAISS index in a file, its vectors mapped into memory where the kind of index allows.
+def read_index(path: Path, *, mapped: bool = True) -> Any:
+    """The FAISS index in a file, its vectors ``mapped`` into memory where the kind of index allows.
+
+    What is read as a whole is read faster without: FAISS asks for a mapped file page by page.
 
     Raises:
         LibraryError: the file is missing or is not a FAISS index.
     """
     try:
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     except RuntimeError as exc:
         raise LibraryError(f"{str(path)!r} cannot be read as an index; run the ingest again") from exc
 
 
 @contextmanager
 def threads_for(queries: int) -> Iterator[None]:
-    """Let FAISS answer one or a few queries with one thread: more gain nothing then, and on a busy machine wait in loops."""
+    """Let FAISS answer fewer than `MANY_QUERIES` with one thread."""
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1 if queries < _MAX_QUERIES else before)
+    faiss.omp_set_num_threads(1 if queries < MANY_QUERIES else before)
     try:
         yield
     finally:
