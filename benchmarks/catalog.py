@@ -31,7 +31,7 @@ from index.snapshot.catalog_build import write_segment_catalog, write_videos
 from index.sql import remembered
 from index.sql.catalog import Catalog
 from index.sql.catalog_files import CatalogFiles
-from index.sql.filters import passing_rows
+from index.sql.filters import passing_mask
 from tests.helpers.format_1 import write_catalog
 
 _SHARES = (0.6, 0.25, 0.1, 0.04, 0.01)
@@ -184,7 +184,7 @@ def ask_all(folder: Path, layout: str) -> dict[str, tuple[float, float]]:
 
             def ask(condition: str = condition) -> object:
                 remembered._ANSWERS.clear()
-                return passing_rows(catalog, condition)
+                return passing_mask(catalog, condition)
 
             costs[f"rows: {condition}"] = cost_of(ask)
     return costs

@@ -18,7 +18,7 @@ from index.search.timeline import ClipTimeline, timeline_of
 from index.snapshot.clips import SnapshotClips
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
-from index.sql.filters import passing_rows
+from index.sql.filters import passing_mask
 from index.storage.paths import Library
 from pipeline.sources import absolute_path
 from schemas.errors import UsageError
@@ -108,7 +108,7 @@ def highlights(folder: Path, options: HighlightOptions) -> tuple[Moment, ...]:
 
 def _pool(snapshot: Snapshot, clips: SnapshotClips, options: HighlightOptions) -> NDArray[np.bool_]:
     """Bool [rows of the snapshot]: the clips that may be chosen."""
-    pool = clips.live.copy() if options.where is None else clips.mask_of(passing_rows(snapshot.catalog, options.where))
+    pool = clips.live.copy() if options.where is None else passing_mask(snapshot.catalog, options.where)
     if options.video is not None:
         found = snapshot.catalog.sql(
             "select video_id from videos where path = $path", {"path": path_text(absolute_path(options.video))}

@@ -39,7 +39,7 @@ from index.search.text_encoder import find_embedder
 from index.search.timeline import timeline_of
 from index.snapshot.snapshot import Snapshot
 from index.sql.catalog import several_tracks
-from index.sql.filters import TIMEOUT_S, passing_rows
+from index.sql.filters import TIMEOUT_S, passing_mask
 from index.sql.remembered import remembered
 from index.storage.config import existing_library_config
 from index.storage.paths import Library
@@ -213,7 +213,7 @@ class Searcher:
             return None
         catalog, (condition, passing) = self.snapshot.catalog, self._last_passing
         if where != condition or not remembered(catalog).is_repeatable(where):
-            passing = self.scorer.clips.mask_of(passing_rows(catalog, where, self._where_timeout_s))
+            passing = passing_mask(catalog, where, self._where_timeout_s)
             self._last_passing = where, passing
         return passing
 

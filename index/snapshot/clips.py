@@ -224,13 +224,6 @@ class SnapshotClips:
             records[at] = features.records_at(in_segment)
         return layout.decode_embeddings(records), layout.decode_features(records)
 
-    def mask_of(self, rows_of_segments: Sequence[Rows]) -> NDArray[np.bool_]:
-        """Bool [num_rows]: whether a row is among these rows of its segment."""
-        mask = np.zeros(self.num_rows, np.bool_)
-        for first, rows in zip(self._first[:-1], rows_of_segments, strict=True):
-            mask[first + rows] = True
-        return mask
-
     @cached_property
     def _live_bits(self) -> list[NDArray[np.uint8] | None]:
         return self._bits(self.live)

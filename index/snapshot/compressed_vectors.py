@@ -44,7 +44,8 @@ _SCAN_NS, _CANDIDATE_NS = 5.5, 500
 # Parts that a search is done in, side by side where there are as many cores. The same on all machines, so that answers are.
 _PARTS = 2
 
-_T, _R = TypeVar("_T"), TypeVar("_R")
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 # Rows that are scored by fp16 in the end, at least.
 _MIN_FINAL = 300
@@ -186,8 +187,8 @@ class CompressedVectors:
     def _best_by_int8(self, query: NDArray[np.float32], rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         """int64 [count or fewer], the best of these ``rows``."""
         rows = np.sort(rows)
-        parts = np.array_split(rows, _PARTS)
-        scores = np.concatenate(_in_threads(lambda part: self._int8.scores_at(part, query[None])[0], parts))
+        of_parts = _in_threads(lambda part: self._int8.scores_at(part, query[None])[0], np.array_split(rows, _PARTS))
+        scores = np.concatenate(of_parts)
         return rows[np.argsort(-scores, kind="stable")[:count]]
 
     def candidates_by_codes(
@@ -204,8 +205,11 @@ class CompressedVectors:
             nearness, lists = self._lists.quantizer.search(reduced, probes)
         if len(queries) >= MANY_QUERIES:
             return self._by_codes_of(reduced, nearness, lists, count, selector)[1]
-        parts = [(nearness[:, of_part::_PARTS], lists[:, of_part::_PARTS]) for of_part in range(min(_PARTS, probes))]
-        found = _in_threads(lambda part: self._by_codes_of(reduced, *part, count, selector), parts)
+
+        def of_part(part: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+            return self._by_codes_of(reduced, nearness[:, part::_PARTS], lists[:, part::_PARTS], count, selector)
+
+        found = _in_threads(of_part, range(min(_PARTS, probes)))
         scores, rows = (np.concatenate(of_parts, axis=1) for of_parts in zip(*found, strict=True))
         return np.take_along_axis(rows, np.argsort(-scores, axis=1, kind="stable")[:, :count], axis=1)
 
@@ -231,7 +235,8 @@ class CompressedVectors:
         rows = np.empty((len(reduced), count), np.int64)
         params = faiss.SearchParametersIVF(sel=selector, nprobe=lists.shape[1])
         given = map(faiss.swig_ptr, (lists, nearness, scores, rows))
-        self._lists.search_preassigned_c(len(reduced), faiss.swig_ptr(reduced), count, *given, False, params, None)
+        with threads_for(len(reduced)):
+            self._lists.search_preassigned_c(len(reduced), faiss.swig_ptr(reduced), count, *given, False, params, None)
         return scores, rows
 
     def lists_of_rows(self) -> NDArray[np.int32]:
@@ -245,12 +250,12 @@ class CompressedVectors:
 
     def lists_by_nearness(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
         """int64 [queries, lists], all lists in the order in which a search of each query takes them."""
-        reduced = self._codes.chain.at(0).apply(np.ascontiguousarray(queries, np.float32))
         with threads_for(len(queries)):
+            reduced = self._codes.chain.at(0).apply(np.ascontiguousarray(queries, np.float32))
             return np.asarray(self._lists.quantizer.search(reduced, self.lists)[1])
 
 
-def _in_threads(work: Callable[[_T], _R], parts: Sequence[_T]) -> list[_R]:
+def _in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """What ``work`` gives for each part, each done by a thread of its own; FAISS and NumPy let them run side by side."""
     with ThreadPoolExecutor(len(parts)) as pool:
         return list(pool.map(work, parts))

@@ -208,13 +208,8 @@ class Catalog:
         self._connection.execute("create or replace temp table hits as from arriving_hits")
         self._connection.unregister("arriving_hits")
 
-    def rows_of(self, clip_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of a catalog that is one file: the rows of these clips in the order of video_id, start_s and end_s, ascending."""
-        order = np.argsort(self._ids_by_row)
-        return np.sort(order[np.searchsorted(self._ids_by_row, clip_ids, sorter=order)])
-
     @cached_property
-    def _ids_by_row(self) -> NDArray[np.int64]:
+    def ids_by_row(self) -> NDArray[np.int64]:
         """Of a catalog that is one file: the ids of all clips in the order of video_id, start_s and end_s."""
         ids = self.sql("select clip_id from clips order by video_id, start_s, end_s")
         return np.asarray(ids["clip_id"].to_numpy(), np.int64)

@@ -21,9 +21,6 @@ from schemas.sql import ANNOTATIONS, CHANNELS, CLIPS, DUPLICATES, LABELS, TAGS, 
 # longer than most queries.
 _SORTED_CLIPS = 5_000
 
-# A segment's number and a row of it in one number.
-PLACE_BITS = 32
-
 _TABLE_OF = {
     "videos": "live",
     "segment": "videos",
@@ -78,6 +75,7 @@ class AttachedSegment:
 
     Attributes:
         number: its position among the segments.
+        first_row: the clips in the segments before it.
         num_clips: its rows, also those that are dead.
         has_live: whether any video of it is current.
         has_dead: whether any is not.
@@ -85,6 +83,7 @@ class AttachedSegment:
     """
 
     number: int
+    first_row: int
     num_clips: int
     has_live: bool
     has_dead: bool
@@ -108,18 +107,16 @@ def live_rows(
     *,
     also_dead: bool = False,
 ) -> str:
-    """The rows of a table that are stored in segments: ``_place``, ``_segment``, ``_video``, and all but names of videos.
+    """The rows of a table that are stored in segments: ``_row``, ``_segment``, ``_video``, and all but names of videos.
 
-    ``_place`` is the number of the segment, shifted by `PLACE_BITS`, and that of the clip's row in it.
+    ``_row`` is the row of the clip among those of all segments.
     """
     columns = ", ".join(column.name for column in table.columns if column.name not in _NAMES)
     parts = []
     for segment in segments:
         if stored := segment.stored(table.name):
             row = f"{stored}.rowid" if table is CLIPS else '"row"'
-            place = (
-                f"{segment.number << PLACE_BITS}::bigint + {row} as _place, {segment.number} as _segment, video as _video"
-            )
+            place = f"{segment.first_row}::bigint + {row} as _row, {segment.number} as _segment, video as _video"
             is_checked = segment.has_dead and not also_dead
             live = f" semi join {segment.live_videos} using (video)" if is_checked else ""
             parts.append(f"select {place}, {columns} from {stored}{live}")
@@ -134,7 +131,7 @@ def named_rows(table: TableMeaning, segments: Sequence[AttachedSegment]) -> str:
     """
     names = ", ".join(f"any_value({name}) as {name}" for name in _NAMES)
     videos = f"(select segment as _segment, video as _video, {names} from _videos.live group by all)"
-    columns = ", ".join(("_place", "_segment", "_video", *table.column_names))
+    columns = ", ".join(("_row", "_segment", "_video", *table.column_names))
     return f"(select {columns} from {live_rows(table, segments)} left join {videos} using (_segment, _video))"
 
 
@@ -149,10 +146,10 @@ def attach(connection: duckdb.DuckDBPyConnection, files: CatalogFiles) -> tuple[
             quoted = str(path.absolute()).replace("'", "''")
             connection.execute(f"attach '{quoted}' as {name} (type duckdb, read_only)")
             connection.execute(f"select 1 from {name}.{_TABLE_OF[name.split('_')[1]]} limit 0")  # it may be another database
-    segments = []
+    segments: list[AttachedSegment] = []
     for number, path in enumerate(files.segments):
         with _reading(path):
-            segments.append(_segment(connection, files, number))
+            segments.append(_segment(connection, files, number, sum(before.num_clips for before in segments)))
     with _reading(files.videos):
         there = connection.sql("from _videos.videos limit 0").columns
         columns = (name if name in there else f"null::{kind} as {name}" for name, kind, _ in VIDEOS.columns)
@@ -216,7 +213,7 @@ def not_a_catalog(path: Path) -> LibraryError:
     return LibraryError(f"{str(path)!r} cannot be read as a catalog; run the ingest again")
 
 
-def _segment(connection: duckdb.DuckDBPyConnection, files: CatalogFiles, number: int) -> AttachedSegment:
+def _segment(connection: duckdb.DuckDBPyConnection, files: CatalogFiles, number: int, first_row: int) -> AttachedSegment:
     """What is to be known of a segment whose files are attached."""
     ((num_clips, num_videos),) = connection.sql(
         f"select (select count(*) from _segment_{number}.clips), (select count(*) from _segment_{number}.videos)"
@@ -226,9 +223,9 @@ def _segment(connection: duckdb.DuckDBPyConnection, files: CatalogFiles, number:
         f"semi join (select video from _videos.live where segment = {number}) using (video)"
     ).fetchall()
     has_tags = number < len(files.tags) and files.tags[number] is not None
-    return AttachedSegment(number, num_clips, num_live > 0, num_live < num_videos, has_tags)
+    return AttachedSegment(number, first_row, num_clips, num_live > 0, num_live < num_videos, has_tags)
 
 
 def _no_rows(table: TableMeaning) -> str:
     columns = ", ".join(f"null::{column.type} as {column.name}" for column in table.columns if column.name not in _NAMES)
-    return f"select 0::bigint as _place, 0 as _segment, 0 as _video, {columns} where false"
+    return f"select 0::bigint as _row, 0 as _segment, 0 as _video, {columns} where false"

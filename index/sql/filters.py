@@ -17,13 +17,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from index.sql.catalog import Catalog
-from index.sql.catalog_files import PLACE_BITS, AttachedSegment, live_rows, named_rows
+from index.sql.catalog_files import AttachedSegment, live_rows, named_rows
 from index.sql.remembered import remembered
 from schemas.errors import QueryError, UnknownNameError
 from schemas.sql import CHANNELS, CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
 
 TIMEOUT_S = 60.0
 """Seconds that a condition may take."""
+
+_MORE_THAN_A_CONDITION = "--where: got more than a condition, expected one such as: label = 'waving'"
 
 
 def _beside(clips: str, table: TableMeaning) -> str:
@@ -59,11 +61,12 @@ def passing_clips(catalog: Catalog, condition: str, timeout_s: float = TIMEOUT_S
     return np.asarray(_first_that_fits(catalog, _SOURCES, condition, timeout_s)["clip_id"].to_numpy(), np.int64)
 
 
-def passing_rows(catalog: Catalog, condition: str, timeout_s: float = TIMEOUT_S) -> list[NDArray[np.int64]]:
-    """For each segment, the rows of its clips that meet ``condition``, ascending.
+def passing_mask(catalog: Catalog, condition: str, timeout_s: float = TIMEOUT_S) -> NDArray[np.bool_]:
+    """Bool [rows], which of a catalog's clips meet ``condition``.
 
-    A catalog that is one file counts as one segment whose rows are in the order of video_id, start_s and end_s. The last
-    answers are remembered, but for conditions that may mean something else a moment later, such as ``random() < 0.1``.
+    The rows are those of its segments, one behind the other; those of a catalog that is one file are in the order of
+    video_id, start_s and end_s. The last answers are remembered, but for conditions that may mean something else a moment
+    later, such as ``random() < 0.1``.
 
     Raises:
         QueryError: it is not a condition over these tables, or takes longer than ``timeout_s`` seconds.
@@ -72,12 +75,12 @@ def passing_rows(catalog: Catalog, condition: str, timeout_s: float = TIMEOUT_S)
     if (known := answers.get(condition)) is not None:
         return known
     if catalog.segments is None:
-        rows = [catalog.rows_of(passing_clips(catalog, condition, timeout_s))]
+        mask = np.isin(catalog.ids_by_row, passing_clips(catalog, condition, timeout_s))
     else:
-        places = _first_that_fits(catalog, _place_sources(catalog.segments), condition, timeout_s)["_place"]
-        rows = _by_segment(_ascending(places), catalog.segments)
-    answers.add(condition, rows)
-    return rows
+        rows = _first_that_fits(catalog, _row_sources(catalog.segments), condition, timeout_s)["_row"]
+        mask = _mask(rows, sum(segment.num_clips for segment in catalog.segments))
+    answers.add(condition, mask)
+    return mask
 
 
 def _first_that_fits(catalog: Catalog, sources: Iterable[str], condition: str, timeout_s: float) -> pa.Table:
@@ -93,8 +96,8 @@ def _first_that_fits(catalog: Catalog, sources: Iterable[str], condition: str, t
     raise error
 
 
-def _place_sources(segments: Sequence[AttachedSegment]) -> Iterator[str]:
-    """What `_SOURCES` says, of the places of clips: each in a fast form, and in one that has all qualified names.
+def _row_sources(segments: Sequence[AttachedSegment]) -> Iterator[str]:
+    """What `_SOURCES` says, of the rows of clips: each in a fast form, and in one that has all qualified names.
 
     The fast forms join by numbers. They lack what hardly a condition names: ``clips.path`` where ``path`` would do, or a
     label together with the best label's score.
@@ -104,38 +107,28 @@ def _place_sources(segments: Sequence[AttachedSegment]) -> Iterator[str]:
     by_number = f"join {videos} using (_segment, _video)"
     by_names = f"join {videos} using (_segment, _video, video_id, path)"
     clips, labels, tags = (f"{named_rows(table, segments)} {table.name}" for table in (CLIPS, LABELS, TAGS))
-    keys = "using (_segment, _video, _place, clip_id, video_id, path, start_s, end_s)"
+    keys = "using (_segment, _video, _row, clip_id, video_id, path, start_s, end_s)"
     others = f"join (select * exclude (label) from {clips}) clips {keys}"
-    yield f"select _place from {live_rows(CLIPS, segments)} clips"
-    yield f"select _place from {live_rows(CLIPS, segments, also_dead=True)} clips {by_number}"
-    yield f"select _place from {clips} {by_names}"
-    yield f"select _place from {live_rows(LABELS, segments, also_dead=True)} labels {by_number}"
-    yield f"select _place from {labels} {others} {by_names}"
-    yield f"select _place from {live_rows(TAGS, segments, also_dead=True)} tags {by_number}"
-    yield f"select _place from {clips} join {tags} {keys} {by_names}"
-    yield f"select _place from {labels} {others} join {tags} {keys} {by_names}"
+    yield f"select _row from {live_rows(CLIPS, segments)} clips"
+    yield f"select _row from {live_rows(CLIPS, segments, also_dead=True)} clips {by_number}"
+    yield f"select _row from {clips} {by_names}"
+    yield f"select _row from {live_rows(LABELS, segments, also_dead=True)} labels {by_number}"
+    yield f"select _row from {labels} {others} {by_names}"
+    yield f"select _row from {live_rows(TAGS, segments, also_dead=True)} tags {by_number}"
+    yield f"select _row from {clips} join {tags} {keys} {by_names}"
+    yield f"select _row from {labels} {others} join {tags} {keys} {by_names}"
     for table in CHANNELS:
-        yield f"select _place from {_beside(named_rows(CLIPS, segments), table)}"
+        yield f"select _row from {_beside(named_rows(CLIPS, segments), table)}"
 
 
-def _ascending(places: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Each place once, ascending, which they nearly always are already."""
-    if places.type != pa.int64() or places.null_count:  # "true) union all select 'x' from clips where (true"
-        raise QueryError("--where: got more than a condition, expected one such as: label = 'waving'")
-    found = np.asarray(places.to_numpy(), np.int64)
-    steps = np.diff(found)
-    if (steps < 0).any():
-        found = np.sort(found, kind="stable")  # which is fast for numbers that are ascending but for a few places
-        steps = np.diff(found)
-    return found if (steps > 0).all() else found[np.concatenate([[True], steps > 0])]
-
-
-def _by_segment(places: NDArray[np.int64], segments: Sequence[AttachedSegment]) -> list[NDArray[np.int64]]:
-    """Places as rows of each segment."""
-    firsts = np.arange(len(segments) + 1, dtype=np.int64) << PLACE_BITS
-    bounds = np.searchsorted(places, firsts)
-    rows = [places[bounds[n] : bounds[n + 1]] - firsts[n] for n in range(len(segments))]
-    fits = all(not len(one) or one[-1] < segment.num_clips for one, segment in zip(rows, segments, strict=True))
-    if not fits or sum(map(len, rows)) < len(places):
-        raise QueryError("--where: got more than a condition, expected one such as: label = 'waving'")
-    return rows
+def _mask(rows: pa.ChunkedArray, count: int) -> NDArray[np.bool_]:
+    """Bool [count], true for each of these rows, which may come several times and in any order."""
+    mask = np.zeros(count, np.bool_)
+    if rows.type != pa.int64() or rows.null_count:  # "true) union all select 'x' from clips where (true"
+        raise QueryError(_MORE_THAN_A_CONDITION)
+    for chunk in rows.chunks:
+        some = chunk.to_numpy()
+        if len(some) and not 0 <= some.min() <= some.max() < count:
+            raise QueryError(_MORE_THAN_A_CONDITION)
+        mask[some] = True
+    return mask

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -29,26 +29,34 @@ where stability is distinct from 'CONSISTENT' and not (function_type = 'aggregat
 """
 
 
+class _Bits(NamedTuple):
+    """A mask of rows, one bit a row."""
+
+    num_rows: int
+    bits: NDArray[np.uint8]
+
+
 class Answers:
-    """The rows that met the last conditions, as 32-bit numbers."""
+    """Which rows met the last conditions."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = ref(catalog)
-        self._rows: OrderedDict[str, list[NDArray[np.int32]]] = OrderedDict()
+        self._masks: OrderedDict[str, _Bits] = OrderedDict()
 
-    def get(self, condition: str) -> list[NDArray[np.int64]] | None:
-        """The rows that met ``condition``; None if they are not remembered, or may be others by now."""
-        if condition not in self._rows or not self.is_repeatable(condition):
+    def get(self, condition: str) -> NDArray[np.bool_] | None:
+        """Which rows met ``condition``; None if that is not remembered, or may be others by now."""
+        if condition not in self._masks or not self.is_repeatable(condition):
             return None
-        self._rows.move_to_end(condition)
-        return [rows.astype(np.int64) for rows in self._rows[condition]]
+        self._masks.move_to_end(condition)
+        num_rows, bits = self._masks[condition]
+        return np.unpackbits(bits, count=num_rows).view(np.bool_)
 
-    def add(self, condition: str, rows: Sequence[NDArray[np.int64]]) -> None:
-        """Remember the rows that met ``condition``, and forget the oldest where there are too many."""
-        self._rows[condition] = [of_segment.astype(np.int32) for of_segment in rows]
-        self._rows.move_to_end(condition)
-        while len(self._rows) > _MOST or sum(map(_size, self._rows.values())) > _MOST_BYTES:
-            self._rows.popitem(last=False)
+    def add(self, condition: str, mask: NDArray[np.bool_]) -> None:
+        """Remember which rows met ``condition``, and forget the oldest where there are too many."""
+        self._masks[condition] = _Bits(len(mask), np.packbits(mask))
+        self._masks.move_to_end(condition)
+        while len(self._masks) > _MOST or sum(mask.bits.nbytes for mask in self._masks.values()) > _MOST_BYTES:
+            self._masks.popitem(last=False)
 
     def is_repeatable(self, condition: str) -> bool:
         """Whether ``condition`` surely holds for the same clips each time, judged by its words wherever they stand."""
@@ -61,10 +69,6 @@ class Answers:
         catalog = self._catalog()
         functions = set() if catalog is None else set(catalog.sql(_FUNCTIONS)["name"].to_pylist())
         return frozenset(functions - _CONSTANT_TABLES | _CHANGING)
-
-
-def _size(rows: Sequence[NDArray[np.int32]]) -> int:
-    return sum(of_segment.nbytes for of_segment in rows)
 
 
 _ANSWERS: WeakKeyDictionary[Catalog, Answers] = WeakKeyDictionary()

@@ -12,14 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.made_up_vectors import CLIPS_PER_FILM, MadeUpVectors
+from index.search import searcher as searcher_module
 from index.search.candidates import AllClips, NearestClips, stage_for
 from index.search.confidence import GENERIC_TEXTS
 from index.search.searcher import Searcher
-from index.snapshot.clips import SnapshotClips
 from index.snapshot.compressed_vectors import CompressedVectors
 from index.snapshot.flat_vectors import FlatVectors
 from index.snapshot.publish import publish_tables
 from index.snapshot.segment_vectors import write_vectors
+from index.sql.filters import passing_mask
 from index.storage.config import LibraryConfig
 from index.storage.paths import Library
 from index.storage.tables import Tables
@@ -124,14 +125,14 @@ def test_exact_candidates_give_what_a_scan_of_all_gives(folder: Path, options: d
 def test_the_clips_that_meet_a_condition_are_marked_once_while_it_stays_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    marked: list[list[int]] = []
-    mask_of = SnapshotClips.mask_of
+    marked: list[int] = []
 
-    def counted(clips: SnapshotClips, rows: Any) -> NDArray[np.bool_]:
-        marked.append([len(of_segment) for of_segment in rows])
-        return mask_of(clips, rows)
+    def counted(*arguments: Any) -> NDArray[np.bool_]:
+        mask = passing_mask(*arguments)
+        marked.append(int(mask.sum()))
+        return mask
 
-    monkeypatch.setattr(SnapshotClips, "mask_of", counted)
+    monkeypatch.setattr(searcher_module, "passing_mask", counted)
     load: Any = NumberedTexts
     searcher = Searcher(folder, load=load)
     for where in (
@@ -144,7 +145,7 @@ def test_the_clips_that_meet_a_condition_are_marked_once_while_it_stays_the_same
     ):
         searcher.search(SearchOptions(texts=("0",), rerank=0, where=where))
     searcher.snapshot.catalog.close()
-    assert marked == [[5, 1], [2445, 499], [4900, 1000], [4900, 1000]]
+    assert marked == [6, 2944, 5900, 5900]
 
 
 @pytest.mark.parametrize("options", [{"texts": ("0", "1")}, {"then_text": "1", "within_s": 40.0}])

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -161,11 +160,10 @@ def test_queries_that_name_no_video_take_no_join(tmp_path: Path, monkeypatch: py
     catalog.close()
 
 
-def test_one_file_counts_as_one_segment_in_the_order_of_ids_and_time(tmp_path: Path) -> None:
+def test_the_rows_of_one_file_are_in_the_order_of_ids_and_time(tmp_path: Path) -> None:
     catalog = Catalog(write_one_file(tmp_path / "one", SEGMENTS))
     assert catalog.segments is None
-    # By video_id: a2 (30, 31), b1 (11), c1 (20, 21).
-    assert catalog.rows_of(np.array([20, 31, 30])).tolist() == [0, 1, 3]
+    assert catalog.ids_by_row.tolist() == [30, 31, 11, 20, 21]  # of the videos a2, b1 and c1
     catalog.close()
 
 

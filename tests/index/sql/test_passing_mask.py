@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from index.snapshot.catalog_build import write_segment_catalog
 from index.sql import remembered
 from index.sql.catalog import Catalog
-from index.sql.filters import passing_clips, passing_rows
+from index.sql.filters import passing_clips, passing_mask
 from schemas.errors import QueryError, UnknownNameError
 from tests.helpers.segment_catalog import SEGMENT_ROWS, MadeClip, MadeVideo, Segments, write_one_file, write_segments
 
@@ -83,29 +83,25 @@ def both(
         catalog.close()
 
 
-def ids_of(segments: Segments, rows: list[NDArray[np.int64]]) -> list[int]:
-    """The ids of clips in these rows, each of which is live."""
-    found = []
-    for videos, of_segment in zip(segments, rows, strict=True):
-        assert of_segment.dtype == np.int64
-        assert (np.diff(of_segment) > 0).all()
-        clips = [(video, clip) for video in videos for clip in video.clips]
-        assert all(clips[row][0].path for row in of_segment)
-        found += [clips[row][1].clip_id for row in of_segment]
-    return found
+def ids_of(segments: Segments, mask: NDArray[np.bool_]) -> list[int]:
+    """The ids of the clips that pass, each of which is live."""
+    clips = [(video, clip) for videos in segments for video in videos for clip in video.clips]
+    assert (mask.dtype, len(mask)) == (np.dtype(bool), len(clips))
+    passing = [clips[row] for row in np.flatnonzero(mask)]
+    assert all(video.path for video, _ in passing)
+    return [clip.clip_id for _, clip in passing]
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_rows_of_segments_are_the_clips_that_one_file_gives(both: tuple[Segments, Catalog, Catalog], condition: str) -> None:
+def test_rows_that_pass_are_the_clips_that_one_file_gives(both: tuple[Segments, Catalog, Catalog], condition: str) -> None:
     segments, catalog, one_file = both
     expected = sorted(passing_clips(one_file, condition).tolist())
     assert sorted(passing_clips(catalog, condition).tolist()) == expected
-    rows = passing_rows(catalog, condition)
-    assert sorted(ids_of(segments, rows)) == expected
-    again = passing_rows(catalog, condition)
-    assert [one.tolist() for one in again] == [one.tolist() for one in rows]
-    (of_file,) = passing_rows(one_file, condition)
-    assert (np.diff(of_file) > 0).all()
+    mask = passing_mask(catalog, condition)
+    assert sorted(ids_of(segments, mask)) == expected
+    assert passing_mask(catalog, condition).tolist() == mask.tolist()
+    of_file = passing_mask(one_file, condition)
+    assert of_file.dtype == np.bool_
     in_order = one_file.sql("select clip_id from clips order by video_id, start_s, end_s")["clip_id"].to_numpy()
     assert sorted(in_order[of_file].tolist()) == expected
 
@@ -116,7 +112,7 @@ def test_rows_of_segments_are_the_clips_that_one_file_gives(both: tuple[Segments
 def test_a_wrong_condition_is_told_as_for_one_file(both: tuple[Segments, Catalog, Catalog], condition: str) -> None:
     _, catalog, one_file = both
     messages = []
-    for ask in (lambda: passing_clips(one_file, condition), lambda: passing_rows(catalog, condition)):
+    for ask in (lambda: passing_clips(one_file, condition), lambda: passing_mask(catalog, condition)):
         with pytest.raises(QueryError) as error:
             ask()
         columns_aside = re.sub("Candidate bindings: [^;]*", "", str(error.value))  # the one file has fewer
@@ -127,7 +123,7 @@ def test_a_wrong_condition_is_told_as_for_one_file(both: tuple[Segments, Catalog
 
 def test_a_name_that_is_not_there_is_an_unknown_name(both: tuple[Segments, Catalog, Catalog]) -> None:
     with pytest.raises(UnknownNameError, match='Referenced column "nope" not found'):
-        passing_rows(both[1], "nope = 1")
+        passing_mask(both[1], "nope = 1")
 
 
 @pytest.mark.parametrize(
@@ -142,19 +138,19 @@ def test_a_name_that_is_not_there_is_an_unknown_name(both: tuple[Segments, Catal
 )
 def test_what_is_more_than_a_condition_names_no_rows(both: tuple[Segments, Catalog, Catalog], condition: str) -> None:
     with pytest.raises(QueryError, match=r"^--where: got more than a condition|^--where: Conversion Error"):
-        passing_rows(both[1], condition)
+        passing_mask(both[1], condition)
 
 
 def test_no_segments_have_no_rows(tmp_path: Path) -> None:
     catalog = Catalog(write_segments(tmp_path / "segments", ()))
-    assert passing_rows(catalog, "label = 'waving'") == []
+    assert passing_mask(catalog, "label = 'waving'").tolist() == []
     with pytest.raises(QueryError):
-        passing_rows(catalog, "nope")
+        passing_mask(catalog, "nope")
     catalog.close()
 
 
-def test_a_large_segment_gives_rows_in_order(tmp_path: Path) -> None:
-    """Several threads read a segment; its rows come in order nevertheless, each once."""
+def test_of_a_large_segment_each_row_is_asked_for(tmp_path: Path) -> None:
+    """Several threads read a segment."""
     numbers = np.arange(300_000)
     labels = pa.StructArray.from_arrays(
         [pa.array(["waving", "running"] * len(numbers)), pa.array([0.5, 0.25] * len(numbers), pa.float32())],
@@ -178,8 +174,7 @@ def test_a_large_segment_gives_rows_in_order(tmp_path: Path) -> None:
         ("score < 1 and model = 'c@1'", np.arange(200_000)),
         ("start_s = 123456", np.array([123_456])),
     ):
-        (rows,) = passing_rows(catalog, condition)
-        assert np.array_equal(rows, wanted), condition
+        assert np.array_equal(np.flatnonzero(passing_mask(catalog, condition)), wanted), condition
     catalog.close()
 
 
@@ -197,7 +192,7 @@ def asked(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, condition: str) -> 
     with monkeypatch.context() as patch:
         patch.setattr(catalog, "sql", counted)
         for _ in range(2):
-            passing_rows(catalog, condition)
+            passing_mask(catalog, condition)
     return count
 
 
@@ -208,7 +203,7 @@ def test_the_last_answers_are_remembered(
     both: tuple[Segments, Catalog, Catalog], monkeypatch: pytest.MonkeyPatch, condition: str
 ) -> None:
     for catalog in both[1:]:
-        passing_rows(catalog, condition)
+        passing_mask(catalog, condition)
         assert asked(catalog, monkeypatch, condition) == 0
 
 
@@ -233,7 +228,7 @@ def test_the_last_answers_are_remembered(
 def test_what_may_be_another_answer_is_asked_anew(
     both: tuple[Segments, Catalog, Catalog], monkeypatch: pytest.MonkeyPatch, condition: str
 ) -> None:
-    passing_rows(both[1], condition)
+    passing_mask(both[1], condition)
     assert asked(both[1], monkeypatch, condition) == 2
 
 
@@ -242,7 +237,7 @@ def test_hits_of_another_search_are_another_condition(both: tuple[Segments, Cata
     ids = passing_clips(catalog, "true")
     for some in (ids[:2], ids[2:5]):
         catalog.show_hits(pa.table({"clip_id": some}))
-        found = passing_rows(catalog, "clip_id in (select clip_id from hits)")
+        found = passing_mask(catalog, "clip_id in (select clip_id from hits)")
         assert sorted(ids_of(segments, found)) == sorted(some.tolist())
     catalog.show_hits(None)
 
@@ -250,22 +245,23 @@ def test_hits_of_another_search_are_another_condition(both: tuple[Segments, Cata
 def test_random_rows_differ(tmp_path: Path) -> None:
     clips = tuple(MadeClip(n, float(n)) for n in range(1_000))
     catalog = Catalog(write_segments(tmp_path / "segments", ((MadeVideo("a", "/v/a.mp4", clips),),)))
-    found = [passing_rows(catalog, "random() < 0.5")[0].tolist() for _ in range(3)]
+    found = [passing_mask(catalog, "random() < 0.5").tolist() for _ in range(3)]
     assert found[0] != found[1] != found[2]
     catalog.close()
 
 
 def test_what_is_remembered_is_bounded_and_goes_with_the_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = Catalog(write_segments(tmp_path / "segments", random_segments(0)))
-    first = passing_rows(catalog, "start_s >= 0")
-    first[0][:] = -1  # the caller's own copy
+    first = passing_mask(catalog, "start_s >= 0")
+    assert first.any()
+    first[:] = False  # the caller's own copy
     for number in range(8):
         assert asked(catalog, monkeypatch, "start_s >= 0") == 0
-        passing_rows(catalog, f"start_s > {number}")
+        passing_mask(catalog, f"start_s > {number}")
     assert asked(catalog, monkeypatch, "start_s > 0") == 1  # nine conditions are one too many; the oldest is gone
-    assert all((rows >= 0).all() for rows in passing_rows(catalog, "start_s >= 0"))
+    assert passing_mask(catalog, "start_s >= 0").any()
     monkeypatch.setattr(remembered, "_MOST_BYTES", 0)
-    passing_rows(catalog, "start_s > 100")
+    passing_mask(catalog, "start_s > 100")
     assert asked(catalog, monkeypatch, "start_s >= 0") == 2
     catalog.close()
     gone = weakref.ref(catalog)
