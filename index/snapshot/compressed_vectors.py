@@ -12,10 +12,9 @@ queries are answered by two threads, each of which scans every other list.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from index.snapshot.flat_vectors import (
     check_holds,
     count_passing,
     faiss,
+    in_threads,
     read_index,
     scan_cost_ns,
     threads_for,
@@ -41,11 +41,9 @@ EXACT_BUDGET_NS = 30e6
 # Nanoseconds on one core of scanning the codes of a vector, and of scoring a candidate by int8, of 512 dimensions.
 _SCAN_NS, _CANDIDATE_NS = 5.5, 500
 
-# Parts that a search is done in, side by side where there are as many cores. The same on all machines, so that answers are.
+# Parts of the lists that are scanned side by side where there are as many cores; always as many, so that the machine does
+# not change what is found.
 _PARTS = 2
-
-Part = TypeVar("Part")
-Result = TypeVar("Result")
 
 # Rows that are scored by fp16 in the end, at least.
 _MIN_FINAL = 300
@@ -180,16 +178,9 @@ class CompressedVectors:
         candidates = min(max(math.ceil(candidates * max(count / MEASURED, 1) ** 0.5), final), len(self))
         by_codes = self._by_codes(queries, candidates, probes, selector)
         return [
-            self._best_by_int8(query, of_query[of_query >= 0], final)
+            self._int8.ranked(query, of_query[of_query >= 0], final)[0]
             for query, of_query in zip(queries, by_codes, strict=True)
         ]
-
-    def _best_by_int8(self, query: NDArray[np.float32], rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-        """int64 [count or fewer], the best of these ``rows``."""
-        rows = np.sort(rows)
-        of_parts = _in_threads(lambda part: self._int8.scores_at(part, query[None])[0], np.array_split(rows, _PARTS))
-        scores = np.concatenate(of_parts)
-        return rows[np.argsort(-scores, kind="stable")[:count]]
 
     def candidates_by_codes(
         self, queries: NDArray[np.float32], count: int, probes: int, passing: NDArray[np.uint8] | None = None
@@ -209,7 +200,7 @@ class CompressedVectors:
         def of_part(part: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
             return self._by_codes_of(reduced, nearness[:, part::_PARTS], lists[:, part::_PARTS], count, selector)
 
-        found = _in_threads(of_part, range(min(_PARTS, probes)))
+        found = in_threads(of_part, range(min(_PARTS, probes)))
         scores, rows = (np.concatenate(of_parts, axis=1) for of_parts in zip(*found, strict=True))
         return np.take_along_axis(rows, np.argsort(-scores, axis=1, kind="stable")[:, :count], axis=1)
 
@@ -253,9 +244,3 @@ class CompressedVectors:
         with threads_for(len(queries)):
             reduced = self._codes.chain.at(0).apply(np.ascontiguousarray(queries, np.float32))
             return np.asarray(self._lists.quantizer.search(reduced, self.lists)[1])
-
-
-def _in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """What ``work`` gives for each part, each done by a thread of its own; FAISS and NumPy let them run side by side."""
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return list(pool.map(work, parts))

@@ -5,10 +5,11 @@ The file is one that FAISS writes and reads. It is made a batch at a time, thoug
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ except ModuleNotFoundError as exc:
 
 faiss: Any = _faiss
 """FAISS's module; its types do not know what its Python layer adds."""
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 # FAISS answers 20 queries or more by matrix products, whose sums are rounded otherwise than those of single products.
 _MAX_QUERIES = 16
@@ -55,7 +59,8 @@ class FlatVectors:
         check_holds(self._index, path, rows, dim)
         size = int(self._index.code_size)
         offset = path.stat().st_size - rows * size  # the vectors are the last in the file
-        self._codes = np.memmap(path, np.uint8, "r", offset, (rows, size)) if rows else np.empty((0, size), np.uint8)
+        mapped = np.memmap(path, np.uint8, "r", offset, (rows, size)) if rows else np.empty((0, size), np.uint8)
+        self._codes = mapped.view(np.ndarray)
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32]) -> FlatVectors:
@@ -134,11 +139,13 @@ class FlatVectors:
 
     def scores_at(self, rows: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, n], the dot product of each query with the vector in each of these ``rows``."""
-        scores = np.empty((len(queries), len(rows)), np.float32)
-        for begin in range(0, len(rows), _BLOCK):
+
+        def of_block(begin: int) -> NDArray[np.float32]:
             vectors = self.vectors_at(rows[begin : begin + _BLOCK])
-            scores[:, begin : begin + _BLOCK] = _products(queries, faiss.swig_ptr(vectors), len(vectors))
-        return scores
+            return _products(queries, faiss.swig_ptr(vectors), len(vectors))
+
+        blocks = in_threads(of_block, range(0, len(rows), _BLOCK))
+        return np.concatenate(blocks, axis=1) if blocks else np.empty((len(queries), 0), np.float32)
 
     def scores(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [queries, len], likewise with all vectors, by row. A pass over the file: 20 GB for 10 million of 512."""
@@ -216,6 +223,15 @@ def threads_for(queries: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """What ``work`` gives for each part, by as many threads as FAISS may use; FAISS and NumPy let them run side by side."""
+    threads = min(len(parts), faiss.omp_get_max_threads())
+    if threads < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))
 
 
 def check_holds(index: Any, path: Path, rows: int, dim: int) -> None:

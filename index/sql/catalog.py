@@ -107,6 +107,7 @@ class Catalog:
         *,
         timeout_s: float | None = None,
         argument: str = "QUERY",
+        batch_rows: int = BATCH_ROWS,
     ) -> pa.Table:
         """The result of one statement, which may only read.
 
@@ -115,6 +116,7 @@ class Catalog:
             parameters: values for its named parameters.
             timeout_s: seconds after which it is stopped; None sets no limit.
             argument: the name of the argument that it came from, for error messages.
+            batch_rows: rows that are fetched at a time; more are faster where rows are known to be short.
 
         Raises:
             UnknownNameError: it names a column or a table that does not exist.
@@ -129,7 +131,7 @@ class Catalog:
         connection = self._connection
         try:
             return run_interruptible(
-                lambda: self._answer(connection, query, parameters, argument), connection.interrupt, timeout_s
+                lambda: self._answer(connection, query, parameters, argument, batch_rows), connection.interrupt, timeout_s
             )
         except GivenUpError as exc:
             self._connect_anew()
@@ -158,7 +160,12 @@ class Catalog:
             raise QueryError(f"{argument}: {explain(exc)}; {_hint(exc, argument)}") from exc
 
     def _answer(
-        self, connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None, argument: str
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        query: str,
+        parameters: dict[str, object] | None,
+        argument: str,
+        batch_rows: int,
     ) -> pa.Table:
         """The result of ``query``; its statements are released in this thread too, whose stack is large enough."""
         statements = connection.extract_statements(query)
@@ -176,15 +183,15 @@ class Catalog:
                 )
             # EXPLAIN ANALYZE runs what it explains, and could delete hits or drop a view.
             connection.execute("begin transaction read only")
-            return self._fetched(connection.sql(statements[0], params=parameters), argument)
+            return self._fetched(connection.sql(statements[0], params=parameters), argument, batch_rows)
         finally:
             statements.clear()
             _roll_back(connection)
 
-    def _fetched(self, result: duckdb.DuckDBPyRelation, argument: str) -> pa.Table:
+    def _fetched(self, result: duckdb.DuckDBPyRelation, argument: str, batch_rows: int) -> pa.Table:
         """All rows of a result, if they fit into the memory that queries may take."""
         batches, size_bytes = [], 0
-        with result.to_arrow_reader(BATCH_ROWS) as reader:
+        with result.to_arrow_reader(batch_rows) as reader:
             try:
                 for batch in reader:
                     batches.append(batch)

@@ -25,6 +25,9 @@ from schemas.sql import CHANNELS, CLIPS, LABELS, TAGS, VIDEOS, TableMeaning
 TIMEOUT_S = 60.0
 """Seconds that a condition may take."""
 
+# Rows, a number each, that are fetched at a time.
+_BATCH_ROWS = 131_072
+
 _MORE_THAN_A_CONDITION = "--where: got more than a condition, expected one such as: label = 'waving'"
 
 
@@ -88,7 +91,8 @@ def _first_that_fits(catalog: Catalog, sources: Iterable[str], condition: str, t
     where = f"where (\n{condition}\n)"
     for source in sources:
         try:
-            return catalog.sql(f"{source} {where}", timeout_s=timeout_s, argument="--where")
+            query = f"{source} {where}"
+            return catalog.sql(query, timeout_s=timeout_s, argument="--where", batch_rows=_BATCH_ROWS)
         except UnknownNameError as exc:
             error = exc
     # Said about the columns of clips and videos, which nearly every condition names.
