@@ -112,8 +112,8 @@ def by_lancedb(world: MadeUpVectors, clips: int, folder: Path) -> Candidate:
     def search(queries: NDArray[np.float32], count: int) -> Rows:
         found = []
         for query in queries:
-            asked = table.search(query).distance_type("dot").nprobes(64).refine_factor(10).limit(count).select(["row"])
-            rows = asked.to_arrow()["row"].to_numpy()
+            asked = table.search(query).distance_type("dot").nprobes(64).refine_factor(10).limit(count)
+            rows = asked.select(["row", "_distance"]).to_arrow()["row"].to_numpy()
             found.append(np.pad(rows, (0, count - len(rows)), constant_values=-1))
         return np.array(found)
 

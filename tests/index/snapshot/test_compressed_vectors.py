@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index.snapshot import compressed_vectors
+from index.snapshot import compressed_vectors, flat_vectors
 from index.snapshot.compressed_build import open_compressed, write_compressed
 from index.snapshot.compressed_vectors import CompressedVectors
 from index.snapshot.flat_vectors import count_passing, faiss, passing_rows
@@ -133,6 +133,28 @@ def test_vectors_and_scores_are_those_kept_as_fp16(segment: Written) -> None:
     assert vectors.vectors_at(some) == pytest.approx(segment.clips[some], abs=1e-3)
     assert vectors.scores_at(some, segment.queries) == pytest.approx(segment.exact[:, some], abs=1e-6)
     assert vectors.scores(segment.queries[:3]) == pytest.approx(segment.exact[:3], abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_the_number_of_threads_changes_nothing_that_is_found(segment: Written, count: int) -> None:
+    """Neither for a few queries, which vidsift's threads share, nor for many, which FAISS's do."""
+    vectors, found = segment.open(), []
+    for threads in (1, 2, 4):
+        faiss.omp_set_num_threads(threads)
+        found.append(vectors.search(segment.queries[:count], 10, recall=0.95))
+    faiss.omp_set_num_threads(1)
+    for rows, scores in found[1:]:
+        assert np.array_equal(rows, found[0][0])
+        assert np.array_equal(scores, found[0][1])
+
+
+def test_vectors_that_are_not_in_memory_are_asked_for_and_are_the_same(
+    segment: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = np.concatenate([np.random.default_rng(2).permutation(ROWS)[:700], np.arange(ROWS - 300, ROWS)])
+    from_memory = segment.open().vectors_at(some)
+    monkeypatch.setattr(flat_vectors, "_FROM_MEMORY_S", 0.0)  # as if a few of them had taken long
+    assert np.array_equal(segment.open().vectors_at(some), from_memory)
 
 
 def test_the_same_vectors_give_the_same_files(segment: Written, tmp_path: Path) -> None:
