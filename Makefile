@@ -12,9 +12,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # faiss-gpu where there is a GPU, else faiss-cpu; they are one module and exclude each other.
 FAISS ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
-# Three test processes on two cores: many tests wait for Ray to start. Each takes whole files, whose tests share fixtures;
-# those with slow tests come first (tests/conftest.py).
-PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Three test processes on two cores: many tests wait for Ray to start. --dist worksteal keeps a file's tests together until one of them has nothing left to do.
+PYTEST := $(BIN)/pytest --numprocesses 3 --dist worksteal
 OUT := demo-out
 WORK := pocket-work
 

@@ -30,12 +30,8 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests, so that several test processes come to their ends at the same time.
-
-    A file's tests stay together, and so do what they share.
-    """
-    slow = {item.path for item in items if any(item.iter_markers("slow")) or any(item.iter_markers("on_ray"))}
-    items.sort(key=lambda item: item.path not in slow)
+    """Begin with the slow tests, so that several test processes come to their ends at the same time."""
+    items.sort(key=lambda item: not any(item.iter_markers("slow")) and not any(item.iter_markers("on_ray")))
 
 
 SHARED_CLIPS = Path(__file__).parents[2] / "shared" / "clips"
