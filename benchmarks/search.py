@@ -74,11 +74,11 @@ class MadeUpEmbedder:
         return np.stack([self._texts[int(text) if text.isdigit() else -1 - len(text) % 20] for text in texts])
 
     def embed_clips(self, pixels: Any) -> NDArray[np.float32]:
-        """There are no pixels."""
+        """Never asked: the made-up clips come with their vectors."""
         raise NotImplementedError
 
     def embed_clips_with_features(self, pixels: Any) -> EmbeddedClips:
-        """There are no pixels."""
+        """Never asked: the made-up clips come with their vectors."""
         raise NotImplementedError
 
     def rerank_scores(

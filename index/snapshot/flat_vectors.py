@@ -32,10 +32,9 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 # FAISS answers 20 queries or more by matrix products, whose sums are rounded otherwise than those of single products.
-_MAX_QUERIES = 16
-
 MANY_QUERIES = 16
-"""Queries from which on FAISS's own threads share them; fewer gain nothing, and on a busy machine wait in loops."""
+"""Queries that a flat index is asked at a time, and from which on FAISS's own threads share them: fewer gain nothing by
+threads, which wait in loops on a busy machine."""
 
 # Vectors decoded at a time; 2 MB of 512 dimensions.
 _BLOCK = 1_024
@@ -116,8 +115,8 @@ class FlatVectors:
                 yield from [passing_rows(passing)] * len(queries)
                 return
             params = faiss.SearchParameters(sel=selector)
-        for begin in range(0, len(queries), _MAX_QUERIES):
-            yield from self._candidates(queries[begin : begin + _MAX_QUERIES], count, params)
+        for begin in range(0, len(queries), MANY_QUERIES):
+            yield from self._candidates(queries[begin : begin + MANY_QUERIES], count, params)
 
     def _candidates(self, queries: NDArray[np.float32], count: int, params: Any) -> list[NDArray[np.int64]]:
         """The rows of the ``count`` highest scores of each query, and all that have the last of these scores too."""

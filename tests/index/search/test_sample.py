@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from index.search.confidence import reference_of
 from index.search.searcher import Searcher
@@ -68,12 +69,17 @@ def test_a_search_beyond_the_sample_scans_once_and_its_background_is_the_samples
     monkeypatch.setattr("index.snapshot.clips.join_samples", partial(join_samples, size=30))
     clips = [Made(1, "a", 0.0, 4.0, {"jumping": 0.6}), *background(79)]
     searcher = Searcher(make_library(tmp_path / "library", clips))
-    scans: list[int] = []
+    scans: list[tuple[int, int]] = []
     scan = FlatVectors.scores
-    monkeypatch.setattr(FlatVectors, "scores", lambda index, queries: scans.append(len(index)) or scan(index, queries))  # type: ignore[func-returns-value]
+
+    def counted(index: FlatVectors, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        scans.append((len(index), len(queries)))
+        return scan(index, queries)
+
+    monkeypatch.setattr(FlatVectors, "scores", counted)
     answer = searcher.search(SearchOptions(texts=("jumping",), rerank=0, k=1))
     assert answer.moments[0].clip_id == 1
-    assert scans.count(80) == 1  # the others are of the sample
+    assert [queries for clips, queries in scans if clips == 80] == [1]  # the others are of the sample
 
     timeline = searcher.scorer.timeline
     outside = int(np.setdiff1d(np.flatnonzero(timeline.ids != 1), searcher.scorer.clips.sample())[0])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from index.snapshot import compressed_vectors, flat_vectors
 from index.snapshot.compressed_build import open_compressed, write_compressed
 from index.snapshot.compressed_vectors import CompressedVectors
-from index.snapshot.flat_vectors import count_passing, faiss, passing_rows
+from index.snapshot.flat_vectors import FlatVectors, count_passing, faiss, passing_rows
 from index.snapshot.recall_points import made_up_texts
 from index.snapshot.segment_vectors import open_vectors, write_vectors
 from schemas.errors import LibraryError
@@ -154,7 +155,23 @@ def test_vectors_that_are_not_in_memory_are_asked_for_and_are_the_same(
     some = np.concatenate([np.random.default_rng(2).permutation(ROWS)[:700], np.arange(ROWS - 300, ROWS)])
     from_memory = segment.open().vectors_at(some)
     monkeypatch.setattr(flat_vectors, "_FROM_MEMORY_S", 0.0)  # as if a few of them had taken long
-    assert np.array_equal(segment.open().vectors_at(some), from_memory)
+    vectors = FlatVectors(segment.folder / "vectors.f16.faiss", dim=DIM, rows=ROWS)
+    file: Any = vectors._file
+    asked = set[int]()
+
+    class Recorded:
+        def __len__(self) -> int:
+            return len(file)
+
+        def madvise(self, advice: int, begin: int, length: int) -> None:
+            assert advice == mmap.MADV_WILLNEED
+            file.madvise(advice, begin, length)
+            asked.update(range(begin // mmap.PAGESIZE, -(-(begin + length) // mmap.PAGESIZE)))
+
+    monkeypatch.setattr(vectors, "_file", Recorded())
+    assert np.array_equal(vectors.vectors_at(some), from_memory)
+    first = len(file) - 2 * DIM * ROWS + 2 * DIM * some
+    assert asked >= {*(first // mmap.PAGESIZE), *((first + 2 * DIM - 1) // mmap.PAGESIZE)}
 
 
 def test_the_same_vectors_give_the_same_files(segment: Written, tmp_path: Path) -> None:
